@@ -1,0 +1,17 @@
+//! What flows through the bridge: changes and their parts, records, values, ids and positions.
+//!
+//! Every type here exists only checked, and knows neither the transport it came by nor the store it goes to.
+
+mod change;
+mod id;
+mod name;
+mod position;
+mod record;
+mod value;
+
+pub use change::{Change, ChangeKind, EventKey, Field, Fields, Happening, Header, Part, RecordChange};
+pub use id::{InvalidId, RecordId};
+pub use name::{Channel, FieldName, FieldPath, InvalidName, ObjectName, OrgName, PipelineName};
+pub use position::{ReplayFrom, ReplayId, Seq, Timestamp};
+pub use record::Record;
+pub use value::{Decimal, InvalidDecimal, Value};

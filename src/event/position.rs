@@ -1,0 +1,78 @@
+//! Where something stands: in the bus of a source org, in our journal, and in time.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A position on the bus of a source org. Opaque: stored, sent back, compared for equality, never ordered and
+/// never computed with. May be empty.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReplayId(pub Vec<u8>);
+
+impl fmt::Debug for ReplayId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) if text.chars().all(|c| c.is_ascii_graphic()) => f.write_str(text),
+            _ => self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}
+
+/// Where a subscription asks the org to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplayFrom {
+    /// New events only (`-1`, LATEST).
+    Tip,
+    /// All that the org still keeps, then new ones (`-2`, EARLIEST).
+    Earliest,
+    /// What came after this id, then new ones.
+    After(ReplayId),
+}
+
+/// A place in the journal: entries are numbered from 1 in the order in which they arrived. 0 is before the first.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    pub const ZERO: Self = Self(0);
+
+    pub fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Wall-clock time in milliseconds since 1970, UTC. Shown to people and used to choose windows; it orders nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The local clock.
+    pub fn now() -> Self {
+        Self(chrono::Utc::now().timestamp_millis())
+    }
+
+    pub fn minus(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    pub fn plus(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match chrono::DateTime::from_timestamp_millis(self.0) {
+            Some(time) => write!(f, "{}", time.format("%Y-%m-%dT%H:%M:%S%.3fZ")),
+            None => write!(f, "{} ms", self.0),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! A whole record, as a read of the source org found it.
+
+use std::collections::BTreeMap;
+
+use super::{FieldPath, RecordId, Value};
+
+/// A record with all the fields that were asked for, named as events name them (`BillingAddress.City`), so that a
+/// read and an event are mapped by the same rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub id: RecordId,
+    pub values: BTreeMap<FieldPath, Value>,
+}

@@ -1,0 +1,32 @@
+//! orgbridge: what changes in one Salesforce org arrives in another, nothing is lost in silence, and the two
+//! can be shown to be equal.
+//!
+//! The modules follow the way of an event (ARCHITECTURE.md has the drawing):
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`event`] | what flows: `Change`, `Part`, `Record`, `Value`, ids and positions; pure |
+//! | [`config`] | the YAML file, checked; pure |
+//! | [`org`] | one org as the bridge sees it: login, REST, errors |
+//! | [`subscribe`] | a channel and a position become `Change`s |
+//! | [`journal`] | `Change`s become numbered entries on disk |
+//! | [`mapping`] | a part and what is known of it become a `Write`; pure |
+//! | [`hydrate`] | whole records, read from the source in batches |
+//! | [`publish`] | the outbox of a target org, and what an org's answers mean |
+//! | [`pipeline`] | everything right of the journal for one target org: a state machine and its driver |
+//! | [`past`] | comparing the two orgs |
+//! | [`store`] | what is remembered: a contract, and SQLite |
+//! | [`bridge`] | builds and joins the stages |
+//! | [`status`] | what the terminal, the command line and the tests read |
+//! | [`emulator`] | a stand-in for Salesforce orgs, a program of its own |
+//!
+//! What must never import what: `event`, `config`, `mapping`, `publish::outbox` and `pipeline::machine` know no
+//! socket, no store and no clock; `emulator` imports nothing from the bridge, and nothing but `cli` imports it.
+
+pub mod config;
+pub mod emulator;
+pub mod event;
+pub mod org;
+pub mod retry;
+pub mod store;
+pub mod subscribe;

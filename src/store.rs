@@ -1,0 +1,341 @@
+//! What the bridge remembers. [`Store`] is the contract; [`sqlite`] keeps it in one file.
+//!
+//! # The contract
+//!
+//! - **Order.** `append` gives entries sequence numbers that grow by arrival. An entry is visible to `page` only with
+//!   all before it. `head` is the last number given, and numbers are never given twice, not even after a crash.
+//! - **One transaction.** Each call is one: all of it is durable when it returns, or none. `append` holds the changes
+//!   and the position that covers them; `settle` holds outcomes, links, applied numbers, parked rows and watermarks.
+//! - **Doubles.** An event whose key the subscription has seen is not appended again, but its position is saved.
+//! - **Never backwards.** `applied` and a pipeline's watermark only grow. A row of `parked` only widens until closed.
+//! - **No lost wake.** A row that is parked for a parent whose link exists, or is set in the same settlement, is
+//!   returned as woken.
+//!
+//! `store::contract` is the test suite that any backend must pass.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use crate::event::{
+    Change, ChangeKind, Channel, EventKey, FieldName, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
+    Timestamp,
+};
+use crate::subscribe::Arrival;
+
+#[cfg(test)]
+mod contract;
+pub mod sqlite;
+
+pub use sqlite::Sqlite;
+
+/// A row number of `subscriptions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubscriptionId(pub i64);
+
+/// A row number of `pipelines`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PipelineId(pub i64);
+
+/// What a channel of a source org is known to have delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    pub id: SubscriptionId,
+    pub position: Position,
+}
+
+/// Where a subscription stands (design, "Positions and gaps").
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The last id known complete.
+    pub replay_id: Option<ReplayId>,
+    /// Committed before the first subscribe, by the org's clock.
+    pub started_at: Option<Timestamp>,
+    /// The org's time of the last proof of being live and caught up.
+    pub live_until: Option<Timestamp>,
+}
+
+/// What became of a group of arrivals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    pub head: Seq,
+    pub journaled: u64,
+    pub doubles: u64,
+}
+
+/// What makes a pipeline the same after a restart. A change of any of these is an error (design, "Store").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineIdentity {
+    pub name: PipelineName,
+    pub source_org: OrgName,
+    pub channel: Channel,
+    pub source_object: ObjectName,
+    pub target_org: OrgName,
+    pub target_object: ObjectName,
+    pub key: FieldName,
+}
+
+/// A pipeline as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineRow {
+    pub id: PipelineId,
+    pub identity: PipelineIdentity,
+    /// Everything up to here is settled.
+    pub watermark: Seq,
+    /// Rows of `parked` that wait, and that failed.
+    pub parked: u64,
+    pub failed: u64,
+}
+
+/// One journaled change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub seq: Seq,
+    pub change: Change,
+    pub received: Timestamp,
+}
+
+/// Entries of a pipeline's channel and object above a number, and how far was looked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    pub entries: Vec<Entry>,
+    /// The last number scanned, even if nothing matched; `after` when there was nothing.
+    pub last_seq: Seq,
+}
+
+/// What mapping a page needs to know; answered in one query for each kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Question {
+    pub records: Vec<RecordId>,
+    /// Parents by the target object that their pipeline writes, and their id in the source.
+    pub parents: Vec<Parent>,
+}
+
+/// A record of the source as the parent of others: the target object that its pipeline writes, and its source id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Parent {
+    pub target_object: ObjectName,
+    pub record: RecordId,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub applied: HashMap<RecordId, Applied>,
+    /// The target record of each source record that has one, for the pipeline's own target object.
+    pub links: HashMap<RecordId, RecordId>,
+    pub parked: HashMap<RecordId, Parked>,
+    pub parents: HashMap<Parent, ParentState>,
+}
+
+/// Up to where a record of a pipeline is settled, and whether it was deleted there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    pub seq: Seq,
+    pub tombstone: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ParentState {
+    pub link: Option<RecordId>,
+    /// Some pipeline that writes the parent has it parked or failed.
+    pub parked: bool,
+}
+
+/// A key that was refused, or that waits for another (design, "Parked is a dirty key").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    pub pipeline: PipelineId,
+    pub record: RecordId,
+    pub from: Seq,
+    pub to: Seq,
+    pub state: ParkedState,
+    /// The org's code, or ours (`NOT_VISIBLE`, `KEY_EMPTY`).
+    pub code: String,
+    pub fields: Vec<String>,
+    pub waits_for: Option<Parent>,
+    pub attempts: u32,
+    pub tried_at: Timestamp,
+    /// What the org said, for people. Never shown in a log.
+    pub evidence: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkedState {
+    /// Waits for a parent, or for a record to become visible.
+    Waiting,
+    /// A failed record: nothing happens until it changes again or a person acts.
+    Failed,
+}
+
+/// A record that a request in flight speaks of, or whose request was never answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    pub pipeline: PipelineId,
+    pub record: RecordId,
+    /// Set when the answer was lost: not before this time is the record read whole and written once more.
+    pub suspect_until: Option<Timestamp>,
+}
+
+/// One transaction of outcomes. Applied in the order of the fields here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settlement {
+    pub applied: Vec<(PipelineId, RecordId, Applied)>,
+    pub links: Vec<LinkChange>,
+    /// Rows of `parked` that end: a whole write or a delete settled up to this number. A row that reaches further stays.
+    pub close: Vec<(PipelineId, RecordId, Seq)>,
+    /// Rows to add. One that exists is widened to hold both ranges; code, state and evidence are the newer ones, and
+    /// attempts add up.
+    pub park: Vec<Parked>,
+    /// Rows that exist are widened to this number, nothing else changes; where none exists nothing happens.
+    pub widen: Vec<(PipelineId, RecordId, Seq)>,
+    /// Rows of `sent` whose outcome is known. One that is suspect stays.
+    pub answered: Vec<(PipelineId, RecordId)>,
+    /// Suspect rows of `sent` whose record was read whole and written after `suspect_until`: they end.
+    pub cleared: Vec<(PipelineId, RecordId)>,
+    /// Rows of `sent` whose answer was lost.
+    pub suspect: Vec<(PipelineId, RecordId, Timestamp)>,
+    pub watermarks: Vec<(PipelineId, Seq)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkChange {
+    Set {
+        pipeline: PipelineId,
+        source: RecordId,
+        target: RecordId,
+    },
+    /// Only if it still leads there.
+    Drop {
+        pipeline: PipelineId,
+        source: RecordId,
+        target: RecordId,
+    },
+}
+
+/// Rows of `parked` whose parent has a link now. They stay until a whole write closes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    pub woken: Vec<(PipelineId, RecordId)>,
+}
+
+/// Something that may have hidden a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    pub id: i64,
+    pub subscription: SubscriptionId,
+    pub kind: GapKind,
+    pub object: Option<ObjectName>,
+    /// The window in the org's time; open at an end that is not known.
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+    /// Its place in the journal's order: the head when it was noticed.
+    pub seq: Seq,
+    /// The event that, when it comes again, proves that nothing is missing.
+    pub proof: Option<EventKey>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapKind {
+    /// The org refused the saved position.
+    Position,
+    /// Too many changes to list (GAP_OVERFLOW).
+    Overflow,
+    /// An event that names all records of an object (`001*`).
+    Wildcard,
+    /// A pipeline was removed and added again.
+    Removed,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("state file {path}: {reason}")]
+    Open { path: String, reason: String },
+    #[error("state file {path} is in use by process {pid} ({command}): stop it first, or use another state file")]
+    InUse { path: String, pid: String, command: String },
+    #[error(
+        "pipeline {name}: its {what} changed from {old} to {new}. Its progress belongs to the old one: change it \
+         back, or give it up with `orgbridge pipeline forget {name}`"
+    )]
+    OtherPipeline { name: PipelineName, what: &'static str, old: String, new: String },
+    #[error(
+        "org {org}: the login leads to org {found}, but the state belongs to org {pinned}. Nothing was read or \
+         written. If this is meant, use a new state file"
+    )]
+    OtherOrg { org: OrgName, pinned: String, found: String },
+    #[error("the state file refused an operation")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The contract is in the module's doc.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// Ties the org's name to the id of the org behind its login; an error if it was another one before.
+    fn pin_org(&self, org: &OrgName, org_id: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The subscription of this channel; made if there is none.
+    fn subscription(
+        &self,
+        org: &OrgName,
+        channel: &Channel,
+    ) -> impl Future<Output = Result<Subscription, StoreError>> + Send;
+
+    /// Commits `started_at`, where none is yet.
+    fn start(&self, id: SubscriptionId, at: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Journals what arrived, in order, with the position that covers it. Wildcards, overflows and refused positions
+    /// become gaps; an event with the `proof` of an open gap closes it if `live_until` was within `retention`.
+    fn append(
+        &self,
+        id: SubscriptionId,
+        group: Vec<Arrival>,
+        received: Timestamp,
+    ) -> impl Future<Output = Result<Appended, StoreError>> + Send;
+
+    fn head(&self) -> impl Future<Output = Result<Seq, StoreError>> + Send;
+
+    fn gaps(&self) -> impl Future<Output = Result<Vec<Gap>, StoreError>> + Send;
+
+    /// The pipeline of this name; made, with this watermark, if there is none. One that differs is an error.
+    fn pipeline(
+        &self,
+        identity: &PipelineIdentity,
+        first_watermark: Seq,
+    ) -> impl Future<Output = Result<PipelineRow, StoreError>> + Send;
+
+    fn pipelines(&self) -> impl Future<Output = Result<Vec<PipelineRow>, StoreError>> + Send;
+
+    /// Gives up watermark, applied numbers, parked rows and sent rows. Links stay: they belong to the pair of orgs.
+    /// False if there is no such pipeline.
+    fn forget_pipeline(&self, name: &PipelineName) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// At most about `limit` entries of the pipeline's channel and object, oldest first.
+    fn page(
+        &self,
+        pipeline: PipelineId,
+        after: Seq,
+        limit: usize,
+    ) -> impl Future<Output = Result<Page, StoreError>> + Send;
+
+    fn known(
+        &self,
+        pipeline: PipelineId,
+        question: Question,
+    ) -> impl Future<Output = Result<Answer, StoreError>> + Send;
+
+    /// For each record the kind of its newest journaled part up to `up_to`; a record without one is left out.
+    fn newest_parts(
+        &self,
+        pipeline: PipelineId,
+        records: Vec<RecordId>,
+        up_to: Seq,
+    ) -> impl Future<Output = Result<HashMap<RecordId, ChangeKind>, StoreError>> + Send;
+
+    /// Notes, before a request goes out, the records that it speaks of. A row that is suspect stays so.
+    fn sending(&self, rows: Vec<(PipelineId, RecordId)>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// What `sending` noted and nothing settled.
+    fn sent(&self) -> impl Future<Output = Result<Vec<Sent>, StoreError>> + Send;
+
+    fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
+    /// Rows of `parked`, oldest first.
+    fn parked(&self, limit: usize) -> impl Future<Output = Result<Vec<Parked>, StoreError>> + Send;
+}
