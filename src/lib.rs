@@ -26,7 +26,10 @@
 pub mod config;
 pub mod emulator;
 pub mod event;
+pub mod mapping;
 pub mod org;
+pub mod pipeline;
+pub mod publish;
 pub mod retry;
 pub mod store;
 pub mod subscribe;

@@ -1,0 +1,34 @@
+//! What mapping is told beside the part itself; fetched for a whole page at once.
+
+use std::collections::HashMap;
+
+use crate::event::RecordId;
+use crate::publish::Key;
+use crate::store::{Parent, ParentState};
+
+#[derive(Debug, Clone)]
+pub struct Known<'a> {
+    pub link: LinkState,
+    pub parents: &'a HashMap<Parent, ParentState>,
+}
+
+/// Whether the source record has its counterpart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkState {
+    None,
+    /// Its first whole write waits or is in flight under this key.
+    Coming(Key),
+    Linked(RecordId),
+}
+
+impl<'a> Known<'a> {
+    /// The target record of a parent, where there is one.
+    pub fn parent_link(&self, parent: &Parent) -> Option<RecordId> {
+        self.parents.get(parent).and_then(|state| state.link)
+    }
+
+    /// The same, as if the record had no counterpart.
+    pub fn unlinked(&self) -> Known<'a> {
+        Known { link: LinkState::None, parents: self.parents }
+    }
+}

@@ -1,0 +1,10 @@
+//! Everything right of the journal for the pipelines of one target org: parts are mapped, records are read where a
+//! part does not say enough, writes go out, and each outcome is remembered.
+//!
+//! [`machine`] decides and knows no I/O; [`driver`] asks the store and the two orgs on its behalf.
+
+pub mod driver;
+pub mod machine;
+mod progress;
+
+

@@ -1,0 +1,696 @@
+//! What becomes of each part: one state machine for all pipelines into one target org, without I/O.
+//!
+//! In: pages of the journal, answers to reads, verdicts on batches. Out: reads to make, batches to send, and a
+//! [`Settlement`] to commit after each input. Order is the sequence number's alone (design, "One order"): while a record
+//! is being read its later parts join the read; the answer stands for all parts up to the journal head that was noted
+//! before the request; later ones are laid over it in order. So nothing older is ever offered after something newer.
+
+mod reading;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::event::{Part, Record, RecordId, Seq, Timestamp};
+use crate::mapping::{Known, LinkState, Mapped, Mapping, Needs};
+use crate::pipeline::progress::Progress;
+use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict};
+use crate::store::{
+    Answer, Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
+};
+use reading::{Reading, Readings, Stage};
+
+/// A parked record that changes again is tried at most this often.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Parts of one page of the journal, with what is known of their records.
+#[derive(Debug)]
+pub struct PartsPage {
+    pub parts: Vec<Part>,
+    pub last_seq: Seq,
+    pub answer: Answer,
+}
+
+/// A question to one of the two orgs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    pub pipeline: PipelineId,
+    pub what: ReadWhat,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadWhat {
+    /// Whole records from the source. `at` is the journal head that was noted before.
+    Records { records: Vec<RecordId>, at: Seq },
+    /// Which records of the target hold these key values.
+    Targets { keys: Vec<(RecordId, String)> },
+}
+
+/// What a read found of a record of the source.
+#[derive(Debug, Clone)]
+pub enum Found {
+    Record(Record),
+    Deleted,
+    NotVisible,
+}
+
+/// Counters of one pipeline since the process started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Parts taken from the journal.
+    pub parts: u64,
+    /// Parts that need no write.
+    pub skipped: u64,
+    /// Writes that the target confirmed.
+    pub applied: u64,
+    /// Records that were parked, as waiting or as failed.
+    pub parked: u64,
+    /// Records that were read whole.
+    pub reads: u64,
+}
+
+#[derive(Debug)]
+struct Line {
+    mapping: Arc<Mapping>,
+    progress: Progress,
+    /// The watermark that was put into a settlement last.
+    committed: Seq,
+    counts: Counts,
+}
+
+/// A record with something unsettled.
+#[derive(Debug, Default)]
+struct Active {
+    /// Its unsettled parts.
+    tracked: BTreeSet<Seq>,
+    /// Parts up to here are covered by what was offered.
+    covered: Seq,
+    reading: Option<Reading>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Machine {
+    late_landing: Duration,
+    /// Wall-clock time as of the last tick, for rows that people read.
+    wall: Timestamp,
+    lines: BTreeMap<PipelineId, Line>,
+    active: HashMap<Source, Active>,
+    readings: Readings,
+    outbox: Outbox,
+    suspects: HashMap<Source, Instant>,
+    due: BTreeSet<(Instant, Source)>,
+    settlement: Settlement,
+    /// Sources with a row in the settlement that is not committed yet.
+    just_parked: HashSet<Source>,
+}
+
+impl Machine {
+    pub fn new(late_landing: Duration) -> Self {
+        Self {
+            late_landing,
+            wall: Timestamp(0),
+            lines: BTreeMap::new(),
+            active: HashMap::new(),
+            readings: Readings::default(),
+            outbox: Outbox::default(),
+            suspects: HashMap::new(),
+            due: BTreeSet::new(),
+            settlement: Settlement::default(),
+            just_parked: HashSet::new(),
+        }
+    }
+
+    pub fn add_pipeline(&mut self, id: PipelineId, mapping: Arc<Mapping>, watermark: Seq) {
+        let line =
+            Line { mapping, progress: Progress::new(watermark), committed: watermark, counts: Counts::default() };
+        self.lines.insert(id, line);
+    }
+
+    /// A row of `sent` found at the start: its request may still land.
+    pub fn add_suspect(&mut self, source: Source, now: Instant) {
+        self.suspect(source, now);
+    }
+
+    /// A parked record whose parent has come, or that changed after its last try.
+    pub fn wake(&mut self, source: Source, now: Instant) {
+        self.read(source, Seq::ZERO, false, true, now);
+    }
+
+    /// What a page must be told: ask the store, and give the answer back with the page.
+    pub fn question(&self, pipeline: PipelineId, parts: &[Part]) -> Question {
+        let Some(line) = self.lines.get(&pipeline) else { return Question::default() };
+        let mut records: Vec<RecordId> = parts.iter().map(|part| part.record).collect();
+        let mut parents: Vec<Parent> = parts.iter().flat_map(|part| line.mapping.parents_of(part)).collect();
+        // Parts that join a running read are mapped when it ends, with the answer that is asked for then.
+        records.sort_unstable();
+        records.dedup();
+        parents.sort_unstable();
+        parents.dedup();
+        Question { records, parents }
+    }
+
+    /// The same for the answer to a read: also for the parts that joined it.
+    pub fn question_of_read(&self, read: &Read, found: &[Record]) -> Question {
+        let Some(line) = self.lines.get(&read.pipeline) else { return Question::default() };
+        let records = match &read.what {
+            ReadWhat::Records { records, .. } => records.clone(),
+            ReadWhat::Targets { keys } => keys.iter().map(|(record, _)| *record).collect(),
+        };
+        let mut parents: Vec<Parent> = found.iter().flat_map(|record| line.mapping.parents_of_read(record)).collect();
+        for record in &records {
+            let joined = self.active.get(&Source { pipeline: read.pipeline, record: *record });
+            let joined = joined.and_then(|active| active.reading.as_ref()).map(|reading| &reading.joined);
+            parents.extend(joined.into_iter().flatten().flat_map(|part| line.mapping.parents_of(part)));
+        }
+        parents.sort_unstable();
+        parents.dedup();
+        Question { records, parents }
+    }
+
+    /// Takes a page of a pipeline; pages of one pipeline come in order.
+    pub fn page(&mut self, pipeline: PipelineId, page: PartsPage, now: Instant) {
+        for part in page.parts {
+            let source = Source { pipeline, record: part.record };
+            let Some(line) = self.lines.get_mut(&pipeline) else { return };
+            line.counts.parts += 1;
+            if page.answer.applied.get(&part.record).is_some_and(|applied| part.seq <= applied.seq) {
+                continue;
+            }
+            line.progress.add(part.seq, part.change.header.commit_timestamp);
+            let active = self.active.entry(source).or_default();
+            active.tracked.insert(part.seq);
+            if part.seq <= active.covered && self.outbox.key_of(source).is_some() {
+                continue;
+            }
+            if let Some(reading) = &mut active.reading {
+                let widens = reading.join(part.clone());
+                if widens {
+                    self.settlement.widen.push((pipeline, part.record, part.seq));
+                    self.untrack(source, part.seq);
+                }
+                continue;
+            }
+            match page.answer.parked.get(&part.record) {
+                Some(row) => self.join_parked(source, row.from, now + not_again_before(row.tried_at, self.wall), &part),
+                // Parked by an earlier part of this page, so the answer does not know it yet.
+                None if self.just_parked.contains(&source) => {
+                    self.join_parked(source, part.seq, now + TRY_AGAIN, &part);
+                }
+                None => self.take(source, &part, &page.answer, now),
+            }
+        }
+        if let Some(line) = self.lines.get_mut(&pipeline) {
+            line.progress.scanned_to(page.last_seq);
+        }
+        self.collect(now);
+    }
+
+    /// A part of a record that is parked joins the row, and the record is tried again, at most once a minute.
+    fn join_parked(&mut self, source: Source, from: Seq, at: Instant, part: &Part) {
+        self.settlement.widen.push((source.pipeline, source.record, part.seq));
+        self.read(source, from, false, true, at);
+        self.untrack(source, part.seq);
+    }
+
+    /// Maps a part and does what mapping says.
+    fn take(&mut self, source: Source, part: &Part, answer: &Answer, now: Instant) {
+        let Some(line) = self.lines.get_mut(&source.pipeline) else { return };
+        let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
+        let cover = Cover { source, from: part.seq, to: part.seq, clears_suspect: false };
+        match line.mapping.apply(part, &known, cover) {
+            Mapped::Write(write) => {
+                if let Some(active) = self.active.get_mut(&source) {
+                    active.covered = part.seq;
+                }
+                self.outbox.offer(*write, now);
+            }
+            Mapped::Needs(Needs::Record) => self.read(source, part.seq, false, false, now),
+            Mapped::Needs(Needs::TargetOf { key }) => self.look_up(cover, key, now),
+            Mapped::Skipped(_) => {
+                line.counts.skipped += 1;
+                self.untrack(source, part.seq);
+            }
+            Mapped::Failed { code, field } => {
+                let refusal = Refusal {
+                    state: ParkedState::Failed,
+                    code: code.to_owned(),
+                    fields: vec![field.to_string()],
+                    waits_for: None,
+                    evidence: "It can not be written as it is mapped.".to_owned(),
+                };
+                self.park(cover, &refusal, false);
+            }
+        }
+        // What the outbox refuses to hold must be known before the record's next part is looked at.
+        self.collect(now);
+    }
+
+    /// The record is to be read whole, not before `at`. One read serves all who ask.
+    fn read(&mut self, source: Source, from: Seq, clears: bool, parked: bool, at: Instant) {
+        if !self.lines.contains_key(&source.pipeline) {
+            return;
+        }
+        let active = self.active.entry(source).or_default();
+        match &mut active.reading {
+            Some(reading) => {
+                reading.from = reading.from.min(from);
+                reading.clears_suspect |= clears;
+                if let Stage::Wanted { at: wanted } = &mut reading.stage {
+                    let sooner = at.min(*wanted);
+                    self.readings.forget(*wanted, source);
+                    *wanted = sooner;
+                    self.readings.want(sooner, source);
+                }
+            }
+            None => {
+                active.reading = Some(Reading::wanted(from, clears, parked, at));
+                self.readings.want(at, source);
+            }
+        }
+    }
+
+    /// The target record of a delete without a link is to be looked up.
+    fn look_up(&mut self, cover: Cover, key: String, now: Instant) {
+        let active = self.active.entry(cover.source).or_default();
+        match &mut active.reading {
+            Some(reading) if !matches!(reading.stage, Stage::Answered) => {
+                // Somebody reads the record already; the answer will say that it is deleted.
+                reading.from = reading.from.min(cover.from);
+                reading.clears_suspect |= cover.clears_suspect;
+                if let Stage::KeyWanted { to, .. } | Stage::KeyAsked { to, .. } = &mut reading.stage {
+                    *to = cover.to.max(*to);
+                }
+            }
+            other => {
+                let joined = other.take().map(|reading| reading.joined).unwrap_or_default();
+                *other = Some(Reading::look_up(cover, key, joined));
+                self.readings.want(now, cover.source);
+            }
+        }
+    }
+
+    /// The next question to an org; `head` is the journal head now.
+    pub fn next_read(&mut self, head: Seq, now: Instant) -> Option<Read> {
+        let pipeline = self.readings.next(now)?.pipeline;
+        // A page may show entries of which the caller's head does not tell yet.
+        let head = self.lines.get(&pipeline).map_or(head, |line| head.max(line.progress.scanned()));
+        let (mut records, mut keys) = (Vec::new(), Vec::new());
+        for source in self.readings.take(pipeline, now) {
+            let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) else {
+                continue;
+            };
+            match &reading.stage {
+                Stage::Wanted { .. } if keys.is_empty() => {
+                    reading.stage = Stage::Asked { at: head };
+                    // All of it is in the journal, so the answer will stand for it.
+                    reading.joined.clear();
+                    records.push(source.record);
+                }
+                Stage::KeyWanted { key, .. } if records.is_empty() => {
+                    keys.push((source.record, key.clone()));
+                    reading.stage = Stage::KeyAsked { key: key.clone(), to: reading.to() };
+                }
+                // The other kind of question: its own turn comes.
+                Stage::Wanted { .. } | Stage::KeyWanted { .. } => self.readings.want(now, source),
+                Stage::Asked { .. } | Stage::KeyAsked { .. } | Stage::Answered => {}
+            }
+        }
+        let what = match (records.is_empty(), keys.is_empty()) {
+            (false, _) => ReadWhat::Records { records, at: head },
+            (true, false) => ReadWhat::Targets { keys },
+            (true, true) => return None,
+        };
+        Some(Read { pipeline, what })
+    }
+
+    /// A read that could not be made: it is wanted again from `at` on.
+    pub fn read_failed(&mut self, read: Read, at: Instant) {
+        let records = match read.what {
+            ReadWhat::Records { records, .. } => records,
+            ReadWhat::Targets { keys } => keys.into_iter().map(|(record, _)| record).collect(),
+        };
+        for record in records {
+            let source = Source { pipeline: read.pipeline, record };
+            if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+                reading.want_again(at);
+                self.readings.want(at, source);
+            }
+        }
+    }
+
+    /// The source answered a read of records; a record that is missing here counts as not visible.
+    pub fn read_records(&mut self, read: Read, mut found: HashMap<RecordId, Found>, answer: &Answer, now: Instant) {
+        let ReadWhat::Records { records, at } = read.what else { return };
+        for record in records {
+            let source = Source { pipeline: read.pipeline, record };
+            let Some(line) = self.lines.get_mut(&read.pipeline) else { return };
+            line.counts.reads += 1;
+            let mapping = line.mapping.clone();
+            let Some(active) = self.active.get_mut(&source) else { continue };
+            let Some(reading) = active.reading.as_mut() else { continue };
+            reading.stage = Stage::Answered;
+            let oldest = active.tracked.first().copied().unwrap_or(at);
+            let from = if reading.from == Seq::ZERO { oldest } else { reading.from.min(oldest) };
+            let cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
+            let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
+            let mapped = match found.remove(&record).unwrap_or(Found::NotVisible) {
+                Found::Record(record) => Ok(mapping.apply_read(&record, &known, cover)),
+                Found::Deleted => Ok(mapping.apply_deleted(record, &known, cover)),
+                Found::NotVisible => Err(Refusal {
+                    state: ParkedState::Waiting,
+                    code: "NOT_VISIBLE".to_owned(),
+                    fields: Vec::new(),
+                    waits_for: None,
+                    evidence: "The source org shows neither the record nor that it was deleted. The bridge's user may \
+                               lack access to it."
+                        .to_owned(),
+                }),
+            };
+            match mapped {
+                Ok(Mapped::Write(write)) => {
+                    active.covered = active.covered.max(at);
+                    self.outbox.offer(*write, now);
+                }
+                Ok(Mapped::Needs(Needs::TargetOf { key })) => {
+                    self.look_up(cover, key, now);
+                    continue;
+                }
+                // A whole record never needs itself.
+                Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.nothing_to_do(cover, false),
+                Ok(Mapped::Failed { code, field }) => {
+                    let refusal = Refusal {
+                        state: ParkedState::Failed,
+                        code: code.to_owned(),
+                        fields: vec![field.to_string()],
+                        waits_for: None,
+                        evidence: "It can not be written as it is mapped.".to_owned(),
+                    };
+                    self.park(cover, &refusal, false);
+                }
+                Err(refusal) => self.park(cover, &refusal, false),
+            }
+            self.take_joined(source, at, answer, now);
+        }
+        self.collect(now);
+    }
+
+    /// The target answered which records hold the keys that were asked for.
+    pub fn read_targets(&mut self, read: Read, held: &HashMap<String, RecordId>, answer: &Answer, now: Instant) {
+        let ReadWhat::Targets { keys } = read.what else { return };
+        for (record, key) in keys {
+            let source = Source { pipeline: read.pipeline, record };
+            let Some(line) = self.lines.get(&read.pipeline) else { return };
+            let mapping = line.mapping.clone();
+            let Some(active) = self.active.get_mut(&source) else { continue };
+            let Some(reading) = active.reading.as_mut() else { continue };
+            let to = reading.to();
+            reading.stage = Stage::Answered;
+            let cover = Cover { source, from: reading.from, to, clears_suspect: reading.clears_suspect };
+            match held.get(&key) {
+                Some(target) => {
+                    active.covered = active.covered.max(to);
+                    let known = Known { link: LinkState::Linked(*target), parents: &answer.parents };
+                    if let Mapped::Write(write) = mapping.apply_deleted(record, &known, cover) {
+                        self.outbox.offer(*write, now);
+                    }
+                }
+                None => self.nothing_to_do(cover, true),
+            }
+            self.take_joined(source, to, answer, now);
+        }
+        self.collect(now);
+    }
+
+    /// What arrived while a record was read, and is newer than the answer.
+    fn take_joined(&mut self, source: Source, at: Seq, answer: &Answer, now: Instant) {
+        let Some(active) = self.active.get_mut(&source) else { return };
+        let Some(reading) = active.reading.take_if(|reading| matches!(reading.stage, Stage::Answered)) else { return };
+        let mut joined = reading.joined.into_iter().filter(|part| part.seq > at);
+        while let Some(part) = joined.next() {
+            self.take(source, &part, answer, now);
+            // The part may ask for a read itself; then the rest joins that one.
+            if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+                for later in joined.by_ref() {
+                    reading.join(later);
+                }
+            }
+        }
+        self.leave(source);
+    }
+
+    /// The part or read is settled without a call.
+    fn nothing_to_do(&mut self, cover: Cover, tombstone: bool) {
+        let Source { pipeline, record } = cover.source;
+        self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone }));
+        self.settlement.close.push((pipeline, record, cover.to));
+        if cover.clears_suspect {
+            self.clear(cover.source);
+        }
+        self.untrack(cover.source, cover.to);
+    }
+
+    pub fn next_batch(&mut self, now: Instant) -> Option<Batch> {
+        let batch = self.outbox.next_batch(now);
+        self.collect(now);
+        batch
+    }
+
+    /// The target's verdicts on a batch.
+    pub fn batch_done(&mut self, flight: FlightId, verdicts: Vec<Verdict>, now: Instant) {
+        self.outbox.settle(flight, verdicts, now);
+        self.collect(now);
+    }
+
+    /// The target refuses everything until then.
+    pub fn pause(&mut self, until: Instant) {
+        self.outbox.pause(until);
+    }
+
+    /// What time it is. Suspects whose lost requests can no longer land are read and written once more.
+    pub fn tick(&mut self, now: Instant, wall: Timestamp) {
+        self.wall = wall;
+        while let Some(&(at, source)) = self.due.first() {
+            if at > now {
+                break;
+            }
+            self.due.remove(&(at, source));
+            self.read(source, Seq::ZERO, true, false, now);
+        }
+    }
+
+    /// The next time at which something is due.
+    pub fn wakeup(&self) -> Option<Instant> {
+        let due = self.due.first().map(|(at, _)| *at);
+        [self.outbox.wakeup(), due, self.readings.wakeup()].into_iter().flatten().min()
+    }
+
+    /// Takes what left the outbox into the settlement.
+    fn collect(&mut self, now: Instant) {
+        // Handling one thing can make the outbox hand over another.
+        loop {
+            let handed = self.outbox.take_handed();
+            if handed.is_empty() {
+                break;
+            }
+            handed.into_iter().for_each(|handed| self.take_handed(handed, now));
+        }
+    }
+
+    fn take_handed(&mut self, handed: Handed, now: Instant) {
+        match handed {
+            Handed::Settled { write, id } => {
+                let whole = matches!(write.body, Body::Whole(_));
+                let deleted = matches!(write.body, Body::Delete);
+                for cover in &write.covers {
+                    let Source { pipeline, record } = cover.source;
+                    if let Some(line) = self.lines.get_mut(&pipeline) {
+                        line.counts.applied += 1;
+                    }
+                    self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone: deleted }));
+                    match (id, write.key.linked()) {
+                        (Some(target), _) if whole => {
+                            self.settlement.links.push(LinkChange::Set { pipeline, source: record, target });
+                        }
+                        (None, Some(target)) if deleted => {
+                            self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
+                        }
+                        _ => {}
+                    }
+                    if whole || deleted {
+                        self.settlement.close.push((pipeline, record, cover.to));
+                    }
+                    self.settlement.answered.push((pipeline, record));
+                    if cover.clears_suspect {
+                        self.clear(cover.source);
+                    }
+                    self.untrack(cover.source, cover.to);
+                }
+            }
+            Handed::Parked { covers, refusal, sent } => {
+                for cover in covers {
+                    self.park(cover, &refusal, sent);
+                }
+            }
+            Handed::Read { covers, delete, sent } => {
+                for cover in covers {
+                    if sent {
+                        self.settlement.answered.push((cover.source.pipeline, cover.source.record));
+                    }
+                    match &delete {
+                        Some(Key::External { value, .. }) => self.look_up(cover, value.clone(), now),
+                        Some(Key::Record { .. }) | None => {
+                            self.read(cover.source, cover.from, cover.clears_suspect, false, now);
+                        }
+                    }
+                }
+            }
+            Handed::LinkGone { sources, target } => {
+                for Source { pipeline, record } in sources {
+                    self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
+                }
+            }
+            Handed::Lost { sources } => {
+                for source in sources {
+                    let until = self.wall.plus(self.late_landing);
+                    self.settlement.suspect.push((source.pipeline, source.record, until));
+                    self.suspect(source, now);
+                }
+            }
+            Handed::Answered { sources } => {
+                self.settlement.answered.extend(sources.into_iter().map(|source| (source.pipeline, source.record)));
+            }
+        }
+    }
+
+    fn suspect(&mut self, source: Source, now: Instant) {
+        let at = now + self.late_landing;
+        if let Some(earlier) = self.suspects.insert(source, at) {
+            self.due.remove(&(earlier, source));
+        }
+        self.due.insert((at, source));
+        // A read that was to end an earlier suspicion does not end this one.
+        if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+            reading.clears_suspect = false;
+        }
+    }
+
+    fn clear(&mut self, source: Source) {
+        if let Some(at) = self.suspects.remove(&source) {
+            self.due.remove(&(at, source));
+        }
+        self.settlement.cleared.push((source.pipeline, source.record));
+    }
+
+    fn park(&mut self, cover: Cover, refusal: &Refusal, sent: bool) {
+        let Source { pipeline, record } = cover.source;
+        if let Some(line) = self.lines.get_mut(&pipeline) {
+            line.counts.parked += 1;
+        }
+        self.just_parked.insert(cover.source);
+        self.settlement.park.push(Parked {
+            pipeline,
+            record,
+            from: cover.from,
+            to: cover.to,
+            state: refusal.state,
+            code: refusal.code.clone(),
+            fields: refusal.fields.clone(),
+            waits_for: refusal.waits_for.clone(),
+            attempts: 1,
+            tried_at: self.wall,
+            evidence: refusal.evidence.clone(),
+        });
+        if sent {
+            self.settlement.answered.push((pipeline, record));
+        }
+        if cover.clears_suspect {
+            self.clear(cover.source);
+        }
+        self.untrack(cover.source, cover.to);
+    }
+
+    /// Parts of a record up to here are settled or safe in a parked row.
+    fn untrack(&mut self, source: Source, to: Seq) {
+        let Some(line) = self.lines.get_mut(&source.pipeline) else { return };
+        if let Some(active) = self.active.get_mut(&source) {
+            while let Some(seq) = active.tracked.first().copied().filter(|seq| *seq <= to) {
+                active.tracked.remove(&seq);
+                line.progress.settle(seq);
+            }
+        }
+        self.leave(source);
+    }
+
+    /// Forgets a record with which nothing is going on.
+    fn leave(&mut self, source: Source) {
+        let idle = self.active.get(&source).is_some_and(|active| active.tracked.is_empty() && active.reading.is_none());
+        if idle && self.outbox.key_of(source).is_none() {
+            self.active.remove(&source);
+        }
+    }
+
+    /// What must be committed before anything else is done, if there is anything.
+    pub fn take_settlement(&mut self) -> Option<Settlement> {
+        for (id, line) in &mut self.lines {
+            let watermark = line.progress.watermark();
+            if watermark > line.committed {
+                line.committed = watermark;
+                self.settlement.watermarks.push((*id, watermark));
+            }
+        }
+        self.just_parked.clear();
+        let settlement = std::mem::take(&mut self.settlement);
+        (settlement != Settlement::default()).then_some(settlement)
+    }
+
+    /// Whether more pages should be asked for.
+    pub fn has_room(&self) -> bool {
+        self.outbox.has_room() && self.readings.has_room()
+    }
+
+    /// Everything up to `head` is settled, and nothing is suspect.
+    pub fn is_caught_up(&self, head: Seq, now: Instant) -> bool {
+        self.suspects.is_empty()
+            && self.outbox.is_empty()
+            && self.active.values().all(|active| active.reading.as_ref().is_none_or(|reading| reading.is_parked_and_waits(now)))
+            && self.lines.values().all(|line| line.progress.watermark() >= head)
+    }
+
+    pub fn suspects(&self) -> usize {
+        self.suspects.len()
+    }
+
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Each pipeline's counters, how far it has scanned, and when its oldest unsettled part was committed.
+    pub fn pipelines(&self) -> impl Iterator<Item = (PipelineId, &Counts, &Progress)> {
+        self.lines.iter().map(|(id, line)| (*id, &line.counts, &line.progress))
+    }
+
+    /// Records that are being read, for each pipeline.
+    pub fn reading(&self, mut each: impl FnMut(PipelineId)) {
+        self.active.iter().filter(|(_, active)| active.reading.is_some()).for_each(|(source, _)| each(source.pipeline));
+    }
+}
+
+/// How long a parked record is left alone after its last try.
+fn not_again_before(tried_at: Timestamp, wall: Timestamp) -> Duration {
+    let since = Duration::from_millis((wall.0 - tried_at.0).max(0).unsigned_abs());
+    TRY_AGAIN.saturating_sub(since)
+}
+
+fn link_of(outbox: &Outbox, source: Source, answer: &Answer) -> LinkState {
+    match outbox.key_of(source) {
+        Some(Key::Record { id, .. }) => LinkState::Linked(*id),
+        Some(key @ Key::External { .. }) => LinkState::Coming(key.clone()),
+        None => answer.links.get(&source.record).map_or(LinkState::None, |id| LinkState::Linked(*id)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Records that are being read, and the queue of those that want to be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Instant;
+
+use crate::event::{Part, Seq};
+use crate::publish::{Cover, Source};
+use crate::store::PipelineId;
+
+/// Records in one question to an org.
+const READ_MAX: usize = 200;
+/// Records that wait to be read above which no more pages are taken.
+const WANTED_MAX: usize = 5_000;
+
+/// A record between the wish to read it and the answer.
+#[derive(Debug)]
+pub struct Reading {
+    /// The oldest part that the read will settle; zero: whatever is tracked.
+    pub from: Seq,
+    pub clears_suspect: bool,
+    /// The record has a row in `parked`, which holds the parts that join before the question goes out.
+    parked: bool,
+    pub stage: Stage,
+    /// Parts that came since, in order.
+    pub joined: Vec<Part>,
+}
+
+#[derive(Debug)]
+pub enum Stage {
+    Wanted { at: Instant },
+    /// The journal head that was noted before the request.
+    Asked { at: Seq },
+    /// A delete up to `to` wants to know who holds the key in the target.
+    KeyWanted { key: String, to: Seq },
+    KeyAsked { key: String, to: Seq },
+    Answered,
+}
+
+impl Reading {
+    pub fn wanted(from: Seq, clears_suspect: bool, parked: bool, at: Instant) -> Self {
+        Self { from, clears_suspect, parked, stage: Stage::Wanted { at }, joined: Vec::new() }
+    }
+
+    pub fn look_up(cover: Cover, key: String, joined: Vec<Part>) -> Self {
+        Self {
+            from: cover.from,
+            clears_suspect: cover.clears_suspect,
+            parked: false,
+            stage: Stage::KeyWanted { key, to: cover.to },
+            joined,
+        }
+    }
+
+    /// Takes a part that came meanwhile. True: the parked row must hold it, and it need not be tracked.
+    pub fn join(&mut self, part: Part) -> bool {
+        self.joined.push(part);
+        self.parked && matches!(self.stage, Stage::Wanted { .. })
+    }
+
+    /// Up to where a look-up speaks.
+    pub fn to(&self) -> Seq {
+        match &self.stage {
+            Stage::KeyWanted { to, .. } | Stage::KeyAsked { to, .. } => *to,
+            Stage::Asked { at } => *at,
+            Stage::Wanted { .. } | Stage::Answered => Seq::ZERO,
+        }
+    }
+
+    /// The question was not answered.
+    pub fn want_again(&mut self, at: Instant) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Answered) {
+            Stage::KeyAsked { key, to } | Stage::KeyWanted { key, to } => Stage::KeyWanted { key, to },
+            Stage::Asked { .. } | Stage::Wanted { .. } | Stage::Answered => Stage::Wanted { at },
+        };
+    }
+
+    /// It is parked, and only its next try is awaited: nothing of it is unsettled.
+    pub fn is_parked_and_waits(&self, now: Instant) -> bool {
+        self.parked && matches!(self.stage, Stage::Wanted { at } if at > now)
+    }
+}
+
+/// Who wants to be read, by pipeline and time.
+#[derive(Debug, Default)]
+pub struct Readings {
+    wanted: BTreeMap<PipelineId, BTreeSet<(Instant, Source)>>,
+}
+
+impl Readings {
+    pub fn want(&mut self, at: Instant, source: Source) {
+        self.wanted.entry(source.pipeline).or_default().insert((at, source));
+    }
+
+    pub fn forget(&mut self, at: Instant, source: Source) {
+        if let Some(sources) = self.wanted.get_mut(&source.pipeline) {
+            sources.remove(&(at, source));
+        }
+    }
+
+    /// The one that has waited longest and is due.
+    pub fn next(&self, now: Instant) -> Option<Source> {
+        let first = self.wanted.values().filter_map(|sources| sources.first()).min()?;
+        (first.0 <= now).then_some(first.1)
+    }
+
+    /// Up to a question's worth of due records of a pipeline.
+    pub fn take(&mut self, pipeline: PipelineId, now: Instant) -> Vec<Source> {
+        let mut taken = Vec::new();
+        let Some(sources) = self.wanted.get_mut(&pipeline) else { return taken };
+        while taken.len() < READ_MAX {
+            match sources.first() {
+                Some((at, _)) if *at <= now => taken.extend(sources.pop_first().map(|(_, source)| source)),
+                _ => break,
+            }
+        }
+        if sources.is_empty() {
+            self.wanted.remove(&pipeline);
+        }
+        taken
+    }
+
+    pub fn wakeup(&self) -> Option<Instant> {
+        self.wanted.values().filter_map(|sources| sources.first()).map(|(at, _)| *at).min()
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.wanted.values().map(BTreeSet::len).sum::<usize>() < WANTED_MAX
+    }
+}

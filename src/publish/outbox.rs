@@ -1,0 +1,692 @@
+//! What waits for one target org, and what may go out next.
+//!
+//! For each record at most one write is in flight and at most one waits; what arrives meanwhile merges into the
+//! waiting one. Time is an argument; nothing here sleeps or calls. `pipeline` drives it, `store` remembers it.
+//!
+//! Every cover that is offered leaves exactly once, as [`Handed::Settled`], [`Handed::Parked`] or [`Handed::Read`].
+//! `offer`, `next_batch` and `settle` touch only what they return: ready writes queue by call, the others by what they
+//! wait for.
+
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::write::{Body, Cover, Key, Source, Write, covers_with};
+use crate::event::{FieldName, ObjectName, RecordId, Seq};
+use crate::store::{Parent, ParkedState};
+use window::Window;
+
+/// Records in one sObject Collections call (facts: rest.md section 6).
+pub const BATCH_MAX: usize = 200;
+/// Waiting writes above which nothing new should be offered.
+const WAITING_MAX: usize = 10_000;
+const WEIGHT_MAX: usize = 64 << 20;
+/// How long a chain of waiting parents is followed to find a cycle.
+const CHAIN_MAX: usize = 100;
+/// A target row that is gone again and again is no longer made anew.
+const GONE_MAX: u32 = 5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlightId(pub u64);
+
+/// Which call a write goes out by. Writes of one batch share it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Call {
+    Upsert { object: ObjectName, key_field: FieldName },
+    Update { object: ObjectName },
+    Delete { object: ObjectName },
+}
+
+/// At most 200 writes to go out in one call.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub flight: FlightId,
+    pub call: Call,
+    pub writes: Arc<Vec<Write>>,
+    /// How often each write was sent before.
+    pub tries: Vec<u32>,
+}
+
+/// What became of one write of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Saved { id: RecordId },
+    Deleted,
+    /// Refused for now; nothing was done.
+    Retry { at: Instant },
+    /// No answer: it may have been done, or may still be.
+    Unknown { at: Instant },
+    /// Refused, perhaps because of a neighbour: again in a smaller batch.
+    Split,
+    /// The target record does not exist any more.
+    Gone,
+    /// The source must be asked again.
+    Reread,
+    Refused(Refusal),
+}
+
+/// Why a record is parked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub state: ParkedState,
+    pub code: String,
+    pub fields: Vec<String>,
+    pub waits_for: Option<Parent>,
+    pub evidence: String,
+}
+
+/// What leaves the outbox, or must be remembered of what stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handed {
+    /// Done in the target. `id` is the record there; none after a delete.
+    Settled { write: Write, id: Option<RecordId> },
+    /// Refused for good or until a parent comes. `covers` holds what waited behind it too.
+    Parked { covers: Vec<Cover>, refusal: Refusal, sent: bool },
+    /// The source must be read whole before anything can be written.
+    Read { covers: Vec<Cover>, delete: Option<Key>, sent: bool },
+    /// The link leads nowhere; the write itself goes on, or was handed for reading.
+    LinkGone { sources: Vec<Source>, target: RecordId },
+    /// The answer was lost; the write waits again.
+    Lost { sources: Vec<Source> },
+    /// The answer is known; the write waits again.
+    Answered { sources: Vec<Source> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Token {
+    Key(Key),
+    Source(Source),
+    Lock(Parent),
+    /// Held by whoever makes the parent, waiting or in flight.
+    Made(Parent),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    call: Call,
+    /// Writes that were refused together are tried again in halves that do not mix with others.
+    cohort: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Ready(Group),
+    Blocked(Token),
+    Delayed(Instant),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    write: Write,
+    place: Place,
+    tries: u32,
+    cohort: u64,
+    not_before: Option<Instant>,
+    weight: usize,
+}
+
+#[derive(Debug)]
+struct Flight {
+    writes: Arc<Vec<Write>>,
+    tries: Vec<u32>,
+    cohort: u64,
+    tokens: Vec<Token>,
+}
+
+type WriteId = u64;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    next_id: u64,
+    waiting: HashMap<WriteId, Waiting>,
+    by_source: HashMap<Source, WriteId>,
+    by_key: HashMap<Key, WriteId>,
+    makers: HashMap<Parent, Vec<WriteId>>,
+    ready: BTreeMap<Group, BTreeSet<(Seq, WriteId)>>,
+    blocked: HashMap<Token, Vec<WriteId>>,
+    delayed: BTreeSet<(Instant, WriteId)>,
+    busy: HashMap<Token, FlightId>,
+    flights: HashMap<FlightId, Flight>,
+    handed: Vec<Handed>,
+    /// Parents that lost a waiting maker: their children are looked at again.
+    freed: Vec<Parent>,
+    weight: usize,
+    paused_until: Option<Instant>,
+    window: Window,
+}
+
+impl Outbox {
+    /// Puts a write behind or into what waits for the same record.
+    pub fn offer(&mut self, write: Write, now: Instant) {
+        self.put(write, 0, 0, None, now);
+        self.look_after_children(now);
+    }
+
+    /// Whether more should be offered now. Reads already asked for may still be.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX && self.weight < WEIGHT_MAX
+    }
+
+    /// The key under which something waits or is in flight for a source record.
+    pub fn key_of(&self, source: Source) -> Option<&Key> {
+        if let Some(id) = self.by_source.get(&source) {
+            return self.waiting.get(id).map(|waiting| &waiting.write.key);
+        }
+        let flight = self.flights.get(self.busy.get(&Token::Source(source))?)?;
+        flight.writes.iter().find(|write| write.covers.iter().any(|cover| cover.source == source)).map(|w| &w.key)
+    }
+
+    /// Whether a write that makes this parent waits or is in flight.
+    pub fn is_coming(&self, parent: &Parent) -> bool {
+        self.makers.contains_key(parent) || self.busy.contains_key(&Token::Made(parent.clone()))
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.flights.values().map(|flight| flight.writes.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.flights.is_empty()
+    }
+
+    /// For each pipeline how many of its records wait and are in flight.
+    pub fn count(&self, mut each: impl FnMut(Source, bool)) {
+        self.by_source.keys().for_each(|source| each(*source, false));
+        for write in self.flights.values().flat_map(|flight| flight.writes.iter()) {
+            write.covers.iter().for_each(|cover| each(cover.source, true));
+        }
+    }
+
+    /// The target as a whole refuses until then; what is in flight goes on.
+    pub fn pause(&mut self, until: Instant) {
+        self.paused_until = Some(self.paused_until.map_or(until, |known| known.max(until)));
+        self.window.refused();
+    }
+
+    /// The next time at which `next_batch` may give more than now, if nothing else happens.
+    pub fn wakeup(&self) -> Option<Instant> {
+        let delayed = self.delayed.first().map(|(at, _)| *at);
+        match (self.paused_until, delayed, self.ready.is_empty()) {
+            (Some(pause), _, false) => Some(pause),
+            (Some(pause), delayed, true) => delayed.map(|at| at.max(pause)),
+            (None, delayed, _) => delayed,
+        }
+    }
+
+    /// What changed since the last time.
+    pub fn take_handed(&mut self) -> Vec<Handed> {
+        std::mem::take(&mut self.handed)
+    }
+
+    /// The oldest writes that can go out together, if the window has room.
+    pub fn next_batch(&mut self, now: Instant) -> Option<Batch> {
+        if self.paused_until.is_some_and(|until| until > now) {
+            return None;
+        }
+        self.paused_until = None;
+        while let Some(&(at, id)) = self.delayed.first() {
+            if at > now {
+                break;
+            }
+            self.delayed.remove(&(at, id));
+            self.place(id, now);
+        }
+        self.look_after_children(now);
+        if self.flights.len() >= self.window.size() {
+            return None;
+        }
+        // A group can turn out to be blocked as a whole, hence the loop.
+        loop {
+            let group = self.ready.iter().min_by_key(|(_, ids)| ids.first().copied()).map(|(group, _)| group.clone())?;
+            let picked = self.pick(&group, now);
+            if !picked.is_empty() {
+                return Some(self.depart(group, picked));
+            }
+        }
+    }
+
+    fn pick(&mut self, group: &Group, now: Instant) -> Vec<WriteId> {
+        let mut picked: Vec<WriteId> = Vec::new();
+        let mut held: HashSet<Token> = HashSet::new();
+        while picked.len() < BATCH_MAX {
+            let Some((_, id)) = self.ready.get_mut(group).and_then(BTreeSet::pop_first) else { break };
+            let Some(waiting) = self.waiting.get(&id) else { continue };
+            if let Some(token) = self.obstacle(id, &waiting.write) {
+                self.block(id, token);
+                continue;
+            }
+            // Merging keeps keys and sources of waiting writes apart, so only a double key after a change of keys can
+            // collide here. It waits for this batch.
+            let own: Vec<Token> = exclusive(&waiting.write).collect();
+            if own.iter().any(|token| held.contains(token)) {
+                let at = now;
+                self.delay(id, at);
+                continue;
+            }
+            held.extend(own);
+            picked.push(id);
+        }
+        if self.ready.get(group).is_some_and(BTreeSet::is_empty) {
+            self.ready.remove(group);
+        }
+        picked
+    }
+
+    fn depart(&mut self, group: Group, picked: Vec<WriteId>) -> Batch {
+        self.next_id += 1;
+        let flight = FlightId(self.next_id);
+        let (mut writes, mut tries) = (Vec::with_capacity(picked.len()), Vec::with_capacity(picked.len()));
+        for id in picked {
+            if let Some(waiting) = self.remove(id) {
+                writes.push(waiting.write);
+                tries.push(waiting.tries);
+            }
+        }
+        let mut tokens = Vec::new();
+        for write in &writes {
+            tokens.extend(exclusive(write));
+            tokens.extend(write.lock_keys.iter().cloned().map(Token::Lock));
+            if makes_new(write) {
+                tokens.extend(write.makes().map(Token::Made));
+            }
+        }
+        for token in &tokens {
+            self.busy.insert(token.clone(), flight);
+        }
+        let writes = Arc::new(writes);
+        let departed = Flight { writes: writes.clone(), tries: tries.clone(), cohort: group.cohort, tokens };
+        self.flights.insert(flight, departed);
+        Batch { flight, call: group.call, writes, tries }
+    }
+
+    /// Gives a batch's verdicts back, one for each write in its order. A missing one counts as unknown.
+    pub fn settle(&mut self, flight: FlightId, verdicts: Vec<Verdict>, now: Instant) {
+        let Some(Flight { writes, tries, cohort, tokens }) = self.flights.remove(&flight) else { return };
+        for token in &tokens {
+            self.busy.remove(token);
+        }
+        if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unknown { .. })) {
+            self.window.refused();
+        } else {
+            self.window.answered();
+        }
+        let split = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Split)).count();
+        let halves = (self.new_cohort(), self.new_cohort());
+        let mut nth_split = 0;
+        let writes = Arc::unwrap_or_clone(writes);
+        let padded = verdicts.into_iter().chain(std::iter::repeat(Verdict::Unknown { at: now }));
+        for ((write, tries), verdict) in writes.into_iter().zip(tries).zip(padded) {
+            let tries = tries.saturating_add(1);
+            let sources = sources(&write);
+            match verdict {
+                Verdict::Saved { id } => {
+                    self.landed(&write, Some(id), now);
+                    self.handed.push(Handed::Settled { write, id: Some(id) });
+                }
+                Verdict::Deleted => {
+                    self.landed(&write, None, now);
+                    self.handed.push(Handed::Settled { write, id: None });
+                }
+                Verdict::Retry { at } => {
+                    self.handed.push(Handed::Answered { sources });
+                    self.put_back(write, tries, cohort, Some(at), now);
+                }
+                Verdict::Unknown { at } => {
+                    self.put_back(write, tries, cohort, Some(at), now);
+                    // This request may land after whatever is written next, so nothing on its way ends the suspicion.
+                    for source in &sources {
+                        if let Some(waiting) = self.by_source.get(source).and_then(|id| self.waiting.get_mut(id)) {
+                            waiting.write.covers.iter_mut().for_each(|cover| cover.clears_suspect = false);
+                        }
+                    }
+                    self.handed.push(Handed::Lost { sources });
+                }
+                Verdict::Split => {
+                    self.handed.push(Handed::Answered { sources });
+                    let half = if nth_split * 2 < split { halves.0 } else { halves.1 };
+                    nth_split += 1;
+                    self.put_back(write, tries, half, None, now);
+                }
+                Verdict::Gone => self.gone(write, tries, now),
+                Verdict::Reread => self.hand_for_reading(write, true),
+                Verdict::Refused(refusal) => self.park(write, refusal, true),
+            }
+        }
+        for token in tokens {
+            self.release(&token, now);
+        }
+        self.look_after_children(now);
+    }
+
+    /// What waits for the same records is now an update of the record that was made, or has lost it.
+    fn landed(&mut self, write: &Write, id: Option<RecordId>, now: Instant) {
+        let object = write.key.object().clone();
+        for source in sources(write) {
+            let Some(&waiting_id) = self.by_source.get(&source) else { continue };
+            let Some(waiting) = self.waiting.get(&waiting_id) else { continue };
+            let key = match (id, &waiting.write.key) {
+                (Some(id), Key::External { .. }) => Key::Record { object: object.clone(), id },
+                (None, Key::Record { .. }) => match external_key(&waiting.write) {
+                    Some(key) => key,
+                    None => continue,
+                },
+                _ => continue,
+            };
+            if let Some(mut waiting) = self.remove(waiting_id) {
+                waiting.write.key = key;
+                self.put(waiting.write, waiting.tries, waiting.cohort, waiting.not_before, now);
+            }
+        }
+    }
+
+    fn gone(&mut self, mut write: Write, tries: u32, now: Instant) {
+        if let Some(target) = write.key.linked() {
+            self.handed.push(Handed::LinkGone { sources: sources(&write), target });
+        }
+        match (external_key(&write), &write.body) {
+            (Some(key), Body::Whole(_)) if tries < GONE_MAX => {
+                self.handed.push(Handed::Answered { sources: sources(&write) });
+                write.key = key;
+                self.put_back(write, tries, 0, None, now);
+            }
+            (_, Body::Whole(_)) => {
+                let refusal = Refusal {
+                    state: ParkedState::Failed,
+                    code: "INVALID_CROSS_REFERENCE_KEY".to_owned(),
+                    fields: Vec::new(),
+                    waits_for: None,
+                    evidence: "The record, or one that it refers to, was gone each time it was written.".to_owned(),
+                };
+                self.park(write, refusal, true);
+            }
+            (_, Body::Partial(_) | Body::Delete) => self.hand_for_reading(write, true),
+        }
+    }
+
+    /// An older write back among the waiting, under what came meanwhile.
+    fn put_back(&mut self, older: Write, tries: u32, cohort: u64, not_before: Option<Instant>, now: Instant) {
+        let newer = sources(&older).into_iter().find_map(|source| self.by_source.get(&source).copied());
+        let Some(newer) = newer.or_else(|| self.by_key.get(&older.key).copied()).and_then(|id| self.remove(id)) else {
+            self.put(older, tries, cohort, not_before, now);
+            return;
+        };
+        match older.then(newer.write) {
+            // Something new is worth a try in company again.
+            Ok(merged) => self.put(merged, tries, 0, not_before, now),
+            Err(covers) => self.handed.push(Handed::Read { covers, delete: None, sent: false }),
+        }
+    }
+
+    fn put(&mut self, write: Write, tries: u32, cohort: u64, not_before: Option<Instant>, now: Instant) {
+        let mut write = write;
+        let (mut tries, mut cohort, mut not_before) = (tries, cohort, not_before);
+        // By source first: a record's own order goes before the order of a key that it shares.
+        let same = |outbox: &Self, write: &Write| {
+            let by_source = write.covers.iter().find_map(|cover| outbox.by_source.get(&cover.source).copied());
+            by_source.or_else(|| outbox.by_key.get(&write.key).copied())
+        };
+        while let Some(older) = same(self, &write).and_then(|id| self.remove(id)) {
+            tries = tries.max(older.tries);
+            cohort = 0;
+            not_before = not_before.max(older.not_before);
+            write = match older.write.then(write) {
+                Ok(merged) => merged,
+                Err(covers) => {
+                    self.handed.push(Handed::Read { covers, delete: None, sent: false });
+                    return;
+                }
+            };
+        }
+        self.next_id += 1;
+        let id = self.next_id;
+        let weight = write.weight();
+        self.weight += weight;
+        for source in sources(&write) {
+            self.by_source.insert(source, id);
+        }
+        self.by_key.insert(write.key.clone(), id);
+        if makes_new(&write) {
+            for parent in write.makes() {
+                self.makers.entry(parent).or_default().push(id);
+            }
+        }
+        // A placeholder place; `place` decides at once.
+        self.waiting.insert(id, Waiting { write, place: Place::Delayed(now), tries, cohort, not_before, weight });
+        self.place(id, now);
+    }
+
+    /// Takes a waiting write out of every index.
+    fn remove(&mut self, id: WriteId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
+        self.unplace(id, &waiting);
+        self.weight = self.weight.saturating_sub(waiting.weight);
+        for source in sources(&waiting.write) {
+            if self.by_source.get(&source) == Some(&id) {
+                self.by_source.remove(&source);
+            }
+        }
+        if self.by_key.get(&waiting.write.key) == Some(&id) {
+            self.by_key.remove(&waiting.write.key);
+        }
+        if makes_new(&waiting.write) {
+            for parent in waiting.write.makes() {
+                if let Some(makers) = self.makers.get_mut(&parent) {
+                    makers.retain(|maker| *maker != id);
+                    if makers.is_empty() {
+                        self.makers.remove(&parent);
+                        self.freed.push(parent);
+                    }
+                }
+            }
+        }
+        Some(waiting)
+    }
+
+    fn unplace(&mut self, id: WriteId, waiting: &Waiting) {
+        match &waiting.place {
+            Place::Ready(group) => {
+                if let Some(ids) = self.ready.get_mut(group) {
+                    ids.remove(&(waiting.write.age(), id));
+                    if ids.is_empty() {
+                        self.ready.remove(group);
+                    }
+                }
+            }
+            Place::Blocked(token) => {
+                if let Some(ids) = self.blocked.get_mut(token) {
+                    ids.retain(|blocked| *blocked != id);
+                    if ids.is_empty() {
+                        self.blocked.remove(token);
+                    }
+                }
+            }
+            Place::Delayed(at) => {
+                self.delayed.remove(&(*at, id));
+            }
+        }
+    }
+
+    /// Decides where a waiting write stands: delayed, behind something, ready, or out of here.
+    fn place(&mut self, id: WriteId, now: Instant) {
+        let Some(waiting) = self.waiting.get(&id) else { return };
+        if let Some(at) = waiting.not_before.filter(|at| *at > now) {
+            self.delay(id, at);
+            return;
+        }
+        if let Some(token) = self.obstacle(id, &waiting.write) {
+            self.block(id, token);
+            return;
+        }
+        let open = waiting.write.references().find(|reference| reference.is_open()).map(|open| open.parent.clone());
+        let call = call_of(&waiting.write);
+        match (call, open) {
+            (Some(call), None) => {
+                let group = Group { call, cohort: waiting.cohort };
+                let age = waiting.write.age();
+                if let Some(waiting) = self.waiting.get_mut(&id) {
+                    waiting.place = Place::Ready(group.clone());
+                    waiting.not_before = None;
+                }
+                self.ready.entry(group).or_default().insert((age, id));
+            }
+            (_, Some(parent)) => {
+                let refusal = Refusal {
+                    state: ParkedState::Waiting,
+                    code: "PARENT_MISSING".to_owned(),
+                    fields: Vec::new(),
+                    waits_for: Some(parent),
+                    evidence: "Its parent has no counterpart in the target yet.".to_owned(),
+                };
+                if let Some(waiting) = self.remove(id) {
+                    self.park(waiting.write, refusal, false);
+                }
+            }
+            (None, None) => {
+                if let Some(waiting) = self.remove(id) {
+                    self.hand_for_reading(waiting.write, false);
+                }
+            }
+        }
+    }
+
+    /// The first thing that keeps a write from going out now.
+    fn obstacle(&self, id: WriteId, write: &Write) -> Option<Token> {
+        if let Some(token) = exclusive(write).find(|token| self.busy.contains_key(token)) {
+            return Some(token);
+        }
+        let coming = write.waits_for.iter().find(|parent| {
+            let own = write.makes().any(|made| made == **parent);
+            !own && self.is_coming(parent) && !self.waits_in_a_circle(id, parent)
+        });
+        if let Some(parent) = coming {
+            return Some(Token::Made(parent.clone()));
+        }
+        write.lock_keys.iter().cloned().map(Token::Lock).find(|token| self.busy.contains_key(token))
+    }
+
+    /// Whether who makes `parent` waits, through others, for what `id` makes.
+    fn waits_in_a_circle(&self, id: WriteId, parent: &Parent) -> bool {
+        let mut parent = parent;
+        for _ in 0..CHAIN_MAX {
+            let Some(&maker) = self.makers.get(parent).and_then(|makers| makers.first()) else { return false };
+            if maker == id {
+                return true;
+            }
+            match self.waiting.get(&maker).map(|waiting| &waiting.place) {
+                Some(Place::Blocked(Token::Made(next))) => parent = next,
+                _ => return false,
+            }
+        }
+        // So long a chain is treated as a circle: the org decides.
+        true
+    }
+
+    fn block(&mut self, id: WriteId, token: Token) {
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            waiting.place = Place::Blocked(token.clone());
+            self.blocked.entry(token).or_default().push(id);
+        }
+    }
+
+    fn delay(&mut self, id: WriteId, at: Instant) {
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            waiting.place = Place::Delayed(at);
+            self.delayed.insert((at, id));
+        }
+    }
+
+    fn release(&mut self, token: &Token, now: Instant) {
+        for id in self.blocked.remove(token).unwrap_or_default() {
+            self.place(id, now);
+        }
+    }
+
+    /// A maker that left without going out (merged into a delete, parked, handed for reading) leaves nobody waiting.
+    fn look_after_children(&mut self, now: Instant) {
+        while let Some(parent) = self.freed.pop() {
+            if !self.is_coming(&parent) {
+                self.release(&Token::Made(parent), now);
+            }
+        }
+    }
+
+    fn hand_for_reading(&mut self, write: Write, sent: bool) {
+        let (own, others) = self.with_what_waits(&write);
+        // What came behind a delete is not the delete any more.
+        let delete = matches!(write.body, Body::Delete).then(|| write.key.clone()).filter(|_| own == write.covers);
+        self.handed.push(Handed::Read { covers: own, delete, sent });
+        self.hand_others(others);
+    }
+
+    fn park(&mut self, write: Write, refusal: Refusal, sent: bool) {
+        let (covers, others) = self.with_what_waits(&write);
+        self.handed.push(Handed::Parked { covers, refusal, sent });
+        self.hand_others(others);
+    }
+
+    /// What had merged with a record that leaves, but is another record: it goes on by itself.
+    fn hand_others(&mut self, covers: Vec<Cover>) {
+        if !covers.is_empty() {
+            self.handed.push(Handed::Read { covers, delete: None, sent: false });
+        }
+    }
+
+    /// The covers of a write with all that waits behind it for the same source records, and those of other source
+    /// records that had merged with them. They leave together.
+    fn with_what_waits(&mut self, write: &Write) -> (Vec<Cover>, Vec<Cover>) {
+        let own = sources(write);
+        let mut covers = write.covers.clone();
+        for source in &own {
+            if let Some(behind) = self.by_source.get(source).copied().and_then(|id| self.remove(id)) {
+                covers = covers_with(&covers, &behind.write.covers);
+            }
+        }
+        covers.into_iter().partition(|cover| own.contains(&cover.source))
+    }
+
+    fn new_cohort(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+fn sources(write: &Write) -> Vec<Source> {
+    write.covers.iter().map(|cover| cover.source).collect()
+}
+
+fn exclusive(write: &Write) -> impl Iterator<Item = Token> + '_ {
+    std::iter::once(Token::Key(write.key.clone()))
+        .chain(write.covers.iter().map(|cover| Token::Source(cover.source)))
+}
+
+/// A whole write without a link: others may wait for the record that it makes.
+fn makes_new(write: &Write) -> bool {
+    matches!((&write.body, &write.key), (Body::Whole(_), Key::External { .. }))
+}
+
+fn external_key(write: &Write) -> Option<Key> {
+    let value = write.fields()?.get(&write.key_field)?.key_text()?;
+    Some(Key::External { object: write.key.object().clone(), field: write.key_field.clone(), value })
+}
+
+/// None: it cannot go out as it is, because an update or a delete needs the record's id.
+fn call_of(write: &Write) -> Option<Call> {
+    let object = write.key.object().clone();
+    match (&write.body, &write.key) {
+        (Body::Whole(_), Key::External { field, .. }) => Some(Call::Upsert { object, key_field: field.clone() }),
+        (Body::Whole(_) | Body::Partial(_), Key::Record { .. }) => Some(Call::Update { object }),
+        (Body::Delete, Key::Record { .. }) => Some(Call::Delete { object }),
+        (Body::Partial(_) | Body::Delete, Key::External { .. }) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

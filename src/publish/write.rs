@@ -1,0 +1,213 @@
+//! One write for one record of the target, and how two of them merge.
+
+use std::collections::BTreeMap;
+
+use crate::event::{FieldName, ObjectName, RecordId, Seq, Value};
+use crate::store::{Parent, PipelineId};
+
+/// What is to be written to one record of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    pub key: Key,
+    /// The External ID field of the object, by which an upsert finds its record.
+    pub key_field: FieldName,
+    pub body: Body,
+    /// Records that the org locks together with this one. No two batches in flight share one.
+    pub lock_keys: Vec<Parent>,
+    /// Parents without a counterpart as far as is known. The write waits for those that are on their way.
+    pub waits_for: Vec<Parent>,
+    /// What is settled with this write.
+    pub covers: Vec<Cover>,
+}
+
+/// Which record of the target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// The counterpart that the link names.
+    Record { object: ObjectName, id: RecordId },
+    /// Whoever holds this value of the External ID field.
+    External { object: ObjectName, field: FieldName, value: String },
+}
+
+impl Key {
+    pub fn object(&self) -> &ObjectName {
+        match self {
+            Self::Record { object, .. } | Self::External { object, .. } => object,
+        }
+    }
+
+    pub fn linked(&self) -> Option<RecordId> {
+        match self {
+            Self::Record { id, .. } => Some(*id),
+            Self::External { .. } => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Every mapped field: an upsert by the External ID, or an update where the link is known.
+    Whole(BTreeMap<FieldName, Cell>),
+    /// The mapped fields that changed: an update, never more.
+    Partial(BTreeMap<FieldName, Cell>),
+    Delete,
+}
+
+/// What goes into one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell {
+    Value(Value),
+    Parent(Reference),
+}
+
+impl Cell {
+    /// The value as the text of an External ID; none where it is empty.
+    pub fn key_text(&self) -> Option<String> {
+        match self {
+            Self::Value(Value::Text(text)) if !text.is_empty() => Some(text.clone()),
+            Self::Value(Value::Number(number)) => Some(number.to_string()),
+            Self::Value(_) | Self::Parent(_) => None,
+        }
+    }
+}
+
+/// A lookup: the parent by its id in the source, and how the target can be told which record it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    pub parent: Parent,
+    /// Relationship name and External ID field, where the parent's key follows from its id. Preferred over the link:
+    /// the org itself finds the parent, even one that was made anew.
+    pub external: Option<(String, FieldName)>,
+    pub link: Option<RecordId>,
+}
+
+impl Reference {
+    /// The target cannot be told yet which record is meant.
+    pub fn is_open(&self) -> bool {
+        self.external.is_none() && self.link.is_none()
+    }
+}
+
+/// A record of the source as one pipeline sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source {
+    pub pipeline: PipelineId,
+    pub record: RecordId,
+}
+
+/// Parts of a source record that a write settles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cover {
+    pub source: Source,
+    pub from: Seq,
+    pub to: Seq,
+    /// The record was read after its lost answer could no longer land: when this is settled, nothing is suspect.
+    pub clears_suspect: bool,
+}
+
+impl Write {
+    /// The write that does what this one and then `newer` would do. `None`: only a read can tell, because an update
+    /// follows a delete. What is covered is in `covers_with` of both in any case.
+    pub fn then(self, newer: Self) -> Result<Self, Vec<Cover>> {
+        let covers = covers_with(&self.covers, &newer.covers);
+        let (body, keeps_old_parents) = match (self.body, newer.body) {
+            (_, Body::Delete) => (Body::Delete, false),
+            (Body::Delete, Body::Whole(fields)) => (Body::Whole(fields), false),
+            (Body::Delete, Body::Partial(_)) => return Err(covers),
+            // Two pipelines may write different fields of one record, so even a whole write keeps what it does not name.
+            (Body::Whole(old) | Body::Partial(old), Body::Whole(new)) | (Body::Whole(old), Body::Partial(new)) => {
+                (Body::Whole(united(old, new)), true)
+            }
+            (Body::Partial(old), Body::Partial(new)) => (Body::Partial(united(old, new)), true),
+        };
+        // A link that is known is not forgotten because the newer write was mapped before it landed, except by a whole
+        // write that was meant to find its record anew.
+        let key = match (&self.key, &newer.key, &body) {
+            (Key::Record { .. }, Key::External { .. }, Body::Partial(_) | Body::Delete) => self.key,
+            _ => newer.key,
+        };
+        let mut merged = Self {
+            key,
+            key_field: newer.key_field,
+            body,
+            lock_keys: newer.lock_keys,
+            waits_for: newer.waits_for,
+            covers,
+        };
+        if keeps_old_parents {
+            let named: Vec<Parent> = merged.references().map(|reference| reference.parent.clone()).collect();
+            for (old, kept) in [(self.lock_keys, &mut merged.lock_keys), (self.waits_for, &mut merged.waits_for)] {
+                for parent in old {
+                    if named.contains(&parent) && !kept.contains(&parent) {
+                        kept.push(parent);
+                    }
+                }
+            }
+        }
+        Ok(merged)
+    }
+
+    pub fn fields(&self) -> Option<&BTreeMap<FieldName, Cell>> {
+        match &self.body {
+            Body::Whole(fields) | Body::Partial(fields) => Some(fields),
+            Body::Delete => None,
+        }
+    }
+
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.fields().into_iter().flat_map(BTreeMap::values).filter_map(|cell| match cell {
+            Cell::Parent(reference) => Some(reference),
+            Cell::Value(_) => None,
+        })
+    }
+
+    /// The oldest part that this write settles: how long it has waited.
+    pub fn age(&self) -> Seq {
+        self.covers.iter().map(|cover| cover.from).min().unwrap_or_default()
+    }
+
+    /// As parents, what this write makes: each record that it covers.
+    pub fn makes(&self) -> impl Iterator<Item = Parent> + '_ {
+        self.covers
+            .iter()
+            .map(|cover| Parent { target_object: self.key.object().clone(), record: cover.source.record })
+    }
+
+    /// About how many bytes this holds in memory.
+    pub fn weight(&self) -> usize {
+        fn of(value: &Value) -> usize {
+            match value {
+                Value::Text(text) => text.len(),
+                Value::Number(number) => number.as_str().len(),
+                Value::Compound(parts) => parts.values().map(of).sum(),
+                Value::Null | Value::Bool(_) => 0,
+            }
+        }
+        let cell = |cell: &Cell| match cell {
+            Cell::Value(value) => of(value) + 64,
+            Cell::Parent(_) => 128,
+        };
+        256 + self.fields().map_or(0, |fields| fields.values().map(cell).sum())
+    }
+}
+
+fn united(mut old: BTreeMap<FieldName, Cell>, new: BTreeMap<FieldName, Cell>) -> BTreeMap<FieldName, Cell> {
+    old.extend(new);
+    old
+}
+
+/// Both lists as one, a source record once.
+pub fn covers_with(old: &[Cover], new: &[Cover]) -> Vec<Cover> {
+    let mut covers = old.to_vec();
+    for cover in new {
+        match covers.iter_mut().find(|known| known.source == cover.source) {
+            Some(known) => {
+                known.from = known.from.min(cover.from);
+                known.to = known.to.max(cover.to);
+                known.clears_suspect |= cover.clears_suspect;
+            }
+            None => covers.push(*cover),
+        }
+    }
+    covers
+}
