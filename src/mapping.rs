@@ -26,7 +26,10 @@ pub enum Mapped {
     /// Nothing is to be written, and why.
     Skipped(Skip),
     /// It can never be written as it is: a failed record.
-    Failed { code: &'static str, field: FieldName },
+    Failed {
+        code: &'static str,
+        field: FieldName,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,9 +223,7 @@ impl Draft {
         let parent = Parent { target_object: lookup.target_object.clone(), record };
         let link = known.parent_link(&parent);
         self.lock_keys.push(parent.clone());
-        if link.is_none() {
-            self.waits_for.push(parent.clone());
-        }
+        self.waits_for.push(parent.clone());
         self.fields.insert(
             name.clone(),
             Cell::Parent(Reference {

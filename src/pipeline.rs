@@ -6,5 +6,3 @@
 pub mod driver;
 pub mod machine;
 mod progress;
-
-

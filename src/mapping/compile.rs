@@ -84,6 +84,14 @@ impl Mapping {
         paths
     }
 
+    /// The source fields that name parents, with the target object that the parents' pipeline writes.
+    pub fn lookups(&self) -> impl Iterator<Item = (&FieldPath, &ObjectName)> {
+        self.rules.iter().filter_map(|(_, rule)| match rule {
+            Rule::Parent(lookup) => Some((&lookup.from, &lookup.target_object)),
+            Rule::Source(_) | Rule::Constant(_) => None,
+        })
+    }
+
     /// The key value of a source record, where it follows from the record's id.
     pub fn key_of(&self, record: RecordId) -> Option<String> {
         let id = |path: &FieldPath| path.as_str() == "Id";

@@ -1,9 +1,13 @@
 //! What becomes of each part: one state machine for all pipelines into one target org, without I/O.
 //!
 //! In: pages of the journal, answers to reads, verdicts on batches. Out: reads to make, batches to send, and a
-//! [`Settlement`] to commit after each input. Order is the sequence number's alone (design, "One order"): while a record
-//! is being read its later parts join the read; the answer stands for all parts up to the journal head that was noted
-//! before the request; later ones are laid over it in order. So nothing older is ever offered after something newer.
+//! [`Settlement`] to commit after each input.
+//!
+//! Order is the sequence number's alone. All pipelines are scanned together. While a record is being read its later parts
+//! join the read; the answer stands for the parts up to what was scanned before the request, and later ones are laid over
+//! it in order. (It would be as true for all that was journaled by then. But a record that is written as of a later time
+//! than the rest can be taken along by an older delete of its parent, and the parts that would bring it back would be
+//! skipped as applied.) So nothing older is ever offered after something newer.
 
 mod reading;
 
@@ -13,24 +17,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::event::{Part, Record, RecordId, Seq, Timestamp};
+use crate::event::{FieldPath, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Known, LinkState, Mapped, Mapping, Needs};
 use crate::pipeline::progress::Progress;
 use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict};
-use crate::store::{
-    Answer, Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
-};
+use crate::store::{Answer, Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, Question, Settlement};
 use reading::{Reading, Readings, Stage};
 
 /// A parked record that changes again is tried at most this often.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
-/// Parts of one page of the journal, with what is known of their records.
+/// A stretch of the journal for all pipelines, with what is known of the records in it.
+///
+/// All pipelines go through the journal together: a child that was written before an older delete of its parent would be
+/// taken along by it in the target.
 #[derive(Debug)]
-pub struct PartsPage {
-    pub parts: Vec<Part>,
-    pub last_seq: Seq,
-    pub answer: Answer,
+pub struct Stretch {
+    /// In the order of the journal.
+    pub parts: Vec<(PipelineId, Part)>,
+    /// Every pipeline has been looked at up to here.
+    pub to: Seq,
+    pub answers: HashMap<PipelineId, Answer>,
 }
 
 /// A question to one of the two orgs.
@@ -42,10 +49,30 @@ pub struct Read {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadWhat {
-    /// Whole records from the source. `at` is the journal head that was noted before.
+    /// Whole records from the source; the answer stands for the journal up to `at`.
     Records { records: Vec<RecordId>, at: Seq },
     /// Which records of the target hold these key values.
     Targets { keys: Vec<(RecordId, String)> },
+    /// Which records of the source name these as their parent, by each of these fields of the pipelines that do.
+    Children { parents: Vec<RecordId>, lookups: Vec<(PipelineId, FieldPath)>, at: Seq },
+}
+
+impl ReadWhat {
+    /// The records that wait for the answer.
+    pub fn records(&self) -> Vec<RecordId> {
+        match self {
+            Self::Records { records, .. } | Self::Children { parents: records, .. } => records.clone(),
+            Self::Targets { keys } => keys.iter().map(|(record, _)| *record).collect(),
+        }
+    }
+}
+
+/// A record that names another as its parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Child {
+    pub pipeline: PipelineId,
+    pub record: RecordId,
+    pub parent: RecordId,
 }
 
 /// What a read found of a record of the source.
@@ -139,26 +166,28 @@ impl Machine {
         self.read(source, Seq::ZERO, false, true, now);
     }
 
-    /// What a page must be told: ask the store, and give the answer back with the page.
-    pub fn question(&self, pipeline: PipelineId, parts: &[Part]) -> Question {
-        let Some(line) = self.lines.get(&pipeline) else { return Question::default() };
-        let mut records: Vec<RecordId> = parts.iter().map(|part| part.record).collect();
-        let mut parents: Vec<Parent> = parts.iter().flat_map(|part| line.mapping.parents_of(part)).collect();
-        // Parts that join a running read are mapped when it ends, with the answer that is asked for then.
-        records.sort_unstable();
-        records.dedup();
-        parents.sort_unstable();
-        parents.dedup();
-        Question { records, parents }
+    /// What a stretch must be told: ask the store, and give the answers back with it.
+    pub fn questions(&self, parts: &[(PipelineId, Part)]) -> HashMap<PipelineId, Question> {
+        let mut questions: HashMap<PipelineId, Question> = HashMap::new();
+        for (pipeline, part) in parts {
+            let Some(line) = self.lines.get(pipeline) else { continue };
+            let question = questions.entry(*pipeline).or_default();
+            question.records.push(part.record);
+            question.parents.extend(line.mapping.parents_of(part));
+        }
+        for question in questions.values_mut() {
+            question.records.sort_unstable();
+            question.records.dedup();
+            question.parents.sort_unstable();
+            question.parents.dedup();
+        }
+        questions
     }
 
     /// The same for the answer to a read: also for the parts that joined it.
     pub fn question_of_read(&self, read: &Read, found: &[Record]) -> Question {
         let Some(line) = self.lines.get(&read.pipeline) else { return Question::default() };
-        let records = match &read.what {
-            ReadWhat::Records { records, .. } => records.clone(),
-            ReadWhat::Targets { keys } => keys.iter().map(|(record, _)| *record).collect(),
-        };
+        let records = read.what.records();
         let mut parents: Vec<Parent> = found.iter().flat_map(|record| line.mapping.parents_of_read(record)).collect();
         for record in &records {
             let joined = self.active.get(&Source { pipeline: read.pipeline, record: *record });
@@ -170,46 +199,50 @@ impl Machine {
         Question { records, parents }
     }
 
-    /// Takes a page of a pipeline; pages of one pipeline come in order.
-    pub fn page(&mut self, pipeline: PipelineId, page: PartsPage, now: Instant) {
-        for part in page.parts {
-            let source = Source { pipeline, record: part.record };
-            let Some(line) = self.lines.get_mut(&pipeline) else { return };
-            line.counts.parts += 1;
-            if page.answer.applied.get(&part.record).is_some_and(|applied| part.seq <= applied.seq) {
-                continue;
-            }
-            line.progress.add(part.seq, part.change.header.commit_timestamp);
-            let active = self.active.entry(source).or_default();
-            active.tracked.insert(part.seq);
-            if part.seq <= active.covered && self.outbox.key_of(source).is_some() {
-                continue;
-            }
-            if let Some(reading) = &mut active.reading {
-                let widens = reading.join(part.clone());
-                if widens {
-                    self.settlement.widen.push((pipeline, part.record, part.seq));
-                    self.untrack(source, part.seq);
-                }
-                continue;
-            }
-            match page.answer.parked.get(&part.record) {
-                Some(row) => self.join_parked(source, row.from, now + not_again_before(row.tried_at, self.wall), &part),
-                // Parked by an earlier part of this page, so the answer does not know it yet.
-                None if self.just_parked.contains(&source) => {
-                    self.join_parked(source, part.seq, now + TRY_AGAIN, &part);
-                }
-                None => self.take(source, &part, &page.answer, now),
-            }
+    /// Takes the next stretch of the journal.
+    pub fn stretch(&mut self, stretch: Stretch, now: Instant) {
+        let unasked = Answer::default();
+        for (pipeline, part) in stretch.parts {
+            let answer = stretch.answers.get(&pipeline).unwrap_or(&unasked);
+            self.part(pipeline, part, answer, now);
         }
-        if let Some(line) = self.lines.get_mut(&pipeline) {
-            line.progress.scanned_to(page.last_seq);
-        }
+        self.lines.values_mut().for_each(|line| line.progress.scanned_to(stretch.to));
         self.collect(now);
     }
 
+    fn part(&mut self, pipeline: PipelineId, part: Part, answer: &Answer, now: Instant) {
+        let source = Source { pipeline, record: part.record };
+        let Some(line) = self.lines.get_mut(&pipeline) else { return };
+        line.counts.parts += 1;
+        if answer.applied.get(&part.record).is_some_and(|applied| part.seq <= applied.seq) {
+            return;
+        }
+        line.progress.add(part.seq, part.change.header.commit_timestamp);
+        let active = self.active.entry(source).or_default();
+        active.tracked.insert(part.seq);
+        if part.seq <= active.covered && self.outbox.key_of(source).is_some() {
+            return;
+        }
+        if let Some(reading) = &mut active.reading {
+            let (record, seq) = (part.record, part.seq);
+            if reading.join(part) {
+                self.settlement.widen.push((pipeline, record, seq));
+                self.untrack(source, seq);
+            }
+            return;
+        }
+        match answer.parked.get(&part.record) {
+            Some(row) => self.join_parked(source, row.from, not_again_before(row.tried_at, self.wall), &part, now),
+            // Parked by an earlier part of this stretch, so the answer does not know it yet.
+            None if self.just_parked.contains(&source) => self.join_parked(source, part.seq, TRY_AGAIN, &part, now),
+            None => self.take(source, &part, answer, now),
+        }
+    }
+
     /// A part of a record that is parked joins the row, and the record is tried again, at most once a minute.
-    fn join_parked(&mut self, source: Source, from: Seq, at: Instant, part: &Part) {
+    /// A delete is not a change that may fail the same way, so it is tried at once.
+    fn join_parked(&mut self, source: Source, from: Seq, again: Duration, part: &Part, now: Instant) {
+        let at = if part.kind().is_delete() { now } else { now + again };
         self.settlement.widen.push((source.pipeline, source.record, part.seq));
         self.read(source, from, false, true, at);
         self.untrack(source, part.seq);
@@ -292,47 +325,58 @@ impl Machine {
         }
     }
 
-    /// The next question to an org; `head` is the journal head now.
-    pub fn next_read(&mut self, head: Seq, now: Instant) -> Option<Read> {
+    /// The next question to an org. It must be asked after this call, for the answer stands for all that was scanned.
+    pub fn next_read(&mut self, now: Instant) -> Option<Read> {
         let pipeline = self.readings.next(now)?.pipeline;
-        // A page may show entries of which the caller's head does not tell yet.
-        let head = self.lines.get(&pipeline).map_or(head, |line| head.max(line.progress.scanned()));
-        let (mut records, mut keys) = (Vec::new(), Vec::new());
+        let at = self.lines.get(&pipeline)?.progress.scanned();
+        let (mut records, mut keys, mut parents) = (Vec::new(), Vec::new(), Vec::new());
         for source in self.readings.take(pipeline, now) {
             let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) else {
                 continue;
             };
             match &reading.stage {
-                Stage::Wanted { .. } if keys.is_empty() => {
-                    reading.stage = Stage::Asked { at: head };
+                Stage::Wanted { .. } if keys.is_empty() && parents.is_empty() => {
+                    reading.stage = Stage::Asked { at };
                     // All of it is in the journal, so the answer will stand for it.
                     reading.joined.clear();
                     records.push(source.record);
                 }
-                Stage::KeyWanted { key, .. } if records.is_empty() => {
+                Stage::KeyWanted { key, to } if records.is_empty() && parents.is_empty() => {
                     keys.push((source.record, key.clone()));
-                    reading.stage = Stage::KeyAsked { key: key.clone(), to: reading.to() };
+                    reading.stage = Stage::KeyAsked { key: key.clone(), to: *to };
                 }
-                // The other kind of question: its own turn comes.
-                Stage::Wanted { .. } | Stage::KeyWanted { .. } => self.readings.want(now, source),
-                Stage::Asked { .. } | Stage::KeyAsked { .. } | Stage::Answered => {}
+                Stage::ChildrenWanted if records.is_empty() && keys.is_empty() => {
+                    parents.push(source.record);
+                    reading.stage = Stage::ChildrenAsked;
+                }
+                // Another kind of question: its own turn comes.
+                Stage::Wanted { .. } | Stage::KeyWanted { .. } | Stage::ChildrenWanted => {
+                    self.readings.want(now, source);
+                }
+                Stage::Asked { .. } | Stage::KeyAsked { .. } | Stage::ChildrenAsked | Stage::Answered => {}
             }
         }
-        let what = match (records.is_empty(), keys.is_empty()) {
-            (false, _) => ReadWhat::Records { records, at: head },
-            (true, false) => ReadWhat::Targets { keys },
-            (true, true) => return None,
+        let what = match (records.is_empty(), keys.is_empty(), parents.is_empty()) {
+            (false, ..) => ReadWhat::Records { records, at },
+            (true, false, _) => ReadWhat::Targets { keys },
+            (true, true, false) => ReadWhat::Children { parents, lookups: self.lookups_of(pipeline), at },
+            (true, true, true) => return None,
         };
         Some(Read { pipeline, what })
     }
 
+    /// The fields by which records of any pipeline here name records of this one as their parent.
+    fn lookups_of(&self, parent: PipelineId) -> Vec<(PipelineId, FieldPath)> {
+        let Some(object) = self.lines.get(&parent).map(|line| &line.mapping.target_object) else { return Vec::new() };
+        let lookups = self.lines.iter().flat_map(|(id, line)| {
+            line.mapping.lookups().filter(|(_, of)| *of == object).map(|(from, _)| (*id, from.clone()))
+        });
+        lookups.collect()
+    }
+
     /// A read that could not be made: it is wanted again from `at` on.
     pub fn read_failed(&mut self, read: Read, at: Instant) {
-        let records = match read.what {
-            ReadWhat::Records { records, .. } => records,
-            ReadWhat::Targets { keys } => keys.into_iter().map(|(record, _)| record).collect(),
-        };
-        for record in records {
+        for record in read.what.records() {
             let source = Source { pipeline: read.pipeline, record };
             if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
                 reading.want_again(at);
@@ -422,6 +466,34 @@ impl Machine {
             self.take_joined(source, to, answer, now);
         }
         self.collect(now);
+    }
+
+    /// The source answered who names these records as parents. The parents will be made anew, so the children must be
+    /// written again: that is made durable first, and the parent's new link wakes them.
+    pub fn read_children(&mut self, read: Read, children: &[Child], now: Instant) {
+        let ReadWhat::Children { parents, at, .. } = read.what else { return };
+        let Some(object) = self.lines.get(&read.pipeline).map(|line| line.mapping.target_object.clone()) else {
+            return;
+        };
+        for child in children {
+            let parent = Parent { target_object: object.clone(), record: child.parent };
+            let refusal = Refusal {
+                state: ParkedState::Waiting,
+                code: "PARENT_GONE".to_owned(),
+                fields: Vec::new(),
+                waits_for: Some(parent),
+                evidence: "The counterpart of its parent was gone from the target and is made anew.".to_owned(),
+            };
+            let source = Source { pipeline: child.pipeline, record: child.record };
+            self.park_row(Cover { source, from: at, to: at, clears_suspect: false }, &refusal);
+        }
+        for record in parents {
+            let source = Source { pipeline: read.pipeline, record };
+            if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+                reading.stage = Stage::Wanted { at: now };
+                self.readings.want(now, source);
+            }
+        }
     }
 
     /// What arrived while a record was read, and is newer than the answer.
@@ -547,9 +619,23 @@ impl Machine {
                     }
                 }
             }
-            Handed::LinkGone { sources, target } => {
-                for Source { pipeline, record } in sources {
-                    self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
+            Handed::Gone { covers, target } => {
+                for cover in covers {
+                    let Source { pipeline, record } = cover.source;
+                    self.settlement.answered.push((pipeline, record));
+                    if let Some(target) = target {
+                        self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
+                    }
+                    self.read(cover.source, cover.from, cover.clears_suspect, false, now);
+                    let has_children = !self.lookups_of(pipeline).is_empty();
+                    let reading = self.active.get_mut(&cover.source).and_then(|active| active.reading.as_mut());
+                    if let Some(reading) = reading.filter(|_| has_children)
+                        && let Stage::Wanted { at } = reading.stage
+                    {
+                        self.readings.forget(at, cover.source);
+                        reading.stage = Stage::ChildrenWanted;
+                        self.readings.want(now, cover.source);
+                    }
                 }
             }
             Handed::Lost { sources } => {
@@ -585,6 +671,17 @@ impl Machine {
     }
 
     fn park(&mut self, cover: Cover, refusal: &Refusal, sent: bool) {
+        self.park_row(cover, refusal);
+        if sent {
+            self.settlement.answered.push((cover.source.pipeline, cover.source.record));
+        }
+        if cover.clears_suspect {
+            self.clear(cover.source);
+        }
+        self.untrack(cover.source, cover.to);
+    }
+
+    fn park_row(&mut self, cover: Cover, refusal: &Refusal) {
         let Source { pipeline, record } = cover.source;
         if let Some(line) = self.lines.get_mut(&pipeline) {
             line.counts.parked += 1;
@@ -603,13 +700,6 @@ impl Machine {
             tried_at: self.wall,
             evidence: refusal.evidence.clone(),
         });
-        if sent {
-            self.settlement.answered.push((pipeline, record));
-        }
-        if cover.clears_suspect {
-            self.clear(cover.source);
-        }
-        self.untrack(cover.source, cover.to);
     }
 
     /// Parts of a record up to here are settled or safe in a parked row.
@@ -652,10 +742,10 @@ impl Machine {
     }
 
     /// Everything up to `head` is settled, and nothing is suspect.
-    pub fn is_caught_up(&self, head: Seq, now: Instant) -> bool {
+    pub fn is_caught_up(&self, head: Seq) -> bool {
         self.suspects.is_empty()
             && self.outbox.is_empty()
-            && self.active.values().all(|active| active.reading.as_ref().is_none_or(|reading| reading.is_parked_and_waits(now)))
+            && self.active.values().all(|active| active.reading.is_none())
             && self.lines.values().all(|line| line.progress.watermark() >= head)
     }
 

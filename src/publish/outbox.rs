@@ -3,7 +3,7 @@
 //! For each record at most one write is in flight and at most one waits; what arrives meanwhile merges into the
 //! waiting one. Time is an argument; nothing here sleeps or calls. `pipeline` drives it, `store` remembers it.
 //!
-//! Every cover that is offered leaves exactly once, as [`Handed::Settled`], [`Handed::Parked`] or [`Handed::Read`].
+//! Every cover that is offered leaves exactly once: settled, parked, gone, or to be read.
 //! `offer`, `next_batch` and `settle` touch only what they return: ready writes queue by call, the others by what they
 //! wait for.
 
@@ -26,8 +26,6 @@ const WAITING_MAX: usize = 10_000;
 const WEIGHT_MAX: usize = 64 << 20;
 /// How long a chain of waiting parents is followed to find a cycle.
 const CHAIN_MAX: usize = 100;
-/// A target row that is gone again and again is no longer made anew.
-const GONE_MAX: u32 = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlightId(pub u64);
@@ -53,12 +51,18 @@ pub struct Batch {
 /// What became of one write of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    Saved { id: RecordId },
+    Saved {
+        id: RecordId,
+    },
     Deleted,
     /// Refused for now; nothing was done.
-    Retry { at: Instant },
+    Retry {
+        at: Instant,
+    },
     /// No answer: it may have been done, or may still be.
-    Unknown { at: Instant },
+    Unknown {
+        at: Instant,
+    },
     /// Refused, perhaps because of a neighbour: again in a smaller batch.
     Split,
     /// The target record does not exist any more.
@@ -87,8 +91,8 @@ pub enum Handed {
     Parked { covers: Vec<Cover>, refusal: Refusal, sent: bool },
     /// The source must be read whole before anything can be written.
     Read { covers: Vec<Cover>, delete: Option<Key>, sent: bool },
-    /// The link leads nowhere; the write itself goes on, or was handed for reading.
-    LinkGone { sources: Vec<Source>, target: RecordId },
+    /// The link leads nowhere: the record must be read whole and made anew.
+    Gone { covers: Vec<Cover>, target: Option<RecordId> },
     /// The answer was lost; the write waits again.
     Lost { sources: Vec<Source> },
     /// The answer is known; the write waits again.
@@ -100,8 +104,8 @@ enum Token {
     Key(Key),
     Source(Source),
     Lock(Parent),
-    /// Held by whoever makes the parent, waiting or in flight.
-    Made(Parent),
+    /// Held by whoever makes or deletes the parent, waiting or in flight.
+    Deciding(Parent),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,14 +149,14 @@ pub struct Outbox {
     waiting: HashMap<WriteId, Waiting>,
     by_source: HashMap<Source, WriteId>,
     by_key: HashMap<Key, WriteId>,
-    makers: HashMap<Parent, Vec<WriteId>>,
+    deciders: HashMap<Parent, Vec<WriteId>>,
     ready: BTreeMap<Group, BTreeSet<(Seq, WriteId)>>,
     blocked: HashMap<Token, Vec<WriteId>>,
     delayed: BTreeSet<(Instant, WriteId)>,
     busy: HashMap<Token, FlightId>,
     flights: HashMap<FlightId, Flight>,
     handed: Vec<Handed>,
-    /// Parents that lost a waiting maker: their children are looked at again.
+    /// Parents that lost a waiting decider: their children are looked at again.
     freed: Vec<Parent>,
     weight: usize,
     paused_until: Option<Instant>,
@@ -180,9 +184,9 @@ impl Outbox {
         flight.writes.iter().find(|write| write.covers.iter().any(|cover| cover.source == source)).map(|w| &w.key)
     }
 
-    /// Whether a write that makes this parent waits or is in flight.
-    pub fn is_coming(&self, parent: &Parent) -> bool {
-        self.makers.contains_key(parent) || self.busy.contains_key(&Token::Made(parent.clone()))
+    /// Whether a write that makes or deletes this parent waits or is in flight.
+    pub fn is_undecided(&self, parent: &Parent) -> bool {
+        self.deciders.contains_key(parent) || self.busy.contains_key(&Token::Deciding(parent.clone()))
     }
 
     pub fn waiting(&self) -> usize {
@@ -245,7 +249,8 @@ impl Outbox {
         }
         // A group can turn out to be blocked as a whole, hence the loop.
         loop {
-            let group = self.ready.iter().min_by_key(|(_, ids)| ids.first().copied()).map(|(group, _)| group.clone())?;
+            let group =
+                self.ready.iter().min_by_key(|(_, ids)| ids.first().copied()).map(|(group, _)| group.clone())?;
             let picked = self.pick(&group, now);
             if !picked.is_empty() {
                 return Some(self.depart(group, picked));
@@ -294,8 +299,8 @@ impl Outbox {
         for write in &writes {
             tokens.extend(exclusive(write));
             tokens.extend(write.lock_keys.iter().cloned().map(Token::Lock));
-            if makes_new(write) {
-                tokens.extend(write.makes().map(Token::Made));
+            if decides(write) {
+                tokens.extend(write.makes().map(Token::Deciding));
             }
         }
         for token in &tokens {
@@ -355,8 +360,18 @@ impl Outbox {
                     nth_split += 1;
                     self.put_back(write, tries, half, None, now);
                 }
-                Verdict::Gone => self.gone(write, tries, now),
+                Verdict::Gone => {
+                    let target = write.key.linked();
+                    let (covers, others) = self.with_what_waits(&write);
+                    self.handed.push(Handed::Gone { covers, target });
+                    self.hand_others(others);
+                }
                 Verdict::Reread => self.hand_for_reading(write, true),
+                // What came meanwhile may be just what mends it (and a delete always does).
+                Verdict::Refused(_) if sources.iter().any(|source| self.by_source.contains_key(source)) => {
+                    self.handed.push(Handed::Answered { sources });
+                    self.put_back(write, tries, 0, None, now);
+                }
                 Verdict::Refused(refusal) => self.park(write, refusal, true),
             }
         }
@@ -384,30 +399,6 @@ impl Outbox {
                 waiting.write.key = key;
                 self.put(waiting.write, waiting.tries, waiting.cohort, waiting.not_before, now);
             }
-        }
-    }
-
-    fn gone(&mut self, mut write: Write, tries: u32, now: Instant) {
-        if let Some(target) = write.key.linked() {
-            self.handed.push(Handed::LinkGone { sources: sources(&write), target });
-        }
-        match (external_key(&write), &write.body) {
-            (Some(key), Body::Whole(_)) if tries < GONE_MAX => {
-                self.handed.push(Handed::Answered { sources: sources(&write) });
-                write.key = key;
-                self.put_back(write, tries, 0, None, now);
-            }
-            (_, Body::Whole(_)) => {
-                let refusal = Refusal {
-                    state: ParkedState::Failed,
-                    code: "INVALID_CROSS_REFERENCE_KEY".to_owned(),
-                    fields: Vec::new(),
-                    waits_for: None,
-                    evidence: "The record, or one that it refers to, was gone each time it was written.".to_owned(),
-                };
-                self.park(write, refusal, true);
-            }
-            (_, Body::Partial(_) | Body::Delete) => self.hand_for_reading(write, true),
         }
     }
 
@@ -453,9 +444,9 @@ impl Outbox {
             self.by_source.insert(source, id);
         }
         self.by_key.insert(write.key.clone(), id);
-        if makes_new(&write) {
+        if decides(&write) {
             for parent in write.makes() {
-                self.makers.entry(parent).or_default().push(id);
+                self.deciders.entry(parent).or_default().push(id);
             }
         }
         // A placeholder place; `place` decides at once.
@@ -476,12 +467,12 @@ impl Outbox {
         if self.by_key.get(&waiting.write.key) == Some(&id) {
             self.by_key.remove(&waiting.write.key);
         }
-        if makes_new(&waiting.write) {
+        if decides(&waiting.write) {
             for parent in waiting.write.makes() {
-                if let Some(makers) = self.makers.get_mut(&parent) {
-                    makers.retain(|maker| *maker != id);
-                    if makers.is_empty() {
-                        self.makers.remove(&parent);
+                if let Some(deciders) = self.deciders.get_mut(&parent) {
+                    deciders.retain(|decider| *decider != id);
+                    if deciders.is_empty() {
+                        self.deciders.remove(&parent);
                         self.freed.push(parent);
                     }
                 }
@@ -564,10 +555,10 @@ impl Outbox {
         }
         let coming = write.waits_for.iter().find(|parent| {
             let own = write.makes().any(|made| made == **parent);
-            !own && self.is_coming(parent) && !self.waits_in_a_circle(id, parent)
+            !own && self.is_undecided(parent) && !self.waits_in_a_circle(id, parent)
         });
         if let Some(parent) = coming {
-            return Some(Token::Made(parent.clone()));
+            return Some(Token::Deciding(parent.clone()));
         }
         write.lock_keys.iter().cloned().map(Token::Lock).find(|token| self.busy.contains_key(token))
     }
@@ -576,12 +567,12 @@ impl Outbox {
     fn waits_in_a_circle(&self, id: WriteId, parent: &Parent) -> bool {
         let mut parent = parent;
         for _ in 0..CHAIN_MAX {
-            let Some(&maker) = self.makers.get(parent).and_then(|makers| makers.first()) else { return false };
-            if maker == id {
+            let Some(&decider) = self.deciders.get(parent).and_then(|deciders| deciders.first()) else { return false };
+            if decider == id {
                 return true;
             }
-            match self.waiting.get(&maker).map(|waiting| &waiting.place) {
-                Some(Place::Blocked(Token::Made(next))) => parent = next,
+            match self.waiting.get(&decider).map(|waiting| &waiting.place) {
+                Some(Place::Blocked(Token::Deciding(next))) => parent = next,
                 _ => return false,
             }
         }
@@ -609,11 +600,11 @@ impl Outbox {
         }
     }
 
-    /// A maker that left without going out (merged into a delete, parked, handed for reading) leaves nobody waiting.
+    /// A decider that left without going out (merged into a delete, parked, handed for reading) leaves nobody waiting.
     fn look_after_children(&mut self, now: Instant) {
         while let Some(parent) = self.freed.pop() {
-            if !self.is_coming(&parent) {
-                self.release(&Token::Made(parent), now);
+            if !self.is_undecided(&parent) {
+                self.release(&Token::Deciding(parent), now);
             }
         }
     }
@@ -663,13 +654,14 @@ fn sources(write: &Write) -> Vec<Source> {
 }
 
 fn exclusive(write: &Write) -> impl Iterator<Item = Token> + '_ {
-    std::iter::once(Token::Key(write.key.clone()))
-        .chain(write.covers.iter().map(|cover| Token::Source(cover.source)))
+    std::iter::once(Token::Key(write.key.clone())).chain(write.covers.iter().map(|cover| Token::Source(cover.source)))
 }
 
-/// A whole write without a link: others may wait for the record that it makes.
-fn makes_new(write: &Write) -> bool {
-    matches!((&write.body, &write.key), (Body::Whole(_), Key::External { .. }))
+/// After this write the record is there, or is not. Writes that name it as their parent wait: for a new parent, because
+/// the org would not find it; for a parent that is deleted, because its deletion takes its children with it, and a child
+/// that was written before (of a parent that comes back) would be lost.
+fn decides(write: &Write) -> bool {
+    matches!((&write.body, &write.key), (Body::Whole(_), Key::External { .. }) | (Body::Delete, _))
 }
 
 fn external_key(write: &Write) -> Option<Key> {

@@ -14,7 +14,7 @@ pub struct Write {
     pub body: Body,
     /// Records that the org locks together with this one. No two batches in flight share one.
     pub lock_keys: Vec<Parent>,
-    /// Parents without a counterpart as far as is known. The write waits for those that are on their way.
+    /// Parents that it names. It waits while one of them is on its way, or on its way out.
     pub waits_for: Vec<Parent>,
     /// What is settled with this write.
     pub covers: Vec<Cover>,
@@ -168,9 +168,7 @@ impl Write {
 
     /// As parents, what this write makes: each record that it covers.
     pub fn makes(&self) -> impl Iterator<Item = Parent> + '_ {
-        self.covers
-            .iter()
-            .map(|cover| Parent { target_object: self.key.object().clone(), record: cover.source.record })
+        self.covers.iter().map(|cover| Parent { target_object: self.key.object().clone(), record: cover.source.record })
     }
 
     /// About how many bytes this holds in memory.

@@ -28,12 +28,25 @@ pub struct Reading {
 
 #[derive(Debug)]
 pub enum Stage {
-    Wanted { at: Instant },
-    /// The journal head that was noted before the request.
-    Asked { at: Seq },
+    Wanted {
+        at: Instant,
+    },
+    /// The answer will stand for the journal up to here.
+    Asked {
+        at: Seq,
+    },
     /// A delete up to `to` wants to know who holds the key in the target.
-    KeyWanted { key: String, to: Seq },
-    KeyAsked { key: String, to: Seq },
+    KeyWanted {
+        key: String,
+        to: Seq,
+    },
+    KeyAsked {
+        key: String,
+        to: Seq,
+    },
+    /// Its counterpart is gone. Before it is made anew, those that name it as parent must be known.
+    ChildrenWanted,
+    ChildrenAsked,
     Answered,
 }
 
@@ -63,7 +76,7 @@ impl Reading {
         match &self.stage {
             Stage::KeyWanted { to, .. } | Stage::KeyAsked { to, .. } => *to,
             Stage::Asked { at } => *at,
-            Stage::Wanted { .. } | Stage::Answered => Seq::ZERO,
+            Stage::Wanted { .. } | Stage::ChildrenWanted | Stage::ChildrenAsked | Stage::Answered => Seq::ZERO,
         }
     }
 
@@ -71,13 +84,9 @@ impl Reading {
     pub fn want_again(&mut self, at: Instant) {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Answered) {
             Stage::KeyAsked { key, to } | Stage::KeyWanted { key, to } => Stage::KeyWanted { key, to },
+            Stage::ChildrenAsked | Stage::ChildrenWanted => Stage::ChildrenWanted,
             Stage::Asked { .. } | Stage::Wanted { .. } | Stage::Answered => Stage::Wanted { at },
         };
-    }
-
-    /// It is parked, and only its next try is awaited: nothing of it is unsettled.
-    pub fn is_parked_and_waits(&self, now: Instant) -> bool {
-        self.parked && matches!(self.stage, Stage::Wanted { at } if at > now)
     }
 }
 

@@ -1,1 +1,657 @@
+//! The order rule under test: a source, a bus that delays, a journal, a target that loses answers and does the work
+//! later, and crashes, all in one thread and driven by drawn numbers. Whatever is drawn, the two sides end equal.
+
+use proptest::prelude::*;
+
 use super::*;
+use crate::config::{Config, FieldRule, From, OnDelete, PipelineConfig, Start, To};
+use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
+use crate::publish::{Call, Cell, Write};
+
+const ACCOUNTS: PipelineId = PipelineId(1);
+const CONTACTS: PipelineId = PipelineId(2);
+const LATE: Duration = Duration::from_secs(30);
+
+fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
+    let field = |name: &str, path: &str| (name.parse().unwrap(), FieldRule::Source(path.parse().unwrap()));
+    let mut fields = vec![field("Key__c", "Id"), field("A", "A"), field("B", "B")];
+    fields.push(("Region__c".parse().unwrap(), FieldRule::Constant(Value::text("EMEA"))));
+    if let Some(lookup) = parent {
+        let rule = FieldRule::Parent { pipeline: "accounts".parse().unwrap(), from: lookup.parse().unwrap() };
+        fields.push((lookup.parse().unwrap(), rule));
+    }
+    PipelineConfig {
+        name: name.parse().unwrap(),
+        from: From {
+            org: "source".parse().unwrap(),
+            channel: format!("/data/{object}ChangeEvent").parse().unwrap(),
+            object: object.parse().unwrap(),
+            start: Start::Tip,
+        },
+        to: To { org: "target".parse().unwrap(), object: object.parse().unwrap(), key: "Key__c".parse().unwrap() },
+        fields,
+        on_delete: OnDelete::Delete,
+    }
+}
+
+fn mappings() -> [(PipelineId, Arc<Mapping>); 2] {
+    let pipelines = vec![pipeline("accounts", "Account", None), pipeline("contacts", "Contact", Some("AccountId"))];
+    let config = Config { orgs: BTreeMap::new(), pipelines, state: "unused".into(), late_landing: LATE };
+    [(ACCOUNTS, 0), (CONTACTS, 1)].map(|(id, n)| (id, Arc::new(Mapping::new(&config.pipelines[n], &config))))
+}
+
+/// Accounts are 0 to 3, contacts 4 to 9.
+fn record_id(n: usize) -> RecordId {
+    let prefix = if n < 4 { "001" } else { "003" };
+    format!("{prefix}00000000000{n}").parse().unwrap()
+}
+
+fn target_id(n: u64) -> RecordId {
+    format!("001T{n:011}").parse().unwrap()
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Row {
+    fields: BTreeMap<String, Value>,
+    deleted: bool,
+    /// Went with its account.
+    cascaded: bool,
+}
+
+/// What the target holds of a live record, under its key.
+type Mirror = BTreeMap<String, BTreeMap<String, Value>>;
+
+#[derive(Default)]
+struct Target {
+    rows: BTreeMap<RecordId, (String, BTreeMap<String, Value>)>,
+    made: u64,
+}
+
+impl Target {
+    fn holder(&self, key: &str) -> Option<RecordId> {
+        self.rows.iter().find(|(_, (held, _))| held == key).map(|(id, _)| *id)
+    }
+
+    /// Does one write as the platform would.
+    fn apply(&mut self, call: &Call, write: &Write) -> Verdict {
+        let mut values = BTreeMap::new();
+        for (name, cell) in write.fields().into_iter().flatten() {
+            let value = match cell {
+                Cell::Value(value) => value.clone(),
+                Cell::Parent(reference) => {
+                    if self.holder(reference.parent.record.as_str()).is_none() {
+                        return Verdict::Refused(Refusal {
+                            state: ParkedState::Waiting,
+                            code: "INVALID_FIELD".into(),
+                            fields: vec![],
+                            waits_for: Some(reference.parent.clone()),
+                            evidence: String::new(),
+                        });
+                    }
+                    Value::text(reference.parent.record.as_str())
+                }
+            };
+            values.insert(name.to_string(), value);
+        }
+        match call {
+            Call::Upsert { key_field, .. } => {
+                let key = values[key_field.as_str()].as_text().unwrap().to_owned();
+                let id = self.holder(&key).unwrap_or_else(|| {
+                    self.made += 1;
+                    target_id(self.made)
+                });
+                let row = self.rows.entry(id).or_insert((key, BTreeMap::new()));
+                row.1.extend(values);
+                Verdict::Saved { id }
+            }
+            Call::Update { .. } => {
+                let id = write.key.linked().unwrap();
+                match self.rows.get_mut(&id) {
+                    Some(row) => {
+                        row.1.extend(values);
+                        Verdict::Saved { id }
+                    }
+                    None => Verdict::Gone,
+                }
+            }
+            Call::Delete { .. } => {
+                let id = write.key.linked().unwrap();
+                if let Some((key, _)) = self.rows.remove(&id) {
+                    // An account takes its contacts with it.
+                    self.rows.retain(|_, (_, fields)| {
+                        fields.get("AccountId") != Some(&Value::text(key.as_str())) || !key.starts_with("001")
+                    });
+                }
+                Verdict::Deleted
+            }
+        }
+    }
+
+    fn mirror(&self) -> Mirror {
+        self.rows.values().map(|(key, fields)| (key.clone(), fields.clone())).collect()
+    }
+}
+
+/// The store's contract in a few maps.
+#[derive(Default)]
+struct Memory {
+    applied: HashMap<(PipelineId, RecordId), Applied>,
+    links: HashMap<RecordId, RecordId>,
+    parked: HashMap<(PipelineId, RecordId), Parked>,
+    sent: BTreeMap<(PipelineId, RecordId), bool>,
+    watermarks: HashMap<PipelineId, Seq>,
+}
+
+impl Memory {
+    fn settle(&mut self, settlement: Settlement) -> Vec<Source> {
+        for (pipeline, record, applied) in settlement.applied {
+            let known = self.applied.entry((pipeline, record)).or_insert(applied);
+            if applied.seq >= known.seq {
+                *known = applied;
+            }
+        }
+        for change in settlement.links {
+            match change {
+                LinkChange::Set { source, target, .. } => {
+                    self.links.insert(source, target);
+                }
+                LinkChange::Drop { source, target, .. } => {
+                    if self.links.get(&source) == Some(&target) {
+                        self.links.remove(&source);
+                    }
+                }
+            }
+        }
+        for (pipeline, record, to) in settlement.close {
+            if self.parked.get(&(pipeline, record)).is_some_and(|row| row.to <= to) {
+                self.parked.remove(&(pipeline, record));
+            }
+        }
+        for row in settlement.park {
+            let merged = match self.parked.remove(&(row.pipeline, row.record)) {
+                Some(old) => Parked { from: old.from.min(row.from), to: old.to.max(row.to), ..row },
+                None => row,
+            };
+            self.parked.insert((merged.pipeline, merged.record), merged);
+        }
+        for (pipeline, record, to) in settlement.widen {
+            if let Some(row) = self.parked.get_mut(&(pipeline, record)) {
+                row.to = row.to.max(to);
+            }
+        }
+        for key in settlement.answered {
+            if self.sent.get(&key) == Some(&false) {
+                self.sent.remove(&key);
+            }
+        }
+        for key in settlement.cleared {
+            self.sent.remove(&key);
+        }
+        for (pipeline, record, _) in settlement.suspect {
+            self.sent.insert((pipeline, record), true);
+        }
+        for (pipeline, watermark) in settlement.watermarks {
+            let known = self.watermarks.entry(pipeline).or_default();
+            assert!(watermark >= *known, "a watermark went backwards");
+            *known = watermark;
+        }
+        let woken = self
+            .parked
+            .values()
+            .filter(|row| row.waits_for.as_ref().is_some_and(|parent| self.links.contains_key(&parent.record)));
+        woken.map(|row| Source { pipeline: row.pipeline, record: row.record }).collect()
+    }
+}
+
+/// What an org answered to a read.
+#[derive(Default)]
+struct Heard {
+    found: HashMap<RecordId, Found>,
+    held: HashMap<String, RecordId>,
+    children: Vec<Child>,
+}
+
+struct World {
+    now: Instant,
+    source: BTreeMap<usize, Row>,
+    bus: Vec<(PipelineId, RecordChange)>,
+    journal: Vec<(PipelineId, Arc<RecordChange>)>,
+    asked: Vec<(Read, Heard)>,
+    flights: Vec<Batch>,
+    /// Requests without an answer that the target does later, and until when.
+    late: Vec<(Instant, Batch)>,
+    target: Target,
+    memory: Memory,
+    machine: Machine,
+    commits: i64,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            now: Instant::now(),
+            source: BTreeMap::new(),
+            bus: Vec::new(),
+            journal: Vec::new(),
+            asked: Vec::new(),
+            flights: Vec::new(),
+            late: Vec::new(),
+            target: Target::default(),
+            memory: Memory::default(),
+            machine: Machine::new(LATE),
+            commits: 0,
+        };
+        world.restart();
+        world
+    }
+
+    /// A new process on the same state: what was in memory is gone.
+    fn restart(&mut self) {
+        self.machine = Machine::new(LATE);
+        for (id, mapping) in mappings() {
+            let watermark = self.memory.watermarks.get(&id).copied().unwrap_or_default();
+            self.machine.add_pipeline(id, mapping, watermark);
+        }
+        self.machine.tick(self.now, Timestamp(0));
+        for (pipeline, record) in self.memory.sent.keys() {
+            self.machine.add_suspect(Source { pipeline: *pipeline, record: *record }, self.now);
+        }
+        for row in self.memory.parked.values() {
+            self.machine.wake(Source { pipeline: row.pipeline, record: row.record }, self.now);
+        }
+        // Requests in flight go on without anybody to hear the answer.
+        let until = self.now + LATE / 2;
+        self.late.extend(self.flights.drain(..).map(|batch| (until, batch)));
+        self.asked.clear();
+        for sent in self.memory.sent.values_mut() {
+            *sent = true;
+        }
+    }
+
+    fn commit(&mut self) {
+        while let Some(settlement) = self.machine.take_settlement() {
+            for source in self.memory.settle(settlement) {
+                self.machine.wake(source, self.now);
+            }
+        }
+    }
+
+    fn emit(&mut self, n: usize, kind: ChangeKind, fields: Fields) {
+        self.commits += 1;
+        let (pipeline, object) = if n < 4 { (ACCOUNTS, "Account") } else { (CONTACTS, "Contact") };
+        let header = Header {
+            entity_name: object.parse().unwrap(),
+            record_ids: vec![record_id(n)],
+            wildcard: false,
+            change_type: kind,
+            change_origin: String::new(),
+            transaction_key: self.commits.to_string(),
+            sequence_number: 1,
+            commit_timestamp: Timestamp(self.commits),
+            commit_number: self.commits,
+            commit_user: String::new(),
+        };
+        self.bus.push((pipeline, RecordChange { header, fields }));
+    }
+
+    fn live_accounts(&self) -> Vec<usize> {
+        self.source.iter().filter(|(n, row)| **n < 4 && !row.deleted).map(|(n, _)| *n).collect()
+    }
+
+    fn change_source(&mut self, n: usize, how: u16) {
+        let value = if how.is_multiple_of(7) { Value::Null } else { Value::text(format!("v{how}")) };
+        let accounts = self.live_accounts();
+        let parent = match accounts.is_empty() {
+            true => Value::Null,
+            false => Value::text(record_id(accounts[usize::from(how) % accounts.len()]).as_str()),
+        };
+        let all = |row: &Row| -> Fields {
+            let filled = row.fields.iter().filter(|(_, value)| !value.is_null());
+            filled.map(|(name, value)| (name.clone(), Field::New(value.clone()))).collect()
+        };
+        match self.source.get_mut(&n) {
+            None => {
+                let mut fields = BTreeMap::from([("A".to_owned(), value), ("B".to_owned(), Value::Null)]);
+                if n >= 4 {
+                    fields.insert("AccountId".to_owned(), parent);
+                }
+                let row = Row { fields, deleted: false, cascaded: false };
+                let event = all(&row);
+                self.source.insert(n, row);
+                self.emit(n, ChangeKind::Create, event);
+            }
+            Some(row) if row.deleted => {
+                if row.cascaded {
+                    return;
+                }
+                let orphan = match row.fields.get("AccountId").and_then(Value::as_text) {
+                    Some(id) => !accounts.iter().any(|n| record_id(*n).as_str() == id),
+                    None => false,
+                };
+                row.deleted = false;
+                if orphan {
+                    row.fields.insert("AccountId".to_owned(), Value::Null);
+                }
+                let event = all(row);
+                self.emit(n, ChangeKind::Undelete, event);
+                let with: Vec<usize> = self.source.iter().filter(|(_, row)| row.cascaded).map(|(n, _)| *n).collect();
+                let id = Value::text(record_id(n).as_str());
+                for child in with.into_iter().filter(|_| n < 4) {
+                    let Some(row) = self.source.get_mut(&child) else { continue };
+                    if row.fields.get("AccountId") == Some(&id) {
+                        (row.deleted, row.cascaded) = (false, false);
+                        let event = all(row);
+                        self.emit(child, ChangeKind::Undelete, event);
+                    }
+                }
+            }
+            Some(row) if how.is_multiple_of(5) => {
+                row.deleted = true;
+                self.emit(n, ChangeKind::Delete, Fields::new());
+                let id = Value::text(record_id(n).as_str());
+                let children: Vec<usize> = self
+                    .source
+                    .iter()
+                    .filter(|(_, row)| n < 4 && !row.deleted && row.fields.get("AccountId") == Some(&id))
+                    .map(|(n, _)| *n)
+                    .collect();
+                for child in children {
+                    if let Some(row) = self.source.get_mut(&child) {
+                        (row.deleted, row.cascaded) = (true, true);
+                    }
+                    self.emit(child, ChangeKind::Delete, Fields::new());
+                }
+            }
+            Some(row) => {
+                let (field, value) = match how % 3 {
+                    0 => ("A", value),
+                    1 if n >= 4 => ("AccountId", parent),
+                    _ => ("B", value),
+                };
+                row.fields.insert(field.to_owned(), value.clone());
+                let fields = Fields::from([(field.to_owned(), Field::New(value))]);
+                // Some changes come without their values.
+                let gap = how.is_multiple_of(11);
+                let (kind, fields) =
+                    if gap { (ChangeKind::GapUpdate, Fields::new()) } else { (ChangeKind::Update, fields) };
+                self.emit(n, kind, fields);
+            }
+        }
+    }
+
+    /// The journal stage takes the oldest event of the bus.
+    fn deliver(&mut self) {
+        if !self.bus.is_empty() {
+            let (pipeline, change) = self.bus.remove(0);
+            self.journal.push((pipeline, Arc::new(change)));
+        }
+    }
+
+    fn head(&self) -> Seq {
+        Seq(self.journal.len() as u64)
+    }
+
+    fn answer(&self, pipeline: PipelineId, question: &Question) -> Answer {
+        let key = |record: &RecordId| (pipeline, *record);
+        let pick = |record: &RecordId| self.memory.links.get(record).map(|target| (*record, *target));
+        Answer {
+            applied: question
+                .records
+                .iter()
+                .filter_map(|record| Some((*record, *self.memory.applied.get(&key(record))?)))
+                .collect(),
+            links: question.records.iter().filter_map(pick).collect(),
+            parked: question
+                .records
+                .iter()
+                .filter_map(|record| Some((*record, self.memory.parked.get(&key(record))?.clone())))
+                .collect(),
+            parents: question
+                .parents
+                .iter()
+                .map(|parent| {
+                    let link = self.memory.links.get(&parent.record).copied();
+                    (parent.clone(), crate::store::ParentState { link, parked: false })
+                })
+                .collect(),
+        }
+    }
+
+    fn page(&mut self, limit: usize) {
+        let scanned = self.machine.pipelines().map(|(_, _, progress)| progress.scanned()).min().unwrap();
+        let scanned = usize::try_from(scanned.0).unwrap();
+        let entries = self.journal.iter().enumerate().skip(scanned).take(limit);
+        let to = Seq(entries.clone().last().map_or(scanned, |(n, _)| n + 1) as u64);
+        let part = |(n, (of, change)): (usize, &(PipelineId, Arc<RecordChange>))| {
+            let part = Part { seq: Seq(n as u64 + 1), record: change.header.record_ids[0], change: change.clone() };
+            (*of, part)
+        };
+        let settled = |of: &PipelineId| self.memory.watermarks.get(of).copied().unwrap_or_default();
+        let parts: Vec<_> = entries.map(part).filter(|(of, part)| part.seq > settled(of)).collect();
+        let questions = self.machine.questions(&parts);
+        let answers = questions.iter().map(|(id, question)| (*id, self.answer(*id, question))).collect();
+        self.machine.stretch(Stretch { parts, to, answers }, self.now);
+        self.commit();
+    }
+
+    /// A read goes out; the orgs are asked at once, the answer travels.
+    fn ask(&mut self) -> bool {
+        let Some(read) = self.machine.next_read(self.now) else { return false };
+        let mut heard = Heard::default();
+        match &read.what {
+            ReadWhat::Records { records, .. } => {
+                for record in records {
+                    let Some((_, row)) = self.source.iter().find(|(n, _)| record_id(**n) == *record) else { continue };
+                    let values =
+                        row.fields.iter().map(|(name, value)| (name.parse().unwrap(), value.clone())).collect();
+                    let what = match row.deleted {
+                        true => Found::Deleted,
+                        false => Found::Record(Record { id: *record, values }),
+                    };
+                    heard.found.insert(*record, what);
+                }
+            }
+            ReadWhat::Targets { keys } => {
+                for (_, key) in keys {
+                    if let Some(id) = self.target.holder(key) {
+                        heard.held.insert(key.clone(), id);
+                    }
+                }
+            }
+            ReadWhat::Children { parents, .. } => {
+                for parent in parents {
+                    let named = Value::text(parent.as_str());
+                    let rows = self.source.iter().filter(|(_, row)| !row.deleted);
+                    let rows = rows.filter(|(_, row)| row.fields.get("AccountId") == Some(&named));
+                    let child = |(n, _): (&usize, &Row)| Child { pipeline: CONTACTS, record: record_id(*n), parent: *parent };
+                    heard.children.extend(rows.map(child));
+                }
+            }
+        }
+        self.asked.push((read, heard));
+        true
+    }
+
+    fn answer_read(&mut self, pick: usize) {
+        if self.asked.is_empty() {
+            return;
+        }
+        let (read, heard) = self.asked.remove(pick % self.asked.len());
+        let records: Vec<Record> = heard
+            .found
+            .values()
+            .filter_map(|found| match found {
+                Found::Record(record) => Some(record.clone()),
+                Found::Deleted | Found::NotVisible => None,
+            })
+            .collect();
+        let answer = self.answer(read.pipeline, &self.machine.question_of_read(&read, &records));
+        match read.what {
+            ReadWhat::Records { .. } => self.machine.read_records(read, heard.found, &answer, self.now),
+            ReadWhat::Targets { .. } => self.machine.read_targets(read, &heard.held, &answer, self.now),
+            ReadWhat::Children { .. } => self.machine.read_children(read, &heard.children, self.now),
+        }
+        self.commit();
+    }
+
+    fn send(&mut self) -> bool {
+        let Some(batch) = self.machine.next_batch(self.now) else {
+            self.commit();
+            return false;
+        };
+        self.commit();
+        for cover in batch.writes.iter().flat_map(|write| &write.covers) {
+            let out = |batch: &Batch| {
+                batch.writes.iter().flat_map(|write| &write.covers).any(|other| other.source == cover.source)
+            };
+            assert!(!self.flights.iter().any(out), "{:?} has two writes in flight", cover.source);
+            self.memory.sent.entry((cover.source.pipeline, cover.source.record)).or_insert(false);
+        }
+        self.flights.push(batch);
+        true
+    }
+
+    fn answer_batch(&mut self, pick: usize, how: u16) {
+        if self.flights.is_empty() {
+            return;
+        }
+        let batch = self.flights.remove(pick % self.flights.len());
+        let at = self.now + Duration::from_secs(1);
+        let verdicts = match how % 8 {
+            // Cut before the target did anything; it will, later.
+            0 => {
+                self.late.push((self.now + LATE / 2, batch.clone()));
+                batch.writes.iter().map(|_| Verdict::Unknown { at: self.now }).collect()
+            }
+            // Done, and the answer lost.
+            1 => {
+                batch.writes.iter().for_each(|write| drop(self.target.apply(&batch.call, write)));
+                batch.writes.iter().map(|_| Verdict::Unknown { at }).collect()
+            }
+            2 => batch.writes.iter().map(|_| Verdict::Retry { at }).collect(),
+            3 if batch.writes.len() > 1 => batch.writes.iter().map(|_| Verdict::Split).collect(),
+            _ => batch.writes.iter().map(|write| self.target.apply(&batch.call, write)).collect(),
+        };
+        if std::env::var("DBG").is_ok() {
+            for (w, v) in batch.writes.iter().zip(&verdicts) {
+                eprintln!("{:?} {:?} {:?} -> {v:?}", batch.call, w.covers, w.key);
+            }
+        }
+        self.machine.batch_done(batch.flight, verdicts, self.now);
+        self.commit();
+    }
+
+    fn land_late(&mut self, pick: usize) {
+        if !self.late.is_empty() {
+            let (_, batch) = self.late.remove(pick % self.late.len());
+            batch.writes.iter().for_each(|write| { let v = self.target.apply(&batch.call, write); if std::env::var("DBG").is_ok() { eprintln!("LATE {:?} {:?} -> {v:?}", batch.call, write.key); } });
+        }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        while let Some(n) = self.late.iter().position(|(until, _)| *until <= self.now) {
+            self.land_late(n);
+        }
+        self.machine.tick(self.now, Timestamp(0));
+    }
+
+    fn step(&mut self, op: u8, pick: usize, how: u16) {
+        match op {
+            0..=29 => self.change_source(pick % 10, how),
+            30..=54 => self.deliver(),
+            55..=64 => self.page(1 + pick % 4),
+            65..=69 => drop(self.ask()),
+            70..=74 => self.answer_read(pick),
+            75..=82 => drop(self.send()),
+            83..=91 => self.answer_batch(pick, how),
+            92..=93 => self.land_late(pick),
+            94..=97 => self.pass(1 + u64::from(how) % 20),
+            _ => self.restart(),
+        }
+    }
+
+    /// No more faults: everything is delivered and settled.
+    fn finish(&mut self) {
+        while !self.bus.is_empty() {
+            self.deliver();
+        }
+        for _ in 0..2_000 {
+            self.page(5);
+            while self.ask() {}
+            while !self.asked.is_empty() {
+                self.answer_read(0);
+            }
+            while self.send() {}
+            while !self.flights.is_empty() {
+                self.answer_batch(0, 7);
+            }
+            if self.machine.is_caught_up(self.head()) {
+                return;
+            }
+            self.pass(1);
+        }
+        panic!("it never catches up: {:?}", self.machine);
+    }
+
+    fn expected(&self) -> Mirror {
+        let live = self.source.iter().filter(|(_, row)| !row.deleted);
+        live.map(|(n, row)| {
+            let mut fields = row.fields.clone();
+            fields.insert("Key__c".into(), Value::text(record_id(*n).as_str()));
+            fields.insert("Region__c".into(), Value::text("EMEA"));
+            (record_id(*n).to_string(), fields)
+        })
+        .collect()
+    }
+}
+
+fn shown(mirror: &Mirror) -> String {
+    let text = |value: &Value| value.as_text().unwrap_or("-").to_owned();
+    let row = |fields: &BTreeMap<String, Value>| {
+        fields.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
+    };
+    mirror.iter().map(|(key, fields)| format!("{key}: {}\n", row(fields))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_target_ends_equal_to_the_source_whatever_happens_on_the_way(
+        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
+    ) {
+        let mut world = World::new();
+        for (op, pick, how) in steps {
+            world.step(op, pick, how);
+        }
+        world.finish();
+        prop_assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+        prop_assert!(world.memory.sent.is_empty(), "something is still suspect");
+        prop_assert!(world.memory.parked.is_empty(), "{:?}", world.memory.parked);
+        prop_assert_eq!(world.memory.watermarks.get(&ACCOUNTS).copied().unwrap_or_default(), world.head());
+    }
+}
+
+#[test]
+fn a_quiet_machine_wants_nothing() {
+    let world = World::new();
+    assert_eq!(world.machine.wakeup(), None);
+    assert!(world.machine.is_caught_up(Seq::ZERO));
+}
+
+#[test]
+fn dbg_replay() {
+    let mut world = World::new();
+    let Ok(text) = std::fs::read_to_string("/tmp/ops.txt") else { return };
+    for line in text.lines() {
+        let n: Vec<u64> = line.split(' ').map(|n| n.parse().unwrap()).collect();
+        world.step(n[0] as u8, n[1] as usize, n[2] as u16);
+    }
+    eprintln!("--- finish");
+    world.finish();
+    for (n, (_, c)) in world.journal.iter().enumerate() {
+        eprintln!("{} {:?} {}", n + 1, c.header.record_ids, c.header.change_type.as_str());
+    }
+    eprintln!("{}", shown(&world.target.mirror()));
+}
