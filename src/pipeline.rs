@@ -6,3 +6,5 @@
 pub mod driver;
 pub mod machine;
 mod progress;
+
+pub use driver::{Line, PipelineError, Target, run};

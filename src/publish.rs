@@ -1,7 +1,10 @@
 //! Writes for one target org: what waits, what may go out, and what the org's answers mean.
 
-mod outbox;
+pub mod outbox;
+pub mod outcome;
+mod request;
 mod write;
 
 pub use outbox::{BATCH_MAX, Batch, Call, FlightId, Handed, Outbox, Refusal, Verdict};
+pub use request::send;
 pub use write::{Body, Cell, Cover, Key, Reference, Source, Write};

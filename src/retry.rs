@@ -40,6 +40,12 @@ impl Backoff {
     }
 }
 
+/// The delay before the next try of what was tried `tries` times: it doubles from `first` to `max`, with jitter.
+pub fn delay_after(tries: u32, first: Duration, max: Duration) -> Duration {
+    let doubled = first.saturating_mul(2_u32.saturating_pow(tries.min(20))).min(max);
+    Backoff::new(doubled, max.max(doubled)).next_delay()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -334,6 +334,10 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// What `sending` noted and nothing settled.
     fn sent(&self) -> impl Future<Output = Result<Vec<Sent>, StoreError>> + Send;
 
+    /// Rows of `parked` that should be tried now: they were widened after their last try, or their parent has a link.
+    /// Asked once at the start; a running bridge hears of both as they happen.
+    fn restless(&self) -> impl Future<Output = Result<Vec<(PipelineId, RecordId)>, StoreError>> + Send;
+
     fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
     /// Rows of `parked`, oldest first.

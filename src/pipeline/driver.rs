@@ -1,1 +1,402 @@
-//! placeholder
+//! Runs a [`Machine`] against the store and the orgs: one task for each target org, which owns its requests.
+
+use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::machine::{Child, Found, Machine, Read, ReadWhat, Stretch};
+use crate::event::{FieldPath, OrgName, PipelineName, RecordId, Seq, Timestamp};
+use crate::hydrate;
+use crate::journal::{Scanned, scan};
+use crate::mapping::Mapping;
+use crate::org::{CallError, Org, SaveResult};
+use crate::publish::outcome::{Delays, judge};
+use crate::publish::{self, Batch, Source};
+use crate::retry::{Backoff, delay_after};
+use crate::status::{Board, PipelineStatus, TargetStatus};
+use crate::store::{PipelineId, PipelineRow, Store, StoreError};
+
+/// Reads of the orgs at once.
+const READS_MAX: usize = 4;
+/// How often the status is brought up to date while things move.
+const STATUS_EVERY: Duration = Duration::from_millis(200);
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// One target org with the pipelines that write to it.
+pub struct Target<S> {
+    pub org: Org,
+    pub lines: Vec<Line>,
+    pub store: S,
+    pub head: watch::Receiver<Seq>,
+    pub late_landing: Duration,
+    pub board: Board,
+}
+
+/// One pipeline: where it reads, and what it makes of it.
+pub struct Line {
+    pub row: PipelineRow,
+    pub source: Org,
+    pub mapping: Arc<Mapping>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+enum Done {
+    Batch { batch: Batch, answer: Result<Vec<SaveResult>, CallError> },
+    Read { read: Read, answer: Result<Heard, CallError>, calls: u64 },
+}
+
+/// What an org answered to a read.
+enum Heard {
+    Records(HashMap<RecordId, Found>),
+    Targets(HashMap<String, RecordId>),
+    Children(Vec<Child>),
+}
+
+/// Moves what is journaled into the target until cancelled; then settles what is in flight and returns. What waits stays
+/// journaled.
+///
+/// # Errors
+/// When the store fails: nothing can be remembered any more, so nothing more may be done.
+pub async fn run<S: Store>(target: Target<S>, cancel: CancellationToken) -> Result<(), PipelineError> {
+    let from = target.lines.iter().map(|line| (line.row.id, line.row.watermark)).collect();
+    let mut scanned = pin!(scan(target.store.clone(), from, target.head.clone()));
+    let mut scan_ended = false;
+    let mut driver = Driver::start(target).await?;
+    loop {
+        driver.advance(cancel.is_cancelled()).await?;
+        if cancel.is_cancelled() && driver.batches == 0 {
+            driver.show();
+            return Ok(());
+        }
+        let wakeup = driver.wakeup();
+        tokio::select! {
+            biased; // the order is policy: stop, hear answers, take more, wait
+            () = cancel.cancelled(), if !cancel.is_cancelled() => {}
+            Some(done) = driver.tasks.join_next() => match done {
+                Ok(done) => driver.done(done).await?,
+                // A request's task panicked: its keys are in `sent`, and the next start finds them.
+                Err(error) => warn!(%error, "a request was lost"),
+            },
+            next = scanned.next(), if !scan_ended && !cancel.is_cancelled() && driver.machine.has_room() => match next {
+                Some(scanned) => driver.take(scanned?).await?,
+                None => scan_ended = true,
+            },
+            () = sleep_until(wakeup) => {}
+        }
+    }
+}
+
+struct Driver<S> {
+    target: OrgName,
+    org: Org,
+    sources: HashMap<PipelineId, (PipelineName, Org, Arc<Mapping>)>,
+    store: S,
+    head: watch::Receiver<Seq>,
+    board: Board,
+    machine: Machine,
+    tasks: JoinSet<Done>,
+    batches: usize,
+    reads: usize,
+    refusals: Backoff,
+    read_failures: Backoff,
+    trouble: Option<String>,
+    calls: BTreeMap<PipelineId, u64>,
+    parked: HashMap<PipelineId, (u64, u64)>,
+    parked_moved: bool,
+    shown: Instant,
+}
+
+impl<S: Store> Driver<S> {
+    async fn start(target: Target<S>) -> Result<Self, PipelineError> {
+        let mut machine = Machine::new(target.late_landing);
+        let (now, wall) = (Instant::now(), Timestamp::now());
+        machine.tick(now, wall);
+        let mut sources = HashMap::new();
+        for line in &target.lines {
+            machine.add_pipeline(line.row.id, line.mapping.clone(), line.row.watermark);
+            sources.insert(line.row.id, (line.row.identity.name.clone(), line.source.clone(), line.mapping.clone()));
+        }
+        for sent in target.store.sent().await?.into_iter().filter(|sent| sources.contains_key(&sent.pipeline)) {
+            let left = |until: Timestamp| Duration::from_millis((until.0 - wall.0).max(0).unsigned_abs());
+            let until = sent.suspect_until.map(|until| now + left(until).min(target.late_landing));
+            machine.add_suspect(Source { pipeline: sent.pipeline, record: sent.record }, until, now);
+        }
+        for (pipeline, record) in target.store.restless().await? {
+            machine.wake(Source { pipeline, record }, now);
+        }
+        if machine.suspects() > 0 {
+            let records = machine.suspects();
+            info!(target = %target.org.name(), records, "answers were lost when the bridge stopped; they are written again");
+        }
+        Ok(Self {
+            target: target.org.name().clone(),
+            org: target.org,
+            sources,
+            store: target.store,
+            head: target.head,
+            board: target.board,
+            machine,
+            tasks: JoinSet::new(),
+            batches: 0,
+            reads: 0,
+            refusals: Backoff::new(RETRY_FIRST, RETRY_MAX),
+            read_failures: Backoff::new(RETRY_FIRST, RETRY_MAX),
+            trouble: None,
+            calls: BTreeMap::new(),
+            parked: HashMap::new(),
+            parked_moved: true,
+            shown: now - STATUS_EVERY,
+        })
+    }
+
+    /// Does all that can be done now: commits, sends, asks.
+    async fn advance(&mut self, stopping: bool) -> Result<(), PipelineError> {
+        self.machine.tick(Instant::now(), Timestamp::now());
+        self.commit().await?;
+        while let Some(batch) = self.machine.next_batch(Instant::now()).filter(|_| !stopping) {
+            // What leaves the outbox on the way must be safe before its neighbours go out.
+            self.commit().await?;
+            let covers = batch.writes.iter().flat_map(|write| &write.covers);
+            let rows: Vec<_> = covers.map(|cover| (cover.source.pipeline, cover.source.record)).collect();
+            if let Some((pipeline, _)) = rows.first() {
+                *self.calls.entry(*pipeline).or_default() += 1;
+            }
+            self.store.sending(rows).await?;
+            self.batches += 1;
+            let org = self.org.clone();
+            self.tasks.spawn(async move {
+                let answer = publish::send(&org, &batch).await;
+                Done::Batch { batch, answer }
+            });
+        }
+        while self.reads < READS_MAX && !stopping {
+            let Some(read) = self.machine.next_read(Instant::now()) else { break };
+            self.reads += 1;
+            self.ask(read);
+        }
+        self.commit().await?;
+        if self.shown.elapsed() >= STATUS_EVERY {
+            if std::mem::take(&mut self.parked_moved) {
+                let rows = self.store.pipelines().await?;
+                self.parked = rows.into_iter().map(|row| (row.id, (row.parked, row.failed))).collect();
+            }
+            self.show();
+        }
+        Ok(())
+    }
+
+    /// Everything that was decided becomes durable before anything that follows from it is done.
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        while let Some(settlement) = self.machine.take_settlement() {
+            self.parked_moved |= !settlement.park.is_empty() || !settlement.close.is_empty();
+            let settled = self.store.settle(settlement).await?;
+            let now = Instant::now();
+            for (pipeline, record) in settled.woken {
+                self.machine.wake(Source { pipeline, record }, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, read: Read) {
+        let Some((_, source, mapping)) = self.sources.get(&read.pipeline).cloned() else { return };
+        let (store, target) = (self.store.clone(), self.org.clone());
+        let children: HashMap<_, _> =
+            self.sources.iter().map(|(id, (_, source, mapping))| (*id, (source.clone(), mapping.clone()))).collect();
+        self.tasks.spawn(async move {
+            let before = source.api_calls() + target.api_calls();
+            let answer = match &read.what {
+                ReadWhat::Records { records, at } => match hydrate::records(&source, &mapping, records).await {
+                    Ok(mut found) => {
+                        let missing: Vec<RecordId> =
+                            records.iter().copied().filter(|record| !found.contains_key(record)).collect();
+                        // The bin may be empty already, but the journal knows.
+                        if !missing.is_empty()
+                            && let Ok(newest) = store.newest_parts(read.pipeline, missing, *at).await
+                        {
+                            let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
+                            found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
+                        }
+                        Ok(Heard::Records(found))
+                    }
+                    Err(error) => Err(error),
+                },
+                ReadWhat::Targets { keys } => {
+                    let values: Vec<String> = keys.iter().map(|(_, key)| key.clone()).collect();
+                    let held = hydrate::targets(&target, &mapping.target_object, &mapping.key, &values);
+                    held.await.map(Heard::Targets)
+                }
+                ReadWhat::Children { parents, lookups, .. } => {
+                    children_of(&children, parents, lookups).await.map(Heard::Children)
+                }
+            };
+            // Calls of neighbours are counted in: it is a figure for people, not an account.
+            let calls = (source.api_calls() + target.api_calls()).saturating_sub(before).min(8);
+            Done::Read { read, answer, calls }
+        });
+    }
+
+    async fn done(&mut self, done: Done) -> Result<(), PipelineError> {
+        match done {
+            Done::Batch { batch, answer } => {
+                self.batches -= 1;
+                self.batch_done(&batch, &answer);
+            }
+            Done::Read { read, answer, calls } => {
+                self.reads -= 1;
+                *self.calls.entry(read.pipeline).or_default() += calls;
+                self.read_done(read, answer).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn batch_done(&mut self, batch: &Batch, answer: &Result<Vec<SaveResult>, CallError>) {
+        let now = Instant::now();
+        let target_delay = if answer.is_ok() { Duration::ZERO } else { self.refusals.next_delay() };
+        let record = |tries| delay_after(tries, RETRY_FIRST, RETRY_MAX);
+        let judgement = judge(batch, answer, now, Delays { record, target: target_delay });
+        match answer {
+            Ok(_) => {
+                self.refusals.reset();
+                self.trouble = judgement.remedy;
+                debug!(target = %self.target, call = ?batch.call, records = batch.writes.len(), "written");
+            }
+            Err(error) => {
+                warn!(target = %self.target, call = ?batch.call, records = batch.writes.len(), %error, "not written");
+                self.trouble = Some(judgement.remedy.unwrap_or_else(|| error.to_string()));
+            }
+        }
+        if let Some(pause) = judgement.pause {
+            self.machine.pause(now + pause);
+        }
+        self.machine.batch_done(batch.flight, judgement.verdicts, now);
+    }
+
+    async fn read_done(&mut self, read: Read, answer: Result<Heard, CallError>) -> Result<(), StoreError> {
+        let heard = match answer {
+            Ok(heard) => heard,
+            Err(error) => {
+                let delay = self.read_failures.next_delay();
+                warn!(pipeline = self.name(read.pipeline), %error, ?delay, "records could not be read");
+                self.trouble = Some(format!("records could not be read: {error}"));
+                self.machine.read_failed(read, Instant::now() + delay);
+                return Ok(());
+            }
+        };
+        self.read_failures.reset();
+        // What was settled meanwhile must be in the answer.
+        self.commit().await?;
+        let records: Vec<_> = match &heard {
+            Heard::Records(found) => found
+                .values()
+                .filter_map(|found| match found {
+                    Found::Record(record) => Some(record.clone()),
+                    Found::Deleted | Found::NotVisible => None,
+                })
+                .collect(),
+            Heard::Targets(_) | Heard::Children(_) => Vec::new(),
+        };
+        let question = self.machine.question_of_read(&read, &records);
+        let answer = self.store.known(read.pipeline, question).await?;
+        let now = Instant::now();
+        match heard {
+            Heard::Records(found) => self.machine.read_records(read, found, &answer, now),
+            Heard::Targets(held) => self.machine.read_targets(read, &held, &answer, now),
+            Heard::Children(children) => self.machine.read_children(read, &children, now),
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, scanned: Scanned) -> Result<(), StoreError> {
+        self.commit().await?;
+        let mut answers = HashMap::new();
+        for (pipeline, question) in self.machine.questions(&scanned.parts) {
+            answers.insert(pipeline, self.store.known(pipeline, question).await?);
+        }
+        let stretch = Stretch { parts: scanned.parts, to: scanned.to, answers };
+        self.machine.stretch(stretch, Instant::now());
+        Ok(())
+    }
+
+    fn wakeup(&self) -> Instant {
+        let next = self.machine.wakeup();
+        // A status that lags behind is brought up to date soon after.
+        let status = self.shown + STATUS_EVERY;
+        let now = Instant::now();
+        let status = if status > now { status } else { now + STATUS_EVERY };
+        next.map_or(status, |next| next.min(status))
+    }
+
+    fn name(&self, pipeline: PipelineId) -> &str {
+        self.sources.get(&pipeline).map_or("", |(name, ..)| name.as_str())
+    }
+
+    fn show(&mut self) {
+        self.shown = Instant::now();
+        let (mut waiting, mut in_flight) = (HashMap::new(), HashMap::new());
+        self.machine.outbox().count(|source, flying| {
+            let counts: &mut HashMap<_, u64> = if flying { &mut in_flight } else { &mut waiting };
+            *counts.entry(source.pipeline).or_default() += 1;
+        });
+        self.machine.reading(|pipeline| *waiting.entry(pipeline).or_default() += 1);
+        let head = *self.head.borrow();
+        let caught_up = self.machine.is_caught_up(head);
+        let now = Timestamp::now();
+        self.board.update(|status| {
+            for (id, counts, progress) in self.machine.pipelines() {
+                let Some((name, _, _)) = self.sources.get(&id) else { continue };
+                let Some(shown) = status.pipelines.get_mut(name) else { continue };
+                let (parked, failed) = self.parked.get(&id).copied().unwrap_or_default();
+                let age = |at: Timestamp| Duration::from_millis((now.0 - at.0).max(0).unsigned_abs());
+                *shown = PipelineStatus {
+                    channel: shown.channel.clone(),
+                    target: shown.target.clone(),
+                    taken: counts.parts,
+                    waiting: waiting.get(&id).copied().unwrap_or_default(),
+                    in_flight: in_flight.get(&id).copied().unwrap_or_default(),
+                    applied: counts.applied,
+                    parked,
+                    failed,
+                    api_calls: self.calls.get(&id).copied().unwrap_or_default(),
+                    watermark: progress.watermark(),
+                    lag: progress.oldest().map_or(Duration::ZERO, age),
+                };
+            }
+            let shown = TargetStatus {
+                caught_up,
+                suspect: self.machine.suspects() as u64,
+                trouble: self.trouble.clone(),
+            };
+            status.targets.insert(self.target.clone(), shown);
+        });
+    }
+}
+
+async fn children_of(
+    lines: &HashMap<PipelineId, (Org, Arc<Mapping>)>,
+    parents: &[RecordId],
+    lookups: &[(PipelineId, FieldPath)],
+) -> Result<Vec<Child>, CallError> {
+    let mut children = Vec::new();
+    for (pipeline, lookup) in lookups {
+        let Some((source, mapping)) = lines.get(pipeline) else { continue };
+        let found = hydrate::children(source, &mapping.source_object, lookup, parents).await?;
+        children.extend(found.into_iter().map(|(record, parent)| Child { pipeline: *pipeline, record, parent }));
+    }
+    Ok(children)
+}

@@ -156,9 +156,15 @@ impl Machine {
         self.lines.insert(id, line);
     }
 
-    /// A row of `sent` found at the start: its request may still land.
-    pub fn add_suspect(&mut self, source: Source, now: Instant) {
-        self.suspect(source, now);
+    /// A row of `sent` found at the start: its request may still land, until `until` if that is known already.
+    pub fn add_suspect(&mut self, source: Source, until: Option<Instant>, now: Instant) {
+        match until {
+            Some(at) => {
+                self.suspects.insert(source, at);
+                self.due.insert((at, source));
+            }
+            None => self.lost(source, now),
+        }
     }
 
     /// A parked record whose parent has come, or that changed after its last try.
@@ -288,6 +294,12 @@ impl Machine {
         }
         let active = self.active.entry(source).or_default();
         match &mut active.reading {
+            // Its answer is being used just now, and was not enough.
+            Some(reading) if matches!(reading.stage, Stage::Answered) => {
+                let joined = std::mem::take(&mut reading.joined);
+                *reading = Reading { joined, ..Reading::wanted(from, clears, parked, at) };
+                self.readings.want(at, source);
+            }
             Some(reading) => {
                 reading.from = reading.from.min(from);
                 reading.clears_suspect |= clears;
@@ -436,6 +448,8 @@ impl Machine {
                 }
                 Err(refusal) => self.park(cover, &refusal, false),
             }
+            // What the outbox does not take must be known before the newer parts are looked at.
+            self.collect(now);
             self.take_joined(source, at, answer, now);
         }
         self.collect(now);
@@ -463,6 +477,7 @@ impl Machine {
                 }
                 None => self.nothing_to_do(cover, true),
             }
+            self.collect(now);
             self.take_joined(source, to, answer, now);
         }
         self.collect(now);
@@ -640,9 +655,7 @@ impl Machine {
             }
             Handed::Lost { sources } => {
                 for source in sources {
-                    let until = self.wall.plus(self.late_landing);
-                    self.settlement.suspect.push((source.pipeline, source.record, until));
-                    self.suspect(source, now);
+                    self.lost(source, now);
                 }
             }
             Handed::Answered { sources } => {
@@ -651,7 +664,9 @@ impl Machine {
         }
     }
 
-    fn suspect(&mut self, source: Source, now: Instant) {
+    fn lost(&mut self, source: Source, now: Instant) {
+        let until = self.wall.plus(self.late_landing);
+        self.settlement.suspect.push((source.pipeline, source.record, until));
         let at = now + self.late_landing;
         if let Some(earlier) = self.suspects.insert(source, at) {
             self.due.remove(&(earlier, source));

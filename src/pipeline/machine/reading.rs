@@ -20,7 +20,7 @@ pub struct Reading {
     pub from: Seq,
     pub clears_suspect: bool,
     /// The record has a row in `parked`, which holds the parts that join before the question goes out.
-    parked: bool,
+    pub parked: bool,
     pub stage: Stage,
     /// Parts that came since, in order.
     pub joined: Vec<Part>,

@@ -254,7 +254,7 @@ impl World {
         }
         self.machine.tick(self.now, Timestamp(0));
         for (pipeline, record) in self.memory.sent.keys() {
-            self.machine.add_suspect(Source { pipeline: *pipeline, record: *record }, self.now);
+            self.machine.add_suspect(Source { pipeline: *pipeline, record: *record }, None, self.now);
         }
         for row in self.memory.parked.values() {
             self.machine.wake(Source { pipeline: row.pipeline, record: row.record }, self.now);
@@ -532,11 +532,6 @@ impl World {
             3 if batch.writes.len() > 1 => batch.writes.iter().map(|_| Verdict::Split).collect(),
             _ => batch.writes.iter().map(|write| self.target.apply(&batch.call, write)).collect(),
         };
-        if std::env::var("DBG").is_ok() {
-            for (w, v) in batch.writes.iter().zip(&verdicts) {
-                eprintln!("{:?} {:?} {:?} -> {v:?}", batch.call, w.covers, w.key);
-            }
-        }
         self.machine.batch_done(batch.flight, verdicts, self.now);
         self.commit();
     }
@@ -544,7 +539,7 @@ impl World {
     fn land_late(&mut self, pick: usize) {
         if !self.late.is_empty() {
             let (_, batch) = self.late.remove(pick % self.late.len());
-            batch.writes.iter().for_each(|write| { let v = self.target.apply(&batch.call, write); if std::env::var("DBG").is_ok() { eprintln!("LATE {:?} {:?} -> {v:?}", batch.call, write.key); } });
+            batch.writes.iter().for_each(|write| drop(self.target.apply(&batch.call, write)));
         }
     }
 
@@ -638,20 +633,4 @@ fn a_quiet_machine_wants_nothing() {
     let world = World::new();
     assert_eq!(world.machine.wakeup(), None);
     assert!(world.machine.is_caught_up(Seq::ZERO));
-}
-
-#[test]
-fn dbg_replay() {
-    let mut world = World::new();
-    let Ok(text) = std::fs::read_to_string("/tmp/ops.txt") else { return };
-    for line in text.lines() {
-        let n: Vec<u64> = line.split(' ').map(|n| n.parse().unwrap()).collect();
-        world.step(n[0] as u8, n[1] as usize, n[2] as u16);
-    }
-    eprintln!("--- finish");
-    world.finish();
-    for (n, (_, c)) in world.journal.iter().enumerate() {
-        eprintln!("{} {:?} {}", n + 1, c.header.record_ids, c.header.change_type.as_str());
-    }
-    eprintln!("{}", shown(&world.target.mirror()));
 }

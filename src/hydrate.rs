@@ -1,0 +1,113 @@
+//! Asks the two orgs what mapping needs to know: whole records, whether a missing one was deleted, who holds a key, and
+//! whose parent a record is. In batches; it decides nothing.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value as Json};
+
+use crate::event::{FieldName, FieldPath, ObjectName, Record, RecordId, Value};
+use crate::mapping::Mapping;
+use crate::org::{CallError, Org, soql_text};
+use crate::pipeline::machine::Found;
+
+/// Ids or keys in one query: the URI should stay under about 2,000 characters (facts: rest.md section 1).
+const IN_MAX: usize = 60;
+
+/// Whole records of the source, those that were deleted, and (left out) those that it does not show at all.
+pub async fn records(
+    source: &Org,
+    mapping: &Mapping,
+    ids: &[RecordId],
+) -> Result<HashMap<RecordId, Found>, CallError> {
+    let paths = mapping.reads();
+    let mut fields: Vec<FieldName> = paths.iter().map(FieldPath::object_field).collect();
+    fields.sort();
+    fields.dedup();
+    let rows = source.read(&mapping.source_object, ids, &fields).await?;
+    let mut found = HashMap::new();
+    let mut missing = Vec::new();
+    for (id, row) in ids.iter().zip(rows) {
+        match row {
+            Some(row) => {
+                found.insert(*id, Found::Record(record(*id, &paths, row)));
+            }
+            None => missing.push(*id),
+        }
+    }
+    for ids in missing.chunks(IN_MAX) {
+        let list = list(ids.iter().map(RecordId::as_str));
+        let soql = format!("SELECT Id, IsDeleted FROM {} WHERE Id IN ({list})", mapping.source_object);
+        for row in source.query_all(&soql).await? {
+            let deleted = row.get("IsDeleted").and_then(Json::as_bool) == Some(true);
+            if let Some(id) = id_of(&row, "Id").filter(|_| deleted) {
+                found.insert(id, Found::Deleted);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Which records of the target hold these values of the key field. Keys compare exactly.
+pub async fn targets(
+    target: &Org,
+    object: &ObjectName,
+    key: &FieldName,
+    values: &[String],
+) -> Result<HashMap<String, RecordId>, CallError> {
+    let mut held = HashMap::new();
+    for values in values.chunks(IN_MAX) {
+        let list = list(values.iter().map(String::as_str));
+        for row in target.query(&format!("SELECT Id, {key} FROM {object} WHERE {key} IN ({list})")).await? {
+            if let (Some(id), Some(value)) = (id_of(&row, "Id"), row.get(key.as_str()).and_then(Json::as_str)) {
+                held.insert(value.to_owned(), id);
+            }
+        }
+    }
+    Ok(held)
+}
+
+/// Records of the source that name one of `parents` in a lookup field, as (child, parent).
+pub async fn children(
+    source: &Org,
+    object: &ObjectName,
+    lookup: &FieldPath,
+    parents: &[RecordId],
+) -> Result<Vec<(RecordId, RecordId)>, CallError> {
+    let field = lookup.object_field();
+    let mut children = Vec::new();
+    for parents in parents.chunks(IN_MAX) {
+        let list = list(parents.iter().map(RecordId::as_str));
+        for row in source.query(&format!("SELECT Id, {field} FROM {object} WHERE {field} IN ({list})")).await? {
+            children.extend(id_of(&row, "Id").zip(id_of(&row, field.as_str())));
+        }
+    }
+    Ok(children)
+}
+
+/// A row under the names that events use.
+pub fn record(id: RecordId, paths: &[FieldPath], mut row: Map<String, Json>) -> Record {
+    let value = |path: &FieldPath| {
+        let value = row.get_mut(path.object_field().as_str()).map_or(Json::Null, |value| value.take());
+        (path.clone(), canonical(Value::from(value)))
+    };
+    Record { id, values: paths.iter().map(value).collect() }
+}
+
+/// REST writes date-times as `+0000`, events as `Z`: one form for both (facts: rest.md section 7).
+fn canonical(value: Value) -> Value {
+    match value {
+        Value::Text(text) => Value::Text(match text.strip_suffix("+0000") {
+            Some(time) if time.len() >= 19 && time.as_bytes().get(10) == Some(&b'T') => format!("{time}Z"),
+            _ => text,
+        }),
+        other => other,
+    }
+}
+
+fn id_of(row: &Map<String, Json>, field: &str) -> Option<RecordId> {
+    row.get(field)?.as_str()?.parse().ok()
+}
+
+fn list<'a>(values: impl Iterator<Item = &'a str>) -> String {
+    values.map(soql_text).collect::<Vec<_>>().join(",")
+}

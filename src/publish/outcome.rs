@@ -1,0 +1,183 @@
+//! What an org's answer to a batch means for each of its writes. Pure: delays are handed in.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::outbox::{Batch, Call, Refusal, Verdict};
+use super::write::{Body, Write};
+use crate::org::{CallError, Disposition, Operation, RecordError, SaveDisposition, SaveResult};
+use crate::store::{Parent, ParkedState};
+
+/// How often a record is repeated whose cause should pass by itself, before it is a failed record.
+const RETRY_MAX: u32 = 20;
+/// How often a record is repeated that was refused alone for a reason that a neighbour could have caused.
+const ALONE_MAX: u32 = 3;
+/// How long a record waits for a cause that passes in minutes or hours.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Verdicts for each write, and what they mean for the target as a whole.
+#[derive(Debug)]
+pub struct Judgement {
+    pub verdicts: Vec<Verdict>,
+    /// Nothing should be sent for this long.
+    pub pause: Option<Duration>,
+    /// What a person must do before anything goes on.
+    pub remedy: Option<String>,
+}
+
+/// Delays, with their jitter: they are drawn elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Delays<F> {
+    /// For a record that was sent so many times.
+    pub record: F,
+    /// For the target, after it refused to work at all.
+    pub target: Duration,
+}
+
+/// Judges the answer to a batch.
+pub fn judge(
+    batch: &Batch,
+    answer: &Result<Vec<SaveResult>, CallError>,
+    now: Instant,
+    mut delays: Delays<impl FnMut(u32) -> Duration>,
+) -> Judgement {
+    let all = |verdict: &dyn Fn(u32) -> Verdict| batch.tries.iter().map(|tries| verdict(*tries)).collect();
+    let alone = batch.writes.len() == 1;
+    let mut judgement = Judgement { verdicts: Vec::new(), pause: None, remedy: None };
+    match answer {
+        Ok(results) => {
+            for ((write, tries), result) in batch.writes.iter().zip(&batch.tries).zip(results) {
+                let verdict = match result {
+                    SaveResult::Saved { .. } if batch.call.is_delete() => Verdict::Deleted,
+                    SaveResult::Saved { id, .. } => Verdict::Saved { id: *id },
+                    SaveResult::Refused(refusal) => {
+                        let operation = batch.call.operation();
+                        let disposition = refusal.disposition(operation);
+                        if disposition == SaveDisposition::Halt {
+                            let code = &refusal.decisive(operation).code;
+                            let object = batch.call.object();
+                            judgement.remedy = Some(format!("every {object} is refused with {code}"));
+                        }
+                        let told = Told { write, tries: *tries, alone, call: &batch.call };
+                        record(&told, disposition, refusal.decisive(operation), now, &mut delays.record)
+                    }
+                };
+                judgement.verdicts.push(verdict);
+            }
+        }
+        Err(error) => match error.disposition() {
+            Disposition::Retry { after } => {
+                judgement.pause = Some(after.unwrap_or_default().max(delays.target));
+                judgement.verdicts = all(&|_| Verdict::Retry { at: now });
+            }
+            Disposition::OutcomeUnknown { after } => {
+                judgement.pause = after;
+                // Again at once: waiting would not make it surer. A target that keeps failing is left alone longer.
+                for tries in &batch.tries {
+                    let delay = if *tries == 0 { Duration::ZERO } else { (delays.record)(*tries) };
+                    judgement.verdicts.push(Verdict::Unknown { at: now + delay });
+                }
+            }
+            Disposition::Split if !alone => judgement.verdicts = all(&|_| Verdict::Split),
+            Disposition::Split => {
+                let refusal = error.as_refusal();
+                let decisive = refusal.as_ref().map(|refusal| refusal.decisive(batch.call.operation()));
+                judgement.verdicts = batch
+                    .writes
+                    .iter()
+                    .map(|_| match decisive {
+                        Some(error) => Verdict::Refused(failed(error)),
+                        None => Verdict::Unknown { at: now },
+                    })
+                    .collect();
+            }
+            Disposition::Halt { remedy } => {
+                judgement.pause = Some(WAIT);
+                judgement.remedy = Some(format!("{error}: {remedy}"));
+                judgement.verdicts = all(&|_| Verdict::Retry { at: now });
+            }
+        },
+    }
+    judgement
+}
+
+struct Told<'a> {
+    write: &'a Write,
+    tries: u32,
+    alone: bool,
+    call: &'a Call,
+}
+
+fn record(
+    told: &Told<'_>,
+    disposition: SaveDisposition,
+    error: &RecordError,
+    now: Instant,
+    mut delay: impl FnMut(u32) -> Duration,
+) -> Verdict {
+    match disposition {
+        SaveDisposition::Retry if told.tries < RETRY_MAX => Verdict::Retry { at: now + delay(told.tries) },
+        SaveDisposition::Wait | SaveDisposition::Halt => Verdict::Retry { at: now + WAIT },
+        SaveDisposition::Neighbour | SaveDisposition::DuplicateInBatch if !told.alone => Verdict::Split,
+        SaveDisposition::Neighbour if told.tries < ALONE_MAX => Verdict::Retry { at: now + delay(told.tries) },
+        SaveDisposition::AwaitParent => match missing_parent(told.write, error) {
+            Some(parent) => Verdict::Refused(Refusal {
+                state: ParkedState::Waiting,
+                waits_for: Some(parent),
+                ..failed(error)
+            }),
+            None => Verdict::Refused(failed(error)),
+        },
+        SaveDisposition::TargetGone => match told.call {
+            Call::Delete { .. } => Verdict::Deleted,
+            Call::Update { .. } => Verdict::Gone,
+            // An upsert has no row of its own to lose: something it refers to is gone.
+            Call::Upsert { .. } if told.tries < ALONE_MAX => Verdict::Retry { at: now + delay(told.tries) },
+            Call::Upsert { .. } => Verdict::Refused(failed(error)),
+        },
+        SaveDisposition::ReadWhole if matches!(told.write.body, Body::Partial(_)) => Verdict::Reread,
+        SaveDisposition::Retry
+        | SaveDisposition::Neighbour
+        | SaveDisposition::DuplicateInBatch
+        | SaveDisposition::ReadWhole
+        | SaveDisposition::Dead => Verdict::Refused(failed(error)),
+    }
+}
+
+/// A failed record. The org's own words are kept for people; they go to the store only.
+fn failed(error: &RecordError) -> Refusal {
+    Refusal {
+        state: ParkedState::Failed,
+        code: error.code.to_string(),
+        fields: error.fields.clone(),
+        waits_for: None,
+        evidence: error.message.reveal().to_owned(),
+    }
+}
+
+/// The parent that the org did not find. Its message names the value; with one lookup there is nothing to choose.
+fn missing_parent(write: &Write, error: &RecordError) -> Option<Parent> {
+    let named = write.references().find(|reference| error.message.reveal().contains(reference.parent.record.as_str()));
+    named.or_else(|| write.references().next()).map(|reference| reference.parent.clone())
+}
+
+impl Call {
+    pub fn object(&self) -> &crate::event::ObjectName {
+        match self {
+            Self::Upsert { object, .. } | Self::Update { object } | Self::Delete { object } => object,
+        }
+    }
+
+    fn is_delete(&self) -> bool {
+        matches!(self, Self::Delete { .. })
+    }
+
+    fn operation(&self) -> Operation {
+        match self {
+            Self::Upsert { .. } => Operation::Upsert,
+            Self::Update { .. } => Operation::Update,
+            Self::Delete { .. } => Operation::Delete,
+        }
+    }
+}

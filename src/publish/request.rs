@@ -1,0 +1,89 @@
+//! A batch as the call that it is: sObject Collections (facts: rest.md sections 6 and 7).
+
+use serde_json::{Map, Value as Json, json};
+
+use super::outbox::{Batch, Call};
+use super::write::{Cell, Write};
+use crate::event::RecordId;
+use crate::org::{CallError, Org, SaveResult};
+
+/// Sends a batch; one result for each write, in order.
+pub async fn send(org: &Org, batch: &Batch) -> Result<Vec<SaveResult>, CallError> {
+    match &batch.call {
+        Call::Upsert { object, key_field } => {
+            org.upsert(object, key_field, batch.writes.iter().map(record).collect()).await
+        }
+        Call::Update { object } => org.update(object, batch.writes.iter().map(with_id).collect()).await,
+        Call::Delete { .. } => {
+            let ids: Vec<RecordId> = batch.writes.iter().filter_map(|write| write.key.linked()).collect();
+            org.delete(&ids).await
+        }
+    }
+}
+
+fn with_id(write: &Write) -> Map<String, Json> {
+    let mut record = record(write);
+    if let Some(id) = write.key.linked() {
+        record.insert("id".to_owned(), json!(id.as_str()));
+    }
+    record
+}
+
+fn record(write: &Write) -> Map<String, Json> {
+    let mut record = Map::new();
+    for (field, cell) in write.fields().into_iter().flatten() {
+        match cell {
+            Cell::Value(value) => {
+                record.insert(field.to_string(), value.clone().into());
+            }
+            // Never both the lookup and the relationship (facts: rest.md section 7).
+            Cell::Parent(reference) => match (&reference.external, &reference.link) {
+                (Some((relationship, key)), _) => {
+                    record.insert(relationship.clone(), json!({ key.as_str(): reference.parent.record.as_str() }));
+                }
+                (None, link) => {
+                    // The outbox lets no open reference out.
+                    record.insert(field.to_string(), link.map_or(Json::Null, |id| json!(id.as_str())));
+                }
+            },
+        }
+    }
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Seq, Value};
+    use crate::publish::{Body, Cover, Key, Reference, Source};
+    use crate::store::{Parent, PipelineId};
+
+    #[test]
+    fn a_parent_is_named_by_its_relationship_and_an_emptied_lookup_by_its_field() {
+        let parent: RecordId = "001000000000001AAA".parse().unwrap();
+        let source = Source { pipeline: PipelineId(1), record: "003000000000001AAA".parse().unwrap() };
+        let reference = Reference {
+            parent: Parent { target_object: "Account".parse().unwrap(), record: parent },
+            external: Some(("Account".to_owned(), "Key__c".parse().unwrap())),
+            link: None,
+        };
+        let write = Write {
+            key: Key::Record { object: "Contact".parse().unwrap(), id: "003T00000000001IAA".parse().unwrap() },
+            key_field: "Key__c".parse().unwrap(),
+            body: Body::Partial(
+                [
+                    ("AccountId".parse().unwrap(), Cell::Parent(reference)),
+                    ("ReportsToId".parse().unwrap(), Cell::Value(Value::Null)),
+                ]
+                .into(),
+            ),
+            lock_keys: Vec::new(),
+            waits_for: Vec::new(),
+            covers: vec![Cover { source, from: Seq(1), to: Seq(1), clears_suspect: false }],
+        };
+        assert_eq!(
+            Json::Object(with_id(&write)),
+            json!({"id": "003T00000000001IAA", "Account": {"Key__c": "001000000000001AAA"}, "ReportsToId": null})
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! What the terminal, the command line and the tests read: states and counters, kept in one place and watched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::event::{Channel, OrgName, PipelineName, Seq, Timestamp};
+
+/// The bridge as of now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    pub pipelines: BTreeMap<PipelineName, PipelineStatus>,
+    pub subscriptions: BTreeMap<(OrgName, Channel), SubscriptionStatus>,
+    pub targets: BTreeMap<OrgName, TargetStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineStatus {
+    pub channel: Channel,
+    pub target: OrgName,
+    /// Changes of records taken from the journal.
+    pub taken: u64,
+    /// Records that wait to be written or read.
+    pub waiting: u64,
+    pub in_flight: u64,
+    /// Records written or deleted in the target. Changes that came together count once.
+    pub applied: u64,
+    /// Records that wait for another one.
+    pub parked: u64,
+    /// Failed records.
+    pub failed: u64,
+    /// Calls of the REST API to both orgs.
+    pub api_calls: u64,
+    pub watermark: Seq,
+    /// 0 when nothing is unsettled, else the age of the oldest unsettled change.
+    pub lag: Duration,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubscriptionStatus {
+    /// Events that the org delivered, doubles included.
+    pub received: u64,
+    pub journaled: u64,
+    /// The org's time of the last proof of being live and caught up.
+    pub live_until: Option<Timestamp>,
+    /// In words.
+    pub state: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// Everything that was journaled is settled, and nothing is suspect.
+    pub caught_up: bool,
+    /// Records whose last answer was lost, and that are written once more.
+    pub suspect: u64,
+    /// What keeps the target from working, and what to do about it.
+    pub trouble: Option<String>,
+}
+
+/// Where the stages write their part of the status. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Board {
+    status: Arc<watch::Sender<Status>>,
+    org: Option<OrgName>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { status: Arc::new(watch::Sender::new(Status::default())), org: None }
+    }
+}
+
+impl Board {
+    /// The same board for the subscriptions of one source org.
+    pub fn of(&self, org: &OrgName) -> Self {
+        Self { status: self.status.clone(), org: Some(org.clone()) }
+    }
+
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    pub fn update(&self, change: impl FnOnce(&mut Status)) {
+        self.status.send_modify(change);
+    }
+
+    /// What a subscription received, and how much of it was new.
+    pub fn journaled(&self, channel: &Channel, received: u64, journaled: u64, live: Option<Timestamp>) {
+        self.subscription(channel, |subscription| {
+            subscription.received += received;
+            subscription.journaled += journaled;
+            subscription.live_until = subscription.live_until.max(live);
+        });
+    }
+
+    pub fn subscription(&self, channel: &Channel, change: impl FnOnce(&mut SubscriptionStatus)) {
+        let Some(org) = &self.org else { return };
+        self.update(|status| change(status.subscriptions.entry((org.clone(), channel.clone())).or_default()));
+    }
+}
