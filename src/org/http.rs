@@ -1,0 +1,146 @@
+//! One REST request: token, headers, time limit, and what came of it.
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tokio::time::Instant;
+use url::Url;
+
+use super::clock::read_retry_after;
+use super::error::{CallError, Lost};
+use super::{Org, Session, lock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A request before it is known where the org lives.
+pub(super) struct Request {
+    pub method: Method,
+    /// Path and query below the instance URL.
+    pub target: String,
+    pub body: Option<Vec<u8>>,
+    pub timeout: Duration,
+}
+
+/// An answer, read to its end or as far as it came.
+struct Answer {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Result<Vec<u8>, Lost>,
+}
+
+/// Counts a request when it ends, however it ends, unless it never left.
+struct Counted<'a> {
+    calls: &'a AtomicU64,
+    left: bool,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if self.left {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Org {
+    /// Makes a request and returns the JSON of a 2xx answer; null where it is empty. A 401 renews the token and
+    /// replays the request, which is safe: nothing was done. A 401 for a token that is newer than the first 401 is a
+    /// missing permission.
+    pub(super) async fn call(&self, request: &Request) -> Result<Value, CallError> {
+        let mut session = self.session().await.map_err(CallError::LoginFailed)?;
+        let mut refused_at = None;
+        loop {
+            let answer = self.send(&session, request).await?;
+            if answer.status == StatusCode::UNAUTHORIZED && refused_at.is_none_or(|at| session.since < at) {
+                refused_at.get_or_insert_with(Instant::now);
+                tracing::debug!(org = %self.name(), "token refused, renewing");
+                session = self.renew(&session).await.map_err(CallError::LoginFailed)?;
+                continue;
+            }
+            let status = answer.status.as_u16();
+            if !answer.status.is_success() {
+                // A body that was cut does not hide the status.
+                return Err(CallError::from_answer(status, answer.retry_after, &answer.body.unwrap_or_default()));
+            }
+            let body = answer.body.map_err(CallError::Unknown)?;
+            if body.is_empty() {
+                return Ok(Value::Null);
+            }
+            return serde_json::from_slice(&body).map_err(|_| CallError::Unknown(Lost::Unreadable { status }));
+        }
+    }
+
+    async fn send(&self, session: &Session, request: &Request) -> Result<Answer, CallError> {
+        let shared = &*self.shared;
+        let url = below(&session.instance_url, &request.target)
+            .ok_or(CallError::Unknown(Lost::Unreadable { status: 200 }))?;
+        let mut outgoing = shared
+            .http
+            .request(request.method.clone(), url)
+            .header(AUTHORIZATION, session.authorization.clone())
+            .header("Sforce-Call-Options", shared.call_options.clone())
+            .header(ACCEPT, "application/json")
+            .timeout(request.timeout);
+        if let Some(body) = &request.body {
+            outgoing = outgoing.header(CONTENT_TYPE, "application/json; charset=UTF-8").body(body.clone());
+        }
+        let mut counted = Counted { calls: &shared.calls, left: true };
+        let started = Instant::now();
+        let answer = match outgoing.send().await {
+            Ok(answer) => answer,
+            Err(error) if error.is_connect() || error.is_builder() => {
+                counted.left = false;
+                return Err(CallError::NotSent);
+            }
+            Err(error) => return Err(CallError::Unknown(lost(&error))),
+        };
+        self.observe_date(answer.headers(), started.elapsed());
+        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        if let Some(usage) = header("Sforce-Limit-Info").and_then(read_usage) {
+            *lock(&shared.usage) = Some(usage);
+        }
+        let status = answer.status();
+        let retry_after = header(RETRY_AFTER.as_str()).and_then(|text| read_retry_after(text, self.server_time()));
+        let body = answer.bytes().await.map(Into::into).map_err(|error| lost(&error));
+        Ok(Answer { status, retry_after, body })
+    }
+}
+
+/// The error itself is dropped: it names the URL, and a query in it names values.
+fn lost(error: &reqwest::Error) -> Lost {
+    if error.is_timeout() { Lost::TimedOut } else { Lost::Cut }
+}
+
+/// A URL below the instance URL. `None` if the target leads elsewhere, for the token goes nowhere else.
+fn below(instance_url: &Url, target: &str) -> Option<Url> {
+    instance_url.join(target).ok().filter(|url| url.origin() == instance_url.origin())
+}
+
+/// `api-usage=18/5000; per-app-api-usage=17/250(appName=x)`: the first of both.
+fn read_usage(text: &str) -> Option<(u64, u64)> {
+    let usage = text.split(';').find_map(|part| part.trim().strip_prefix("api-usage="))?;
+    let (used, most) = usage.split_once('/')?;
+    Some((used.trim().parse().ok()?, most.trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usage_of_the_org_is_not_that_of_an_app() {
+        assert_eq!(read_usage("api-usage=10018/100000"), Some((10_018, 100_000)));
+        let both = "per-app-api-usage=17/250(appName=x); api-usage=18/5000";
+        assert_eq!(read_usage(both), Some((18, 5_000)));
+        assert_eq!(read_usage("api-usage=many"), None);
+    }
+
+    #[test]
+    fn the_token_goes_nowhere_but_to_the_instance() {
+        let instance = Url::parse("https://acme.my.salesforce.com").unwrap();
+        assert!(below(&instance, "/services/data/v66.0/query/01g-2000").is_some());
+        for elsewhere in ["https://evil.example/x", "//evil.example/x", "http://acme.my.salesforce.com/x"] {
+            assert_eq!(below(&instance, elsewhere), None, "{elsewhere}");
+        }
+    }
+}

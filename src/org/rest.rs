@@ -1,0 +1,175 @@
+//! The REST calls that the bridge makes (facts: rest.md sections 6 and 9).
+//!
+//! A write is one request for up to 200 records; each record has a result of its own, in the order in which they were
+//! given. Nothing here tries again, but for a token that ran out.
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
+
+use super::Org;
+use super::error::{CallError, Lost};
+use super::http::Request;
+use super::save::SaveResult;
+use crate::event::{FieldName, ObjectName, RecordId};
+
+/// How many records one collection call writes.
+pub const COLLECTION_MAX: usize = 200;
+/// How many records one collection call reads.
+pub const READ_MAX: usize = 2_000;
+
+impl Org {
+    /// Writes records by an external id: `PATCH /composite/sobjects/{object}/{key}`. Each record holds the field `key`
+    /// and no id; a field that is null is emptied, one that is absent stays. More than [`COLLECTION_MAX`] are refused
+    /// without a request. An external id that stands twice in the request fails both.
+    pub async fn upsert(
+        &self,
+        object: &ObjectName,
+        key: &FieldName,
+        records: Vec<Map<String, Value>>,
+    ) -> Result<Vec<SaveResult>, CallError> {
+        let sent = vec![None; records.len()];
+        self.save(object, &format!("composite/sobjects/{object}/{key}"), records, &sent).await
+    }
+
+    /// Updates records by id: `PATCH /composite/sobjects`. Each record holds `id`.
+    pub async fn update(
+        &self,
+        object: &ObjectName,
+        records: Vec<Map<String, Value>>,
+    ) -> Result<Vec<SaveResult>, CallError> {
+        let id = |record: &Map<String, Value>| record.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        let sent: Vec<Option<RecordId>> = records.iter().map(id).collect();
+        self.save(object, "composite/sobjects", records, &sent).await
+    }
+
+    async fn save(
+        &self,
+        object: &ObjectName,
+        path: &str,
+        mut records: Vec<Map<String, Value>>,
+        sent: &[Option<RecordId>],
+    ) -> Result<Vec<SaveResult>, CallError> {
+        for record in &mut records {
+            record.insert("attributes".into(), json!({"type": object.as_str()}));
+        }
+        let body = json!({"allOrNone": false, "records": records});
+        let target = self.resource(path);
+        self.save_call(Method::PATCH, target, Some(body), sent).await
+    }
+
+    /// Deletes records, up to the recycle bin: `DELETE /composite/sobjects?ids=`. One that is already deleted is
+    /// refused with `ENTITY_IS_DELETED`.
+    pub async fn delete(&self, ids: &[RecordId]) -> Result<Vec<SaveResult>, CallError> {
+        let sent: Vec<Option<RecordId>> = ids.iter().copied().map(Some).collect();
+        let target = format!("{}?ids={}&allOrNone=false", self.resource("composite/sobjects"), joined(ids));
+        self.save_call(Method::DELETE, target, None, &sent).await
+    }
+
+    async fn save_call(
+        &self,
+        method: Method,
+        target: String,
+        body: Option<Value>,
+        sent: &[Option<RecordId>],
+    ) -> Result<Vec<SaveResult>, CallError> {
+        if sent.is_empty() {
+            return Ok(Vec::new());
+        }
+        if sent.len() > COLLECTION_MAX {
+            return Err(CallError::too_many_records());
+        }
+        let body = body.map(|body| body.to_string().into_bytes());
+        let timeout = self.shared.timeouts.write;
+        let results = one_for_each(self.call(&Request { method, target, body, timeout }).await?, sent.len())?;
+        let results: Option<Vec<SaveResult>> =
+            results.iter().zip(sent).map(|(result, sent)| SaveResult::read(result, *sent)).collect();
+        results.ok_or(UNREADABLE)
+    }
+
+    /// Reads up to [`READ_MAX`] records: `POST /composite/sobjects/{object}`. A record that is deleted, or that the
+    /// integration user may not see, is `None` at its place. Records have `attributes` beside their fields.
+    pub async fn read(
+        &self,
+        object: &ObjectName,
+        ids: &[RecordId],
+        fields: &[FieldName],
+    ) -> Result<Vec<Option<Map<String, Value>>>, CallError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        if ids.len() > READ_MAX {
+            return Err(CallError::too_many_records());
+        }
+        let fields: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
+        let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
+        let request = Request {
+            method: Method::POST,
+            target: self.resource(&format!("composite/sobjects/{object}")),
+            body: Some(json!({"ids": ids, "fields": fields}).to_string().into_bytes()),
+            timeout: self.shared.timeouts.read,
+        };
+        let records = one_for_each(self.call(&request).await?, ids.len())?;
+        let record = |record| match record {
+            Value::Null => Ok(None),
+            Value::Object(record) => Ok(Some(record)),
+            _ => Err(UNREADABLE),
+        };
+        records.into_iter().map(record).collect()
+    }
+
+    /// All rows of a query, page by page. The text must fit a URL: about 16,000 characters when encoded.
+    pub async fn query(&self, soql: &str) -> Result<Vec<Map<String, Value>>, CallError> {
+        self.pages("query", soql).await
+    }
+
+    /// As [`Org::query`], with deleted (`IsDeleted`) and archived records.
+    pub async fn query_all(&self, soql: &str) -> Result<Vec<Map<String, Value>>, CallError> {
+        self.pages("queryAll", soql).await
+    }
+
+    async fn pages(&self, resource: &str, soql: &str) -> Result<Vec<Map<String, Value>>, CallError> {
+        let encoded: String = form_urlencoded::byte_serialize(soql.as_bytes()).collect();
+        let mut request = Request {
+            method: Method::GET,
+            target: format!("{}?q={encoded}", self.resource(resource)),
+            body: None,
+            timeout: self.shared.timeouts.read,
+        };
+        let mut rows = Vec::new();
+        loop {
+            let mut page = self.call(&request).await?;
+            let Some(Value::Array(records)) = page.get_mut("records").map(Value::take) else { return Err(UNREADABLE) };
+            for record in records {
+                let Value::Object(record) = record else { return Err(UNREADABLE) };
+                rows.push(record);
+            }
+            match (page.get("done").and_then(Value::as_bool), page.get("nextRecordsUrl").and_then(Value::as_str)) {
+                (Some(true), _) => return Ok(rows),
+                // The same page again would be read for ever.
+                (Some(false), Some(next)) if next != request.target => next.clone_into(&mut request.target),
+                _ => return Err(UNREADABLE),
+            }
+        }
+    }
+
+    fn resource(&self, path: &str) -> String {
+        format!("/services/data/v{}/{path}", self.shared.config.api_version)
+    }
+}
+
+const UNREADABLE: CallError = CallError::Unknown(Lost::Unreadable { status: 200 });
+
+fn joined(ids: &[RecordId]) -> String {
+    let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
+    ids.join(",")
+}
+
+/// The elements of an answer, if there is one for each record.
+fn one_for_each(answer: Value, sent: usize) -> Result<Vec<Value>, CallError> {
+    let Value::Array(results) = answer else { return Err(UNREADABLE) };
+    if results.len() != sent {
+        return Err(CallError::Unknown(Lost::Count { sent, got: results.len() }));
+    }
+    Ok(results)
+}
