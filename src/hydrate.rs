@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::event::{FieldName, FieldPath, ObjectName, Record, RecordId, Value};
 use crate::mapping::Mapping;
-use crate::org::{CallError, Org, soql_text};
+use crate::org::{CallError, Org, soql};
 use crate::pipeline::machine::Found;
 
 /// Ids or keys in one query: the URI should stay under about 2,000 characters (facts: rest.md section 1).
@@ -35,8 +35,8 @@ pub async fn records(
         }
     }
     for ids in missing.chunks(IN_MAX) {
-        let list = list(ids.iter().map(RecordId::as_str));
-        let soql = format!("SELECT Id, IsDeleted FROM {} WHERE Id IN ({list})", mapping.source_object);
+        let list = soql::list(ids.iter().map(RecordId::as_str));
+        let soql = format!("SELECT Id, IsDeleted FROM {} WHERE Id IN {list}", mapping.source_object);
         for row in source.query_all(&soql).await? {
             let deleted = row.get("IsDeleted").and_then(Json::as_bool) == Some(true);
             if let Some(id) = id_of(&row, "Id").filter(|_| deleted) {
@@ -56,8 +56,8 @@ pub async fn targets(
 ) -> Result<HashMap<String, RecordId>, CallError> {
     let mut held = HashMap::new();
     for values in values.chunks(IN_MAX) {
-        let list = list(values.iter().map(String::as_str));
-        for row in target.query(&format!("SELECT Id, {key} FROM {object} WHERE {key} IN ({list})")).await? {
+        let list = soql::list(values.iter().map(String::as_str));
+        for row in target.query(&format!("SELECT Id, {key} FROM {object} WHERE {key} IN {list}")).await? {
             if let (Some(id), Some(value)) = (id_of(&row, "Id"), row.get(key.as_str()).and_then(Json::as_str)) {
                 held.insert(value.to_owned(), id);
             }
@@ -76,8 +76,8 @@ pub async fn children(
     let field = lookup.object_field();
     let mut children = Vec::new();
     for parents in parents.chunks(IN_MAX) {
-        let list = list(parents.iter().map(RecordId::as_str));
-        for row in source.query(&format!("SELECT Id, {field} FROM {object} WHERE {field} IN ({list})")).await? {
+        let list = soql::list(parents.iter().map(RecordId::as_str));
+        for row in source.query(&format!("SELECT Id, {field} FROM {object} WHERE {field} IN {list}")).await? {
             children.extend(id_of(&row, "Id").zip(id_of(&row, field.as_str())));
         }
     }
@@ -106,8 +106,4 @@ fn canonical(value: Value) -> Value {
 
 fn id_of(row: &Map<String, Json>, field: &str) -> Option<RecordId> {
     row.get(field)?.as_str()?.parse().ok()
-}
-
-fn list<'a>(values: impl Iterator<Item = &'a str>) -> String {
-    values.map(soql_text).collect::<Vec<_>>().join(",")
 }

@@ -2,7 +2,7 @@
 //!
 //! Who may log in, and when, is decided in `super`. Facts: oauth.md sections 3, 4 and 8.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oauth2::basic::{
@@ -55,6 +55,7 @@ struct Seen {
     status: u16,
     retry_after: Option<Duration>,
     json: bool,
+    headers: Option<(HeaderMap, Duration)>,
 }
 
 /// Logs in once. `watch` sees the headers of the answer, and how long it took.
@@ -72,9 +73,11 @@ pub(super) async fn login(
         // In a body there is one way to encode a key; in a Basic header there are two.
         .set_auth_type(AuthType::RequestBody);
 
-    let seen = Mutex::new(Seen::default());
-    let exchange = |request: oauth2::HttpRequest| {
-        let (seen, watch) = (&seen, &watch);
+    // Owned by the future that `oauth2` drives: one that borrows is not `Send` in the eyes of the compiler.
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let (owned, noted) = (http.clone(), seen.clone());
+    let exchange = move |request: oauth2::HttpRequest| {
+        let (http, seen) = (owned.clone(), noted.clone());
         async move {
             let no_answer = |error: reqwest::Error| NoAnswer { timed_out: error.is_timeout() };
             let (parts, body) = request.into_parts();
@@ -82,12 +85,13 @@ pub(super) async fn login(
             let request = http.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body);
             let answer = request.timeout(timeout).send().await.map_err(no_answer)?;
             let (status, headers) = (answer.status(), answer.headers().clone());
-            watch(&headers, started.elapsed());
             let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let retry_after = retry_after.and_then(|text| read_retry_after(text, Timestamp::now()));
-            *lock(seen) = Seen { status: status.as_u16(), retry_after, json: false };
+            let elapsed = started.elapsed();
+            let headers_seen = Some((headers.clone(), elapsed));
+            *lock(&seen) = Seen { status: status.as_u16(), retry_after, json: false, headers: headers_seen };
             let body = answer.bytes().await.map_err(no_answer)?;
-            lock(seen).json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+            lock(&seen).json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
             let mut response = oauth2::HttpResponse::new(body.to_vec());
             *response.status_mut() = status;
             *response.headers_mut() = headers;
@@ -95,7 +99,10 @@ pub(super) async fn login(
         }
     };
     let answer = client.exchange_client_credentials().request_async(&exchange).await;
-    let seen = seen.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let seen = std::mem::take(&mut *lock(&seen));
+    if let Some((headers, elapsed)) = &seen.headers {
+        watch(headers, *elapsed);
+    }
     match answer {
         Ok(token) => session(&token),
         Err(error) => Err(reason(error, &seen)),

@@ -71,8 +71,7 @@ pub fn judge(
                 judgement.pause = Some(after.unwrap_or_default().max(delays.target));
                 judgement.verdicts = all(&|_| Verdict::Retry { at: now });
             }
-            Disposition::OutcomeUnknown { after } => {
-                judgement.pause = after;
+            Disposition::OutcomeUnknown => {
                 // Again at once: waiting would not make it surer. A target that keeps failing is left alone longer.
                 for tries in &batch.tries {
                     let delay = if *tries == 0 { Duration::ZERO } else { (delays.record)(*tries) };
