@@ -94,7 +94,7 @@ pub fn record(id: RecordId, paths: &[FieldPath], mut row: Map<String, Json>) -> 
 }
 
 /// REST writes date-times as `+0000`, events as `Z`: one form for both (facts: rest.md section 7).
-fn canonical(value: Value) -> Value {
+pub fn canonical(value: Value) -> Value {
     match value {
         Value::Text(text) => Value::Text(match text.strip_suffix("+0000") {
             Some(time) if time.len() >= 19 && time.as_bytes().get(10) == Some(&b'T') => format!("{time}Z"),

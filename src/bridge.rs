@@ -1,0 +1,227 @@
+//! Builds the stages from a config and joins them: for each source org a subscription and its journal, for each target
+//! org a machine with its requests. Reads top to bottom like the drawing in ARCHITECTURE.md.
+
+mod supervise;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::{Config, PipelineConfig, Start};
+use crate::event::{Channel, OrgName, PipelineName, Seq};
+use crate::journal::journal;
+use crate::mapping::Mapping;
+use crate::org::{Org, OrgError};
+use crate::pipeline::{self, Line, PipelineError, Target};
+use crate::retry::Backoff;
+use crate::status::{Board, PipelineStatus};
+use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, SubscriptionId};
+use crate::subscribe::{self, ChannelStart, SubscribeError};
+use supervise::Stages;
+
+/// Arrivals between a subscription and its journal.
+const ARRIVALS_MAX: usize = 1_000;
+/// How long requests in flight may take to be settled when the bridge stops.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// Why the bridge stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    #[error("org {org}: {error}. {}", error.remedy())]
+    Login { org: OrgName, error: OrgError },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+    #[error(
+        "pipeline {name} is not in the config any more, but work of it is unsettled: put it back until it is done, or \
+         give it up with `orgbridge pipeline forget {name}`"
+    )]
+    Removed { name: PipelineName },
+    #[error("a part of the bridge failed: {0}")]
+    Stage(String),
+    #[error("did not stop within {GRACE:?}: {0}. What was in flight is in the state file and is looked after at the next start")]
+    Grace(String),
+}
+
+impl From<PipelineError> for BridgeError {
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// The orgs that a config names.
+///
+/// # Errors
+/// When a client cannot be made from an org's settings.
+pub fn orgs(config: &Config) -> Result<BTreeMap<OrgName, Org>, BridgeError> {
+    let make = |(name, org): (&OrgName, &crate::config::OrgConfig)| match Org::new(org.clone()) {
+        Ok(made) => Ok((name.clone(), made)),
+        Err(error) => Err(BridgeError::Login { org: name.clone(), error }),
+    };
+    config.orgs.iter().map(make).collect()
+}
+
+/// Runs a config until cancelled. Requests in flight are settled then; what waits stays journaled.
+///
+/// # Errors
+/// The first error of any stage; all others are stopped then.
+pub async fn run<S: Store>(
+    config: &Config,
+    orgs: &BTreeMap<OrgName, Org>,
+    store: S,
+    board: Board,
+    cancel: CancellationToken,
+) -> Result<(), BridgeError> {
+    let rows = pipelines(config, &store).await?;
+    let head = Arc::new(watch::Sender::new(store.head().await?));
+    for (pipeline, row) in config.pipelines.iter().zip(&rows) {
+        board.update(|status| drop(status.pipelines.insert(pipeline.name.clone(), first_status(pipeline, row))));
+    }
+    let mut stages = Stages::new(cancel.clone());
+
+    for (name, org) in orgs.iter().filter(|(name, _)| config.pipelines.iter().any(|line| line.from.org == **name)) {
+        let (arrivals, arrived) = mpsc::channel(ARRIVALS_MAX);
+        let channels = channels(config, name);
+        let mut ids: HashMap<Channel, SubscriptionId> = HashMap::new();
+        for channel in channels.keys() {
+            ids.insert(channel.clone(), store.subscription(name, channel).await?.id);
+        }
+        let board = board.of(name);
+        let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
+        let shown = board.clone();
+        stages.spawn(&format!("subscribe {name}"), async move {
+            subscription(org, channels, stage_store, arrivals, shown, token).await
+        });
+        let (stage_store, head) = (store.clone(), head.clone());
+        stages.spawn(&format!("journal {name}"), async move {
+            journal(arrived, ids, stage_store, head, board).await.map_err(BridgeError::from)
+        });
+    }
+
+    for (name, org) in orgs.iter().filter(|(name, _)| config.pipelines.iter().any(|line| line.to.org == **name)) {
+        let lines = config.pipelines.iter().zip(&rows).filter(|(pipeline, _)| pipeline.to.org == *name);
+        let lines = lines.filter_map(|(pipeline, row)| {
+            let source = orgs.get(&pipeline.from.org)?.clone();
+            Some(Line { row: row.clone(), source, mapping: Arc::new(Mapping::new(pipeline, config)) })
+        });
+        let target = Target {
+            org: org.clone(),
+            lines: lines.collect(),
+            store: store.clone(),
+            head: head.subscribe(),
+            late_landing: config.late_landing,
+            board: board.clone(),
+        };
+        let (store, token) = (store.clone(), cancel.clone());
+        stages.spawn(&format!("publish {name}"), async move {
+            if !log_in(&target.org, &store, &token).await? {
+                return Ok(());
+            }
+            pipeline::run(target, token).await.map_err(BridgeError::from)
+        });
+    }
+    drop(head);
+    stages.join(GRACE).await
+}
+
+/// The config's pipelines as the store knows them, in the same order. Those that left the config are given up, if nothing
+/// of them is unsettled.
+async fn pipelines<S: Store>(config: &Config, store: &S) -> Result<Vec<PipelineRow>, BridgeError> {
+    for row in store.pipelines().await? {
+        let name = &row.identity.name;
+        if config.pipelines.iter().any(|pipeline| pipeline.name == *name) {
+            continue;
+        }
+        let unsettled = !store.page(row.id, row.watermark, 1).await?.entries.is_empty();
+        if unsettled || row.parked + row.failed > 0 {
+            return Err(BridgeError::Removed { name: name.clone() });
+        }
+        store.forget_pipeline(name).await?;
+        info!(pipeline = %name, "left the config with nothing unsettled, so its progress was removed");
+    }
+    let head = store.head().await?;
+    let mut rows = Vec::new();
+    for pipeline in &config.pipelines {
+        // Of what was journaled before it was there, a new pipeline takes only what it wants.
+        let first = match pipeline.from.start {
+            Start::Tip => head,
+            Start::Earliest => Seq::ZERO,
+        };
+        rows.push(store.pipeline(&identity(pipeline), first).await?);
+    }
+    Ok(rows)
+}
+
+fn identity(pipeline: &PipelineConfig) -> PipelineIdentity {
+    PipelineIdentity {
+        name: pipeline.name.clone(),
+        source_org: pipeline.from.org.clone(),
+        channel: pipeline.from.channel.clone(),
+        source_object: pipeline.from.object.clone(),
+        target_org: pipeline.to.org.clone(),
+        target_object: pipeline.to.object.clone(),
+        key: pipeline.to.key.clone(),
+    }
+}
+
+fn first_status(pipeline: &PipelineConfig, row: &PipelineRow) -> PipelineStatus {
+    PipelineStatus {
+        channel: pipeline.from.channel.clone(),
+        target: pipeline.to.org.clone(),
+        taken: 0,
+        waiting: 0,
+        in_flight: 0,
+        applied: 0,
+        parked: row.parked,
+        failed: row.failed,
+        api_calls: 0,
+        watermark: row.watermark,
+        lag: Duration::ZERO,
+    }
+}
+
+/// The channels of a source org, each with the earliest start that one of its pipelines wants.
+fn channels(config: &Config, org: &OrgName) -> BTreeMap<Channel, Start> {
+    let mut channels = BTreeMap::new();
+    for from in config.pipelines.iter().map(|pipeline| &pipeline.from).filter(|from| from.org == *org) {
+        let start = channels.entry(from.channel.clone()).or_insert(from.start);
+        if from.start == Start::Earliest {
+            *start = Start::Earliest;
+        }
+    }
+    channels
+}
+
+/// Logs in, however long the org cannot be reached, and makes sure that it is the org that the state belongs to. False:
+/// cancelled before.
+async fn log_in<S: Store>(org: &Org, store: &S, cancel: &CancellationToken) -> Result<bool, BridgeError> {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
+    loop {
+        let session = tokio::select! {
+            () = cancel.cancelled() => return Ok(false),
+            session = org.session() => session,
+        };
+        match session {
+            Ok(session) => {
+                store.pin_org(org.name(), &session.org_id).await?;
+                return Ok(true);
+            }
+            Err(error) if error.is_transient() => {
+                let delay = backoff.next_delay();
+                warn!(org = %org.name(), %error, ?delay, "login failed, trying again");
+                tokio::select! {
+                    () = cancel.cancelled() => return Ok(false),
+                    () = tokio::time::sleep(delay) => {}
+                }
+            }
+            Err(error) => return Err(BridgeError::Login { org: org.name().clone(), error }),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The commands: one enum here, one file for each below.
+
+mod check;
+mod demo;
+mod emulator;
+mod pipeline;
+mod run;
+mod signals;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry::Verbosity;
+
+/// A bridge between Salesforce orgs: what changes in one arrives in the other, and nothing is lost in silence.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// Log every call and decision
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Two emulated orgs, a bridge between them and lively traffic, in one process
+    Demo(demo::Demo),
+    /// Run the bridge that a config describes
+    Run(ConfigFile),
+    /// Look for mistakes in a config
+    Check(check::Check),
+    /// Emulated orgs by themselves
+    #[command(after_help = crate::emulator::HELP)]
+    Emulator(emulator::Emulator),
+    /// The pipelines that a state file knows
+    Pipeline(pipeline::Pipeline),
+}
+
+/// Which config.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The config file (YAML)
+    #[arg(short, long, value_name = "FILE", env = "ORGBRIDGE_CONFIG")]
+    config: PathBuf,
+}
+
+impl Cli {
+    pub fn verbosity(&self) -> Verbosity {
+        match &self.command {
+            _ if self.verbose => Verbosity::Verbose,
+            Command::Demo(_) => Verbosity::Screen,
+            Command::Run(_) | Command::Check(_) | Command::Emulator(_) | Command::Pipeline(_) => Verbosity::Normal,
+        }
+    }
+
+    /// Does what was asked. The exit code is 0 only if all went well.
+    ///
+    /// # Errors
+    /// What a person must be told, with the remedy.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Demo(demo) => demo.run().await,
+            Command::Run(file) => run::run(&file.config).await,
+            Command::Check(check) => check.run(),
+            Command::Emulator(emulator) => emulator.run().await,
+            Command::Pipeline(pipeline) => pipeline.run().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

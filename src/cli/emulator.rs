@@ -1,0 +1,56 @@
+//! `orgbridge emulator`: emulated orgs by themselves.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::signals;
+use crate::emulator::{Emulator as Orgs, Options};
+
+#[derive(Debug, Args)]
+pub struct Emulator {
+    /// Name of an org; repeat it for more
+    #[arg(long = "org", value_name = "NAME", default_values = ["source", "target"])]
+    orgs: Vec<String>,
+    /// Port of the first org, the others follow; free ones if absent
+    #[arg(long)]
+    port: Option<u16>,
+    /// Ids, credentials, delays and faults follow from it
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long an idle connect of the Streaming API is held
+    #[arg(long, value_name = "TIME", default_value = "110s", value_parser = humantime::parse_duration)]
+    connect_hold: Duration,
+    /// Longest delay between a commit and its event
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = humantime::parse_duration)]
+    bus_delay: Duration,
+}
+
+impl Emulator {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let cancel = CancellationToken::new();
+        let _signals = signals::listen(cancel.clone()).context("signals")?;
+        let options = Options {
+            orgs: self.orgs,
+            ports: self.port,
+            seed: self.seed,
+            connect_hold: self.connect_hold,
+            bus_delay: Duration::ZERO..=self.bus_delay,
+        };
+        let orgs = Orgs::start(options).await.context("the emulated orgs could not start; is the port in use?")?;
+        for org in &orgs.orgs {
+            let name = org.name.to_uppercase().replace('-', "_");
+            println!("# org {} ({}); its controls: {}/emulator", org.name, org.org_id, org.base_url);
+            println!("export {name}_URL={}", org.base_url);
+            println!("export {name}_KEY={}", org.client_id);
+            println!("export {name}_SECRET={}", org.client_secret);
+        }
+        println!("# ready");
+        cancel.cancelled().await;
+        orgs.shutdown().await;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,3 @@
+//! The past of the two orgs, and whether they are equal.
+
+pub mod verify;

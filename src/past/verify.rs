@@ -1,0 +1,203 @@
+//! Compares the two orgs through the mapping, field by field: what the target should hold by what the source holds now.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use serde_json::{Map, Value as Json};
+
+use crate::config::{Config, OnDelete};
+use crate::event::{FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Seq, Value};
+use crate::hydrate;
+use crate::mapping::{Known, LinkState, Mapped, Mapping};
+use crate::org::{CallError, Org};
+use crate::publish::{Cell, Cover, Source};
+use crate::store::PipelineId;
+
+/// What a comparison found.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// Records of the source that were compared.
+    pub records: u64,
+    pub differences: Vec<Difference>,
+}
+
+/// One difference. Values are not shown: they are the users', and the two records are named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub pipeline: PipelineName,
+    pub key: String,
+    pub what: Differing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Differing {
+    /// The source has the record, the target does not.
+    Missing,
+    /// The target has it, the source does not.
+    Surplus,
+    /// Both have it with different values in these fields of the target.
+    Fields(Vec<FieldName>),
+    /// More than one record of the target holds the key.
+    Double,
+    /// The record cannot be written as it is mapped.
+    Unmappable(&'static str),
+}
+
+impl Comparison {
+    pub fn is_equal(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.pipeline, self.key)?;
+        match &self.what {
+            Differing::Missing => f.write_str("is not in the target"),
+            Differing::Surplus => f.write_str("is in the target only"),
+            Differing::Double => f.write_str("is in the target twice"),
+            Differing::Unmappable(code) => write!(f, "can not be written: {code}"),
+            Differing::Fields(fields) => {
+                let names: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
+                write!(f, "differs in {}", names.join(", "))
+            }
+        }
+    }
+}
+
+/// One side of a pipeline, read whole.
+struct Side {
+    /// Source: expected cells by key. Kept with the id, for lookups of others.
+    expected: BTreeMap<String, BTreeMap<FieldName, Cell>>,
+    /// The key of each source record.
+    keys: HashMap<RecordId, String>,
+    actual: Vec<(RecordId, Map<String, Json>)>,
+}
+
+/// Compares all pipelines of a config. Reads both orgs whole, so it is for a demo and for tests; comparing millions of
+/// rows is another matter.
+///
+/// # Errors
+/// When an org cannot be read.
+pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<Comparison, CallError> {
+    let mut comparison = Comparison::default();
+    let mut sides: Vec<Side> = Vec::new();
+    for pipeline in &config.pipelines {
+        let mapping = Mapping::new(pipeline, config);
+        let (Some(source), Some(target)) = (orgs.get(&pipeline.from.org), orgs.get(&pipeline.to.org)) else { continue };
+        let mut side = Side { expected: BTreeMap::new(), keys: HashMap::new(), actual: Vec::new() };
+        for row in read_all(source, &mapping.source_object, &source_fields(&mapping)).await? {
+            comparison.records += 1;
+            match expected(&mapping, row) {
+                Ok((id, key, cells)) => {
+                    side.keys.insert(id, key.clone());
+                    side.expected.insert(key, cells);
+                }
+                Err((key, code)) => {
+                    let what = Differing::Unmappable(code);
+                    comparison.differences.push(Difference { pipeline: pipeline.name.clone(), key, what });
+                }
+            }
+        }
+        let fields: Vec<FieldName> = mapping.target_fields().cloned().collect();
+        for row in read_all(target, &mapping.target_object, &fields).await? {
+            if let Some(id) = id_of(&row) {
+                side.actual.push((id, row));
+            }
+        }
+        sides.push(side);
+    }
+    // Which key each record of a target object holds: what a lookup there points to.
+    let mut held: HashMap<(OrgName, ObjectName), HashMap<RecordId, String>> = HashMap::new();
+    let mut keys: HashMap<(OrgName, ObjectName), HashMap<RecordId, String>> = HashMap::new();
+    for (pipeline, side) in config.pipelines.iter().zip(&sides) {
+        let place = (pipeline.to.org.clone(), pipeline.to.object.clone());
+        let key = |row: &Map<String, Json>| Some(row.get(pipeline.to.key.as_str())?.as_str()?.to_owned());
+        let rows = side.actual.iter().filter_map(|(id, row)| Some((*id, key(row)?)));
+        held.entry(place.clone()).or_default().extend(rows);
+        keys.entry(place).or_default().extend(side.keys.iter().map(|(id, key)| (*id, key.clone())));
+    }
+    let none = HashMap::new();
+    for (pipeline, mut side) in config.pipelines.iter().zip(sides) {
+        let found = |key: String, what| Difference { pipeline: pipeline.name.clone(), key, what };
+        let at = |object: &ObjectName| (pipeline.to.org.clone(), object.clone());
+        let mut seen: HashMap<String, RecordId> = HashMap::new();
+        for (id, row) in &side.actual {
+            let Some(key) = held.get(&at(&pipeline.to.object)).and_then(|held| held.get(id)).cloned() else { continue };
+            if seen.insert(key.clone(), *id).is_some() {
+                comparison.differences.push(found(key, Differing::Double));
+                continue;
+            }
+            let Some(cells) = side.expected.remove(&key) else {
+                if pipeline.on_delete == OnDelete::Delete {
+                    comparison.differences.push(found(key, Differing::Surplus));
+                }
+                continue;
+            };
+            let differs = |(name, cell): (FieldName, Cell)| {
+                let actual = row.get(name.as_str()).cloned().unwrap_or(Json::Null);
+                let equal = match &cell {
+                    Cell::Value(value) => same(value, actual),
+                    Cell::Parent(reference) => {
+                        let place = at(&reference.parent.target_object);
+                        let wanted = keys.get(&place).unwrap_or(&none).get(&reference.parent.record);
+                        let id = actual.as_str().and_then(|id| id.parse::<RecordId>().ok());
+                        let points_to = id.and_then(|id| held.get(&place).unwrap_or(&none).get(&id));
+                        wanted.is_some() && wanted == points_to
+                    }
+                };
+                (!equal).then_some(name)
+            };
+            let fields: Vec<FieldName> = cells.into_iter().filter_map(differs).collect();
+            if !fields.is_empty() {
+                comparison.differences.push(found(key, Differing::Fields(fields)));
+            }
+        }
+        comparison.differences.extend(side.expected.into_keys().map(|key| found(key, Differing::Missing)));
+    }
+    Ok(comparison)
+}
+
+fn source_fields(mapping: &Mapping) -> Vec<FieldName> {
+    mapping.reads().iter().map(FieldPath::object_field).collect()
+}
+
+async fn read_all(org: &Org, object: &ObjectName, fields: &[FieldName]) -> Result<Vec<Map<String, Json>>, CallError> {
+    let mut names: Vec<&str> = fields.iter().map(FieldName::as_str).filter(|name| *name != "Id").collect();
+    names.sort_unstable();
+    names.dedup();
+    names.insert(0, "Id");
+    org.query(&format!("SELECT {} FROM {object}", names.join(","))).await
+}
+
+type Expected = (RecordId, String, BTreeMap<FieldName, Cell>);
+
+fn expected(mapping: &Mapping, row: Map<String, Json>) -> Result<Expected, (String, &'static str)> {
+    let Some(id) = id_of(&row) else { return Err((String::new(), "NO_ID")) };
+    let record = hydrate::record(id, &mapping.reads(), row);
+    let known = Known { link: LinkState::None, parents: &HashMap::new() };
+    let source = Source { pipeline: PipelineId(0), record: id };
+    let cover = Cover { source, from: Seq::ZERO, to: Seq::ZERO, clears_suspect: false };
+    let code = match mapping.apply_read(&record, &known, cover) {
+        Mapped::Write(write) => match (&write.key, write.fields()) {
+            (crate::publish::Key::External { value, .. }, Some(fields)) => {
+                return Ok((id, value.clone(), fields.clone()));
+            }
+            _ => "NO_KEY",
+        },
+        Mapped::Failed { code, .. } => code,
+        Mapped::Needs(_) | Mapped::Skipped(_) => "NOT_MAPPED",
+    };
+    Err((id.to_string(), code))
+}
+
+/// An empty text is stored as null (facts: rest.md section 7).
+fn same(expected: &Value, actual: Json) -> bool {
+    let actual = hydrate::canonical(Value::from(actual));
+    let empty = |value: &Value| value.is_null() || value.as_text() == Some("");
+    *expected == actual || empty(expected) && empty(&actual)
+}
+
+fn id_of(row: &Map<String, Json>) -> Option<RecordId> {
+    row.get("Id")?.as_str()?.parse().ok()
+}
