@@ -132,10 +132,8 @@ fn session(token: &StandardTokenResponse<SalesforceFields, BasicTokenType>) -> R
         .map_err(|_| OrgError::NotATokenResponse("access_token"))?;
     authorization.set_sensitive(true);
     let instance_url = fields.instance_url.as_deref().and_then(|url| Url::parse(url).ok());
-    let instance_url =
-        instance_url.filter(may_see_the_token).ok_or(OrgError::NotATokenResponse("instance_url"))?;
-    let (org_id, user_id) =
-        fields.id.as_deref().and_then(identity).ok_or(OrgError::NotATokenResponse("id"))?;
+    let instance_url = instance_url.filter(may_see_the_token).ok_or(OrgError::NotATokenResponse("instance_url"))?;
+    let (org_id, user_id) = fields.id.as_deref().and_then(identity).ok_or(OrgError::NotATokenResponse("id"))?;
     Ok(Session {
         instance_url,
         token: SecretString::from(access_token.clone()),
