@@ -139,10 +139,8 @@ fn session(token: &StandardTokenResponse<SalesforceFields, BasicTokenType>) -> R
         .map_err(|_| OrgError::NotATokenResponse("access_token"))?;
     authorization.set_sensitive(true);
     let instance_url = fields.instance_url.as_deref().and_then(|url| Url::parse(url).ok());
-    let instance_url =
-        instance_url.filter(may_see_the_token).ok_or(OrgError::NotATokenResponse("instance_url"))?;
-    let (org_id, user_id) =
-        fields.id.as_deref().and_then(identity).ok_or(OrgError::NotATokenResponse("id"))?;
+    let instance_url = instance_url.filter(may_see_secrets).ok_or(OrgError::NotATokenResponse("instance_url"))?;
+    let (org_id, user_id) = fields.id.as_deref().and_then(identity).ok_or(OrgError::NotATokenResponse("id"))?;
     Ok(Session {
         instance_url,
         token: SecretString::from(access_token.clone()),
@@ -155,12 +153,12 @@ fn session(token: &StandardTokenResponse<SalesforceFields, BasicTokenType>) -> R
     })
 }
 
-/// A token crosses no network in plain text, whatever the answer says.
-fn may_see_the_token(url: &Url) -> bool {
+/// A secret crosses no network in plain text, whatever a config or an answer says.
+pub(super) fn may_see_secrets(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
-pub(super) fn is_loopback(url: &Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -164,8 +164,10 @@ impl CallError {
 }
 
 const NO_ACCESS: &str = "give the integration user's permission set access: API Enabled, the object and its fields";
-const NO_API: &str = "the org refuses the REST API: give the integration user 'API Enabled' and the app the scope 'api'";
-const NO_SUCH_OBJECT: &str = "an object or key field of the config does not exist in this org, or its user may not see it";
+const NO_API: &str =
+    "the org refuses the REST API: give the integration user 'API Enabled' and the app the scope 'api'";
+const NO_SUCH_OBJECT: &str =
+    "an object or key field of the config does not exist in this org, or its user may not see it";
 const CLOSED: &str = "the org is locked or its trial is over: ask Salesforce support";
 const STORAGE: &str = "the org's data storage is full: free some, or buy more (Setup > Storage Usage)";
 const RESTRICTED: &str = "check Login IP Ranges and Login Hours of the integration user's profile";
@@ -391,10 +393,7 @@ mod tests {
 
     #[test]
     fn a_server_error_leaves_the_outcome_open_unless_the_org_says_that_it_did_not_begin() {
-        assert!(matches!(
-            answer(500, "UNKNOWN_EXCEPTION", ""),
-            CallError::Unknown(Lost::Failed { status: 500, .. })
-        ));
+        assert!(matches!(answer(500, "UNKNOWN_EXCEPTION", ""), CallError::Unknown(Lost::Failed { status: 500, .. })));
         assert!(matches!(answer(500, "SERVER_UNAVAILABLE", ""), CallError::Refused { status: 500, .. }));
         assert!(matches!(answer(503, "", ""), CallError::Refused { status: 503, .. }));
     }

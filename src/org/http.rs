@@ -1,5 +1,8 @@
 //! One REST request: token, headers, time limit, and what came of it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -9,8 +12,6 @@ use url::Url;
 use super::clock::read_retry_after;
 use super::error::{CallError, Lost};
 use super::{Org, Session, lock};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 /// A request before it is known where the org lives.
 pub(super) struct Request {

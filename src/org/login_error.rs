@@ -17,7 +17,9 @@ pub enum OrgError {
     /// The token endpoint answered 200 with JSON that is no token response of Salesforce.
     #[error("login: the answer has no usable {0}")]
     NotATokenResponse(&'static str),
-    /// The client itself could not be set up.
+    #[error("org client: this machine has no CA certificates")]
+    NoCertificates,
+    /// Something in the config cannot be sent.
     #[error("org client: {0} cannot be used")]
     Setup(&'static str),
 }
@@ -209,7 +211,7 @@ impl OrgError {
         match self {
             Self::Unreachable | Self::TimedOut | Self::Unavailable { .. } => true,
             Self::Refused(refusal) => refusal.is_transient(),
-            Self::NotATokenResponse(_) | Self::Setup(_) => false,
+            Self::NotATokenResponse(_) | Self::NoCertificates | Self::Setup(_) => false,
         }
     }
 
@@ -218,7 +220,9 @@ impl OrgError {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
             Self::Refused(refusal) => refusal.retry_after(),
-            Self::Unreachable | Self::TimedOut | Self::NotATokenResponse(_) | Self::Setup(_) => None,
+            Self::Unreachable | Self::TimedOut | Self::NotATokenResponse(_) | Self::NoCertificates | Self::Setup(_) => {
+                None
+            }
         }
     }
 
@@ -229,6 +233,7 @@ impl OrgError {
             Self::Unavailable { .. } => "wait; if it stays, check login_url and status.salesforce.com",
             Self::Refused(refusal) => refusal.remedy(),
             Self::NotATokenResponse(_) => "set login_url to the org's My Domain URL (https://NAME.my.salesforce.com)",
+            Self::NoCertificates => "install the CA certificates of the system (package ca-certificates)",
             Self::Setup(_) => "check this org's entry in the config",
         }
     }

@@ -173,3 +173,6 @@ fn one_for_each(answer: Value, sent: usize) -> Result<Vec<Value>, CallError> {
     }
     Ok(results)
 }
+
+#[cfg(test)]
+mod tests;

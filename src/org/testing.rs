@@ -45,11 +45,17 @@ impl Seen {
 /// What the org does with a request.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    Answer { status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8> },
+    Answer {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: Vec<u8>,
+    },
     /// Reads the request and closes the connection.
     Cut,
     /// Announces a longer body than it sends.
-    CutWithin { status: u16 },
+    CutWithin {
+        status: u16,
+    },
     /// Reads the request and never answers.
     Silence,
 }

@@ -152,6 +152,19 @@ async fn an_answer_that_does_not_name_the_org_is_no_session() {
     }
 }
 
+#[test]
+fn a_secret_is_sent_in_plain_text_to_this_machine_only() {
+    for (url, accepted) in [
+        ("http://127.0.0.1:1", true),
+        ("http://localhost:1", true),
+        ("http://[::1]:1", true),
+        ("http://acme.my.salesforce.com", false),
+        ("http://127.0.0.1.evil.example", false),
+    ] {
+        assert_eq!(Org::new(config(url)).is_ok(), accepted, "{url}");
+    }
+}
+
 #[tokio::test]
 async fn a_silent_token_endpoint_times_out() {
     let server = ScriptedOrg::raw(|_| Reply::Silence).await;
