@@ -1,1 +1,172 @@
-//! A stand-in for Salesforce orgs.
+//! A stand-in for Salesforce orgs: a program of its own, which shares no code with the bridge.
+//!
+//! Each org listens on its own loopback port and speaks the platform's protocols there: the token endpoint, the REST
+//! API and the Streaming API. What happens inside is seen and steered under `/emulator` ([`HELP`] explains it). The
+//! org itself is a pure state machine ([`org`]); the other modules are thin endpoints around it.
+
+mod cometd;
+mod control;
+mod faults;
+mod host;
+mod oauth;
+mod org;
+mod rest;
+mod server;
+#[cfg(test)]
+mod tests;
+mod traffic;
+mod wire;
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use host::Host;
+pub use traffic::TrafficPlan;
+
+/// How long open connections may take to end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The names of the orgs; each gets a listener of its own.
+    pub orgs: Vec<String>,
+    /// The first org's port, the others follow; `None` takes free ones.
+    pub ports: Option<u16>,
+    /// Ids, credentials, delays and faults follow from it.
+    pub seed: u64,
+    /// How long an idle connect of the Streaming API waits.
+    pub connect_hold: Duration,
+    /// Between a commit and its event becoming visible.
+    pub bus_delay: RangeInclusive<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            orgs: vec!["source".into(), "target".into()],
+            ports: None,
+            seed: 1,
+            connect_hold: Duration::from_secs(110),
+            bus_delay: Duration::ZERO..=Duration::from_millis(500),
+        }
+    }
+}
+
+/// Running orgs; they end with [`Emulator::shutdown`], or when this is dropped.
+pub struct Emulator {
+    /// In the order of [`Options::orgs`].
+    pub orgs: Vec<RunningOrg>,
+    servers: JoinSet<()>,
+}
+
+/// One org, and how to reach it.
+#[derive(Clone)]
+pub struct RunningOrg {
+    pub name: String,
+    /// `http://127.0.0.1:PORT`.
+    pub base_url: String,
+    /// 18 characters.
+    pub org_id: String,
+    pub client_id: String,
+    pub client_secret: String,
+    host: Arc<Host>,
+}
+
+impl fmt::Debug for RunningOrg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningOrg").field("name", &self.name).field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
+impl Emulator {
+    /// Starts every org.
+    ///
+    /// # Errors
+    /// When a port cannot be listened on; then none runs.
+    pub async fn start(options: Options) -> std::io::Result<Self> {
+        let mut emulator = Self { orgs: Vec::new(), servers: JoinSet::new() };
+        for (offset, name) in (0u16..).zip(&options.orgs) {
+            let port = match options.ports {
+                None => 0,
+                Some(first) => first.checked_add(offset).ok_or(std::io::ErrorKind::AddrNotAvailable)?,
+            };
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+            let base_url = format!("http://{}", listener.local_addr()?);
+            let host = Arc::new(Host::new(name, options.seed, options.connect_hold, options.bus_delay.clone()));
+            emulator.servers.spawn(server::serve(listener, host.clone()));
+            let org_id = host.org().id.as_str().to_owned();
+            emulator.orgs.push(RunningOrg {
+                name: name.clone(),
+                base_url,
+                org_id,
+                client_id: host.client_id.clone(),
+                client_secret: host.client_secret.clone(),
+                host,
+            });
+        }
+        Ok(emulator)
+    }
+
+    /// The org with this name.
+    pub fn org(&self, name: &str) -> Option<&RunningOrg> {
+        self.orgs.iter().find(|org| org.name == name)
+    }
+
+    /// Answers what is waiting, ends all connections and all traffic.
+    pub async fn shutdown(mut self) {
+        self.stop();
+        let ended = async { while self.servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
+            self.servers.shutdown().await; // a client holds its connection open
+        }
+    }
+
+    fn stop(&self) {
+        self.orgs.iter().for_each(|org| org.host.stopped().cancel());
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl RunningOrg {
+    /// Starts traffic in the org; traffic that ran before ends.
+    pub fn start_traffic(&self, plan: TrafficPlan) {
+        traffic::start(&self.host, plan);
+    }
+
+    /// When this returns, no further change comes.
+    pub fn stop_traffic(&self) {
+        self.host.traffic().stop();
+    }
+
+    /// Whether traffic runs, and how many record changes it has made.
+    pub fn traffic(&self) -> (bool, u64) {
+        let traffic = self.host.traffic();
+        (traffic.running(), traffic.done())
+    }
+
+    /// What `GET /emulator/stats` shows.
+    pub fn stats(&self) -> Json {
+        self.host.stats()
+    }
+
+    /// What `GET /emulator/commits?after=N` shows.
+    pub fn commits(&self, after: u64) -> Json {
+        control::commits(&self.host.org(), after)
+    }
+}
+
+/// Everything under `/emulator`, for people.
+pub const HELP: &str = include_str!("emulator/help.txt");

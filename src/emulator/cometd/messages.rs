@@ -1,0 +1,213 @@
+//! One Bayeux message and its reply (streaming-cometd.md sections 3 to 7).
+
+use serde_json::{Value as Json, json};
+
+use super::sessions::{Channel, Session};
+use super::{connected, first_connected};
+use crate::emulator::host::Host;
+use crate::emulator::org::time::HOUR;
+use crate::emulator::org::{Start, time};
+use crate::emulator::wire::Call;
+
+/// What a message gets.
+pub enum Reply {
+    /// Messages as JSON texts.
+    Now(Vec<String>),
+    Handshake { text: String, set_cookies: Vec<String> },
+    /// A connect that may wait.
+    Held { client_id: String },
+}
+
+/// The cookie by which the load balancer finds the server of a session.
+const STICKY: &str = "sfdc-stream";
+const BROWSER: &str = "BAYEUX_BROWSER";
+
+/// `alone`: the message is the only one of its request.
+pub fn answer(host: &Host, call: &Call, message: &Json, alone: bool) -> Reply {
+    let channel = text(message, "channel");
+    if channel == "/meta/handshake" {
+        return handshake(host, call, message);
+    }
+    let client_id = text(message, "clientId");
+    let now = host.now();
+    if !host.tokens().check(call.token(), now) {
+        return one(error(message, "401::Authentication invalid", "none", host));
+    }
+    let check_cookies = host.switches().check_cookies;
+    let mut sessions = host.sessions();
+    let with_answer = sessions.with_answer();
+    let Some(session) = sessions.get(client_id, now) else {
+        return one(error(message, "403::Unknown client", "handshake", host));
+    };
+    if check_cookies && let Some(problem) = cookie_problem(call, session, client_id) {
+        return one(error(message, &problem, "handshake", host));
+    }
+    match channel {
+        "/meta/connect" => {
+            let kind = text(message, "connectionType");
+            if kind != "long-polling" {
+                return one(error(message, &format!("400::Invalid connection type {{{kind}}}"), "none", host));
+            }
+            let first = !session.connected_once;
+            session.connected_once = true;
+            session.seen(now);
+            let asks_at_once = message.pointer("/advice/timeout").and_then(Json::as_i64) == Some(0);
+            if alone && !first && !asks_at_once {
+                return Reply::Held { client_id: client_id.to_owned() };
+            }
+            let mut texts = session.take_events(&host.org(), now);
+            let reply = if first { first_connected(message, client_id, host) } else { connected(message, client_id) };
+            texts.push(reply.to_string());
+            Reply::Now(texts)
+        }
+        "/meta/subscribe" => {
+            let reply = subscribe(host, session, message, now);
+            let mut texts = vec![reply.to_string()];
+            if with_answer {
+                // Events may come with any answer, before the reply as well as behind it.
+                let events = session.take_events(&host.org(), now);
+                let at = if events.len() % 2 == 0 { 0 } else { 1 };
+                texts.splice(at..at, events);
+            }
+            drop(sessions);
+            host.notify(); // a connect that waits has more to wait for
+            Reply::Now(texts)
+        }
+        "/meta/unsubscribe" => {
+            let channel = text(message, "subscription");
+            session.unsubscribe(channel);
+            one(json!({"channel": "/meta/unsubscribe", "id": message.get("id"), "clientId": client_id,
+                "subscription": channel, "successful": true}))
+        }
+        "/meta/disconnect" => {
+            sessions.remove(client_id);
+            drop(sessions);
+            host.notify(); // its connect ends
+            one(json!({"channel": "/meta/disconnect", "id": message.get("id"), "clientId": client_id, "successful": true}))
+        }
+        other => one(error(message, &format!("403::Cannot create channel {{{other}}}"), "retry", host)),
+    }
+}
+
+fn handshake(host: &Host, call: &Call, message: &Json) -> Reply {
+    let now = host.now();
+    if !host.tokens().check(call.token(), now) {
+        let reason =
+            if call.token().is_some() { "401::Authentication invalid" } else { "401::Request requires authentication" };
+        let mut reply = error(message, "403::Handshake denied", "none", host);
+        if let Some(reply) = reply.as_object_mut() {
+            reply.insert("ext".into(), json!({"sfdc": {"failureReason": reason}, "replay": true}));
+        }
+        return one(reply);
+    }
+    let (client_id, session) = host.sessions().create(cookie(call, BROWSER), now);
+    let reply = json!({"channel": "/meta/handshake", "id": message.get("id"), "version": "1.0", "minimumVersion": "1.0",
+        "clientId": client_id, "supportedConnectionTypes": ["long-polling"],
+        "ext": {"replay": true, "payload.format": true}, "successful": true});
+    // Without `Secure`, which no client would send back over plain http.
+    let expires = time::http(now + 3 * HOUR);
+    let set_cookies = vec![
+        format!("{BROWSER}={}; Path=/; HttpOnly", session.browser),
+        format!("{STICKY}={}; path=/; Expires={expires}", session.sticky),
+    ];
+    Reply::Handshake { text: reply.to_string(), set_cookies }
+}
+
+fn subscribe(host: &Host, session: &mut Session, message: &Json, now: i64) -> Json {
+    let channel = text(message, "subscription");
+    let refused = |problem: &str| {
+        let mut reply = bare_error(message, problem);
+        if let Some(reply) = reply.as_object_mut() {
+            reply.insert("subscription".into(), json!(channel));
+        }
+        reply
+    };
+    if channel.is_empty() {
+        return refused("400::Channel name not specified");
+    }
+    if !channel.starts_with('/') {
+        return refused("400::Channel subscriptions must start with a leading '/'");
+    }
+    let mut org = host.org();
+    let Some(found) = Channel::find(&org, channel) else {
+        return refused(&format!("400::The channel you requested to subscribe to doesn't exist {{{channel}}}"));
+    };
+    let start = match message.pointer("/ext/replay").filter(|map| map.is_object()) {
+        None => Start::Tip,
+        Some(map) => match map.get(channel).map(|id| (id, id.as_i64())) {
+            None => return refused(&not_in_map(channel, map)),
+            Some((_, Some(-1))) => Start::Tip,
+            Some((_, Some(-2))) => Start::Earliest,
+            Some((_, Some(id))) => Start::After(id),
+            Some((given, None)) => return refused(&invalid_id(&given.to_string())),
+        },
+    };
+    if session.subscribe(&mut org, &found, start, now).is_err() {
+        let given = message.pointer("/ext/replay").and_then(|map| map.get(channel));
+        return refused(&invalid_id(&given.map(Json::to_string).unwrap_or_default()));
+    }
+    json!({"channel": "/meta/subscribe", "id": message.get("id"), "clientId": text(message, "clientId"),
+        "subscription": channel, "successful": true})
+}
+
+fn invalid_id(given: &str) -> String {
+    format!(
+        "400::The replayId {{{given}}} you provided was invalid.  Please provide a valid ID, -2 to replay all events, or -1 to replay only new events."
+    )
+}
+
+fn not_in_map(channel: &str, map: &Json) -> String {
+    let pairs: Vec<String> = map.as_object().into_iter().flatten().map(|(key, id)| format!("{key}={id}")).collect();
+    format!(
+        "400::The replayId for channel {{{channel}}} wasn't found using the provided replay ID map {{{{{}}}}}. Ensure that the channel name you provided in the replay map is valid and matches the channel name used for subscribing.",
+        pairs.join(", ")
+    )
+}
+
+/// A session belongs to the browser and to the server of its handshake.
+fn cookie_problem(call: &Call, session: &Session, client_id: &str) -> Option<String> {
+    if cookie(call, BROWSER) != Some(&session.browser) {
+        return Some(format!("400::Client {client_id} has established a session, but no {BROWSER} cookie present"));
+    }
+    // Without the sticky cookie the request reaches another server, which knows nothing of the session.
+    (cookie(call, STICKY) != Some(&session.sticky)).then(|| "403::Unknown client".to_owned())
+}
+
+fn cookie<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
+    let headers = call.headers.get_all("cookie").iter().filter_map(|value| value.to_str().ok());
+    headers.flat_map(|header| header.split(';')).find_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        (key == name).then_some(value)
+    })
+}
+
+fn text<'a>(message: &'a Json, key: &str) -> &'a str {
+    message.get(key).and_then(Json::as_str).unwrap_or_default()
+}
+
+fn one(reply: Json) -> Reply {
+    Reply::Now(vec![reply.to_string()])
+}
+
+/// Some clients need all three keys together.
+pub fn advice(reconnect: &str, host: &Host) -> Json {
+    json!({"reconnect": reconnect, "interval": 0, "timeout": u64::try_from(host.connect_hold.as_millis()).unwrap_or(u64::MAX)})
+}
+
+pub fn error(message: &Json, problem: &str, reconnect: &str, host: &Host) -> Json {
+    let mut reply = bare_error(message, problem);
+    if let Some(reply) = reply.as_object_mut() {
+        reply.insert("advice".into(), advice(reconnect, host));
+    }
+    reply
+}
+
+/// A failed reply without advice: the session goes on.
+fn bare_error(message: &Json, problem: &str) -> Json {
+    let mut reply = json!({"channel": text(message, "channel"), "id": message.get("id"), "successful": false, "error": problem});
+    let unknown = problem.contains("Unknown client") || problem.contains("Handshake denied");
+    if let (false, Some(client), Some(reply)) = (unknown, message.get("clientId"), reply.as_object_mut()) {
+        reply.insert("clientId".into(), client.clone());
+    }
+    reply
+}

@@ -1,0 +1,177 @@
+//! The CometD sessions of an org: who they are, what they subscribed to, and how far they have read.
+//!
+//! Time is an argument. A session that has no connect waiting for 40 seconds is gone.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::emulator::org::time::SECOND;
+use crate::emulator::org::{InvalidReplayId, ObjectIndex, Org, Start};
+
+/// How long a session lives without a connect.
+const EXPIRY: i64 = 40 * SECOND;
+/// Events in one answer.
+const BATCH: usize = 1_000;
+
+#[derive(Debug)]
+pub struct Sessions {
+    open: HashMap<String, Session>,
+    rng: fastrand::Rng,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Session {
+    /// The value of its BAYEUX_BROWSER cookie.
+    pub browser: String,
+    /// The value of its sticky cookie.
+    pub sticky: String,
+    pub connected_once: bool,
+    subscriptions: BTreeMap<String, Subscription>,
+    /// Which connect is the latest; an older one that still waits has to end.
+    connects: u64,
+    waiting: bool,
+    last_seen: i64,
+}
+
+#[derive(Debug, Clone)]
+struct Subscription {
+    /// `None`: events of all objects.
+    object: Option<ObjectIndex>,
+    /// The replay id behind which it reads on.
+    position: i64,
+}
+
+impl Sessions {
+    pub fn new(rng: fastrand::Rng) -> Self {
+        Self { open: HashMap::new(), rng }
+    }
+
+    /// A new session; its client id.
+    pub fn create(&mut self, browser: Option<&str>, now: i64) -> (String, Session) {
+        self.expire(now);
+        let client_id: String = (0..28).map(|_| self.rng.digit(36)).collect();
+        let session = Session {
+            browser: browser.map_or_else(|| (0..22).map(|_| self.rng.digit(36)).collect(), str::to_owned),
+            sticky: format!("!{}", crate::emulator::host::text(&mut self.rng, 44)),
+            last_seen: now,
+            ..Session::default()
+        };
+        self.open.insert(client_id.clone(), session.clone());
+        (client_id, session)
+    }
+
+    pub fn get(&mut self, client_id: &str, now: i64) -> Option<&mut Session> {
+        self.expire(now);
+        self.open.get_mut(client_id)
+    }
+
+    pub fn remove(&mut self, client_id: &str) {
+        self.open.remove(client_id);
+    }
+
+    /// Every session is gone.
+    pub fn drop_all(&mut self) {
+        self.open.clear();
+    }
+
+    pub fn count(&mut self, now: i64) -> usize {
+        self.expire(now);
+        self.open.len()
+    }
+
+    /// Whether events go out with the answer to a request that is no connect.
+    pub fn with_answer(&mut self) -> bool {
+        self.rng.bool()
+    }
+
+    /// The number of a connect that begins to wait.
+    pub fn begin_connect(&mut self, client_id: &str, now: i64) -> Option<u64> {
+        let session = self.get(client_id, now)?;
+        session.connects += 1;
+        session.waiting = true;
+        Some(session.connects)
+    }
+
+    pub fn end_connect(&mut self, client_id: &str, number: u64, now: i64) {
+        if let Some(session) = self.open.get_mut(client_id)
+            && session.connects == number
+        {
+            session.waiting = false;
+            session.last_seen = now;
+        }
+    }
+
+    fn expire(&mut self, now: i64) {
+        self.open.retain(|_, session| session.waiting || now - session.last_seen <= EXPIRY);
+    }
+}
+
+impl Session {
+    pub fn seen(&mut self, now: i64) {
+        self.last_seen = now;
+    }
+
+    pub fn is_latest(&self, connect: u64) -> bool {
+        self.connects == connect
+    }
+
+    pub fn subscribe(&mut self, org: &mut Org, channel: &Channel, start: Start, now: i64) -> Result<(), InvalidReplayId> {
+        let position = org.bus.position(start, now)?;
+        self.subscriptions.insert(channel.name.clone(), Subscription { object: channel.object, position });
+        Ok(())
+    }
+
+    pub fn unsubscribe(&mut self, channel: &str) {
+        self.subscriptions.remove(channel);
+    }
+
+    /// The event messages that can go out now, as JSON texts in the order of their replay ids.
+    pub fn take_events(&mut self, org: &Org, now: i64) -> Vec<String> {
+        let Some(from) = self.subscriptions.values().map(|subscription| subscription.position).min() else {
+            return Vec::new();
+        };
+        let mut messages = Vec::new();
+        for event in org.bus.after(from, now) {
+            for (channel, subscription) in &mut self.subscriptions {
+                if event.replay_id <= subscription.position {
+                    continue;
+                }
+                subscription.position = event.replay_id;
+                if subscription.object.is_none_or(|object| object == event.object) {
+                    messages.push(format!(r#"{{"data":{},"channel":"{channel}"}}"#, event.data));
+                }
+            }
+            if messages.len() >= BATCH {
+                break;
+            }
+        }
+        messages
+    }
+
+    /// When the next event for any of its subscriptions may become visible.
+    pub fn next_event(&self, org: &Org, now: i64) -> Option<i64> {
+        let positions = self.subscriptions.values().map(|subscription| subscription.position);
+        org.bus.next_visible(positions.min()?, now)
+    }
+}
+
+/// A channel that exists.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    pub name: String,
+    object: Option<ObjectIndex>,
+}
+
+impl Channel {
+    /// `/data/ChangeEvents` or `/data/<Object>ChangeEvent`, with exact case.
+    pub fn find(org: &Org, name: &str) -> Option<Self> {
+        let entity = name.strip_prefix("/data/")?;
+        let object = match entity {
+            "ChangeEvents" => None,
+            _ => {
+                let wanted = entity.strip_suffix("ChangeEvent")?;
+                Some(org.schema.objects().find(|(_, object)| object.name == wanted)?.0)
+            }
+        };
+        Some(Self { name: name.to_owned(), object })
+    }
+}

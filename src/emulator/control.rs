@@ -1,0 +1,140 @@
+//! `/emulator/…`: what a test or a user wants to see and do that no org would offer. No token is needed.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::host::Host;
+use super::org::time::SECOND;
+use super::org::{Caller, Commit, Id, Options, Org, SaveError, Write};
+use super::rest::item_error;
+use super::traffic::{self, TrafficPlan};
+use super::wire::{Answer, Call};
+
+/// Commits in one answer.
+const COMMITS: usize = 10_000;
+
+pub fn handle(host: &Arc<Host>, call: &Call) -> Answer {
+    let path = call.path();
+    match (call.method.as_str(), path.get(1..).unwrap_or_default()) {
+        ("GET", []) => Answer::text(200, "text/plain;charset=UTF-8", super::HELP),
+        ("GET", ["stats"]) => Answer::json(200, &host.stats()),
+        ("GET", ["commits"]) => {
+            let after = call.parameter("after").and_then(|n| n.parse().ok()).unwrap_or_default();
+            Answer::json(200, &commits(&host.org(), after))
+        }
+        ("GET", ["faults"]) => show_faults(host),
+        ("POST", ["faults"]) => with_body(call, |body| set_faults(host, body)),
+        ("DELETE", ["faults"]) => {
+            host.faults().clear();
+            host.notify(); // what was held goes on
+            show_faults(host)
+        }
+        ("GET", ["switches"]) => show_switches(host),
+        ("POST", ["switches"]) => with_body(call, |body| set_switches(host, body)),
+        ("POST", ["undelete"]) => with_body(call, |body| Ok(undelete(host, &body))),
+        ("POST", ["time"]) => with_body(call, |body| {
+            let seconds = body.get("advance_seconds").and_then(Json::as_i64).filter(|seconds| *seconds >= 0);
+            let by = seconds.and_then(|seconds| seconds.checked_mul(SECOND)).ok_or("advance_seconds: a number from 0 up")?;
+            host.advance(by);
+            Ok(Answer::json(200, &json!({"now_us": host.now()})))
+        }),
+        ("GET", ["traffic"]) => Answer::json(200, &host.traffic().show()),
+        ("POST", ["traffic"]) => with_body(call, |body| {
+            let plan: TrafficPlan = serde_json::from_value(body).map_err(|error| error.to_string())?;
+            traffic::start(host, plan);
+            Ok(Answer::json(200, &host.traffic().show()))
+        }),
+        ("DELETE", ["traffic"]) => {
+            let mut traffic = host.traffic();
+            traffic.stop();
+            Answer::json(200, &traffic.show())
+        }
+        _ => problem(404, "no such path; GET /emulator explains them"),
+    }
+}
+
+fn problem(status: u16, text: &str) -> Answer {
+    Answer::json(status, &json!({"problem": text}))
+}
+
+/// An empty body is an empty object.
+fn with_body(call: &Call, work: impl FnOnce(Json) -> Result<Answer, String>) -> Answer {
+    let body = if call.body.is_empty() { Ok(json!({})) } else { serde_json::from_slice(&call.body) };
+    let answer = body.map_err(|error| error.to_string()).and_then(work);
+    answer.unwrap_or_else(|text| problem(400, &text))
+}
+
+fn show_faults(host: &Host) -> Answer {
+    Answer::json(200, &json!(host.faults().script()))
+}
+
+/// The script's keys, and three that act once.
+fn set_faults(host: &Host, mut body: Json) -> Result<Answer, String> {
+    let mut once = |key: &str| match body.as_object_mut().and_then(|body| body.remove(key)) {
+        None => Ok(false),
+        Some(Json::Bool(value)) => Ok(value),
+        Some(_) => Err(format!("{key}: true or false")),
+    };
+    let (expire_tokens, drop_sessions, forget_events) =
+        (once("expire_tokens")?, once("drop_sessions")?, once("forget_events")?);
+    host.faults().merge(body)?;
+    if expire_tokens {
+        host.tokens().expire();
+    }
+    if drop_sessions {
+        host.sessions().drop_all();
+    }
+    if forget_events {
+        host.org().bus.forget();
+    }
+    host.notify();
+    Ok(show_faults(host))
+}
+
+fn show_switches(host: &Host) -> Answer {
+    Answer::json(200, &json!(*host.switches()))
+}
+
+fn set_switches(host: &Host, body: Json) -> Result<Answer, String> {
+    let mut merged = json!(*host.switches());
+    if let (Some(merged), Json::Object(body)) = (merged.as_object_mut(), body) {
+        merged.extend(body);
+    }
+    let switches = serde_json::from_value(merged).map_err(|error| error.to_string())?;
+    *host.switches() = switches;
+    Ok(show_switches(host))
+}
+
+fn undelete(host: &Host, body: &Json) -> Answer {
+    let ids = body.get("ids").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+    let write = |text| match Id::parse(text) {
+        Some(id) => Ok(Write::Undelete { id }),
+        None => Err(SaveError::new("MALFORMED_ID", format!("malformed id {text}"))),
+    };
+    let writes = ids.map(write).collect();
+    let results = {
+        let mut org = host.org();
+        let caller = Caller { user: org.ordinary_user.clone(), origin: String::new() };
+        let now = host.now();
+        org.transact(&caller, writes, &Options::default(), now).unwrap_or_default()
+    };
+    host.notify();
+    let item = |result| match result {
+        Ok(super::org::Saved { id, .. }) => json!({"id": id.as_str(), "success": true, "errors": []}),
+        Err(error) => json!({"success": false, "errors": [item_error(&error)]}),
+    };
+    Answer::json(200, &results.into_iter().map(item).collect::<Json>())
+}
+
+/// Exact instants of changes, for figures of latency.
+pub fn commits(org: &Org, after: u64) -> Json {
+    let show = |commit: &Commit| {
+        let object = org.schema.object(commit.object);
+        let external: Map<String, Json> =
+            commit.external.iter().map(|(field, value)| (object.field(*field).name.clone(), json!(value))).collect();
+        json!({"n": commit.n, "at_us": commit.at, "object": object.name, "id": commit.id.as_str(),
+            "kind": commit.kind.name(), "external": external})
+    };
+    org.commits_after(after).iter().take(COMMITS).map(show).collect()
+}

@@ -1,0 +1,203 @@
+//! What the endpoints of one org share: its state, its clock, its counters, and its running tasks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::cometd::Sessions;
+use super::faults::Faults;
+use super::oauth::Tokens;
+use super::org::Org;
+use super::rest::Cursors;
+use super::traffic::TrafficState;
+
+/// Behaviour that the facts leave open (`UNSURE`), or that some clients cannot live with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Switches {
+    /// CometD requests must bring their session's cookies.
+    pub check_cookies: bool,
+    /// `Sforce-Call-Options: client=` is honoured on collections.
+    pub client_on_collections: bool,
+    /// An unknown field or a wrong JSON type in one record of a collection fails the whole request.
+    pub malformed_fails_request: bool,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self { check_cookies: true, client_on_collections: true, malformed_fails_request: true }
+    }
+}
+
+#[derive(Debug, Default, Clone)]
+pub struct Counters {
+    /// Calls of the REST API; getting a token and the Streaming API do not count.
+    pub api_calls: u64,
+    pub by_kind: BTreeMap<&'static str, u64>,
+}
+
+pub struct Host {
+    pub name: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub connect_hold: Duration,
+    org: Mutex<Org>,
+    tokens: Mutex<Tokens>,
+    sessions: Mutex<Sessions>,
+    faults: Mutex<Faults>,
+    switches: Mutex<Switches>,
+    counters: Mutex<Counters>,
+    cursors: Mutex<Cursors>,
+    traffic: Mutex<TrafficState>,
+    /// Microseconds by which the org's time is ahead of the machine's.
+    ahead: AtomicI64,
+    changed: watch::Sender<u64>,
+    stop: CancellationToken,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// State behind a lock stays usable after a panic elsewhere: every change to it is complete in itself.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Host {
+    pub fn new(name: &str, seed: u64, connect_hold: Duration, bus_delay: RangeInclusive<Duration>) -> Self {
+        let mut rng = fastrand::Rng::with_seed(name.bytes().fold(seed, |hash, byte| {
+            hash.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(byte)).rotate_left(7)
+        }));
+        let client_id = format!("3MVG9{}", text(&mut rng, 80));
+        let client_secret = (0..64).map(|_| rng.digit(16).to_ascii_uppercase()).collect();
+        let org = Org::new(rng.u64(..), bus_delay);
+        // Tokens and sessions of an earlier run are unknown to this one, so they do not come from the seed alone.
+        let started = machine_time().unsigned_abs();
+        let fresh = |rng: &mut fastrand::Rng| fastrand::Rng::with_seed(rng.u64(..) ^ started);
+        Self {
+            name: name.to_owned(),
+            client_id,
+            client_secret,
+            connect_hold,
+            tokens: Mutex::new(Tokens::new(fresh(&mut rng))),
+            sessions: Mutex::new(Sessions::new(fresh(&mut rng))),
+            faults: Mutex::new(Faults::new(rng.fork())),
+            org: Mutex::new(org),
+            switches: Mutex::default(),
+            counters: Mutex::default(),
+            cursors: Mutex::default(),
+            traffic: Mutex::default(),
+            ahead: AtomicI64::new(0),
+            changed: watch::Sender::new(0),
+            stop: CancellationToken::new(),
+            tasks: Mutex::new(JoinSet::new()),
+        }
+    }
+
+    /// The org's time in microseconds since 1970.
+    pub fn now(&self) -> i64 {
+        machine_time() + self.ahead.load(Ordering::SeqCst)
+    }
+
+    pub fn advance(&self, by: i64) {
+        self.ahead.fetch_add(by, Ordering::SeqCst);
+        self.notify();
+    }
+
+    pub fn org(&self) -> MutexGuard<'_, Org> {
+        locked(&self.org)
+    }
+
+    pub fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        locked(&self.tokens)
+    }
+
+    pub fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        locked(&self.sessions)
+    }
+
+    pub fn faults(&self) -> MutexGuard<'_, Faults> {
+        locked(&self.faults)
+    }
+
+    pub fn switches(&self) -> MutexGuard<'_, Switches> {
+        locked(&self.switches)
+    }
+
+    pub fn counters(&self) -> MutexGuard<'_, Counters> {
+        locked(&self.counters)
+    }
+
+    pub fn cursors(&self) -> MutexGuard<'_, Cursors> {
+        locked(&self.cursors)
+    }
+
+    pub fn traffic(&self) -> MutexGuard<'_, TrafficState> {
+        locked(&self.traffic)
+    }
+
+    pub fn count(&self, kind: &'static str, api_call: bool) {
+        let mut counters = self.counters();
+        counters.api_calls += u64::from(api_call);
+        *counters.by_kind.entry(kind).or_default() += 1;
+    }
+
+    /// Wakes whoever waits for events, for the release of held requests, or for the end of its session.
+    pub fn notify(&self) {
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub fn stopped(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Runs work that goes on when its client has left; it ends with the host.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        let mut tasks = locked(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            tokio::select! { () = stop.cancelled() => {} () = work => {} }
+        });
+    }
+
+    /// Records by object name and counters, as `/emulator/stats` shows them.
+    pub fn stats(&self) -> serde_json::Value {
+        let Counters { api_calls, by_kind } = self.counters().clone();
+        let sessions = self.sessions().count(self.now());
+        let org = self.org();
+        let (rows_written, duplicate_rows) = org.written();
+        serde_json::json!({
+            "org": self.name, "api_calls": api_calls, "calls": by_kind, "rows_written": rows_written,
+            "duplicate_rows": duplicate_rows, "records": org.counts(), "events": org.bus.published(),
+            "commits": org.last_commit(), "sessions": sessions,
+        })
+    }
+}
+
+fn machine_time() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Random letters and digits.
+pub fn text(rng: &mut fastrand::Rng, length: usize) -> String {
+    (0..length).map(|_| rng.alphanumeric()).collect()
+}
+
+/// Query parameters and form bodies.
+pub fn form(body: &[u8]) -> HashMap<String, String> {
+    url::form_urlencoded::parse(body).into_owned().collect()
+}
+
+pub type SharedHost = Arc<Host>;

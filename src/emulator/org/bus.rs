@@ -1,0 +1,213 @@
+//! The event bus of one org: one stream, replay ids with gaps, 72 hours of retention.
+//!
+//! An event is committed at one moment and visible at a later one; the order of the stream is the order of the
+//! commits and never changes. Time is an argument.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::schema::ObjectIndex;
+use super::time::HOUR;
+
+/// How long events are kept, in microseconds.
+pub const RETENTION: i64 = 72 * HOUR;
+
+/// Where a subscriber wants to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// -1: only what comes.
+    Tip,
+    /// -2: all that is kept.
+    Earliest,
+    /// Strictly after this replay id.
+    After(i64),
+}
+
+/// The replay id is too old, or was never reached.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidReplayId;
+
+/// One change event as subscribers get it.
+#[derive(Debug, Clone)]
+pub struct BusEvent {
+    pub replay_id: i64,
+    pub object: ObjectIndex,
+    /// The `data` object of the message, as JSON text.
+    pub data: Arc<str>,
+    committed: i64,
+    visible: i64,
+}
+
+#[derive(Debug)]
+pub struct Bus {
+    events: VecDeque<BusEvent>,
+    /// Ids up to this one are gone.
+    floor: i64,
+    last: i64,
+    published: u64,
+    delay: RangeInclusive<Duration>,
+    rng: fastrand::Rng,
+}
+
+impl Bus {
+    pub fn new(mut rng: fastrand::Rng, delay: RangeInclusive<Duration>) -> Self {
+        let base = rng.i64(1_000_000..90_000_000);
+        Self { events: VecDeque::new(), floor: base, last: base, published: 0, delay, rng }
+    }
+
+    /// Appends an event that was committed now.
+    pub fn publish(&mut self, object: ObjectIndex, schema: &str, payload: &str, now: i64) {
+        self.expire(now);
+        // Mostly neighbours, now and then a wide gap, as other traffic of the instance makes them.
+        self.last += if self.rng.u8(..) < 200 { 1 } else { self.rng.i64(2..40) };
+        let (least, most) = (micros(*self.delay.start()), micros(*self.delay.end()));
+        let delay = if most > least { self.rng.i64(least..=most) } else { least };
+        let before = self.events.back().map_or(i64::MIN, |event| event.visible);
+        let data = format!(r#"{{"schema":"{schema}","payload":{payload},"event":{{"replayId":{}}}}}"#, self.last);
+        self.events.push_back(BusEvent {
+            replay_id: self.last,
+            object,
+            data: data.into(),
+            committed: now,
+            visible: before.max(now + delay),
+        });
+        self.published += 1;
+    }
+
+    /// The replay id behind which a subscriber that starts now reads on.
+    ///
+    /// # Errors
+    /// When the id is older than what is kept, or newer than anything published. Ids that no event had, but
+    /// which lie between, are fine.
+    pub fn position(&mut self, start: Start, now: i64) -> Result<i64, InvalidReplayId> {
+        self.expire(now);
+        match start {
+            Start::Tip => {
+                let visible = self.events.partition_point(|event| event.visible <= now);
+                let newest = visible.checked_sub(1).and_then(|i| self.events.get(i));
+                Ok(newest.map_or(self.floor, |event| event.replay_id))
+            }
+            Start::Earliest => Ok(self.floor),
+            Start::After(id) if id > self.floor && id <= self.last => Ok(id),
+            Start::After(_) => Err(InvalidReplayId),
+        }
+    }
+
+    /// What is visible now behind a replay id, oldest first.
+    pub fn after(&self, id: i64, now: i64) -> impl Iterator<Item = &BusEvent> {
+        let from = self.events.partition_point(|event| event.replay_id <= id);
+        self.events.range(from..).take_while(move |event| event.visible <= now)
+    }
+
+    /// When the next event behind a replay id becomes visible, if one waits.
+    pub fn next_visible(&self, id: i64, now: i64) -> Option<i64> {
+        let from = self.events.partition_point(|event| event.replay_id <= id);
+        self.events.range(from..).map(|event| event.visible).find(|visible| *visible > now)
+    }
+
+    /// Every event up to now is gone, and every id with them.
+    pub fn forget(&mut self) {
+        self.events.clear();
+        self.floor = self.last;
+    }
+
+    /// How many events were ever published.
+    pub fn published(&self) -> u64 {
+        self.published
+    }
+
+    fn expire(&mut self, now: i64) {
+        while let Some(event) = self.events.front().filter(|event| event.committed < now - RETENTION) {
+            self.floor = event.replay_id;
+            self.events.pop_front();
+        }
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bus(delay_ms: RangeInclusive<u64>) -> Bus {
+        let delay = Duration::from_millis(*delay_ms.start())..=Duration::from_millis(*delay_ms.end());
+        Bus::new(fastrand::Rng::with_seed(7), delay)
+    }
+
+    fn ids(bus: &Bus, after: i64, now: i64) -> Vec<i64> {
+        bus.after(after, now).map(|event| event.replay_id).collect()
+    }
+
+    #[test]
+    fn replay_ids_rise_with_gaps_and_are_read_strictly_after() {
+        let mut bus = bus(0..=0);
+        (0..500).for_each(|n| bus.publish(0, "s", "{}", n));
+        let all = ids(&bus, bus.floor, 1_000);
+        assert_eq!(all.len(), 500);
+        assert!(all.is_sorted_by(|a, b| a < b));
+        assert!(all.windows(2).any(|pair| pair[1] - pair[0] > 1), "no gap at all");
+        assert_eq!(ids(&bus, all[9], 1_000), all[10..]);
+    }
+
+    #[test]
+    fn an_event_becomes_visible_later_but_never_before_an_older_one() {
+        let mut bus = bus(0..=500);
+        (0..200).for_each(|n| bus.publish(0, "s", "{}", n));
+        let seen: Vec<usize> = (0..=600_000).step_by(10_000).map(|now| ids(&bus, 0, now).len()).collect();
+        assert!(seen.is_sorted());
+        assert!(seen[0] < 200, "some event must be late");
+        assert_eq!(seen.last(), Some(&200));
+        let next = bus.next_visible(0, 0).unwrap();
+        assert!(ids(&bus, 0, next - 1).len() < ids(&bus, 0, next).len());
+    }
+
+    #[test]
+    fn the_tip_leaves_out_what_is_visible_and_keeps_what_is_under_way() {
+        let mut bus = bus(100..=100);
+        bus.publish(0, "s", "{}", 0);
+        bus.publish(0, "s", "{}", 50_000);
+        let tip = bus.position(Start::Tip, 100_000).unwrap();
+        assert_eq!(ids(&bus, tip, 1_000_000).len(), 1);
+    }
+
+    #[test]
+    fn ids_within_the_range_are_valid_even_if_no_event_had_them() {
+        let mut bus = bus(0..=0);
+        (0..300).for_each(|n| bus.publish(0, "s", "{}", n));
+        let all = ids(&bus, 0, 1_000);
+        let gap = all.windows(2).find(|pair| pair[1] - pair[0] > 1).unwrap();
+        assert_eq!(bus.position(Start::After(gap[0] + 1), 1_000), Ok(gap[0] + 1));
+        assert_eq!(bus.position(Start::After(bus.last + 1), 1_000), Err(InvalidReplayId));
+        assert_eq!(bus.position(Start::After(bus.floor), 1_000), Err(InvalidReplayId));
+    }
+
+    #[test]
+    fn after_72_hours_events_are_gone_and_their_ids_invalid() {
+        let mut bus = bus(0..=0);
+        bus.publish(0, "s", "{}", 0);
+        bus.publish(0, "s", "{}", HOUR);
+        let all = ids(&bus, 0, HOUR);
+        let now = RETENTION + 1;
+        assert_eq!(bus.position(Start::After(all[0]), now), Err(InvalidReplayId));
+        assert_eq!(bus.position(Start::After(all[1]), now), Ok(all[1]));
+        let earliest = bus.position(Start::Earliest, now).unwrap();
+        assert_eq!(ids(&bus, earliest, now), all[1..]);
+    }
+
+    #[test]
+    fn forgetting_makes_every_known_id_invalid() {
+        let mut bus = bus(0..=0);
+        bus.publish(0, "s", "{}", 0);
+        let id = bus.last;
+        bus.forget();
+        assert_eq!(bus.position(Start::After(id), 1), Err(InvalidReplayId));
+        let earliest = bus.position(Start::Earliest, 1).unwrap();
+        bus.publish(0, "s", "{}", 2);
+        assert_eq!(ids(&bus, earliest, 3).len(), 1);
+    }
+}

@@ -1,0 +1,165 @@
+//! Whether a JSON value may stand in a field, and in which form it is stored (rest.md section 7).
+
+use serde_json::{Number, Value as Json};
+
+use super::Id;
+use super::error::SaveError;
+use super::schema::{Field, Kind, Object};
+
+/// The value as it is stored; `Null` clears.
+///
+/// # Errors
+/// A value of the wrong JSON type is `malformed`; what is too long, out of range or no id is the record's own error.
+pub fn coerce(object: &Object, field: &Field, value: &Json) -> Result<Json, SaveError> {
+    if !field.writable() {
+        let message = format!(
+            "Unable to create/update fields: {}. Please check the security settings of this field and verify that it is read/write for your profile or permission set.",
+            field.name
+        );
+        return Err(SaveError::new("INVALID_FIELD_FOR_INSERT_UPDATE", message).on(&field.name));
+    }
+    if value.is_null() {
+        return Ok(Json::Null);
+    }
+    match &field.kind {
+        Kind::Text(length) => text(field, value, "string", *length),
+        Kind::Email(length) => email(field, value, *length),
+        Kind::Int(digits) => number(field, value, "int", *digits, 0),
+        Kind::Currency(digits, scale) => number(field, value, "double", *digits, *scale),
+        Kind::Date => date(value),
+        Kind::Reference(to, _) => reference(object, field, value, to),
+        Kind::System(_) | Kind::Address(_) => Ok(Json::Null), // not writable: refused above
+    }
+}
+
+fn wrong(kind: &str, value: &Json) -> SaveError {
+    let token = match value {
+        Json::Null => "VALUE_NULL",
+        Json::Bool(true) => "VALUE_TRUE",
+        Json::Bool(false) => "VALUE_FALSE",
+        Json::Number(n) if n.to_string().contains(['.', 'e', 'E']) => "VALUE_NUMBER_FLOAT",
+        Json::Number(_) => "VALUE_NUMBER_INT",
+        Json::String(_) => "VALUE_STRING",
+        Json::Array(_) => "START_ARRAY",
+        Json::Object(_) => "START_OBJECT",
+    };
+    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    SaveError::wrong_json(kind, token, &shown)
+}
+
+fn text(field: &Field, value: &Json, kind: &str, length: usize) -> Result<Json, SaveError> {
+    let Some(text) = value.as_str() else { return Err(wrong(kind, value)) };
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(Json::Null);
+    }
+    if text.chars().count() > length {
+        let message = format!("{}: data value too large: {text} (max length={length})", field.label);
+        return Err(SaveError::new("STRING_TOO_LONG", message).on(&field.name));
+    }
+    Ok(Json::String(text.to_owned()))
+}
+
+fn email(field: &Field, value: &Json, length: usize) -> Result<Json, SaveError> {
+    let stored = text(field, value, "string", length)?;
+    if let Some(text) = stored.as_str() {
+        let plausible = matches!(text.split_once('@'), Some((user, host)) if !user.is_empty() && host.contains('.') && !text.contains(' '));
+        if !plausible {
+            let message = format!("{}: invalid email address: {text}", field.label);
+            return Err(SaveError::new("INVALID_EMAIL_ADDRESS", message).on(&field.name));
+        }
+    }
+    Ok(stored)
+}
+
+fn number(field: &Field, value: &Json, kind: &str, digits: usize, scale: usize) -> Result<Json, SaveError> {
+    let Json::Number(given) = value else { return Err(wrong(kind, value)) };
+    let stored = decimal(&given.to_string(), digits, scale).and_then(|text| text.parse::<Number>().ok());
+    stored.map(Json::Number).ok_or_else(|| {
+        let message = format!("{}: value outside of valid range on numeric field: {given}", field.label);
+        SaveError::new("NUMBER_OUTSIDE_VALID_RANGE", message).on(&field.name)
+    })
+}
+
+fn date(value: &Json) -> Result<Json, SaveError> {
+    let given = value.as_str().filter(|text| text.len() == 10);
+    let parsed = given.and_then(|text| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok());
+    parsed.map(|date| Json::String(date.format("%Y-%m-%d").to_string())).ok_or_else(|| wrong("date", value))
+}
+
+fn reference(object: &Object, field: &Field, value: &Json, to: &str) -> Result<Json, SaveError> {
+    let Some(text) = value.as_str() else { return Err(wrong("string", value)) };
+    if text.is_empty() {
+        return Ok(Json::Null);
+    }
+    let prefix = match to {
+        "Account" => "001",
+        "User" => "005",
+        _ => object.prefix.as_str(),
+    };
+    match Id::parse(text).filter(|id| id.has_prefix(prefix)) {
+        Some(id) => Ok(Json::String(id.as_str().to_owned())),
+        None => Err(SaveError::wrong_type_of_id(&field.label, text).on(&field.name)),
+    }
+}
+
+/// A JSON number in its shortest plain form with at most `scale` fraction digits, the rest cut off; `None` when
+/// it has more than `digits` before the point.
+fn decimal(text: &str, digits: usize, scale: usize) -> Option<String> {
+    let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let significant = all.trim_start_matches('0');
+    if significant.is_empty() {
+        return Some("0".into());
+    }
+    let exponent: i64 = exponent.parse().ok()?;
+    // Digits before the point, once leading zeros are gone.
+    let point = i64::try_from(whole.len()).ok()?.checked_add(exponent)? - i64::try_from(all.len() - significant.len()).ok()?;
+    if point > i64::try_from(digits).ok()? {
+        return None;
+    }
+    if point < -i64::try_from(scale).ok()? {
+        return Some("0".into());
+    }
+    let places = (point + i64::try_from(scale).ok()?).max(0);
+    let mut kept: String = significant.chars().take(usize::try_from(places).ok()?).collect();
+    if point <= 0 {
+        kept.insert_str(0, &"0".repeat(usize::try_from(1 - point).ok()?));
+    }
+    let before = usize::try_from(point.max(1)).ok()?;
+    while kept.len() < before {
+        kept.push('0');
+    }
+    let (whole, fraction) = kept.split_at(before);
+    let fraction = fraction.trim_end_matches('0');
+    let plain = if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") };
+    Some(if plain == "0" { plain } else { format!("{sign}{plain}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimal;
+
+    #[test]
+    fn numbers_are_stored_in_one_plain_form() {
+        for (given, stored) in [
+            ("42", Some("42")),
+            ("42.0", Some("42")),
+            ("0.10", Some("0.1")),
+            ("-1.25e3", Some("-1250")),
+            ("1.999", Some("1.99")),
+            ("0.001", Some("0")),
+            ("-0.0", Some("0")),
+            ("5e-2", Some("0.05")),
+            ("12345", None),
+            ("1e20", None),
+            ("0e999", Some("0")),
+            ("1200", Some("1200")),
+            ("1.2e3", Some("1200")),
+        ] {
+            assert_eq!(decimal(given, 4, 2).as_deref(), stored, "{given}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Why the org did not save a record, in the platform's codes and texts (rest.md sections 4 to 7 and 15).
+
+/// One error of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaveError {
+    pub code: &'static str,
+    pub message: String,
+    pub fields: Vec<String>,
+    /// The request itself is wrong: within a collection it fails all of it, unless a switch says otherwise.
+    pub malformed: bool,
+}
+
+impl SaveError {
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), fields: Vec::new(), malformed: false }
+    }
+
+    pub fn on(mut self, field: &str) -> Self {
+        self.fields.push(field.to_owned());
+        self
+    }
+
+    pub fn malformed(mut self) -> Self {
+        self.malformed = true;
+        self
+    }
+
+    pub fn no_such_column(field: &str, object: &str) -> Self {
+        Self::new("INVALID_FIELD", format!("No such column '{field}' on sobject of type {object}")).malformed()
+    }
+
+    pub fn wrong_json(kind: &str, token: &str, value: &str) -> Self {
+        let message = format!(
+            "Cannot deserialize instance of {kind} from {token} value {value} or request may be missing a required field at [line:1, column:1]"
+        );
+        Self::new("JSON_PARSER_ERROR", message).malformed()
+    }
+
+    pub fn id_in_body() -> Self {
+        Self::new("INVALID_FIELD", "The Id field should not be specified in the sobject data.")
+    }
+
+    pub fn wrong_type_of_id(label: &str, value: &str) -> Self {
+        Self::new("MALFORMED_ID", format!("{label}: id value of incorrect type: {value}"))
+    }
+
+    pub fn unknown_id() -> Self {
+        Self::new("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+    }
+
+    pub fn is_deleted() -> Self {
+        Self::new("ENTITY_IS_DELETED", "entity is deleted")
+    }
+
+    pub fn locked(id: Option<&str>) -> Self {
+        let tail = id.map(|id| format!(" or 1 records: {id}")).unwrap_or_default();
+        Self::new("UNABLE_TO_LOCK_ROW", format!("unable to obtain exclusive access to this record{tail}"))
+    }
+
+    pub fn rolled_back() -> Self {
+        Self::new(
+            "ALL_OR_NONE_OPERATION_ROLLED_BACK",
+            "Record rolled back because not all records were valid and the request was using AllOrNone header",
+        )
+    }
+}

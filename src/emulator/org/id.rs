@@ -1,0 +1,104 @@
+//! Record ids: 15 characters that are case-sensitive, and 3 check characters that make 18.
+//!
+//! Requests take either form, answers always have 18 (rest.md section 16).
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const CHECK: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
+
+/// An id of 18 characters whose check characters fit. Ids of one object sort in the order of their creation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(Arc<str>);
+
+impl Id {
+    /// Reads 15 or 18 characters; `None` for anything else, also where the check characters do not fit.
+    pub fn parse(text: &str) -> Option<Self> {
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return None;
+        }
+        let id = Self::from_15(text.get(..15)?);
+        (text.len() == 15 || id.as_str() == text).then_some(id)
+    }
+
+    /// The id of the `serial`-th record of an object; `pod` (3 characters) tells orgs apart.
+    pub fn new(prefix: &str, pod: &str, serial: u64) -> Self {
+        let mut rest = serial;
+        let mut tail = [b'0'; 9];
+        for place in tail.iter_mut().rev() {
+            *place = DIGITS.get((rest % 62) as usize).copied().unwrap_or(b'0');
+            rest /= 62;
+        }
+        Self::from_15(&format!("{prefix}{pod}{}", String::from_utf8_lossy(&tail)))
+    }
+
+    fn from_15(text: &str) -> Self {
+        let mut id = String::with_capacity(18);
+        id.push_str(text);
+        for group in text.as_bytes().chunks(5) {
+            let bits = group.iter().enumerate().filter(|(_, b)| b.is_ascii_uppercase()).fold(0, |n, (i, _)| n | 1 << i);
+            id.push(char::from(CHECK.get(bits as usize).copied().unwrap_or(b'A')));
+        }
+        Self(id.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The 15 characters without the check.
+    pub fn short(&self) -> &str {
+        self.0.get(..15).unwrap_or(&self.0)
+    }
+
+    /// Whether the id starts with the key prefix of an object.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.0.starts_with(prefix)
+    }
+}
+
+impl Borrow<str> for Id {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Id;
+
+    #[test]
+    fn check_characters_are_those_of_the_documents() {
+        for (short, long) in [
+            ("001D000000IqhSL", "001D000000IqhSLIAZ"),
+            ("001D000000IRFma", "001D000000IRFmaIAH"),
+            ("01gD0000002HU6K", "01gD0000002HU6KIAW"),
+            ("000000000000000", "000000000000000AAA"),
+            ("zzzzzZZZZZaAaAa", "zzzzzZZZZZaAaAaA5K"),
+        ] {
+            assert_eq!(Id::parse(short).unwrap().as_str(), long);
+            assert_eq!(Id::parse(long).unwrap().as_str(), long);
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for text in ["", "001", "001D000000IqhSLIAA", "001D000000IqhS*", "001D000000IqhSLI", "äöüäöüäöü000000"] {
+            assert_eq!(Id::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_sort_in_the_order_of_creation() {
+        let ids: Vec<Id> = [1, 9, 10, 35, 36, 61, 62, 4000].map(|n| Id::new("001", "5e0", n)).into();
+        assert!(ids.is_sorted());
+    }
+}

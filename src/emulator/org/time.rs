@@ -1,0 +1,25 @@
+//! The forms that times take on the wire. Inside, times are microseconds since 1970.
+
+use chrono::{DateTime, Utc};
+
+pub const SECOND: i64 = 1_000_000;
+pub const HOUR: i64 = 3_600 * SECOND;
+
+fn utc(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap_or_default()
+}
+
+/// As REST answers write it, from seconds: `2013-05-07T22:07:19.000+0000`.
+pub fn rest(seconds: i64) -> String {
+    utc(seconds).format("%Y-%m-%dT%H:%M:%S.000+0000").to_string()
+}
+
+/// As change events write it, from seconds: `2024-04-26T18:38:23.000Z`.
+pub fn event(seconds: i64) -> String {
+    utc(seconds).format("%Y-%m-%dT%H:%M:%S.000Z").to_string()
+}
+
+/// As the HTTP `Date` header writes it, from microseconds.
+pub fn http(us: i64) -> String {
+    utc(us.div_euclid(SECOND)).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}

@@ -1,0 +1,221 @@
+//! The REST API: versions, single records, collections, queries (rest.md).
+//!
+//! This module counts the call, checks the token, lets the faults strike, and passes on to the families below.
+
+mod collections;
+mod query;
+mod records;
+mod soql;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json, json};
+use tokio::sync::oneshot;
+
+pub use collections::item_error;
+pub use query::Cursors;
+
+use super::faults::{Plan, RefuseAs};
+use super::host::Host;
+use super::org::{Caller, FieldIndex, Object, Row, SaveError};
+use super::wire::{Answer, Call};
+
+/// The newest version; older ones answer too.
+const NEWEST: u32 = 66;
+const OLDEST: u32 = 31;
+
+/// Any request under `/services/data`.
+pub async fn handle(host: Arc<Host>, call: Call) -> Answer {
+    let Some(version) = call.segments.get(2).cloned() else { return versions() };
+    let Some(number) = version_number(&version) else {
+        return not_found();
+    };
+    let kind = kind_of(&call);
+    host.count(kind, true);
+    let answer = if host.tokens().check(call.token(), host.now()) {
+        with_faults(&host, Arc::new(Request { call, version: number }), is_write(kind)).await
+    } else {
+        Answer::error(401, "INVALID_SESSION_ID", "Session expired or invalid").with("www-authenticate", "Token")
+    };
+    let calls = host.counters().api_calls;
+    answer.with("sforce-limit-info", format!("api-usage={calls}/100000"))
+}
+
+struct Request {
+    call: Call,
+    version: u32,
+}
+
+impl Request {
+    /// Who writes, with the client name that the caller gave itself.
+    fn caller(&self, host: &Host, collection: bool) -> Caller {
+        let options = self.call.header("sforce-call-options").unwrap_or_default();
+        let client = options.split([';', ',']).find_map(|option| option.trim().strip_prefix("client="));
+        let honoured = !collection || host.switches().client_on_collections;
+        let tail = client.filter(|_| honoured).map(|client| format!(";client={client}")).unwrap_or_default();
+        let user = host.org().integration_user.clone();
+        Caller { user, origin: format!("com/salesforce/api/rest/{}.0{tail}", self.version) }
+    }
+
+    fn url(&self, object: &str, id: &str) -> String {
+        format!("/services/data/v{}.0/sobjects/{object}/{id}", self.version)
+    }
+
+    /// A record as answers show it, with the fields asked for.
+    fn show(&self, object: &Object, row: &Row, fields: &[FieldIndex]) -> Map<String, Json> {
+        let mut shown = Map::new();
+        let url = self.url(&object.name, row.id.as_str());
+        shown.insert("attributes".into(), json!({"type": object.name, "url": url}));
+        for &field in fields {
+            shown.insert(object.field(field).name.clone(), row.read(object, field));
+        }
+        shown
+    }
+
+    fn body(&self) -> Result<Json, Answer> {
+        serde_json::from_slice(&self.call.body).map_err(|error| {
+            let message = format!("Unexpected character: {error} at [line:{}, column:{}]", error.line(), error.column());
+            Answer::error(400, "JSON_PARSER_ERROR", &message)
+        })
+    }
+}
+
+async fn with_faults(host: &Arc<Host>, request: Arc<Request>, write: bool) -> Answer {
+    let plan = host.faults().plan(write);
+    if let Plan::Refuse(kind, retry_after) = plan {
+        return refuse(kind, retry_after);
+    }
+    let done = if write && host.faults().script().hold {
+        match held(host, request.clone()).await {
+            Some(answer) => answer,
+            None => return Answer::cut(), // the emulator stops
+        }
+    } else if let Plan::CutThenApply(delay) = plan {
+        let (later, request) = (host.clone(), request.clone());
+        host.spawn(async move {
+            tokio::time::sleep(delay).await;
+            dispatch(&later, &request);
+        });
+        return Answer::cut();
+    } else {
+        dispatch(host, &request)
+    };
+    match plan {
+        Plan::DoThenCut => Answer::cut(),
+        Plan::AnswerLate(delay) => {
+            wait(host, delay).await;
+            done
+        }
+        _ => done,
+    }
+}
+
+/// Does the work once writes are released; also if the client has gone meanwhile.
+async fn held(host: &Arc<Host>, request: Arc<Request>) -> Option<Answer> {
+    let (sender, receiver) = oneshot::channel();
+    let later = host.clone();
+    let mut changes = host.changes();
+    host.spawn(async move {
+        while later.faults().script().hold {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+        let _ = sender.send(dispatch(&later, &request)); // nobody waits any more: done all the same
+    });
+    receiver.await.ok()
+}
+
+async fn wait(host: &Host, delay: Duration) {
+    let stopped = host.stopped();
+    tokio::select! { () = stopped.cancelled() => {} () = tokio::time::sleep(delay) => {} }
+}
+
+fn refuse(kind: RefuseAs, retry_after: Option<u64>) -> Answer {
+    let answer = match kind {
+        RefuseAs::Unavailable => Answer::error(503, "SERVER_UNAVAILABLE", "Server is too busy. Please try again later."),
+        RefuseAs::LimitExceeded => Answer::error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
+    };
+    match retry_after {
+        Some(seconds) => answer.with("retry-after", seconds.to_string()),
+        None => answer,
+    }
+}
+
+fn dispatch(host: &Host, request: &Request) -> Answer {
+    let path = request.call.path();
+    let answer = match path.get(3..).unwrap_or_default() {
+        [] => Ok(resources(request.version)),
+        ["sobjects", object, rest @ ..] => records::handle(host, request, object, rest),
+        ["composite", "sobjects", rest @ ..] => collections::handle(host, request, rest),
+        [word, rest @ ..] if word.eq_ignore_ascii_case("query") => query::handle(host, request, rest, false),
+        [word, rest @ ..] if word.eq_ignore_ascii_case("queryAll") => query::handle(host, request, rest, true),
+        _ => Err(not_found()),
+    };
+    answer.unwrap_or_else(|refused| refused)
+}
+
+/// The name under which a call is counted.
+fn kind_of(call: &Call) -> &'static str {
+    let path = call.path();
+    match (call.method.as_str(), path.get(3..).unwrap_or_default()) {
+        ("POST", ["composite", "sobjects"]) => "composite_create",
+        ("PATCH", ["composite", "sobjects"]) => "composite_update",
+        ("PATCH", ["composite", "sobjects", ..]) => "composite_upsert",
+        ("DELETE", ["composite", "sobjects", ..]) => "composite_delete",
+        (_, ["composite", "sobjects", _, ..]) | ("GET" | "HEAD", ["sobjects", ..]) => "read",
+        ("POST", ["sobjects", ..]) => "record_create",
+        ("PATCH", ["sobjects", _, _, _, ..]) => "record_upsert",
+        ("PATCH", ["sobjects", ..]) => "record_update",
+        ("DELETE", ["sobjects", ..]) => "record_delete",
+        (_, ["query" | "queryAll", ..]) => "query",
+        _ => "other",
+    }
+}
+
+fn is_write(kind: &str) -> bool {
+    kind.starts_with("composite_") || kind.starts_with("record_")
+}
+
+fn version_number(segment: &str) -> Option<u32> {
+    let number = segment.strip_prefix('v')?.strip_suffix(".0")?.parse().ok()?;
+    (OLDEST..=NEWEST).contains(&number).then_some(number)
+}
+
+/// Needs no token and is not counted.
+fn versions() -> Answer {
+    let list: Vec<Json> = (OLDEST..=NEWEST)
+        .map(|n| {
+            // Three releases a year; version 58 was Summer '23.
+            let season = ["Spring", "Summer", "Winter"].get((n % 3) as usize).copied().unwrap_or_default();
+            let year = if n % 3 == 2 { (n - 2) / 3 + 5 } else { n / 3 + 4 };
+            json!({"label": format!("{season} '{year}"), "url": format!("/services/data/v{n}.0"), "version": format!("{n}.0")})
+        })
+        .collect();
+    Answer::json(200, &Json::Array(list))
+}
+
+fn resources(version: u32) -> Answer {
+    let path = |name: &str| format!("/services/data/v{version}.0/{name}");
+    let names = ["sobjects", "query", "queryAll", "composite"];
+    Answer::json(200, &names.iter().map(|name| ((*name).to_owned(), json!(path(name)))).collect::<Map<_, _>>().into())
+}
+
+fn not_found() -> Answer {
+    Answer::error(404, "NOT_FOUND", "The requested resource does not exist")
+}
+
+fn not_allowed(call: &Call, allowed: &str) -> Answer {
+    let message = format!("HTTP Method '{}' not allowed. Allowed are {allowed}", call.method);
+    Answer::error(405, "METHOD_NOT_ALLOWED", &message)
+}
+
+/// Field names, separated by commas, as indexes.
+fn parse_fields(object: &Object, names: &[&str]) -> Result<Vec<FieldIndex>, Answer> {
+    let find = |name: &&str| match object.find(name.trim()) {
+        Some((index, _)) => Ok(index),
+        None => Err(Answer::refused(&SaveError::no_such_column(name.trim(), &object.name))),
+    };
+    names.iter().filter(|name| !name.trim().is_empty()).map(find).collect()
+}

@@ -1,0 +1,195 @@
+//! sObject Collections: up to 200 records in one request, each with its own result (rest.md section 6).
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{Request, not_allowed, not_found, parse_fields};
+use crate::emulator::host::Host;
+use crate::emulator::org::{FieldIndex, Id, ObjectIndex, Options, SaveError, Saved, Write};
+use crate::emulator::wire::Answer;
+
+const WRITE_LIMIT: usize = 200;
+const READ_LIMIT: usize = 2_000;
+/// Runs of records of one type.
+const CHUNK_LIMIT: usize = 10;
+
+type Writes = Vec<Result<Write, SaveError>>;
+
+pub(super) fn handle(host: &Host, request: &Request, rest: &[&str]) -> Result<Answer, Answer> {
+    let object = |name: &str| host.org().schema.find(name).map(|(index, _)| index).ok_or_else(not_found);
+    match (rest, request.call.method.as_str()) {
+        ([], "POST") => {
+            let (records, all_or_none) = records(request)?;
+            let writes = mixed(host, records, |object, fields| Ok(Write::Create { object, fields }))?;
+            write(host, request, writes, all_or_none, false)
+        }
+        ([], "PATCH") => {
+            let (records, all_or_none) = records(request)?;
+            let writes = mixed(host, records, update)?;
+            write(host, request, writes, all_or_none, false)
+        }
+        ([], "DELETE") => delete(host, request),
+        ([], _) => Err(not_allowed(&request.call, "DELETE,PATCH,POST")),
+        ([name], "GET") => {
+            let list = |key: &str| request.call.parameter(key).unwrap_or_default().split(',').collect::<Vec<_>>();
+            read(host, request, object(name)?, &list("ids"), &list("fields"))
+        }
+        ([name], "POST") => {
+            let body = request.body()?;
+            let list = |key: &str| match body.get(key).and_then(Json::as_array) {
+                Some(list) => list.iter().filter_map(Json::as_str).collect::<Vec<_>>(),
+                None => Vec::new(),
+            };
+            read(host, request, object(name)?, &list("ids"), &list("fields"))
+        }
+        ([name, key], "PATCH") => upsert(host, request, object(name)?, key),
+        _ => Err(not_found()),
+    }
+}
+
+/// The records of a body and its `allOrNone`.
+fn records(request: &Request) -> Result<(Vec<Map<String, Json>>, bool), Answer> {
+    let mut body = request.body()?;
+    let all_or_none = body.get("allOrNone").and_then(Json::as_bool).unwrap_or(false);
+    let Some(Json::Array(list)) = body.get_mut("records").map(Json::take) else {
+        return Err(Answer::refused(&SaveError::wrong_json("list", "VALUE_NULL", "null")));
+    };
+    within_limit(list.len(), WRITE_LIMIT)?;
+    let map = |record: Json| match record {
+        Json::Object(fields) => Ok(fields),
+        other => Err(Answer::refused(&SaveError::wrong_json("sobject", "VALUE_STRING", &other.to_string()))),
+    };
+    Ok((list.into_iter().map(map).collect::<Result<_, _>>()?, all_or_none))
+}
+
+fn within_limit(count: usize, limit: usize) -> Result<(), Answer> {
+    if count <= limit {
+        return Ok(());
+    }
+    let message = format!("record limit reached. cannot submit more than {limit} records into this call");
+    Err(Answer::error(400, "EXCEEDED_ID_LIMIT", &message))
+}
+
+fn type_of(record: &Map<String, Json>) -> Result<&str, Answer> {
+    record.get("attributes").and_then(|attributes| attributes.get("type")).and_then(Json::as_str).ok_or_else(|| {
+        let message = "Missing attributes.type on a record or request may be missing a required field at [line:1, column:1]";
+        Answer::error(400, "JSON_PARSER_ERROR", message)
+    })
+}
+
+/// Records that name their own object each.
+fn mixed(
+    host: &Host,
+    records: Vec<Map<String, Json>>,
+    make: impl Fn(ObjectIndex, Map<String, Json>) -> Result<Write, SaveError>,
+) -> Result<Writes, Answer> {
+    let org = host.org();
+    let mut chunks = 0;
+    let mut last = None;
+    let mut writes = Vec::with_capacity(records.len());
+    for record in records {
+        let name = type_of(&record)?;
+        let Some((object, _)) = org.schema.find(name) else {
+            return Err(Answer::error(400, "INVALID_TYPE", &format!("sObject type '{name}' is not supported.")));
+        };
+        chunks += usize::from(last.replace(object) != Some(object));
+        writes.push(make(object, record));
+    }
+    if chunks > CHUNK_LIMIT {
+        // The facts name the limit and not the code.
+        return Err(Answer::error(400, "LIMIT_EXCEEDED", "Cannot have more than 10 chunks in a single operation."));
+    }
+    Ok(writes)
+}
+
+fn update(object: ObjectIndex, mut fields: Map<String, Json>) -> Result<Write, SaveError> {
+    let name = fields.keys().find(|name| name.eq_ignore_ascii_case("id")).cloned();
+    let Some(Json::String(text)) = name.and_then(|name| fields.remove(&name)) else {
+        return Err(SaveError::new("MISSING_ARGUMENT", "Id not specified in an update call"));
+    };
+    match Id::parse(&text) {
+        Some(id) => Ok(Write::Update { object, id, fields }),
+        None => Err(SaveError::new("MALFORMED_ID", format!("malformed id {text}")).on("Id")),
+    }
+}
+
+fn upsert(host: &Host, request: &Request, object: ObjectIndex, key: &str) -> Result<Answer, Answer> {
+    let (records, all_or_none) = records(request)?;
+    let (key, object_name): (FieldIndex, String) = {
+        let org = host.org();
+        let definition = org.schema.object(object);
+        let Some((index, _)) = definition.find(key).filter(|(_, field)| field.lookup_key) else {
+            let message = format!("Provided external ID field does not exist or is not accessible: {key}");
+            return Err(Answer::error(404, "NOT_FOUND", &message));
+        };
+        (index, definition.name.clone())
+    };
+    for record in &records {
+        let name = type_of(record)?;
+        if !name.eq_ignore_ascii_case(&object_name) {
+            let message = format!("The type '{name}' of a record is not '{object_name}'");
+            return Err(Answer::error(400, "INVALID_TYPE", &message));
+        }
+    }
+    let writes = records.into_iter().map(|fields| Ok(Write::Upsert { object, key, fields })).collect();
+    write(host, request, writes, all_or_none, true)
+}
+
+fn delete(host: &Host, request: &Request) -> Result<Answer, Answer> {
+    let given: Vec<&str> = request.call.parameter("ids").unwrap_or_default().split(',').filter(|id| !id.is_empty()).collect();
+    within_limit(given.len(), WRITE_LIMIT)?;
+    let all_or_none = request.call.parameter("allOrNone") == Some("true");
+    let parse = |text: &&str| match Id::parse(text.trim()) {
+        Some(id) => Ok(Ok(Write::Delete { id })),
+        None => Err(Answer::error(400, "MALFORMED_ID", &format!("malformed id {text}"))),
+    };
+    let writes = given.iter().map(parse).collect::<Result<Writes, Answer>>()?;
+    write(host, request, writes, all_or_none, false)
+}
+
+fn write(host: &Host, request: &Request, writes: Writes, all_or_none: bool, upsert: bool) -> Result<Answer, Answer> {
+    let options = Options {
+        all_or_none,
+        malformed_fails_alone: !host.switches().malformed_fails_request,
+        locked: host.faults().locks(writes.len()),
+    };
+    let caller = request.caller(host, true);
+    let results = {
+        let mut org = host.org();
+        let now = host.now();
+        org.transact(&caller, writes, &options, now)
+    };
+    host.notify();
+    let results = results.map_err(|error| Answer::refused(&error))?;
+    Ok(Answer::json(200, &results.into_iter().map(|result| item(result, upsert)).collect::<Json>()))
+}
+
+/// One element of the answer. `created` is there and true also where an upsert failed.
+fn item(result: Result<Saved, SaveError>, upsert: bool) -> Json {
+    let (mut item, created) = match result {
+        Ok(saved) => (json!({"id": saved.id.as_str(), "success": true, "errors": []}), saved.created),
+        Err(error) => (json!({"success": false, "errors": [item_error(&error)]}), true),
+    };
+    if let (true, Some(item)) = (upsert, item.as_object_mut()) {
+        item.insert("created".into(), json!(created));
+    }
+    item
+}
+
+/// The key is `statusCode` here, not `errorCode`.
+pub fn item_error(error: &SaveError) -> Json {
+    json!({"statusCode": error.code, "message": error.message, "fields": error.fields})
+}
+
+fn read(host: &Host, request: &Request, object: ObjectIndex, ids: &[&str], fields: &[&str]) -> Result<Answer, Answer> {
+    within_limit(ids.len(), READ_LIMIT)?;
+    let org = host.org();
+    let definition = org.schema.object(object);
+    let fields = parse_fields(definition, fields)?;
+    let table = org.table(object);
+    let show = |text: &&str| match Id::parse(text.trim()).and_then(|id| table.live_row(&id)) {
+        Some(row) => Json::Object(request.show(definition, row, &fields)),
+        None => Json::Null, // in its place
+    };
+    let ids = ids.iter().filter(|id| !id.is_empty());
+    Ok(Answer::json(200, &ids.map(show).collect::<Json>()))
+}

@@ -1,0 +1,113 @@
+//! A request and an answer, without the HTTP library's types in between.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
+use serde_json::{Value as Json, json};
+
+use super::org::SaveError;
+
+/// A request that has been read to its end.
+#[derive(Debug)]
+pub struct Call {
+    pub method: Method,
+    /// Percent-decoded, without empty ones: a trailing slash makes no difference.
+    pub segments: Vec<String>,
+    pub query: Vec<(String, String)>,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Call {
+    pub fn new(method: Method, uri: &Uri, headers: HeaderMap, body: Bytes) -> Self {
+        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let segments = uri.path().split('/').filter(|part| !part.is_empty()).map(decode).collect();
+        let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let mut call = Self { method, segments, query, headers, body };
+        // For clients without PATCH (rest.md section 1).
+        if call.method == Method::POST
+            && let Some(method) = call.parameter("_HttpMethod").and_then(|name| Method::from_bytes(name.as_bytes()).ok())
+        {
+            call.method = method;
+        }
+        call
+    }
+
+    /// A parameter of the query.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The access token, in any of the forms that clients use: `Bearer T`, `OAuth T`, or bare.
+    pub fn token(&self) -> Option<&str> {
+        let value = self.header("authorization")?;
+        Some(value.split_once(' ').map_or(value, |(_, token)| token.trim()))
+    }
+
+    /// The path's segments as a slice pattern wants them.
+    pub fn path(&self) -> Vec<&str> {
+        self.segments.iter().map(String::as_str).collect()
+    }
+}
+
+/// What goes back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: String,
+    /// No answer at all: the connection ends here.
+    pub cut: bool,
+}
+
+impl Answer {
+    pub fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: String::new(), cut: false }
+    }
+
+    pub fn text(status: u16, content_type: &str, body: impl Into<String>) -> Self {
+        Self { body: body.into(), ..Self::empty(status) }.with("content-type", content_type)
+    }
+
+    pub fn json(status: u16, body: &Json) -> Self {
+        Self::text(status, "application/json;charset=UTF-8", body.to_string())
+    }
+
+    pub fn cut() -> Self {
+        Self { cut: true, ..Self::empty(500) }
+    }
+
+    /// The error body of the REST API: an array, `fields` only where there are some.
+    pub fn error(status: u16, code: &str, message: &str) -> Self {
+        Self::json(status, &json!([{"errorCode": code, "message": message}]))
+    }
+
+    /// A record's error as the answer of a request for that record alone.
+    pub fn refused(error: &SaveError) -> Self {
+        let status = if matches!(error.code, "NOT_FOUND" | "ENTITY_IS_DELETED") { 404 } else { 400 };
+        let mut item = json!({"errorCode": error.code, "message": error.message});
+        if let (false, Some(item)) = (error.fields.is_empty(), item.as_object_mut()) {
+            item.insert("fields".into(), json!(error.fields));
+        }
+        Self::json(status, &json!([item]))
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().append(HeaderName::from_static(name), value);
+            }
+        }
+        response
+    }
+}
