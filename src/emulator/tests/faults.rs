@@ -93,7 +93,8 @@ async fn locks_strike_single_records() {
     world.faults(json!({"lock_percent": 50})).await;
     let records: Vec<Json> = (0..100).map(|n| json!({"Source_Id__c": format!("k{n}"), "Name": "A"})).collect();
     let results = world.upsert("Account", json!(records)).await;
-    let failed: Vec<&Json> = results.as_array().unwrap().iter().filter(|item| item["success"] == json!(false)).collect();
+    let failed: Vec<&Json> =
+        results.as_array().unwrap().iter().filter(|item| item["success"] == json!(false)).collect();
     assert!((20..80).contains(&failed.len()), "{}", failed.len());
     assert!(failed.iter().all(|item| item["errors"][0]["statusCode"] == "UNABLE_TO_LOCK_ROW"));
     assert_eq!(world.count("Account").await, 100 - failed.len() as i64);
