@@ -1,6 +1,7 @@
 //! The emulator over real sockets, as a client sees it.
 
 mod cometd;
+mod control;
 mod faults;
 mod oauth;
 mod rest;

@@ -359,3 +359,52 @@ async fn events_stay_in_order_whatever_the_bus_delays() {
     assert!(names(&events).is_sorted());
     assert!(events.windows(2).all(|pair| replay_id(&pair[0]) < replay_id(&pair[1])));
 }
+
+#[tokio::test]
+async fn after_an_unsubscribe_no_event_comes() {
+    let world = World::new().await;
+    let bayeux = Bayeux::connected(&world).await;
+    bayeux.subscribe("/data/AccountChangeEvent", json!(-1)).await;
+    bayeux.subscribe("/data/ContactChangeEvent", json!(-1)).await;
+    let mut message = bayeux.message("/meta/unsubscribe", "u");
+    message["subscription"] = json!("/data/AccountChangeEvent");
+    assert_eq!(bayeux.send(json!([message])).await[0]["successful"], true);
+    account(&world, "a").await;
+    world.ok("POST", "sobjects/Contact", json!({"LastName": "L"})).await;
+    assert_eq!(bayeux.events(vec![], 1).await[0]["channel"], "/data/ContactChangeEvent");
+}
+
+#[tokio::test]
+async fn the_client_name_may_be_ignored_on_collections_and_never_on_single_records() {
+    let world = World::new().await;
+    world.ok("POST", "/emulator/switches", json!({"client_on_collections": false})).await;
+    let write = async |path: &str, body: Json| {
+        let request = world.request("POST", path).header("Sforce-Call-Options", "client=Bridge");
+        assert!(request.json(&body).send().await.unwrap().status().is_success());
+    };
+    write("composite/sobjects", super::collection("Account", json!([{"Name": "A"}]))).await;
+    write("sobjects/Account", json!({"Name": "B"})).await;
+    let bayeux = Bayeux::connected(&world).await;
+    let events = bayeux.subscribe("/data/ChangeEvents", json!(-2)).await;
+    let events = bayeux.events(events, 2).await;
+    let origin = |n: usize| events[n]["data"]["payload"]["ChangeEventHeader"]["changeOrigin"].clone();
+    assert_eq!(origin(0), "com/salesforce/api/rest/66.0");
+    assert_eq!(origin(1), "com/salesforce/api/rest/66.0;client=Bridge");
+}
+
+#[tokio::test]
+async fn a_shutdown_answers_a_connect_that_waits() {
+    let world = World::with(Duration::from_secs(3_600)).await;
+    let bayeux = Bayeux::connected(&world).await;
+    let request = bayeux.post("/cometd/62.0", json!([bayeux.message("/meta/connect", "3")]));
+    let World { emulator, .. } = &world;
+    let stop = async {
+        while world.org().stats()["calls"]["cometd"] != json!(3) {
+            tokio::task::yield_now().await;
+        }
+        emulator.stop();
+    };
+    let (answer, ()) = tokio::join!(request, stop);
+    assert_eq!(answer.json::<Json>().await.unwrap()[0]["successful"], true);
+    world.emulator.shutdown().await;
+}
