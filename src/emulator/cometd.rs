@@ -100,6 +100,9 @@ async fn held_connect(host: &Arc<Host>, call: &Call, message: &Json, client_id: 
         let now = host.now();
         let next = {
             let mut sessions = host.sessions();
+            if sessions.has_ended(client_id) {
+                return vec![with_advice(connected(message, client_id), "none", host).to_string()];
+            }
             let Some(session) = sessions.get(client_id, now) else { return gone() };
             if !session.is_latest(number) {
                 break;
@@ -112,7 +115,8 @@ async fn held_connect(host: &Arc<Host>, call: &Call, message: &Json, client_id: 
             }
             session.next_event(&org, now)
         };
-        let soon = next.map_or(host.connect_hold, |at| Duration::from_micros(u64::try_from(at - now).unwrap_or_default()));
+        let soon =
+            next.map_or(host.connect_hold, |at| Duration::from_micros(u64::try_from(at - now).unwrap_or_default()));
         tokio::select! {
             () = stopped.cancelled() => break,
             _ = changes.changed() => {}
@@ -127,11 +131,10 @@ fn connected(message: &Json, client_id: &str) -> Json {
     json!({"channel": "/meta/connect", "id": message.get("id"), "clientId": client_id, "successful": true})
 }
 
-/// The reply to a session's first connect, the only one with advice.
-fn first_connected(message: &Json, client_id: &str, host: &Host) -> Json {
-    let mut reply = connected(message, client_id);
+/// Only the first reply to a connect of a session has advice, and the last.
+fn with_advice(mut reply: Json, reconnect: &str, host: &Host) -> Json {
     if let Some(reply) = reply.as_object_mut() {
-        reply.insert("advice".into(), advice("retry", host));
+        reply.insert("advice".into(), advice(reconnect, host));
     }
     reply
 }

@@ -35,7 +35,8 @@ pub fn handle(host: &Arc<Host>, call: &Call) -> Answer {
         ("POST", ["undelete"]) => with_body(call, |body| Ok(undelete(host, &body))),
         ("POST", ["time"]) => with_body(call, |body| {
             let seconds = body.get("advance_seconds").and_then(Json::as_i64).filter(|seconds| *seconds >= 0);
-            let by = seconds.and_then(|seconds| seconds.checked_mul(SECOND)).ok_or("advance_seconds: a number from 0 up")?;
+            let by =
+                seconds.and_then(|seconds| seconds.checked_mul(SECOND)).ok_or("advance_seconds: a number from 0 up")?;
             host.advance(by);
             Ok(Answer::json(200, &json!({"now_us": host.now()})))
         }),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -71,9 +71,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Host {
     pub fn new(name: &str, seed: u64, connect_hold: Duration, bus_delay: RangeInclusive<Duration>) -> Self {
-        let mut rng = fastrand::Rng::with_seed(name.bytes().fold(seed, |hash, byte| {
-            hash.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(byte)).rotate_left(7)
-        }));
+        let mut rng =
+            fastrand::Rng::with_seed(name.bytes().fold(seed, |hash, byte| {
+                hash.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(byte)).rotate_left(7)
+            }));
         let client_id = format!("3MVG9{}", text(&mut rng, 80));
         let client_secret = (0..64).map(|_| rng.digit(16).to_ascii_uppercase()).collect();
         let org = Org::new(rng.u64(..), bus_delay);
@@ -195,9 +196,7 @@ pub fn text(rng: &mut fastrand::Rng, length: usize) -> String {
     (0..length).map(|_| rng.alphanumeric()).collect()
 }
 
-/// Query parameters and form bodies.
+/// A form body.
 pub fn form(body: &[u8]) -> HashMap<String, String> {
     url::form_urlencoded::parse(body).into_owned().collect()
 }
-
-pub type SharedHost = Arc<Host>;

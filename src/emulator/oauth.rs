@@ -55,7 +55,9 @@ pub fn token(host: &Host, call: &Call) -> Answer {
         return refused("invalid_request", "must use HTTP POST");
     }
     let form = host::form(&call.body);
-    let Some(grant) = form.get("grant_type") else { return refused("invalid_request", "missing required parameter: grant_type") };
+    let Some(grant) = form.get("grant_type") else {
+        return refused("invalid_request", "missing required parameter: grant_type");
+    };
     if grant != "client_credentials" {
         return refused("unsupported_grant_type", "grant type not supported");
     }

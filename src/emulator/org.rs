@@ -33,12 +33,27 @@ pub use transaction::Options;
 /// What a request wants done to one record. Field names and values are still as the request had them.
 #[derive(Debug, Clone)]
 pub enum Write {
-    Create { object: ObjectIndex, fields: Map<String, Json> },
-    Update { object: ObjectIndex, id: Id, fields: Map<String, Json> },
+    Create {
+        object: ObjectIndex,
+        fields: Map<String, Json>,
+    },
+    Update {
+        object: ObjectIndex,
+        id: Id,
+        fields: Map<String, Json>,
+    },
     /// By a lookup key whose value is among the fields.
-    Upsert { object: ObjectIndex, key: FieldIndex, fields: Map<String, Json> },
-    Delete { id: Id },
-    Undelete { id: Id },
+    Upsert {
+        object: ObjectIndex,
+        key: FieldIndex,
+        fields: Map<String, Json>,
+    },
+    Delete {
+        id: Id,
+    },
+    Undelete {
+        id: Id,
+    },
 }
 
 /// Who writes.

@@ -75,7 +75,8 @@ impl Request {
 
     fn body(&self) -> Result<Json, Answer> {
         serde_json::from_slice(&self.call.body).map_err(|error| {
-            let message = format!("Unexpected character: {error} at [line:{}, column:{}]", error.line(), error.column());
+            let message =
+                format!("Unexpected character: {error} at [line:{}, column:{}]", error.line(), error.column());
             Answer::error(400, "JSON_PARSER_ERROR", &message)
         })
     }
@@ -134,7 +135,9 @@ async fn wait(host: &Host, delay: Duration) {
 
 fn refuse(kind: RefuseAs, retry_after: Option<u64>) -> Answer {
     let answer = match kind {
-        RefuseAs::Unavailable => Answer::error(503, "SERVER_UNAVAILABLE", "Server is too busy. Please try again later."),
+        RefuseAs::Unavailable => {
+            Answer::error(503, "SERVER_UNAVAILABLE", "Server is too busy. Please try again later.")
+        }
         RefuseAs::LimitExceeded => Answer::error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
     };
     match retry_after {

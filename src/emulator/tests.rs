@@ -1,6 +1,7 @@
 //! The emulator over real sockets, as a client sees it.
 
 mod cometd;
+mod control;
 mod faults;
 mod oauth;
 mod rest;
@@ -100,7 +101,8 @@ impl World {
     }
 
     async fn query(&self, soql: &str) -> Json {
-        let path = format!("query?q={}", percent_encoding::utf8_percent_encode(soql, percent_encoding::NON_ALPHANUMERIC));
+        let path =
+            format!("query?q={}", percent_encoding::utf8_percent_encode(soql, percent_encoding::NON_ALPHANUMERIC));
         self.ok("GET", &path, Json::Null).await
     }
 

@@ -104,8 +104,18 @@ pub fn start(host: &Arc<Host>, plan: TrafficPlan) {
 }
 
 const WORDS: [&str; 12] = [
-    "Nordlicht", "Acme", "Müller & Söhne", "Blue \"Bird\"", "O'Hara", "Čapek", "株式会社", "Delta", "Ångström", "Zephyr",
-    "Sun;Moon", "Río Grande",
+    "Nordlicht",
+    "Acme",
+    "Müller & Söhne",
+    "Blue \"Bird\"",
+    "O'Hara",
+    "Čapek",
+    "株式会社",
+    "Delta",
+    "Ångström",
+    "Zephyr",
+    "Sun;Moon",
+    "Río Grande",
 ];
 const CITIES: [&str; 6] = ["Köln", "Paris", "San José", "Oslo", "東京", "Łódź"];
 const INDUSTRIES: [&str; 5] = ["Banking", "Energy", "Media", "Retail", "Test"];

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::sessions::{Channel, Session};
-use super::{connected, first_connected};
+use super::{connected, with_advice};
 use crate::emulator::host::Host;
 use crate::emulator::org::time::HOUR;
 use crate::emulator::org::{Start, time};
@@ -13,9 +13,14 @@ use crate::emulator::wire::Call;
 pub enum Reply {
     /// Messages as JSON texts.
     Now(Vec<String>),
-    Handshake { text: String, set_cookies: Vec<String> },
+    Handshake {
+        text: String,
+        set_cookies: Vec<String>,
+    },
     /// A connect that may wait.
-    Held { client_id: String },
+    Held {
+        client_id: String,
+    },
 }
 
 /// The cookie by which the load balancer finds the server of a session.
@@ -56,7 +61,8 @@ pub fn answer(host: &Host, call: &Call, message: &Json, alone: bool) -> Reply {
                 return Reply::Held { client_id: client_id.to_owned() };
             }
             let mut texts = session.take_events(&host.org(), now);
-            let reply = if first { first_connected(message, client_id, host) } else { connected(message, client_id) };
+            let reply = connected(message, client_id);
+            let reply = if first { with_advice(reply, "retry", host) } else { reply };
             texts.push(reply.to_string());
             Reply::Now(texts)
         }
@@ -80,10 +86,12 @@ pub fn answer(host: &Host, call: &Call, message: &Json, alone: bool) -> Reply {
                 "subscription": channel, "successful": true}))
         }
         "/meta/disconnect" => {
-            sessions.remove(client_id);
+            sessions.end(client_id);
             drop(sessions);
             host.notify(); // its connect ends
-            one(json!({"channel": "/meta/disconnect", "id": message.get("id"), "clientId": client_id, "successful": true}))
+            one(
+                json!({"channel": "/meta/disconnect", "id": message.get("id"), "clientId": client_id, "successful": true}),
+            )
         }
         other => one(error(message, &format!("403::Cannot create channel {{{other}}}"), "retry", host)),
     }
@@ -195,16 +203,13 @@ pub fn advice(reconnect: &str, host: &Host) -> Json {
 }
 
 pub fn error(message: &Json, problem: &str, reconnect: &str, host: &Host) -> Json {
-    let mut reply = bare_error(message, problem);
-    if let Some(reply) = reply.as_object_mut() {
-        reply.insert("advice".into(), advice(reconnect, host));
-    }
-    reply
+    with_advice(bare_error(message, problem), reconnect, host)
 }
 
 /// A failed reply without advice: the session goes on.
 fn bare_error(message: &Json, problem: &str) -> Json {
-    let mut reply = json!({"channel": text(message, "channel"), "id": message.get("id"), "successful": false, "error": problem});
+    let mut reply =
+        json!({"channel": text(message, "channel"), "id": message.get("id"), "successful": false, "error": problem});
     let unknown = problem.contains("Unknown client") || problem.contains("Handshake denied");
     if let (false, Some(client), Some(reply)) = (unknown, message.get("clientId"), reply.as_object_mut()) {
         reply.insert("clientId".into(), client.clone());

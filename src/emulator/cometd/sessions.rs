@@ -29,6 +29,8 @@ pub struct Session {
     /// Which connect is the latest; an older one that still waits has to end.
     connects: u64,
     waiting: bool,
+    /// Its client said goodbye; only a connect that still waits keeps it.
+    ended: bool,
     last_seen: i64,
 }
 
@@ -61,11 +63,18 @@ impl Sessions {
 
     pub fn get(&mut self, client_id: &str, now: i64) -> Option<&mut Session> {
         self.expire(now);
-        self.open.get_mut(client_id)
+        self.open.get_mut(client_id).filter(|session| !session.ended)
     }
 
-    pub fn remove(&mut self, client_id: &str) {
-        self.open.remove(client_id);
+    /// Ends a session by its client's wish.
+    pub fn end(&mut self, client_id: &str) {
+        if let Some(session) = self.open.get_mut(client_id) {
+            session.ended = true;
+        }
+    }
+
+    pub fn has_ended(&self, client_id: &str) -> bool {
+        self.open.get(client_id).is_some_and(|session| session.ended)
     }
 
     /// Every session is gone.
@@ -75,7 +84,7 @@ impl Sessions {
 
     pub fn count(&mut self, now: i64) -> usize {
         self.expire(now);
-        self.open.len()
+        self.open.values().filter(|session| !session.ended).count()
     }
 
     /// Whether events go out with the answer to a request that is no connect.
@@ -101,7 +110,7 @@ impl Sessions {
     }
 
     fn expire(&mut self, now: i64) {
-        self.open.retain(|_, session| session.waiting || now - session.last_seen <= EXPIRY);
+        self.open.retain(|_, session| session.waiting || (!session.ended && now - session.last_seen <= EXPIRY));
     }
 }
 
@@ -114,7 +123,13 @@ impl Session {
         self.connects == connect
     }
 
-    pub fn subscribe(&mut self, org: &mut Org, channel: &Channel, start: Start, now: i64) -> Result<(), InvalidReplayId> {
+    pub fn subscribe(
+        &mut self,
+        org: &mut Org,
+        channel: &Channel,
+        start: Start,
+        now: i64,
+    ) -> Result<(), InvalidReplayId> {
         let position = org.bus.position(start, now)?;
         self.subscriptions.insert(channel.name.clone(), Subscription { object: channel.object, position });
         Ok(())

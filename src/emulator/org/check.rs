@@ -116,7 +116,8 @@ fn decimal(text: &str, digits: usize, scale: usize) -> Option<String> {
     }
     let exponent: i64 = exponent.parse().ok()?;
     // Digits before the point, once leading zeros are gone.
-    let point = i64::try_from(whole.len()).ok()?.checked_add(exponent)? - i64::try_from(all.len() - significant.len()).ok()?;
+    let point =
+        i64::try_from(whole.len()).ok()?.checked_add(exponent)? - i64::try_from(all.len() - significant.len()).ok()?;
     if point > i64::try_from(digits).ok()? {
         return None;
     }

@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_refused() {
-        for text in ["", "001", "001D000000IqhSLIAA", "001D000000IqhS*", "001D000000IqhSLI", "äöüäöüäöü000000"] {
+        for text in ["", "001", "001D000000IqhSLIAA", "001D000000IqhS*", "001D000000IqhSLI", "äöüäöüäöü000000"]
+        {
             assert_eq!(Id::parse(text), None, "{text}");
         }
     }

@@ -49,7 +49,12 @@ impl Org {
         value.as_str().map(|text| text.trim().to_owned())
     }
 
-    fn prepare_upsert(&self, object: ObjectIndex, key: FieldIndex, fields: &Map<String, Json>) -> Result<Ready, SaveError> {
+    fn prepare_upsert(
+        &self,
+        object: ObjectIndex,
+        key: FieldIndex,
+        fields: &Map<String, Json>,
+    ) -> Result<Ready, SaveError> {
         let values = self.values(object, fields, false)?;
         let found = self.schema.object(object);
         let field = found.field(key);

@@ -65,7 +65,7 @@ pub enum System {
     CreatedById,
     LastModifiedDate,
     LastModifiedById,
-    SystemModstamp,
+    Modstamp,
     /// First and last name of a person.
     FullName,
 }
@@ -111,7 +111,7 @@ impl Object {
             system("CreatedById", System::CreatedById),
             system("LastModifiedDate", System::LastModifiedDate),
             system("LastModifiedById", System::LastModifiedById),
-            system("SystemModstamp", System::SystemModstamp),
+            system("SystemModstamp", System::Modstamp),
         ];
         all.extend(fields);
         let by_name = all.iter().enumerate().map(|(i, f)| (f.name.to_ascii_lowercase(), i)).collect();

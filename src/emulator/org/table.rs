@@ -40,7 +40,7 @@ impl Row {
             System::IsDeleted => json!(self.deleted_in.is_some()),
             System::CreatedDate => json!(time::rest(self.created)),
             System::CreatedById => json!(self.created_by.as_str()),
-            System::LastModifiedDate | System::SystemModstamp => json!(time::rest(self.modified)),
+            System::LastModifiedDate | System::Modstamp => json!(time::rest(self.modified)),
             System::LastModifiedById => json!(self.modified_by.as_str()),
             System::FullName => {
                 let names: Vec<&str> = ["FirstName", "LastName"]

@@ -74,7 +74,8 @@ fn code(result: Result<Id, SaveError>) -> &'static str {
 #[test]
 fn a_create_publishes_every_non_empty_field_with_compounds_nested() {
     let mut org = org();
-    let id = made(&mut org, "Contact", json!({"LastName": "Roe", "FirstName": "Ada", "MailingCity": "Oslo", "Title": ""}));
+    let id =
+        made(&mut org, "Contact", json!({"LastName": "Roe", "FirstName": "Ada", "MailingCity": "Oslo", "Title": ""}));
     let event = events(&mut org).remove(0);
     let header = &event["ChangeEventHeader"];
     assert_eq!(header["entityName"], "Contact");
@@ -101,7 +102,10 @@ fn an_update_publishes_only_what_changed_and_null_for_what_was_cleared() {
     let write = update(&org, &id, json!({"Name": "A", "Phone": null, "BillingStreet": "z"}));
     try_one(&mut org, write).unwrap();
     let event = events(&mut org).remove(0);
-    assert_eq!(event["ChangeEventHeader"]["changedFields"], json!(["Phone", "BillingAddress.Street", "LastModifiedDate"]));
+    assert_eq!(
+        event["ChangeEventHeader"]["changedFields"],
+        json!(["Phone", "BillingAddress.Street", "LastModifiedDate"])
+    );
     assert_eq!(event.get("Phone"), Some(&Json::Null));
     assert_eq!(event["BillingAddress"], json!({"Street": "z"}));
     assert_eq!(event.get("Name"), None);
@@ -112,7 +116,8 @@ fn an_update_with_equal_values_changes_only_the_stamp() {
     let mut org = org();
     let id = made(&mut org, "Account", json!({"Name": "A", "AnnualRevenue": 12.5, "NumberOfEmployees": 7}));
     events(&mut org);
-    let write = update(&org, &id, json!({"Name": " A ", "AnnualRevenue": 12.50, "NumberOfEmployees": 7.0, "Phone": ""}));
+    let write =
+        update(&org, &id, json!({"Name": " A ", "AnnualRevenue": 12.50, "NumberOfEmployees": 7.0, "Phone": ""}));
     try_one(&mut org, write).unwrap();
     assert_eq!(events(&mut org)[0]["ChangeEventHeader"]["changedFields"], json!(["LastModifiedDate"]));
     assert_eq!(org.written(), (2, 1));
@@ -161,7 +166,8 @@ fn deleting_an_account_takes_its_contacts_and_frees_its_children() {
 fn undelete_brings_back_what_went_with_the_account_and_nothing_else() {
     let mut org = org();
     let account = made(&mut org, "Account", json!({"Name": "A", "Phone": "1"}));
-    let contact = |org: &mut Org, name: &str| made(org, "Contact", json!({"LastName": name, "AccountId": account.as_str()}));
+    let contact =
+        |org: &mut Org, name: &str| made(org, "Contact", json!({"LastName": name, "AccountId": account.as_str()}));
     let (early, with) = (contact(&mut org, "early"), contact(&mut org, "with"));
     try_one(&mut org, Write::Delete { id: early.clone() }).unwrap();
     try_one(&mut org, Write::Delete { id: account.clone() }).unwrap();
@@ -262,7 +268,10 @@ fn each_rule_has_its_code() {
 fn a_malformed_record_fails_the_request_or_only_itself() {
     let mut org = org();
     let writes = |org: &Org| {
-        vec![Ok(create(org, "Account", json!({"Name": "A"}))), Ok(create(org, "Account", json!({"Name": "B", "No__c": 1})))]
+        vec![
+            Ok(create(org, "Account", json!({"Name": "A"}))),
+            Ok(create(org, "Account", json!({"Name": "B", "No__c": 1}))),
+        ]
     };
     let caller = caller(&org);
     let both = writes(&org);

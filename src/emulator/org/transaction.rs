@@ -97,7 +97,9 @@ impl Org {
         let names: Vec<Option<String>> = writes
             .iter()
             .map(|write| match write.as_ref().ok()? {
-                write @ Write::Upsert { .. } => self.key_of(write).filter(|key| !key.is_empty()).map(|key| folded(&key)),
+                write @ Write::Upsert { .. } => {
+                    self.key_of(write).filter(|key| !key.is_empty()).map(|key| folded(&key))
+                }
                 Write::Update { id, .. } => Some(id.as_str().to_owned()),
                 _ => None,
             })
@@ -178,10 +180,8 @@ impl Transaction<'_> {
             cleared.filter(|field| field.required).map(|field| field.name.clone()).collect()
         };
         require(missing)?;
-        let changed: Values = values
-            .into_iter()
-            .filter(|(field, value)| row.values.get(field).unwrap_or(&Json::Null) != value)
-            .collect();
+        let changed: Values =
+            values.into_iter().filter(|(field, value)| row.values.get(field).unwrap_or(&Json::Null) != value).collect();
         self.check_references(object, &changed)?;
         self.check_unique(object, Some(&id), &changed)?;
         if changed.is_empty() {
@@ -223,7 +223,8 @@ impl Transaction<'_> {
         };
         let mut back = vec![(object, row)];
         for (child, field, cascades) in self.references_to(object) {
-            let went_with = |row: &&Row| row.deleted_in == Some(deleted_in) && row.reference(field).as_ref() == Some(&id);
+            let went_with =
+                |row: &&Row| row.deleted_in == Some(deleted_in) && row.reference(field).as_ref() == Some(&id);
             if cascades {
                 back.extend(self.org.table(child).rows().filter(went_with).cloned().map(|row| (child, row)));
             }
@@ -254,7 +255,9 @@ impl Transaction<'_> {
         let name = &self.org.schema.object(object).name;
         let mut found = Vec::new();
         for (child, definition) in self.org.schema.objects() {
-            for (field, _) in definition.fields().filter(|(_, f)| matches!(&f.kind, Kind::Reference(to, _) if to == name)) {
+            for (field, _) in
+                definition.fields().filter(|(_, f)| matches!(&f.kind, Kind::Reference(to, _) if to == name))
+            {
                 found.push((child, field, child != object));
             }
         }
@@ -291,7 +294,8 @@ impl Transaction<'_> {
             let Some(text) = value.as_str().filter(|_| definition.unique) else { continue };
             if let Some(other) = self.org.table(object).by_key(*field, text).into_iter().find(|id| Some(id) != own) {
                 let name = &definition.name;
-                let message = format!("duplicate value found: {name} duplicates value on record with id: {}", other.short());
+                let message =
+                    format!("duplicate value found: {name} duplicates value on record with id: {}", other.short());
                 return Err(SaveError::new("DUPLICATE_VALUE", message).on(name));
             }
         }

@@ -71,7 +71,8 @@ fn within_limit(count: usize, limit: usize) -> Result<(), Answer> {
 
 fn type_of(record: &Map<String, Json>) -> Result<&str, Answer> {
     record.get("attributes").and_then(|attributes| attributes.get("type")).and_then(Json::as_str).ok_or_else(|| {
-        let message = "Missing attributes.type on a record or request may be missing a required field at [line:1, column:1]";
+        let message =
+            "Missing attributes.type on a record or request may be missing a required field at [line:1, column:1]";
         Answer::error(400, "JSON_PARSER_ERROR", message)
     })
 }
@@ -135,7 +136,8 @@ fn upsert(host: &Host, request: &Request, object: ObjectIndex, key: &str) -> Res
 }
 
 fn delete(host: &Host, request: &Request) -> Result<Answer, Answer> {
-    let given: Vec<&str> = request.call.parameter("ids").unwrap_or_default().split(',').filter(|id| !id.is_empty()).collect();
+    let given: Vec<&str> =
+        request.call.parameter("ids").unwrap_or_default().split(',').filter(|id| !id.is_empty()).collect();
     within_limit(given.len(), WRITE_LIMIT)?;
     let all_or_none = request.call.parameter("allOrNone") == Some("true");
     let parse = |text: &&str| match Id::parse(text.trim()) {

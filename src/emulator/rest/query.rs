@@ -1,5 +1,6 @@
 //! `query` and `queryAll`, in pages (rest.md section 9).
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -97,7 +98,8 @@ fn run(org: &Org, request: &Request, query: &Query, with_deleted: bool) -> Resul
     }
     let table = org.table(object);
     let matches = |row: &&Row| {
-        (with_deleted || row.deleted_in.is_none()) && query.filter.as_ref().is_none_or(|filter| scope.holds(filter, row))
+        (with_deleted || row.deleted_in.is_none())
+            && query.filter.as_ref().is_none_or(|filter| scope.holds(filter, row))
     };
     let mut rows: Vec<&Row> = match query.filter.as_ref().and_then(|filter| scope.candidates(filter, with_deleted)) {
         Some(ids) => ids.iter().filter_map(|id| table.get(id)).filter(matches).collect(),
@@ -107,8 +109,8 @@ fn run(org: &Org, request: &Request, query: &Query, with_deleted: bool) -> Resul
         let keys = |row: &Row| -> Vec<Json> { query.order.iter().map(|order| scope.value(&order.path, row)).collect() };
         let mut keyed: Vec<(Vec<Json>, &Row)> = rows.into_iter().map(|row| (keys(row), row)).collect();
         keyed.sort_by(|(a, _), (b, _)| {
-            let sides = query.order.iter().zip(a.iter().zip(b));
-            sides.map(|(order, (a, b))| compare_for_order(order, a, b)).find(|side| side.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+            let mut sides = query.order.iter().zip(a.iter().zip(b)).map(|(order, (a, b))| scope.order(order, a, b));
+            sides.find(|side| side.is_ne()).unwrap_or(Ordering::Equal)
         });
         rows = keyed.into_iter().map(|(_, row)| row).collect();
     }
@@ -121,28 +123,6 @@ fn run(org: &Org, request: &Request, query: &Query, with_deleted: bool) -> Resul
         Json::Object(shown)
     };
     Ok(rows.into_iter().map(show).collect())
-}
-
-fn compare_for_order(order: &soql::Order, a: &Json, b: &Json) -> std::cmp::Ordering {
-    use std::cmp::Ordering::Equal;
-    match (a.is_null(), b.is_null()) {
-        (true, true) => Equal,
-        (true, false) | (false, true) => (a.is_null() == order.nulls_last).cmp(&(b.is_null() == order.nulls_last)),
-        (false, false) => {
-            let side = compare(a, b).unwrap_or(Equal);
-            if order.descending { side.reverse() } else { side }
-        }
-    }
-}
-
-/// Numbers by value, text without case; `None` for what cannot be compared.
-fn compare(a: &Json, b: &Json) -> Option<std::cmp::Ordering> {
-    match (a, b) {
-        (Json::Number(a), Json::Number(b)) => a.as_f64()?.partial_cmp(&b.as_f64()?),
-        (Json::String(a), Json::String(b)) => Some(folded(a).cmp(&folded(b))),
-        (Json::Bool(a), Json::Bool(b)) => Some(a.cmp(b)),
-        _ => None,
-    }
 }
 
 /// What the names of a query mean.
@@ -190,12 +170,31 @@ impl Scope<'_> {
         }
     }
 
+    /// Numbers by value, text without case but ids with it; `None` for what cannot be compared.
+    fn compare(&self, path: &Path, a: &Json, b: &Json) -> Option<Ordering> {
+        match (a, b) {
+            (Json::Number(a), Json::Number(b)) => a.as_f64()?.partial_cmp(&b.as_f64()?),
+            (Json::String(a), Json::String(b)) if self.is_id(path) => Some(a.cmp(b)),
+            (Json::String(a), Json::String(b)) => Some(folded(a).cmp(&folded(b))),
+            (Json::Bool(a), Json::Bool(b)) => Some(a.cmp(b)),
+            _ => None,
+        }
+    }
+
+    fn order(&self, order: &soql::Order, a: &Json, b: &Json) -> Ordering {
+        if a.is_null() || b.is_null() {
+            return (a.is_null() == order.nulls_last).cmp(&(b.is_null() == order.nulls_last));
+        }
+        let side = self.compare(&order.path, a, b).unwrap_or(Ordering::Equal);
+        if order.descending { side.reverse() } else { side }
+    }
+
     /// A value by which `IN` compares: ids with their case, all else without.
     fn key(&self, path: &Path, value: &Json) -> String {
         match value {
             Json::String(text) if self.is_id(path) => text.clone(),
             Json::String(text) => folded(text),
-            other => other.to_string(),
+            other => format!("\0{other}"), // never equal to a text
         }
     }
 
@@ -215,6 +214,7 @@ impl Scope<'_> {
     fn literal(&self, path: &Path, literal: &Literal) -> Json {
         match literal {
             Literal::Null => Json::Null,
+            Literal::Text(text) if text.is_empty() => Json::Null, // as it is stored
             Literal::Bool(value) => json!(value),
             Literal::Text(text) if self.is_id(path) => {
                 json!(Id::parse(text).map_or_else(|| text.clone(), |id| id.as_str().to_owned()))
@@ -262,11 +262,8 @@ impl Scope<'_> {
                         _ => false,
                     };
                 }
-                let same_id = || value.as_str().zip(literal.as_str()).is_some_and(|(a, b)| a == b);
-                let side = compare(&value, &literal);
+                let side = self.compare(path, &value, &literal);
                 match comparison {
-                    Comparison::Equal if self.is_id(path) => same_id(),
-                    Comparison::NotEqual if self.is_id(path) => !same_id(),
                     Comparison::Equal => side.is_some_and(|side| side.is_eq()),
                     Comparison::NotEqual => side.is_none_or(|side| side.is_ne()),
                     Comparison::Less => side.is_some_and(|side| side.is_lt()),
@@ -284,11 +281,14 @@ impl Scope<'_> {
             Filter::All(parts) => return parts.iter().find_map(|part| self.candidates(part, with_deleted)),
             Filter::Compare(path, Comparison::Equal, Literal::Text(text)) => (path, vec![text]),
             Filter::In(path, list) => {
-                let text = |literal| match literal {
-                    &Literal::Text(ref text) => Some(text),
-                    _ => None,
-                };
-                (path, list.iter().map(text).collect::<Option<Vec<_>>>()?)
+                let texts: Option<Vec<&String>> = list
+                    .iter()
+                    .map(|literal| match literal {
+                        Literal::Text(text) => Some(text),
+                        _ => None,
+                    })
+                    .collect();
+                (path, texts?)
             }
             _ => return None,
         };

@@ -25,7 +25,7 @@ async fn written_and_the_answer_lost() {
 #[tokio::test]
 async fn cut_now_and_applied_later() {
     let world = World::new().await;
-    world.faults(json!({"cut_then_apply": {"percent": 100, "delay_ms": [300, 300]}})).await;
+    world.faults(json!({"cut_then_apply": {"percent": 100, "delay_ms": [1000, 1000]}})).await;
     assert!(write(&world).await.is_err());
     assert_eq!(world.count("Account").await, 0);
     while world.count("Account").await == 0 {
@@ -36,7 +36,7 @@ async fn cut_now_and_applied_later() {
 #[tokio::test]
 async fn the_answer_comes_late_and_the_work_is_done_before() {
     let world = World::new().await;
-    world.faults(json!({"answer_late": {"delay_ms": [400, 400]}})).await;
+    world.faults(json!({"answer_late": {"delay_ms": [1000, 1000]}})).await;
     let late = write(&world);
     let seen = async { while world.count("Account").await == 0 {} };
     tokio::pin!(late);
@@ -93,7 +93,8 @@ async fn locks_strike_single_records() {
     world.faults(json!({"lock_percent": 50})).await;
     let records: Vec<Json> = (0..100).map(|n| json!({"Source_Id__c": format!("k{n}"), "Name": "A"})).collect();
     let results = world.upsert("Account", json!(records)).await;
-    let failed: Vec<&Json> = results.as_array().unwrap().iter().filter(|item| item["success"] == json!(false)).collect();
+    let failed: Vec<&Json> =
+        results.as_array().unwrap().iter().filter(|item| item["success"] == json!(false)).collect();
     assert!((20..80).contains(&failed.len()), "{}", failed.len());
     assert!(failed.iter().all(|item| item["errors"][0]["statusCode"] == "UNABLE_TO_LOCK_ROW"));
     assert_eq!(world.count("Account").await, 100 - failed.len() as i64);

@@ -9,7 +9,8 @@ use crate::emulator::{Emulator, Options};
 async fn the_answer_has_what_clients_need_and_no_expiry() {
     let world = World::new().await;
     let org = world.org();
-    let request = world.client.post(world.url("/services/oauth2/token")).basic_auth(&org.client_id, Some(&org.client_secret));
+    let request =
+        world.client.post(world.url("/services/oauth2/token")).basic_auth(&org.client_id, Some(&org.client_secret));
     let body: Json = request.form(&[("grant_type", "client_credentials")]).send().await.unwrap().json().await.unwrap();
     assert_eq!(body["instance_url"], org.base_url);
     assert_eq!(body["token_type"], "Bearer");
@@ -25,7 +26,10 @@ async fn each_mistake_has_its_error() {
     let world = World::new().await;
     let (id, secret) = (&world.org().client_id, &world.org().client_secret);
     let cases = [
-        (vec![("grant_type", "client_credentials"), ("client_id", "x"), ("client_secret", secret)], "invalid_client_id"),
+        (
+            vec![("grant_type", "client_credentials"), ("client_id", "x"), ("client_secret", secret)],
+            "invalid_client_id",
+        ),
         (vec![("grant_type", "client_credentials"), ("client_id", id), ("client_secret", "x")], "invalid_client"),
         (vec![("grant_type", "password"), ("client_id", id), ("client_secret", secret)], "unsupported_grant_type"),
         (vec![("client_id", id), ("client_secret", secret)], "invalid_request"),
