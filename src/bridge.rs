@@ -20,7 +20,8 @@ use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::retry::Backoff;
 use crate::status::{Board, PipelineStatus};
 use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, SubscriptionId};
-use crate::subscribe::{self, ChannelStart, SubscribeError};
+use crate::subscribe::position::plan;
+use crate::subscribe::{self, Arrived, SubscribeError};
 use supervise::Stages;
 
 /// Arrivals between a subscription and its journal.
@@ -197,6 +198,30 @@ fn channels(config: &Config, org: &OrgName) -> BTreeMap<Channel, Start> {
         }
     }
     channels
+}
+
+/// One source org: who it is, where each channel begins, and the subscription itself.
+async fn subscription<S: Store>(
+    org: Org,
+    channels: BTreeMap<Channel, Start>,
+    store: S,
+    arrivals: mpsc::Sender<Arrived>,
+    board: Board,
+    cancel: CancellationToken,
+) -> Result<(), BridgeError> {
+    if !log_in(&org, &store, &cancel).await? {
+        return Ok(());
+    }
+    let mut starts = Vec::new();
+    for (channel, wish) in channels {
+        let subscription = store.subscription(org.name(), &channel).await?;
+        let plan = plan(channel, &subscription.position, wish, org.server_time());
+        if let Some(at) = plan.started_at {
+            store.start(subscription.id, at).await?;
+        }
+        starts.push(plan.start);
+    }
+    Ok(subscribe::run(org, starts, arrivals, board, cancel).await?)
 }
 
 /// Logs in, however long the org cannot be reached, and makes sure that it is the org that the state belongs to. False:

@@ -23,6 +23,8 @@
 //! What must never import what: `event`, `config`, `mapping`, `publish::outbox` and `pipeline::machine` know no
 //! socket, no store and no clock; `emulator` imports nothing from the bridge, and nothing but `cli` imports it.
 
+pub mod bridge;
+pub mod cli;
 pub mod config;
 pub mod emulator;
 pub mod event;
@@ -30,9 +32,11 @@ pub mod mapping;
 pub mod hydrate;
 pub mod journal;
 pub mod org;
+pub mod past;
 pub mod pipeline;
 pub mod publish;
 pub mod retry;
 pub mod status;
 pub mod store;
 pub mod subscribe;
+pub mod telemetry;

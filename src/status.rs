@@ -45,6 +45,8 @@ pub struct SubscriptionStatus {
     pub journaled: u64,
     /// The org's time of the last proof of being live and caught up.
     pub live_until: Option<Timestamp>,
+    /// Events that could not be read and were left out. Each is in the log.
+    pub undecodable: u64,
     /// In words.
     pub state: String,
 }

@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use comfy_table::{ContentArrangement, Table, presets};
 
-use super::ConfigFile;
+use super::{ConfigFile, table};
 use crate::event::PipelineName;
 use crate::store::{Sqlite, Store};
 
@@ -49,8 +48,7 @@ impl Pipeline {
 
 async fn list(store: &Sqlite) -> anyhow::Result<ExitCode> {
     let head = store.head().await?;
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    let mut table = table::plain_list();
     table.set_header(["PIPELINE", "FROM", "TO", "DONE UP TO", "OF", "WAITING FOR ANOTHER", "FAILED RECORDS"]);
     for row in store.pipelines().await? {
         let identity = &row.identity;

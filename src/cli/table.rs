@@ -45,6 +45,13 @@ impl Screen {
     }
 }
 
+/// A table without lines, for lists.
+pub fn plain_list() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
 /// What is received of the channel of a pipeline, and how much of it is in the journal.
 fn received(status: &Status, line: &PipelineStatus) -> (u64, u64) {
     let of_channel = status.subscriptions.iter().filter(|((_, channel), _)| *channel == line.channel);
@@ -68,7 +75,7 @@ fn plain(status: &Status, line: &PipelineStatus) -> String {
 
 fn table(status: &Status) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header([
         "pipeline", "received", "journaled", "waiting", "in flight", "applied", "failed records", "API calls", "lag",
     ]);
