@@ -1,0 +1,6 @@
+//! The whole bridge against the emulator, over real sockets.
+
+mod crash;
+mod equal;
+mod price;
+mod support;

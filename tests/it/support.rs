@@ -1,0 +1,264 @@
+//! A running bridge between two emulated orgs, and ways to wait for what it does.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use orgbridge::bridge;
+use orgbridge::config::{Config, FieldRule, From, Login, OnDelete, OrgConfig, PipelineConfig, Start, To};
+use orgbridge::emulator::{Emulator, Options, RunningOrg};
+use orgbridge::event::{OrgName, Timestamp, Value};
+use orgbridge::org::Org;
+use orgbridge::past::verify;
+use orgbridge::status::{Board, Status};
+use orgbridge::store::Sqlite;
+use secrecy::SecretString;
+use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Longer than anything should take on a busy machine; reached only when a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+const BUS_DELAY: Duration = Duration::from_millis(500);
+
+/// Two orgs, a state file, and a bridge that can be stopped and started again.
+pub struct World {
+    pub emulator: Emulator,
+    pub config: Config,
+    pub orgs: BTreeMap<OrgName, Org>,
+    pub board: Board,
+    pub http: reqwest::Client,
+    state: tempfile::TempDir,
+    stop: CancellationToken,
+    running: JoinSet<Result<(), bridge::BridgeError>>,
+}
+
+impl World {
+    /// The orgs, and no bridge yet.
+    pub async fn new() -> Self {
+        orgbridge::org::install_crypto();
+        let options =
+            Options { connect_hold: Duration::from_secs(1), bus_delay: Duration::ZERO..=BUS_DELAY, ..Options::default() };
+        let emulator = Emulator::start(options).await.unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let config = config(&emulator, state.path().join("state.db"));
+        let orgs = bridge::orgs(&config).unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self {
+            emulator,
+            config,
+            orgs,
+            board: Board::default(),
+            http,
+            state,
+            stop: CancellationToken::new(),
+            running: JoinSet::new(),
+        }
+    }
+
+    /// As `new`, with a bridge that is live on every channel.
+    pub async fn started() -> Self {
+        let mut world = Self::new().await;
+        world.start();
+        world.live_since(Timestamp(0)).await;
+        world
+    }
+
+    pub fn start(&mut self) {
+        let store = Sqlite::open(&self.config.state).unwrap();
+        self.board = Board::default();
+        self.stop = CancellationToken::new();
+        let (config, orgs, board, stop) =
+            (self.config.clone(), self.orgs.clone(), self.board.clone(), self.stop.clone());
+        self.running.spawn(async move { bridge::run(&config, &orgs, store, board, stop).await });
+    }
+
+    /// As SIGTERM would.
+    pub async fn stop(&mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.running.join_next().await {
+            ended.unwrap().unwrap();
+        }
+    }
+
+    pub fn source(&self) -> &RunningOrg {
+        self.emulator.org("source").unwrap()
+    }
+
+    pub fn target(&self) -> &RunningOrg {
+        self.emulator.org("target").unwrap()
+    }
+
+    pub fn state_path(&self) -> PathBuf {
+        self.state.path().join("state.db")
+    }
+
+    /// Waits until the status is as wished. The bridge stopping by itself fails the test.
+    pub async fn until(&mut self, what: &str, wished: impl Fn(&Status) -> bool) -> Status {
+        let mut watch = self.board.watch();
+        let waiting = watch.wait_for(|status| wished(status));
+        tokio::select! {
+            status = waiting => status.unwrap().clone(),
+            Some(ended) = self.running.join_next() => panic!("while waiting for {what} the bridge ended: {ended:?}"),
+            () = tokio::time::sleep(PATIENCE) => panic!("waited in vain for {what}: {:#?}", self.board.watch().borrow()),
+        }
+    }
+
+    /// Every subscription was seen live after this time.
+    pub async fn live_since(&mut self, since: Timestamp) {
+        self.until("live subscriptions", |status| {
+            status.subscriptions.len() == 2
+                && status.subscriptions.values().all(|one| one.live_until.is_some_and(|until| until >= since))
+        })
+        .await;
+    }
+
+    /// All that has happened in the source by now is journaled and settled, and nothing is suspect.
+    pub async fn caught_up(&mut self) {
+        // The emulator's clock has whole seconds.
+        self.live_since(Timestamp::now().plus(BUS_DELAY + Duration::from_secs(1))).await;
+        self.until("a caught-up bridge", |status| status.targets.values().all(|target| target.caught_up)).await;
+    }
+
+    pub async fn assert_equal(&self) -> u64 {
+        let comparison = verify::compare(&self.config, &self.orgs).await.unwrap();
+        let shown: Vec<String> = comparison.differences.iter().map(ToString::to_string).collect();
+        assert!(comparison.is_equal(), "{} of {} differ: {shown:#?}", shown.len(), comparison.records);
+        comparison.records
+    }
+
+    /// A control call of an emulated org.
+    pub async fn control(&self, org: &RunningOrg, path: &str, body: Json) -> Json {
+        let url = format!("{}/emulator/{path}", org.base_url);
+        let answer = self.http.post(url).body(body.to_string()).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Json::Null)
+    }
+
+    pub async fn faults(&self, org: &RunningOrg, faults: Json) {
+        self.control(org, "faults", faults).await;
+    }
+
+    pub async fn no_faults(&self, org: &RunningOrg) {
+        let url = format!("{}/emulator/faults", org.base_url);
+        assert!(self.http.delete(url).send().await.unwrap().status().is_success());
+    }
+
+    /// Creates records in the source, 200 in a call, as somebody else than the bridge.
+    pub async fn create(&self, object: &str, records: Vec<Json>) -> Vec<String> {
+        let source = self.orgs.get(&"source".parse().unwrap()).unwrap();
+        let session = source.session().await.unwrap();
+        let mut ids = Vec::new();
+        for chunk in records.chunks(200) {
+            let records: Vec<Json> = chunk
+                .iter()
+                .map(|record| {
+                    let mut record = record.clone();
+                    record["attributes"] = json!({"type": object});
+                    record
+                })
+                .collect();
+            let body = json!({"allOrNone": true, "records": records});
+            let saved = self.composite(&session, reqwest::Method::POST, &body).await;
+            ids.extend(saved.iter().map(|result| result["id"].as_str().unwrap().to_owned()));
+        }
+        ids
+    }
+
+    /// Changes records of the source, each on its own: (id, fields).
+    pub async fn update(&self, object: &str, records: Vec<(String, Json)>) {
+        let source = self.orgs.get(&"source".parse().unwrap()).unwrap();
+        let session = source.session().await.unwrap();
+        for chunk in records.chunks(200) {
+            let records: Vec<Json> = chunk
+                .iter()
+                .map(|(id, fields)| {
+                    let mut record = fields.clone();
+                    record["attributes"] = json!({"type": object});
+                    record["id"] = json!(id);
+                    record
+                })
+                .collect();
+            self.composite(&session, reqwest::Method::PATCH, &json!({"records": records})).await;
+        }
+    }
+
+    async fn composite(&self, session: &orgbridge::org::Session, method: reqwest::Method, body: &Json) -> Vec<Json> {
+        use secrecy::ExposeSecret;
+        let url = format!("{}services/data/v66.0/composite/sobjects", session.instance_url);
+        let request = self.http.request(method, url).bearer_auth(session.token.expose_secret());
+        let request = request.header("Content-Type", "application/json").body(body.to_string());
+        let text = request.send().await.unwrap().text().await.unwrap();
+        let results: Vec<Json> = serde_json::from_str(&text).unwrap();
+        assert!(results.iter().all(|result| result["success"] == json!(true)), "{text}");
+        results
+    }
+}
+
+fn config(emulator: &Emulator, state: PathBuf) -> Config {
+    let org = |name: &str| {
+        let running = emulator.org(name).unwrap();
+        let name: OrgName = name.parse().unwrap();
+        let config = OrgConfig {
+            name: name.clone(),
+            login_url: running.base_url.parse().unwrap(),
+            login: Login::ClientCredentials {
+                key: running.client_id.clone(),
+                secret: SecretString::from(running.client_secret.clone()),
+            },
+            client_name: "OrgBridge".to_owned(),
+            api_version: "66.0".to_owned(),
+        };
+        (name, config)
+    };
+    Config {
+        orgs: [org("source"), org("target")].into(),
+        pipelines: vec![
+            pipeline(
+                "accounts",
+                "Account",
+                "ParentId",
+                &["Name", "Phone", "Industry", "NumberOfEmployees", "AnnualRevenue", "Description"],
+                &[("BillingCity", "BillingAddress.City"), ("BillingStreet", "BillingAddress.Street")],
+            ),
+            pipeline(
+                "contacts",
+                "Contact",
+                "AccountId",
+                &["Email", "Phone", "Title", "Birthdate"],
+                &[
+                    ("FirstName", "Name.FirstName"),
+                    ("LastName", "Name.LastName"),
+                    ("MailingCity", "MailingAddress.City"),
+                ],
+            ),
+        ],
+        state,
+        late_landing: Duration::from_secs(3),
+    }
+}
+
+fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&str, &str)]) -> PipelineConfig {
+    let source = |target: &str, path: &str| (target.parse().unwrap(), FieldRule::Source(path.parse().unwrap()));
+    let mut fields = vec![source("Source_Id__c", "Id")];
+    fields.extend(same.iter().map(|field| source(field, field)));
+    fields.extend(other.iter().map(|(target, path)| source(target, path)));
+    let lookup = FieldRule::Parent { pipeline: "accounts".parse().unwrap(), from: parent.parse().unwrap() };
+    fields.push((parent.parse().unwrap(), lookup));
+    if object == "Account" {
+        fields.push(("Region__c".parse().unwrap(), FieldRule::Constant(Value::text("EMEA"))));
+    }
+    PipelineConfig {
+        name: name.parse().unwrap(),
+        from: From {
+            org: "source".parse().unwrap(),
+            channel: format!("/data/{object}ChangeEvent").parse().unwrap(),
+            object: object.parse().unwrap(),
+            start: Start::Tip,
+        },
+        to: To { org: "target".parse().unwrap(), object: object.parse().unwrap(), key: "Source_Id__c".parse().unwrap() },
+        fields,
+        on_delete: OnDelete::Delete,
+    }
+}
