@@ -1,15 +1,58 @@
 //! The config, checked: what the rest of the bridge may rely on.
 //!
-//! Reading it (YAML, `${ENV}`, places of problems) is in the modules below; these are the types that come out.
+//! `tree` reads the YAML with the place of each value, `check` walks it and finds all problems at once, `report`
+//! shows them, `secret` says what must never be shown. `raw` documents the keys and is where the JSON Schema comes from.
+
+mod check;
+mod env;
+pub mod raw;
+mod report;
+pub mod schema;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod walk;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
 
+pub use self::report::{ConfigProblems, Problem};
 use crate::event::{Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Value};
+
+/// Reads a config file, with the variables of this process and the secret files that it names.
+pub fn load(path: &Path) -> Result<Config, ConfigProblems> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&text, path, &|name| std::env::var(name).ok(), &|file| std::fs::read_to_string(file)),
+        Err(error) => {
+            let message = format!("the config cannot be read: {}", error.kind());
+            Err(ConfigProblems::about_file(path, message, "name the file with --config, as UTF-8 text"))
+        }
+    }
+}
+
+/// Checks the text of a config. `path` is where it came from: relative paths start at its folder, problems name it.
+/// `env` gives variables, `read` the content of secret files; nothing else of the outside is asked.
+pub fn parse(
+    text: &str,
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Config, ConfigProblems> {
+    let mut parsed = tree::parse(text);
+    let findings = std::mem::take(&mut parsed.findings);
+    let mut walk = walk::Walk { source: text, env, read, findings };
+    let config = parsed.tree.as_deref().and_then(|root| check::check(&mut walk, root, path));
+    match config {
+        Some(config) => Ok(config),
+        None => Err(ConfigProblems::new(path, text, &secret::hidden(text, &parsed), walk.findings)),
+    }
+}
 
 /// A config in which every reference leads somewhere.
 #[derive(Debug, Clone)]

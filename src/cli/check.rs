@@ -1,0 +1,93 @@
+//! `orgbridge check`: is the config good?
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::{self, Config};
+
+/// Exit code 0 if the config is good, 1 if it has problems. Asking the orgs is not possible yet, so `offline` must
+/// be true; otherwise the file is checked and the exit code is 2.
+pub fn run(path: &Path, offline: bool) -> anyhow::Result<ExitCode> {
+    match config::load(path) {
+        Ok(config) => println!("{}", summary(path, &config)),
+        Err(problems) => {
+            eprintln!("{}", problems.render(colour()));
+            return Ok(ExitCode::from(1));
+        }
+    }
+    if offline {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("The orgs were not asked: this version checks the file only. Say so with --offline.");
+    Ok(ExitCode::from(2))
+}
+
+/// Colours are for people who look at a terminal and did not ask for none (<https://no-color.org>).
+fn colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// What the config says, without anything secret.
+fn summary(path: &Path, config: &Config) -> String {
+    let mut lines = vec![format!("{} is good: {} orgs, {} pipelines", path.display(), config.orgs.len(), config.pipelines.len())];
+    for pipeline in &config.pipelines {
+        let (from, to) = (&pipeline.from, &pipeline.to);
+        lines.push(format!(
+            "  {}: {} of {} -> {} of {} by {}, {} fields",
+            pipeline.name,
+            from.object,
+            from.org,
+            to.object,
+            to.org,
+            to.key,
+            pipeline.fields.len()
+        ));
+    }
+    lines.push(format!("  state: {}", config.state.display()));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+version: 1
+orgs:
+  emea:
+    login_url: https://acme.my.salesforce.com
+    client_credentials: { key: consumer, secret: do-not-show }
+  hq:
+    login_url: https://hq.my.salesforce.com
+    client_credentials: { key: consumer, secret: do-not-show }
+pipelines:
+  - name: accounts
+    from: { org: emea, channel: /data/AccountChangeEvent, object: Account }
+    to: { org: hq, object: Account, key: Emea_Id__c }
+    fields: { Emea_Id__c: Id, Name: Name }
+";
+
+    #[test]
+    fn the_exit_code_tells_good_from_bad() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bridge.yaml");
+        std::fs::write(&path, GOOD).unwrap();
+        assert_eq!(run(&path, true).unwrap(), ExitCode::SUCCESS);
+        assert_eq!(run(&path, false).unwrap(), ExitCode::from(2));
+        std::fs::write(&path, GOOD.replace("version: 1", "version: 2")).unwrap();
+        assert_eq!(run(&path, true).unwrap(), ExitCode::from(1));
+        assert_eq!(run(&folder.path().join("absent.yaml"), true).unwrap(), ExitCode::from(1));
+    }
+
+    #[test]
+    fn the_summary_says_what_goes_where_and_no_secret() {
+        let path = Path::new("etc/bridge.yaml");
+        let config = config::parse(GOOD, path, &|_| None, &|_| unreachable!()).unwrap();
+        assert_eq!(
+            summary(path, &config),
+            "etc/bridge.yaml is good: 2 orgs, 1 pipelines\n  accounts: Account of emea -> Account of hq by Emea_Id__c, \
+             2 fields\n  state: etc/bridge.db"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! From the tree of a file to the checked config, or to everything that is wrong with it.
+
+mod orgs;
+mod pipelines;
+mod references;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Config;
+use super::tree::{Key, Node};
+use super::walk::{Keys, Walk};
+use crate::event::OrgName;
+
+pub(super) const DOCUMENT: Keys =
+    Keys { block: "the config", required: &["version", "orgs", "pipelines"], optional: &["state", "publish"] };
+const PUBLISH: Keys = Keys { block: "`publish`", required: &[], optional: &["late_landing"] };
+
+/// Which block of the JSON Schema has which keys; the config itself is `DOCUMENT`.
+#[cfg(test)]
+pub(super) const BLOCKS: &[(&str, &Keys)] = &[
+    ("Publish", &PUBLISH),
+    ("Org", &orgs::ORG),
+    ("ClientCredentials", &orgs::CLIENT_CREDENTIALS),
+    ("SecretFile", &orgs::SECRET_FILE),
+    ("Pipeline", &pipelines::PIPELINE),
+    ("From", &pipelines::FROM),
+    ("To", &pipelines::TO),
+    ("Constant", &pipelines::CONSTANT),
+    ("Parent", &pipelines::PARENT),
+];
+
+const LATE_LANDING: Duration = Duration::from_secs(600);
+const LATE_LANDING_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
+pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Config> {
+    let start: Range<usize> = 0..0;
+    let document = walk.block(root, &start, &DOCUMENT)?;
+    if let Some(entry) = document.entry("version") {
+        version(walk, entry);
+    }
+    let state = match document.entry("state") {
+        Some(entry) => walk.text(entry).map(|text| beside(path, &text.value)),
+        None => Some(path.with_extension("db")),
+    };
+    let late_landing = match document.entry("publish") {
+        Some(entry) => publish(walk, entry),
+        None => Some(LATE_LANDING),
+    };
+    let orgs = document.entry("orgs").and_then(|entry| orgs::check(walk, entry, path));
+    let pipelines = document.entry("pipelines").and_then(|entry| pipelines::check(walk, entry));
+    references::check(walk, orgs.as_ref(), pipelines.as_deref().unwrap_or_default());
+
+    if !walk.findings.is_empty() {
+        return None;
+    }
+    let orgs: BTreeMap<OrgName, _> =
+        orgs?.into_values().map(|config| config.map(|config| (config.name.clone(), config))).collect::<Option<_>>()?;
+    let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
+    Some(Config { orgs, pipelines, state: state?, late_landing: late_landing? })
+}
+
+/// A path as the config gives it: relative to the folder of the config.
+fn beside(config: &Path, path: &str) -> PathBuf {
+    config.parent().unwrap_or(Path::new("")).join(path)
+}
+
+fn version(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
+    if let Some(text) = walk.text(entry).filter(|text| text.value != "1") {
+        walk.find(&text.span, "this program reads configs of version 1", "write `version: 1`");
+    }
+}
+
+fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Duration> {
+    let publish = walk.block(node, &key.span, &PUBLISH)?;
+    let Some(entry) = publish.entry("late_landing") else { return Some(LATE_LANDING) };
+    let text = walk.text(entry)?;
+    match humantime::parse_duration(&text.value) {
+        Ok(duration) if duration <= LATE_LANDING_MAX => Some(duration),
+        Ok(_) => {
+            walk.find(&text.span, "`late_landing` is longer than a day", "10m is what Salesforce allows a request");
+            None
+        }
+        Err(_) => {
+            walk.find(
+                &text.span,
+                "`late_landing` must be a length of time",
+                "write a number and a unit: 500ms, 10s, 10m, 1h",
+            );
+            None
+        }
+    }
+}

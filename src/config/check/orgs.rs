@@ -1,0 +1,218 @@
+//! `orgs`: where each org is and how to log in (facts: oauth.md sections 1 and 8, rest.md section 13).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use secrecy::SecretString;
+use url::{Host, Url};
+
+use super::super::tree::{Key, Kind, Node};
+use super::super::walk::{Keys, Text, Walk};
+use super::super::{Login, OrgConfig};
+use crate::event::OrgName;
+
+pub(in super::super) const ORG: Keys = Keys {
+    block: "an org",
+    required: &["login_url", "client_credentials"],
+    optional: &["client_name", "api_version", "transport"],
+};
+pub(in super::super) const CLIENT_CREDENTIALS: Keys =
+    Keys { block: "`client_credentials`", required: &["key", "secret"], optional: &[] };
+pub(in super::super) const SECRET_FILE: Keys = Keys { block: "`secret`", required: &["file"], optional: &[] };
+
+const CLIENT_NAME: &str = "OrgBridge";
+const API_VERSION: &str = "66.0";
+/// Upserts of many records answer as we read them from here on (facts: rest.md sections 5 and 6).
+const API_VERSION_MIN: u32 = 46;
+
+const MY_DOMAIN: &str = "use the My Domain URL, https://MyDomain.my.salesforce.com (Setup > My Domain)";
+
+/// Each org by the name that is written, also those that have problems (None), so that references to them are good.
+pub(super) type Orgs = BTreeMap<String, Option<OrgConfig>>;
+
+pub(super) fn check(walk: &mut Walk<'_>, (key, node): (&Key, &Node), path: &Path) -> Option<Orgs> {
+    let entries = walk.entries(node, &key.span, "`orgs`")?;
+    if entries.is_empty() {
+        walk.find(&key.span, "`orgs` names no org", "add a source org and a target org");
+    }
+    Some(entries.iter().map(|(key, node)| (key.text.clone(), org(walk, key, node, path))).collect())
+}
+
+fn org(walk: &mut Walk<'_>, key: &Key, node: &Node, path: &Path) -> Option<OrgConfig> {
+    let name = walk.key_name::<OrgName>(key);
+    let org = walk.block(node, &key.span, &ORG)?;
+    let login_url = org.entry("login_url").and_then(|entry| {
+        let text = walk.text(entry)?;
+        login_url(walk, &text)
+    });
+    let login = org.entry("client_credentials").and_then(|entry| client_credentials(walk, entry, path));
+    let client_name = match org.entry("client_name") {
+        Some(entry) => client_name(walk, entry),
+        None => Some(CLIENT_NAME.to_owned()),
+    };
+    let api_version = match org.entry("api_version") {
+        Some(entry) => api_version(walk, entry),
+        None => Some(API_VERSION.to_owned()),
+    };
+    if let Some(entry) = org.entry("transport") {
+        transport(walk, entry);
+    }
+    Some(OrgConfig {
+        name: name?.value,
+        login_url: login_url?,
+        login: login?,
+        client_name: client_name?,
+        api_version: api_version?,
+    })
+}
+
+/// Never quotes the URL: people paste passwords into them.
+fn login_url(walk: &mut Walk<'_>, text: &Text) -> Option<Url> {
+    let mut refuse = |message: &str, remedy: &str| {
+        walk.find(&text.span, message, remedy);
+        None
+    };
+    let Ok(url) = Url::parse(text.value.trim()) else {
+        return refuse("`login_url` is not a URL", MY_DOMAIN);
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("`login_url` has a user or password in it", "remove it; keys belong under client_credentials");
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return refuse("`login_url` goes on behind the host", "leave away everything behind the host");
+    }
+    let loopback = match url.host() {
+        Some(Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        "http" => return refuse("`login_url` is not encrypted", "write https://; http is for this machine only"),
+        _ => return refuse("`login_url` must start with https://", MY_DOMAIN),
+    }
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let not_for_api = [".lightning.force.com", ".my.site.com", ".my.salesforce-setup.com", ".salesforce-setup.com"];
+    if let Some(domain) = not_for_api.iter().find_map(|suffix| host.strip_suffix(suffix)) {
+        // What came out of a variable is not shown.
+        let remedy = if text.expanded {
+            MY_DOMAIN.to_owned()
+        } else {
+            format!("did you mean https://{domain}.my.salesforce.com?")
+        };
+        return refuse("`login_url` is a host for browsers, not for programs", &remedy);
+    }
+    if matches!(host, "login.salesforce.com" | "test.salesforce.com") {
+        return refuse("login.salesforce.com and test.salesforce.com take no client credentials", MY_DOMAIN);
+    }
+    if host.ends_with(".salesforce.com") && !host.ends_with(".my.salesforce.com") {
+        return refuse("`login_url` is not a My Domain host", MY_DOMAIN);
+    }
+    Some(url)
+}
+
+fn client_credentials(walk: &mut Walk<'_>, (key, node): (&Key, &Node), path: &Path) -> Option<Login> {
+    let block = walk.block(node, &key.span, &CLIENT_CREDENTIALS)?;
+    let key = block.entry("key").and_then(|entry| {
+        let text = walk.text(entry)?;
+        if text.value.trim().is_empty() {
+            walk.find(&text.span, "the consumer key is empty", "copy it from the app in Setup");
+            return None;
+        }
+        Some(text.value)
+    });
+    let secret = block.entry("secret").and_then(|entry| secret(walk, entry, path));
+    Some(Login::ClientCredentials { key: key?, secret: secret? })
+}
+
+fn secret(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path) -> Option<SecretString> {
+    let (key, node) = entry;
+    let (span, secret) = if let Kind::Map(_) = node.kind {
+        let block = walk.block(node, &key.span, &SECRET_FILE)?;
+        let file = walk.text(block.entry("file")?)?;
+        match (walk.read)(&super::beside(path, &file.value)) {
+            Ok(mut content) => {
+                // What an editor or `echo` adds.
+                if content.ends_with('\n') {
+                    content.pop();
+                    if content.ends_with('\r') {
+                        content.pop();
+                    }
+                }
+                (file.span, content)
+            }
+            Err(error) => {
+                walk.find(
+                    &file.span,
+                    format!("the secret file cannot be read: {}", error.kind()),
+                    "a relative path starts at the folder of this config; the bridge's user must be allowed to read it",
+                );
+                return None;
+            }
+        }
+    } else {
+        let text = walk.text(entry)?;
+        (text.span, text.value)
+    };
+    if secret.trim().is_empty() {
+        walk.find(&span, "the consumer secret is empty", "copy it from the app in Setup");
+        return None;
+    }
+    Some(secret.into())
+}
+
+fn client_name(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<String> {
+    let text = walk.text(entry)?;
+    let valid = (1..=64).contains(&text.value.len())
+        && text.value.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | ';' | '=' | '/'));
+    if valid {
+        return Some(text.value);
+    }
+    walk.find(
+        &text.span,
+        "`client_name` is not a name that Salesforce takes",
+        "up to 64 letters, digits, -, _ and ., without blanks, commas or semicolons",
+    );
+    None
+}
+
+fn api_version(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<String> {
+    let text = walk.text(entry)?;
+    let number = text.value.strip_suffix(".0").filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    match number.map(str::parse::<u32>) {
+        Some(Ok(number)) if (API_VERSION_MIN..=999).contains(&number) => Some(format!("{number}.0")),
+        Some(Ok(_)) => {
+            walk.find(
+                &text.span,
+                "this API version cannot be used",
+                format!("write {API_VERSION_MIN}.0 or later, for example \"{API_VERSION}\""),
+            );
+            None
+        }
+        _ => {
+            walk.find(
+                &text.span,
+                "`api_version` is not an API version",
+                format!("write it with .0, for example \"{API_VERSION}\""),
+            );
+            None
+        }
+    }
+}
+
+fn transport(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
+    let Some(text) = walk.text(entry) else { return };
+    match text.value.as_str() {
+        "cometd" => {}
+        "pubsub" => {
+            walk.find(
+                &text.span,
+                "the Pub/Sub API comes with a later version",
+                "write `cometd`, or leave the key away",
+            );
+        }
+        _ => walk.find(&text.span, "`transport` can only be `cometd`", "write `cometd`, or leave the key away"),
+    }
+}

@@ -1,0 +1,169 @@
+//! What the parts of a config say about each other: orgs, parents, channels, and who writes which field.
+
+use std::collections::BTreeMap;
+
+use super::super::FieldRule;
+use super::super::tree::Finding;
+use super::super::walk::{At, Walk, closest};
+use super::orgs::Orgs;
+use super::pipelines::{Mapped, Pipeline};
+use crate::event::{ObjectName, OrgName};
+
+/// `orgs` is None if they could not be read at all: then nothing is said about references to them.
+pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipeline]) {
+    for (index, pipeline) in pipelines.iter().enumerate() {
+        if let Some(orgs) = orgs {
+            known_org(walk, orgs, pipeline.from_org.as_ref());
+            known_org(walk, orgs, pipeline.to_org.as_ref());
+        }
+        if let (Some(from), Some(to)) = (&pipeline.from_org, &pipeline.to_org)
+            && from.value == to.value
+        {
+            walk.find(&to.span, "source org and target org are the same", "name another org under `to`");
+        }
+        unique_name(walk, &pipelines[..index], pipeline);
+        channel(walk, pipeline);
+        key(walk, pipeline);
+        parents(walk, pipelines, pipeline);
+    }
+    one_writer_for_each_field(walk, pipelines);
+}
+
+fn known_org(walk: &mut Walk<'_>, orgs: &Orgs, org: Option<&At<OrgName>>) {
+    let Some(org) = org.filter(|org| !orgs.contains_key(org.value.as_str())) else { return };
+    let remedy = match closest(org.value.as_str(), orgs.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "add it under `orgs`".to_owned(),
+    };
+    walk.find(&org.span, "there is no such org under `orgs`", remedy);
+}
+
+fn unique_name(walk: &mut Walk<'_>, before: &[Pipeline], pipeline: &Pipeline) {
+    let Some(name) = &pipeline.name else { return };
+    if before.iter().filter_map(|other| other.name.as_ref()).any(|other| other.value == name.value) {
+        walk.find(&name.span, "another pipeline has this name already", "give each pipeline a name of its own");
+    }
+}
+
+/// Facts: streaming-cometd.md section 11.
+fn channel(walk: &mut Walk<'_>, pipeline: &Pipeline) {
+    let Some(channel) = &pipeline.channel else { return };
+    let Some(name) = channel.value.as_str().strip_prefix("/data/") else {
+        let remedy = "for the changes of an object write /data/AccountChangeEvent, or /data/ChangeEvents for all";
+        walk.find(&channel.span, "this channel carries no changes of records", remedy);
+        return;
+    };
+    if name == "ChangeEvents" || name.strip_suffix("__chn").is_some_and(|name| !name.is_empty()) {
+        return;
+    }
+    let object = match name.strip_suffix("__ChangeEvent") {
+        Some(custom) => Some(format!("{custom}__c")),
+        None => name.strip_suffix("ChangeEvent").map(str::to_owned),
+    };
+    match (object.and_then(|object| object.parse::<ObjectName>().ok()), &pipeline.from_object) {
+        (None, _) => {
+            let remedy =
+                "write /data/AccountChangeEvent, /data/Employee__ChangeEvent, /data/Name__chn or /data/ChangeEvents";
+            walk.find(&channel.span, "there is no channel of this kind", remedy);
+        }
+        (Some(carried), Some(object)) if carried != object.value => {
+            let message = "this channel does not carry the pipeline's object";
+            walk.find(
+                &channel.span,
+                message,
+                format!("the channel of `{}` is {}", object.raw, channel_of(&object.raw)),
+            );
+        }
+        _ => {}
+    }
+}
+
+fn channel_of(object: &str) -> String {
+    match object.strip_suffix("__c") {
+        Some(custom) => format!("/data/{custom}__ChangeEvent"),
+        None => format!("/data/{object}ChangeEvent"),
+    }
+}
+
+fn key(walk: &mut Walk<'_>, pipeline: &Pipeline) {
+    let (Some(key), Some(fields)) = (&pipeline.key, &pipeline.fields) else { return };
+    let name = key.value.as_str();
+    if let Some(field) = fields.iter().find(|field| field.written == name) {
+        if let Some(At { value: FieldRule::Constant(_) | FieldRule::Parent { .. }, span, .. }) = &field.rule {
+            walk.find(
+                span,
+                "the key must be filled from a field of the source",
+                format!("write `{}: Id`", field.written),
+            );
+        }
+        return;
+    }
+    let remedy = match fields.iter().find(|field| field.written.eq_ignore_ascii_case(name)) {
+        Some(field) => format!("write it as under `fields`: {}", field.written),
+        None => format!("add `{}: Id` to the pipeline's `fields`", key.raw),
+    };
+    walk.find(&key.span, "the key is not filled by any of the `fields`", remedy);
+}
+
+fn parents(walk: &mut Walk<'_>, pipelines: &[Pipeline], pipeline: &Pipeline) {
+    for rule in pipeline.fields.iter().flatten().filter_map(|field| field.rule.as_ref()) {
+        let FieldRule::Parent { pipeline: name, .. } = &rule.value else { continue };
+        let names = || pipelines.iter().filter_map(|other| Some((&other.name.as_ref()?.value, other)));
+        let written = || pipelines.iter().filter_map(|other| Some(other.name.as_ref()?.raw.as_str()));
+        let Some((_, parent)) = names().find(|(other, _)| *other == name) else {
+            let remedy = match closest(name.as_str(), written()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "name the pipeline that writes the parent records".to_owned(),
+            };
+            walk.find(&rule.span, "there is no such pipeline", remedy);
+            continue;
+        };
+        let differ = |a: &Option<At<OrgName>>, b: &Option<At<OrgName>>| {
+            a.as_ref().zip(b.as_ref()).is_some_and(|(a, b)| a.value != b.value)
+        };
+        let remedy = "parents and children must go the same way";
+        if differ(&parent.to_org, &pipeline.to_org) {
+            walk.find(&rule.span, "the parent's pipeline writes to another org than this one", remedy);
+        } else if differ(&parent.from_org, &pipeline.from_org) {
+            walk.find(&rule.span, "the parent's pipeline reads from another org than this one", remedy);
+        }
+    }
+}
+
+/// Two pipelines on one field would overwrite each other. The key is the exception, if both fill it alike: it names
+/// the record, and several pipelines may each write their own fields of it.
+fn one_writer_for_each_field(walk: &mut Walk<'_>, pipelines: &[Pipeline]) {
+    let mut writers: BTreeMap<_, (&Pipeline, &Mapped)> = BTreeMap::new();
+    let mut found = Vec::new();
+    for pipeline in pipelines {
+        let (Some(from_org), Some(from), Some(to_org), Some(to)) =
+            (&pipeline.from_org, &pipeline.from_object, &pipeline.to_org, &pipeline.to_object)
+        else {
+            continue;
+        };
+        for field in pipeline.fields.iter().flatten() {
+            let Some(target) = &field.target else { continue };
+            let place = (
+                (&from_org.value, &from.value, &to_org.value),
+                to.value.as_str().to_ascii_lowercase(),
+                field.written.to_ascii_lowercase(),
+            );
+            let Some((first, other)) = writers.get(&place) else {
+                writers.insert(place, (pipeline, field));
+                continue;
+            };
+            let is_key = |pipeline: &Pipeline| pipeline.key.as_ref().is_some_and(|key| key.value == target.value);
+            let alike = field.rule.as_ref().zip(other.rule.as_ref()).is_some_and(|(a, b)| a.value == b.value);
+            if std::ptr::eq(*first, pipeline) || (is_key(first) && is_key(pipeline) && alike) {
+                continue;
+            }
+            let first = first.name.as_ref().map_or("above", |name| name.raw.as_str());
+            found.push(Finding {
+                span: target.span.clone(),
+                message: "another pipeline writes this field of the same records".to_owned(),
+                remedy: format!("remove the field here or in the pipeline `{first}`"),
+            });
+        }
+    }
+    walk.findings.extend(found);
+}

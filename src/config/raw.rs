@@ -1,0 +1,211 @@
+//! The keys of the config as its readers see them: the source of `schemas/bridge.schema.json`.
+//!
+//! The config itself is read by walking a tree, so that all problems are found at once; tests in `schema` prove that
+//! the walk knows the same keys.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The config of orgbridge. Wherever a text is expected, ${NAME} stands for an environment variable, and $${ for ${
+/// itself; between { and } it needs quotes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "orgbridge config")]
+pub struct Document {
+    /// The version of this file's format.
+    #[schemars(extend("const" = 1))]
+    pub version: u32,
+    /// The state file: what was received, how far each pipeline is, failed records. A relative path starts at the
+    /// folder of the config. If absent: the config's own name with .db, beside it.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// How records are written into the target orgs.
+    #[serde(default)]
+    pub publish: Option<Publish>,
+    /// The orgs, by names of your choice.
+    #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[A-Za-z0-9_-]{1,64}$" }))]
+    pub orgs: BTreeMap<String, Org>,
+    /// What is brought from where to where, one pipeline for each object.
+    #[schemars(length(min = 1))]
+    pub pipelines: Vec<Pipeline>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// How long after a lost answer a request may still be carried out by the target org. Records whose answer was
+    /// lost are written once more after that time. A number and a unit: 10s, 10m. If absent: 10m, at most a day.
+    #[serde(default)]
+    pub late_landing: Option<String>,
+}
+
+/// One org and how to log in.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Org {
+    /// The My Domain URL, as in Setup > My Domain: https://acme.my.salesforce.com. Not the lightning.force.com
+    /// address of the browser, and not login.salesforce.com.
+    pub login_url: String,
+    /// The app (External Client App or Connected App) with the client credentials flow.
+    pub client_credentials: ClientCredentials,
+    /// Marks what the bridge writes, so that its own changes are recognised when they come back. If absent:
+    /// OrgBridge. Without blanks, commas or semicolons.
+    #[serde(default)]
+    pub client_name: Option<String>,
+    /// The version of Salesforce's API, 46.0 or later. If absent: "66.0".
+    #[serde(default)]
+    #[schemars(extend("type" = ["string", "number", "null"]))]
+    pub api_version: Option<String>,
+    /// How events are received. If absent: cometd.
+    #[serde(default)]
+    pub transport: Option<Transport>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// The Streaming API.
+    Cometd,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCredentials {
+    /// The consumer key of the app.
+    pub key: String,
+    /// The consumer secret of the app. Better not written here: take ${NAME} or a file.
+    pub secret: Secret,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Secret {
+    /// The secret itself, or ${NAME}.
+    Text(String),
+    File(SecretFile),
+}
+
+/// Never prints the secret.
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretFile {
+    /// A file that holds nothing but the secret. A relative path starts at the folder of the config.
+    pub file: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// A name of your choice, unique in the config.
+    #[schemars(length(min = 1, max = 64))]
+    pub name: String,
+    /// Where changes come from.
+    pub from: From,
+    /// Where records are written.
+    pub to: To,
+    /// The fields of the target object, each with what fills it.
+    pub fields: BTreeMap<String, Rule>,
+    /// What happens in the target when the record is deleted in the source. If absent: ignore.
+    #[serde(default)]
+    pub on_delete: Option<OnDelete>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct From {
+    /// The source org, one of the names under `orgs`.
+    pub org: String,
+    /// The channel of Change Data Capture: /data/AccountChangeEvent, /data/Employee__ChangeEvent for Employee__c,
+    /// /data/Name__chn for a channel of your own, /data/ChangeEvents for all.
+    #[schemars(regex(pattern = r"^(/data/|.*\$\{)"))]
+    pub channel: String,
+    /// The API name of the object: Account, Employee__c.
+    pub object: String,
+    /// Where a pipeline begins that never ran. If absent: tip.
+    #[serde(default)]
+    pub start: Option<Start>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// With what happens from now on.
+    Tip,
+    /// With the oldest event that the org still keeps (72 hours).
+    Earliest,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct To {
+    /// The target org, one of the names under `orgs`.
+    pub org: String,
+    /// The API name of the object: Account, Employee__c.
+    pub object: String,
+    /// The field of the target object that finds the record again: External ID and unique. One of `fields` fills it.
+    pub key: String,
+}
+
+/// What fills a field of the target.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Rule {
+    /// A field of the source, or a part of a compound one: BillingAddress.City, Name.FirstName. Id is the id of the
+    /// source record.
+    Source(String),
+    Constant(Constant),
+    Parent(Parent),
+}
+
+/// The same value for every record.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Constant {
+    /// Text, a number, true, false or null.
+    pub value: Scalar,
+}
+
+/// A constant. Its digits and its text stay as they are written.
+#[derive(Debug, Deserialize)]
+pub struct Scalar(#[allow(dead_code)] serde_json::Value);
+
+impl JsonSchema for Scalar {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Scalar".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "number", "boolean", "null"] })
+    }
+}
+
+/// The target record that another pipeline made of the source record that a lookup names.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parent {
+    /// The pipeline that writes the parent records; this one itself for a hierarchy.
+    pub parent: String,
+    /// The lookup field of the source.
+    pub from: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDelete {
+    /// Nothing: the record stays in the target.
+    Ignore,
+    /// The record is deleted in the target, too.
+    Delete,
+}

@@ -1,0 +1,117 @@
+//! How the problems of a config are shown: all of them, each with its place, the line and what to do.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+
+use super::tree::Finding;
+
+/// One thing that is wrong. Holds no secret: the line is kept with secrets hidden.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// Counted from 1; 0 if the problem is about the file as a whole.
+    pub line: usize,
+    /// In characters, counted from 1; 0 if the problem is about the file as a whole.
+    pub column: usize,
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+    shown: String,
+    caret: Range<usize>,
+}
+
+/// Why a config cannot be used; never empty. `Display` shows all problems with their lines, without colours.
+#[derive(Debug, Clone)]
+pub struct ConfigProblems {
+    path: PathBuf,
+    problems: Vec<Problem>,
+}
+
+impl ConfigProblems {
+    pub(super) fn about_file(path: &Path, message: String, remedy: &str) -> Self {
+        let problem =
+            Problem { line: 0, column: 0, message, remedy: remedy.to_owned(), shown: String::new(), caret: 0..0 };
+        Self { path: path.to_owned(), problems: vec![problem] }
+    }
+
+    /// `hidden`: byte ranges of `text` that must not be shown.
+    pub(super) fn new(path: &Path, text: &str, hidden: &[Range<usize>], mut findings: Vec<Finding>) -> Self {
+        findings.sort_by_key(|finding| finding.span.start);
+        let problems = findings.into_iter().map(|finding| locate(text, hidden, finding)).collect();
+        Self { path: path.to_owned(), problems }
+    }
+
+    /// In the order of the file.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// All problems as text for a terminal, with or without colours.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
+        let path = self.path.display().to_string();
+        let mut text = String::new();
+        for problem in &self.problems {
+            let origin = Origin::path(path.as_str());
+            let group = Level::ERROR.primary_title(problem.message.as_str());
+            let group = if problem.line == 0 {
+                group.element(origin)
+            } else {
+                let caret = AnnotationKind::Primary.span(problem.caret.clone());
+                let snippet = Snippet::source(problem.shown.as_str()).line_start(problem.line).annotation(caret);
+                // Named here, because hiding a secret may have moved the rest of its line.
+                group.element(origin.line(problem.line).char_column(problem.column)).element(snippet)
+            };
+            let group = group.element(Level::HELP.message(problem.remedy.as_str()));
+            text.push_str(&renderer.render(&[group]));
+            text.push_str("\n\n");
+        }
+        let count = self.problems.len();
+        text.push_str(&format!("{count} {} in {path}", if count == 1 { "problem" } else { "problems" }));
+        text
+    }
+}
+
+impl fmt::Display for ConfigProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for ConfigProblems {}
+
+const HIDDEN: &str = "****";
+
+fn locate(text: &str, hidden: &[Range<usize>], finding: Finding) -> Problem {
+    // All of these are boundaries of characters within the text, so slicing cannot fail.
+    let start = text.floor_char_boundary(finding.span.start);
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = text[line_start..].find('\n').map_or(text.len(), |newline| line_start + newline);
+    let end = text.floor_char_boundary(finding.span.end).clamp(start, line_end);
+
+    let mut shown = String::new();
+    let mut caret = None::<Range<usize>>;
+    let mut masking = false;
+    for (offset, character) in text[line_start..line_end].char_indices().filter(|(_, c)| *c != '\r') {
+        let at = line_start + offset;
+        let mask = hidden.iter().any(|range| range.contains(&at));
+        let from = if mask && masking { shown.len() - HIDDEN.len() } else { shown.len() };
+        match (mask, masking) {
+            (true, false) => shown.push_str(HIDDEN),
+            (true, true) => {}
+            // Control characters would speak to the terminal.
+            (false, _) => shown.push(if character.is_control() && character != '\t' { '\u{fffd}' } else { character }),
+        }
+        masking = mask;
+        if at >= start && at < end.max(start + 1) {
+            caret = Some(caret.map_or(from, |caret| caret.start)..shown.len());
+        }
+    }
+    let caret = caret.unwrap_or(shown.len()..shown.len());
+    let line = super::tree::line_of(text, start);
+    let column = 1 + text[line_start..start].chars().count();
+    Problem { line, column, message: finding.message, remedy: finding.remedy, shown, caret }
+}

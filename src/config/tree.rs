@@ -1,0 +1,240 @@
+//! YAML text -> a tree in which every value knows its place.
+//!
+//! serde stops at the first thing that it does not like; this tree is walked to the end, so that all problems are
+//! found at once. Scalars stay text: what they mean is decided where they are used. An alias (`*name`) shares the
+//! node of its anchor and has the anchor's place.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Tag};
+
+/// A value of the file; `span` is in bytes.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub span: Range<usize>,
+    pub kind: Kind,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// `plain` is false for anything quoted, `|` and `>`: those are always text.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    List(Vec<Rc<Node>>),
+    Map(Vec<(Key, Rc<Node>)>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub text: String,
+    pub span: Range<usize>,
+}
+
+/// Something wrong at a place, not yet shown to anybody.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub span: Range<usize>,
+    pub message: String,
+    pub remedy: String,
+}
+
+/// What a text holds: no tree if it is not YAML.
+pub(super) struct Parsed {
+    pub tree: Option<Rc<Node>>,
+    pub comments: Vec<Range<usize>>,
+    pub findings: Vec<Finding>,
+}
+
+impl Node {
+    pub fn is_null(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { text, plain: true }
+            if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// In words that somebody who never heard of YAML's own can follow.
+    pub fn what(&self) -> &'static str {
+        match self.kind {
+            Kind::Scalar { .. } if self.is_null() => "nothing",
+            Kind::Scalar { .. } => "a single value",
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a block of keys",
+        }
+    }
+}
+
+/// A list or map that is still open.
+struct Open {
+    anchor: usize,
+    span: Range<usize>,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Rc<Node>>),
+    Map { entries: Vec<(Key, Rc<Node>)>, key: Option<Option<Key>> },
+}
+
+#[derive(Default)]
+struct Builder<'t> {
+    text: &'t str,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Rc<Node>>,
+    root: Option<Rc<Node>>,
+    findings: Vec<Finding>,
+}
+
+pub(super) fn parse(text: &str) -> Parsed {
+    let mut builder = Builder { text, ..Builder::default() };
+    let mut comments = Vec::new();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = match event {
+            Ok((event, span)) => (event, span.byte_range().unwrap_or_default()),
+            Err(error) => {
+                let at = error.marker().byte_offset().unwrap_or(text.len());
+                let finding = broken(text, at, &error.info());
+                return Parsed { tree: None, comments, findings: vec![finding] };
+            }
+        };
+        match event {
+            Event::Comment(..) => comments.push(span),
+            Event::DocumentStart(..) if builder.root.is_some() => {
+                builder.find(
+                    span,
+                    "a second document begins here",
+                    "a config is one document: remove the line with ---",
+                );
+                break;
+            }
+            Event::Alias(anchor) => match builder.anchors.get(&anchor).cloned() {
+                Some(node) => builder.add(node, 0),
+                None => {
+                    builder.find(span.clone(), "an alias that stands inside of what it names", "write the values out");
+                    builder.add(null(span), 0);
+                }
+            },
+            Event::Scalar(value, style, anchor, tag) => {
+                let text_by_tag = builder.tag(&span, tag.as_deref());
+                let plain = style == ScalarStyle::Plain && !text_by_tag;
+                // A missing value and an empty one arrive as `~` without a width.
+                builder.add(Rc::new(Node { span, kind: Kind::Scalar { text: value.into_owned(), plain } }), anchor);
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                builder.tag(&span, tag.as_deref());
+                builder.open.push(Open { anchor, span, content: Content::List(Vec::new()) });
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                builder.tag(&span, tag.as_deref());
+                builder.open.push(Open { anchor, span, content: Content::Map { entries: Vec::new(), key: None } });
+            }
+            Event::SequenceEnd | Event::MappingEnd => builder.close(),
+            _ => {}
+        }
+    }
+    if builder.root.as_ref().is_none_or(|root| root.is_null()) {
+        builder.find(0..0, "the file is empty", "start with `version: 1`; config/bridge.example.yaml shows every key");
+        builder.root = None;
+    }
+    Parsed { tree: builder.root, comments, findings: builder.findings }
+}
+
+/// The parser's own words, and what is the reason most of the time.
+fn broken(text: &str, at: usize, info: &str) -> Finding {
+    let info = info.lines().next().unwrap_or_default();
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let remedy = if before.ends_with('$') && text.get(at..).is_some_and(|rest| rest.starts_with('{')) {
+        "between { and } a variable needs quotes: \"${NAME}\""
+    } else if line.trim_start_matches(' ').starts_with('\t') || line.starts_with('\t') {
+        "indent with blanks, not with tabs"
+    } else {
+        "look at the indentation, quotes and brackets here and in the line above"
+    };
+    Finding { span: at..at + 1, message: format!("this is not YAML: {info}"), remedy: remedy.to_owned() }
+}
+
+/// Counted from 1.
+pub(super) fn line_of(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+fn null(span: Range<usize>) -> Rc<Node> {
+    Rc::new(Node { span, kind: Kind::Scalar { text: "~".to_owned(), plain: true } })
+}
+
+impl Builder<'_> {
+    fn find(&mut self, span: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) {
+        self.findings.push(Finding { span, message: message.into(), remedy: remedy.into() });
+    }
+
+    /// True if the tag says 'text'. Tags of the YAML schema are harmless, others have no meaning here.
+    fn tag(&mut self, span: &Range<usize>, tag: Option<&Tag>) -> bool {
+        let Some(tag) = tag else { return false };
+        if !tag.is_yaml_core_schema() {
+            self.find(
+                span.clone(),
+                "a tag (`!name`) means nothing here",
+                "remove it; to quote a text that starts with ! use \"…\"",
+            );
+        }
+        tag.is_yaml_core_schema_tag("str")
+    }
+
+    fn add(&mut self, node: Rc<Node>, anchor: usize) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root.get_or_insert(node);
+            return;
+        };
+        match &mut open.content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, key } => match key.take() {
+                // The value of a key that was refused goes with it.
+                Some(None) => {}
+                Some(Some(key)) => entries.push((key, node)),
+                None => {
+                    let mut refused = None;
+                    let next = match &node.kind {
+                        Kind::Scalar { text, .. } if !node.is_null() => {
+                            Some(Key { text: text.clone(), span: node.span.clone() })
+                        }
+                        _ => {
+                            refused = Some(("a key must be a single word", "write `key: value`".to_owned()));
+                            None
+                        }
+                    };
+                    let first = next.as_ref().and_then(|next| entries.iter().find(|(key, _)| key.text == next.text));
+                    *key = Some(match (next, first) {
+                        (Some(_), Some((first, _))) => {
+                            let line = line_of(self.text, first.span.start);
+                            refused = Some((
+                                "this key is here twice",
+                                format!("keep one of them; the first is in line {line}"),
+                            ));
+                            None
+                        }
+                        (next, _) => next,
+                    });
+                    if let Some((message, remedy)) = refused {
+                        self.find(node.span.clone(), message, remedy);
+                    }
+                }
+            },
+        }
+    }
+
+    fn close(&mut self) {
+        // The parser closes what it opened, so there is always one.
+        let Some(Open { anchor, span, content }) = self.open.pop() else { return };
+        let kind = match content {
+            Content::List(items) => Kind::List(items),
+            Content::Map { entries, .. } => Kind::Map(entries),
+        };
+        self.add(Rc::new(Node { span, kind }), anchor);
+    }
+}
