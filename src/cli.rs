@@ -33,7 +33,13 @@ enum Command {
     /// Run the bridge that a config describes
     Run(ConfigFile),
     /// Look for mistakes in a config
-    Check(check::Check),
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Only what can be told without an org
+        #[arg(long)]
+        offline: bool,
+    },
     /// Emulated orgs by themselves
     #[command(after_help = crate::emulator::HELP)]
     Emulator(emulator::Emulator),
@@ -54,7 +60,7 @@ impl Cli {
         match &self.command {
             _ if self.verbose => Verbosity::Verbose,
             Command::Demo(_) => Verbosity::Screen,
-            Command::Run(_) | Command::Check(_) | Command::Emulator(_) | Command::Pipeline(_) => Verbosity::Normal,
+            Command::Run(_) | Command::Check { .. } | Command::Emulator(_) | Command::Pipeline(_) => Verbosity::Normal,
         }
     }
 
@@ -66,7 +72,7 @@ impl Cli {
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Run(file) => run::run(&file.config).await,
-            Command::Check(check) => check.run(),
+            Command::Check { file, offline } => check::run(&file.config, offline),
             Command::Emulator(emulator) => emulator.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,
         }

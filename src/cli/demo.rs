@@ -57,7 +57,7 @@ impl Demo {
         };
         let emulator = Emulator::start(options).await.context("the emulated orgs could not start")?;
         let folder = Folder::new()?;
-        let config = crate::config::parse(CONFIG, &folder.0.join("demo.yaml"), &|name| variable(&emulator, name))?;
+        let config = crate::config::parse(CONFIG, &folder.0.join("demo.yaml"), &|name| variable(&emulator, name), &no_file)?;
         introduce(&emulator, &config.state);
 
         let store = Sqlite::open(&config.state)?;
@@ -143,6 +143,11 @@ fn variable(emulator: &Emulator, name: &str) -> Option<String> {
         "SECRET" => Some(org.client_secret.clone()),
         _ => None,
     }
+}
+
+/// The demo's config names no file.
+fn no_file(_: &Path) -> std::io::Result<String> {
+    Err(std::io::ErrorKind::NotFound.into())
 }
 
 fn introduce(emulator: &Emulator, state: &Path) {
