@@ -6,7 +6,10 @@
 //!   all before it. `head` is the last number given, and numbers are never given twice, not even after a crash.
 //! - **One transaction.** Each call is one: all of it is durable when it returns, or none. `append` holds the changes
 //!   and the position that covers them; `settle` holds outcomes, links, applied numbers, parked rows and watermarks.
+//!   A caller that stops waiting does not undo its call. A read sees whatever a call that returned has written.
 //! - **Doubles.** An event whose key the subscription has seen is not appended again, but its position is saved.
+//! - **Positions.** The saved replay id is the last one known complete, for several events can share one: an id is
+//!   complete when an event with another id, `Live` or `Passed` follows, in the same group or a later one.
 //! - **Never backwards.** `applied` and a pipeline's watermark only grow. A row of `parked` only widens until closed.
 //! - **No lost wake.** A row that is parked for a parent whose link exists, or is set in the same settlement, is
 //!   returned as woken.
@@ -15,6 +18,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::time::Duration;
 
 use crate::event::{
     Change, ChangeKind, Channel, EventKey, FieldName, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
@@ -24,9 +28,13 @@ use crate::subscribe::Arrival;
 
 #[cfg(test)]
 mod contract;
+mod position;
 pub mod sqlite;
 
 pub use sqlite::Sqlite;
+
+/// How long an org keeps events (facts: streaming-cometd.md section 10).
+pub const RETENTION: Duration = Duration::from_secs(72 * 60 * 60);
 
 /// A row number of `subscriptions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,7 +106,8 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     pub entries: Vec<Entry>,
-    /// The last number scanned, even if nothing matched; `after` when there was nothing.
+    /// The last number scanned, even if nothing matched: that of the last entry when there may be more, else the
+    /// head; `after` when nothing was above it.
     pub last_seq: Seq,
 }
 
@@ -198,26 +207,21 @@ pub struct Settlement {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkChange {
-    Set {
-        pipeline: PipelineId,
-        source: RecordId,
-        target: RecordId,
-    },
-    /// Only if it still leads there.
-    Drop {
-        pipeline: PipelineId,
-        source: RecordId,
-        target: RecordId,
-    },
+    /// Takes the place of a link that led elsewhere.
+    Set { pipeline: PipelineId, source: RecordId, target: RecordId },
+    /// Only where the link still leads there.
+    Drop { pipeline: PipelineId, source: RecordId, target: RecordId },
 }
 
-/// Rows of `parked` whose parent has a link now. They stay until a whole write closes them.
+/// Rows of `parked` that wait for a parent which has a link now, because of this settlement: it set the link, or
+/// parked the row. Oldest first. They stay until a whole write closes them; after a start, rows that were woken and
+/// not closed are found by `restless`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settled {
     pub woken: Vec<(PipelineId, RecordId)>,
 }
 
-/// Something that may have hidden a change.
+/// Something that may have hidden a change, and is not mended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
     pub id: i64,
@@ -229,7 +233,7 @@ pub struct Gap {
     pub to: Option<Timestamp>,
     /// Its place in the journal's order: the head when it was noticed.
     pub seq: Seq,
-    /// The event that, when it comes again, proves that nothing is missing.
+    /// The event that, when it comes again, proves that nothing is missing. None where nothing can.
     pub proof: Option<EventKey>,
 }
 
@@ -270,18 +274,22 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Ties the org's name to the id of the org behind its login; an error if it was another one before.
     fn pin_org(&self, org: &OrgName, org_id: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The subscription of this channel; made if there is none.
+    /// The subscription of this channel; made if there is none. To be asked before each subscribe that starts from
+    /// what is saved: an id that is not known complete by then counts for nothing, for its events come again.
     fn subscription(
         &self,
         org: &OrgName,
         channel: &Channel,
     ) -> impl Future<Output = Result<Subscription, StoreError>> + Send;
 
-    /// Commits `started_at`, where none is yet.
+    /// Commits `started_at`; where one is, it stays.
     fn start(&self, id: SubscriptionId, at: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Journals what arrived, in order, with the position that covers it. Wildcards, overflows and refused positions
-    /// become gaps; an event with the `proof` of an open gap closes it if `live_until` was within `retention`.
+    /// Journals what arrived, in order, with the position that covers it.
+    ///
+    /// Wildcards and overflows are entries, and gaps. A refused position clears the replay id and opens a gap from
+    /// `live_until` to the first new event after it, or to the next `Live`, whichever comes first. It closes when
+    /// the newest event journaled before it comes again, if `live_until` was within [`RETENTION`].
     fn append(
         &self,
         id: SubscriptionId,
@@ -289,17 +297,21 @@ pub trait Store: Clone + Send + Sync + 'static {
         received: Timestamp,
     ) -> impl Future<Output = Result<Appended, StoreError>> + Send;
 
+    /// The last number given; 0 before the first.
     fn head(&self) -> impl Future<Output = Result<Seq, StoreError>> + Send;
 
+    /// The gaps that are open, oldest first.
     fn gaps(&self) -> impl Future<Output = Result<Vec<Gap>, StoreError>> + Send;
 
-    /// The pipeline of this name; made, with this watermark, if there is none. One that differs is an error.
+    /// The pipeline of this name; made, with this watermark, if there is none. One that differs is an error. One that
+    /// was forgotten is made anew, with a gap from then to now.
     fn pipeline(
         &self,
         identity: &PipelineIdentity,
         first_watermark: Seq,
     ) -> impl Future<Output = Result<PipelineRow, StoreError>> + Send;
 
+    /// Those that were not forgotten, in the order in which they were made.
     fn pipelines(&self) -> impl Future<Output = Result<Vec<PipelineRow>, StoreError>> + Send;
 
     /// Gives up watermark, applied numbers, parked rows and sent rows. Links stay: they belong to the pair of orgs.
@@ -314,6 +326,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
+    /// What is remembered of these records and parents. A record of which nothing is known is left out; of a parent
+    /// there is always a state.
     fn known(
         &self,
         pipeline: PipelineId,
@@ -334,8 +348,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// What `sending` noted and nothing settled.
     fn sent(&self) -> impl Future<Output = Result<Vec<Sent>, StoreError>> + Send;
 
-    /// Rows of `parked` that should be tried now: they were widened after their last try, or their parent has a link.
-    /// Asked once at the start; a running bridge hears of both as they happen.
+    /// See [`Settlement`].
+    /// Rows of `parked` that should be tried now: they were widened after their last try, or wait for a parent that has
+    /// a link. Asked once at the start; a running bridge hears of both as they happen.
     fn restless(&self) -> impl Future<Output = Result<Vec<(PipelineId, RecordId)>, StoreError>> + Send;
 
     fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<Settled, StoreError>> + Send;

@@ -1,1 +1,116 @@
-//! What any backend must do.
+//! What any backend must do: each sentence of the contract is a rule here, and [`contract!`] makes its tests.
+
+mod given;
+mod journal;
+mod pipelines;
+mod positions;
+mod properties;
+mod settling;
+
+use crate::store::Store;
+
+/// Where a backend keeps a state: empty at first, and opened again and again.
+pub trait Backend {
+    type Store: Store;
+
+    fn empty() -> Self;
+
+    /// Only after the last store is gone.
+    async fn open(&self) -> Self::Store;
+}
+
+/// All rules as tests of one backend. A rule that is missing here is dead code, and so a warning.
+macro_rules! contract {
+    ($backend:ty) => {
+        $crate::store::contract::rules! { $backend: #[tokio::test] async await;
+            journal {
+                an_entry_is_found_as_it_was_appended,
+                numbers_grow_by_arrival,
+                a_number_is_never_given_twice,
+                a_double_is_not_appended_again,
+                the_same_event_on_another_channel_is_no_double,
+                a_page_holds_one_object_of_one_channel,
+                a_full_page_ends_at_its_last_entry,
+                a_page_that_matches_nothing_ends_at_the_head,
+                what_a_page_passed_over_never_appears_below_it,
+                the_newest_part_of_a_record_is_told_up_to_a_number,
+                events_that_name_not_all_their_records_are_entries_and_gaps,
+                an_org_is_pinned_to_its_id,
+            }
+            positions {
+                an_id_is_saved_once_another_follows,
+                an_id_is_saved_once_the_subscription_is_live,
+                what_nobody_wants_moves_the_position,
+                doubles_move_the_position,
+                what_is_pending_counts_for_nothing_when_asked_again,
+                the_start_is_committed_once,
+                being_live_never_goes_backwards,
+                a_refused_position_is_cleared_and_opens_a_gap,
+                the_first_new_event_ends_the_window_of_a_refused_position,
+                the_word_that_nothing_comes_ends_the_window_of_a_refused_position,
+                the_newest_event_that_comes_again_closes_the_gap,
+                after_the_retention_nothing_closes_the_gap,
+                a_position_that_is_refused_again_is_the_same_gap,
+                an_append_to_no_subscription_is_refused,
+            }
+            pipelines {
+                a_pipeline_is_made_once,
+                a_pipeline_that_differs_is_refused_by_what_differs,
+                a_forgotten_pipeline_loses_its_progress_and_keeps_its_links,
+                a_pipeline_that_is_added_again_is_new_and_has_a_gap,
+                parked_rows_are_counted_by_state,
+                links_are_shared_between_the_same_two_orgs,
+                a_parent_is_parked_where_any_pipeline_that_writes_it_has_it_parked,
+                of_what_is_not_known_there_is_no_answer,
+            }
+            settling {
+                applied_numbers_never_go_backwards,
+                a_tombstone_lasts_until_the_record_is_back,
+                watermarks_never_go_backwards,
+                a_link_is_replaced_and_dropped_only_where_it_leads,
+                a_row_that_is_parked_again_is_widened_and_tells_the_newer_story,
+                a_row_is_closed_only_if_it_reaches_no_further,
+                only_rows_that_exist_are_widened,
+                the_order_of_a_settlement_is_that_of_its_fields,
+                a_row_parked_before_the_link_is_woken_by_it,
+                a_row_parked_after_the_link_is_woken_at_once,
+                a_row_parked_together_with_the_link_is_woken,
+                only_rows_that_wait_for_this_very_parent_are_woken,
+                a_parent_in_another_pair_of_orgs_wakes_nobody,
+                what_was_sent_is_noted_until_it_is_answered,
+                a_suspect_row_stays_until_it_is_cleared,
+                a_settlement_is_all_or_nothing,
+                parked_rows_come_oldest_first,
+                everything_is_found_again,
+            }
+        }
+        $crate::store::contract::rules! { $backend: #[test];
+            properties {
+                groups_make_no_difference,
+                a_crash_at_any_event_loses_none,
+            }
+        }
+    };
+}
+
+macro_rules! rules {
+    ($backend:ty: #[$test:meta] $($asyncness:ident $await:ident)?; $($part:ident { $($rule:ident,)* })*) => {$(
+        mod $part {
+            use super::*;
+
+            $(
+                #[$test]
+                $($asyncness)? fn $rule() {
+                    $crate::store::contract::part::$part::$rule::<$backend>()$(.$await)?
+                }
+            )*
+        }
+    )*};
+}
+
+pub(crate) use {contract, rules};
+
+/// The rules, where the macro finds them.
+pub(crate) mod part {
+    pub(crate) use super::{journal, pipelines, positions, properties, settling};
+}

@@ -1,126 +1,153 @@
-//! The store in one SQLite file: WAL, synchronous FULL, one thread that owns the connection and commits in groups.
+//! The store in one SQLite file, which one process owns at a time.
 //!
-//! `file` opens it and keeps others out, `worker` runs calls, the others are the calls by what they are about.
+//! One thread writes, in groups; another reads beside it, and sees whatever a call that returned has written. A
+//! person can look into the file with `sqlite3` while the bridge runs.
 
+mod append;
+mod columns;
 mod file;
 mod journal;
 mod pipelines;
-mod records;
+mod settle;
 mod worker;
+mod writer;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use self::file::Ownership;
+use self::worker::{Worker, one_by_one};
+use self::writer::group_commit;
 use super::{
-    Answer, Appended, Entry, Gap, Page, Parked, PipelineId, PipelineIdentity, PipelineRow, Question, Sent, Settled,
+    Answer, Appended, Gap, Page, Parked, PipelineId, PipelineIdentity, PipelineRow, Question, Sent, Settled,
     Settlement, Store, StoreError, Subscription, SubscriptionId,
 };
 use crate::event::{ChangeKind, Channel, OrgName, PipelineName, RecordId, Seq, Timestamp};
-use std::collections::HashMap;
-use worker::Worker;
+use crate::subscribe::Arrival;
 
-/// A state file that this process owns. Clones share it; the last one closes it.
+/// A handle to the state. With the last clone its threads end, what they were asked for first being done, and the
+/// file is free.
 #[derive(Clone)]
 pub struct Sqlite {
-    worker: Arc<Worker>,
+    inner: Arc<Inner>,
+}
+
+/// Dropped from top to bottom: the writer closes the file last, which folds its log into it; only then the lock goes.
+struct Inner {
+    /// None without a file: then the writer reads too.
+    reader: Option<Worker>,
+    writer: Worker,
+    _ownership: Option<Ownership>,
 }
 
 impl Sqlite {
-    /// Opens the file, or makes it with mode 0600, and brings it to this version.
+    /// Opens the state file, makes it if there is none (mode 0600; what SQLite puts beside it gets the same mode),
+    /// and brings it to the tables of this release. Blocks, but not for long.
     ///
     /// # Errors
-    /// When another process owns it, when it is of a newer version, or when the file system refuses.
+    ///
+    /// [`StoreError::InUse`] names the process that owns the file. [`StoreError::Open`]: the file cannot be used,
+    /// belongs to another program, or was written by a newer release; it is left as it was.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let opened = file::open(path)?;
-        Ok(Self { worker: Arc::new(Worker::start(opened)) })
+        let (path, ownership) = file::own(path)?;
+        let writer = file::open_to_write(&path)?;
+        let reader = file::open_to_read(&path)?;
+        Self::start(writer, Some(reader), Some(ownership))
+            .map_err(|error| StoreError::Open { path: path.display().to_string(), reason: error.to_string() })
     }
 
-    async fn call<T: Send + 'static>(
+    /// A store that is gone with its last clone.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        Self::start(file::open_in_memory()?, None, None)
+            .map_err(|error| StoreError::Open { path: ":memory:".to_owned(), reason: error.to_string() })
+    }
+
+    fn start(writer: Connection, reader: Option<Connection>, ownership: Option<Ownership>) -> std::io::Result<Self> {
+        let reader = reader.map(|db| Worker::spawn("store-reader", db, one_by_one)).transpose()?;
+        let writer = Worker::spawn("store-writer", writer, group_commit)?;
+        Ok(Self { inner: Arc::new(Inner { reader, writer, _ownership: ownership }) })
+    }
+
+    async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.worker.call(job).await
+        self.inner.writer.ask(work).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.reader.as_ref().unwrap_or(&self.inner.writer).ask(work).await
     }
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Database(Box::new(error))
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite").finish_non_exhaustive()
     }
-}
-
-/// What a column holds is not what was written there.
-fn corrupt(what: impl std::fmt::Display) -> StoreError {
-    StoreError::Database(format!("the state file holds something unreadable: {what}").into())
-}
-
-/// SQLite's integers are signed; a sequence number never comes near the end of them.
-fn int(seq: Seq) -> i64 {
-    i64::try_from(seq.0).unwrap_or(i64::MAX)
-}
-
-fn seq(number: i64) -> Seq {
-    Seq(u64::try_from(number).unwrap_or(0))
-}
-
-fn name<T: std::str::FromStr<Err: std::fmt::Display>>(text: String) -> Result<T, StoreError> {
-    text.parse().map_err(corrupt)
 }
 
 impl Store for Sqlite {
     async fn pin_org(&self, org: &OrgName, org_id: &str) -> Result<(), StoreError> {
         let (org, org_id) = (org.clone(), org_id.to_owned());
-        self.call(move |db| pipelines::pin_org(db, &org, &org_id)).await
+        self.write(move |db| journal::pin_org(db, &org, &org_id)).await
     }
 
     async fn subscription(&self, org: &OrgName, channel: &Channel) -> Result<Subscription, StoreError> {
         let (org, channel) = (org.clone(), channel.clone());
-        self.call(move |db| journal::subscription(db, &org, &channel)).await
+        self.write(move |db| journal::subscription(db, &org, &channel)).await
     }
 
     async fn start(&self, id: SubscriptionId, at: Timestamp) -> Result<(), StoreError> {
-        self.call(move |db| journal::start(db, id, at)).await
+        self.write(move |db| journal::start(db, id, at)).await
     }
 
     async fn append(
         &self,
         id: SubscriptionId,
-        group: Vec<crate::subscribe::Arrival>,
+        group: Vec<Arrival>,
         received: Timestamp,
     ) -> Result<Appended, StoreError> {
-        self.call(move |db| journal::append(db, id, group, received)).await
+        self.write(move |db| append::append(db, id, group, received)).await
     }
 
     async fn head(&self) -> Result<Seq, StoreError> {
-        self.call(journal::head).await
+        self.read(journal::head).await
     }
 
     async fn gaps(&self) -> Result<Vec<Gap>, StoreError> {
-        self.call(journal::gaps).await
+        self.read(journal::gaps).await
     }
 
     async fn pipeline(&self, identity: &PipelineIdentity, first_watermark: Seq) -> Result<PipelineRow, StoreError> {
         let identity = identity.clone();
-        self.call(move |db| pipelines::pipeline(db, &identity, first_watermark)).await
+        self.write(move |db| pipelines::pipeline(db, &identity, first_watermark)).await
     }
 
     async fn pipelines(&self) -> Result<Vec<PipelineRow>, StoreError> {
-        self.call(pipelines::all).await
+        self.read(pipelines::pipelines).await
     }
 
     async fn forget_pipeline(&self, name: &PipelineName) -> Result<bool, StoreError> {
         let name = name.clone();
-        self.call(move |db| pipelines::forget(db, &name)).await
+        self.write(move |db| pipelines::forget(db, &name)).await
     }
 
     async fn page(&self, pipeline: PipelineId, after: Seq, limit: usize) -> Result<Page, StoreError> {
-        self.call(move |db| journal::page(db, pipeline, after, limit)).await
+        self.read(move |db| journal::page(db, pipeline, after, limit)).await
     }
 
     async fn known(&self, pipeline: PipelineId, question: Question) -> Result<Answer, StoreError> {
-        self.call(move |db| records::known(db, pipeline, &question)).await
+        self.read(move |db| pipelines::known(db, pipeline, &question)).await
     }
 
     async fn newest_parts(
@@ -129,26 +156,26 @@ impl Store for Sqlite {
         records: Vec<RecordId>,
         up_to: Seq,
     ) -> Result<HashMap<RecordId, ChangeKind>, StoreError> {
-        self.call(move |db| journal::newest_parts(db, pipeline, &records, up_to)).await
+        self.read(move |db| journal::newest_parts(db, pipeline, &records, up_to)).await
     }
 
     async fn sending(&self, rows: Vec<(PipelineId, RecordId)>) -> Result<(), StoreError> {
-        self.call(move |db| records::sending(db, &rows)).await
-    }
-
-    async fn sent(&self) -> Result<Vec<Sent>, StoreError> {
-        self.call(records::sent).await
+        self.write(move |db| pipelines::sending(db, &rows)).await
     }
 
     async fn restless(&self) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {
-        self.call(records::restless).await
+        self.read(pipelines::restless).await
+    }
+
+    async fn sent(&self) -> Result<Vec<Sent>, StoreError> {
+        self.read(pipelines::sent).await
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        self.call(move |db| records::settle(db, &settlement)).await
+        self.write(move |db| settle::settle(db, &settlement)).await
     }
 
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
-        self.call(move |db| records::parked(db, limit)).await
+        self.read(move |db| pipelines::parked(db, limit)).await
     }
 }

@@ -1,96 +1,150 @@
-//! Opens the state file: who may read it, who owns it, and which version it is.
+//! The state file on disk: made for its owner alone, held by one process, brought to this release's tables.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::StoreError;
+use crate::store::StoreError;
 
-/// Numbered from 1, each in a transaction of its own; `user_version` says how many were done.
-const MIGRATIONS: [&str; 1] = [include_str!("0001_start.sql")];
+/// In order; the number of the last one is the file's `user_version`. What is released never changes.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
 
-/// A connection, and the lock that keeps other processes out as long as it lives.
-pub struct Opened {
-    pub connection: Connection,
-    pub lock: File,
+/// A person's `sqlite3` may hold the file for a moment.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// All statements of this backend fit, so that none is compiled twice.
+const STATEMENTS: usize = 64;
+
+/// Held as long as it lives; the operating system lets go when the process dies. The lock's file stays: to remove it
+/// would let two processes hold a lock of the same name.
+pub(super) struct Ownership {
+    _lock: File,
 }
 
-pub fn open(path: &Path) -> Result<Opened, StoreError> {
-    let failed = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
-    let lock = lock(path)?;
-    // Made before SQLite does, for its files take over the mode of this one.
-    private().open(path).map_err(|error| failed(error.to_string()))?;
-    let mut connection = Connection::open(path).map_err(|error| failed(error.to_string()))?;
-    prepare(&mut connection).map_err(|error| failed(error.to_string()))?;
-    migrate(&mut connection, path)?;
-    Ok(Opened { connection, lock })
+/// Makes the file if there is none, and takes hold of it. Returns its real path, for a symbolic link must not lead
+/// around the lock.
+pub(super) fn own(path: &Path) -> Result<(PathBuf, Ownership), StoreError> {
+    let failed = |error: std::io::Error| refuse(path, error);
+    private().write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    let path = path.canonicalize().map_err(failed)?;
+    let mut lock =
+        private().read(true).write(true).create(true).truncate(false).open(lock_path(&path)).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(in_use(&path, &mut lock)),
+        Err(TryLockError::Error(error)) => return Err(refuse(&path, error)),
+    }
+    let command: Vec<_> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    lock.set_len(0)
+        .and_then(|()| write!(lock, "{}\n{}\n", std::process::id(), command.join(" ")))
+        .map_err(|error| refuse(&path, error))?;
+    Ok((path, Ownership { _lock: lock }))
 }
 
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }
 
-fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(5))?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.set_prepared_statement_cache_capacity(64);
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    name.into()
+}
+
+fn in_use(path: &Path, lock: &mut File) -> StoreError {
+    let mut owner = String::new();
+    // The owner may be just about to write its name: then it is not known, but the file is in use all the same.
+    let _ = lock.read_to_string(&mut owner);
+    let known = |line: Option<&str>| line.filter(|line| !line.is_empty()).unwrap_or("unknown").to_owned();
+    let mut lines = owner.lines();
+    StoreError::InUse { path: path.display().to_string(), pid: known(lines.next()), command: known(lines.next()) }
+}
+
+/// The connection that writes. What is not ours, or is newer than this release, is refused untouched.
+pub(super) fn open_to_write(path: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open(path).map_err(|error| refuse(path, error))?;
+    recognise(&db, path)?;
+    let failed = |error: rusqlite::Error| refuse(path, error);
+    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+    if mode != "wal" {
+        return Err(refuse(path, "this file system takes no write-ahead log: use a local disk"));
+    }
+    prepare(&db).and_then(|()| migrate(&db)).map_err(failed)?;
+    Ok(db)
+}
+
+/// A connection beside the one that writes: it sees what is committed, and can change nothing.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let open = || {
+        let db = Connection::open(path)?;
+        prepare(&db)?;
+        db.execute_batch("PRAGMA query_only = ON")?;
+        Ok(db)
+    };
+    open().map_err(|error: rusqlite::Error| refuse(path, error))
+}
+
+/// A store without a file.
+pub(super) fn open_in_memory() -> Result<Connection, StoreError> {
+    let open = || {
+        let db = Connection::open_in_memory()?;
+        prepare(&db)?;
+        migrate(&db)?;
+        Ok(db)
+    };
+    open().map_err(|error: rusqlite::Error| refuse(Path::new(":memory:"), error))
+}
+
+fn recognise(db: &Connection, path: &Path) -> Result<(), StoreError> {
+    let (version, application, tables): (i64, i64, i64) = db
+        .query_row(
+            "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
+             FROM pragma_user_version, pragma_application_id",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .map_err(|error| refuse(path, error))?;
+    let ours = (version, application, tables) == (0, 0, 0) || application == APPLICATION;
+    if !ours {
+        return Err(refuse(path, "it belongs to another program: name another file as `state`"));
+    }
+    if usize::try_from(version).is_ok_and(|version| version > MIGRATIONS.len()) {
+        let reason = format!(
+            "its tables are of version {version}, this release knows {}: use a newer release",
+            MIGRATIONS.len()
+        );
+        return Err(refuse(path, reason));
+    }
     Ok(())
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let done: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = MIGRATIONS.len() as u32;
-    if done > known {
-        return Err(StoreError::Open {
-            path: path.display().to_string(),
-            reason: format!(
-                "it was written by a newer orgbridge (version {done} of its tables, this one knows {known}). Use the newer \
-                 program"
-            ),
-        });
-    }
-    for (number, migration) in (1_u32..).zip(MIGRATIONS).skip(done as usize) {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(migration)?;
+/// 'orgb', as the first migration sets it.
+const APPLICATION: i64 = 0x6f72_6762;
+
+fn prepare(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+}
+
+fn migrate(db: &Connection) -> rusqlite::Result<()> {
+    let version: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for (number, sql) in (1_u32..).zip(MIGRATIONS).skip(version as usize) {
+        let transaction = db.unchecked_transaction()?;
+        transaction.execute_batch(sql)?;
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
     }
     Ok(())
 }
 
-/// The lock is the operating system's, on a file beside the state: it goes with the process, however that ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
-    let beside = PathBuf::from(beside);
-    let failed = |reason: String| StoreError::Open { path: beside.display().to_string(), reason };
-    let mut file = private().open(&beside).map_err(|error| failed(error.to_string()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            // The first line is the process, the second its command.
-            let _ = file.read_to_string(&mut owner);
-            let mut lines = owner.lines().map(str::to_owned);
-            let pid = lines.next().unwrap_or_else(|| "unknown".to_owned());
-            let command = lines.next().unwrap_or_else(|| "unknown command".to_owned());
-            return Err(StoreError::InUse { path: path.display().to_string(), pid, command });
-        }
-        Err(TryLockError::Error(error)) => return Err(failed(error.to_string())),
-    }
-    let command: Vec<String> = std::env::args().collect();
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}\n{}", std::process::id(), command.join(" ")));
-    written.map_err(|error| failed(error.to_string()))?;
-    Ok(file)
+fn refuse(path: &Path, reason: impl ToString) -> StoreError {
+    StoreError::Open { path: path.display().to_string(), reason: reason.to_string() }
 }

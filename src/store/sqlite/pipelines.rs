@@ -1,134 +1,269 @@
-//! Orgs and pipelines: who is who, and how far.
+//! Pipelines, what a page of them needs to know, and what they have sent.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::{BTreeMap, HashMap};
 
-use super::{Gap, PipelineId, PipelineIdentity, PipelineRow, Seq, StoreError, SubscriptionId, int, journal, name, seq};
-use crate::event::{OrgName, PipelineName, Timestamp};
-use crate::store::GapKind;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
-pub fn pin_org(db: &Connection, org: &OrgName, org_id: &str) -> Result<(), StoreError> {
-    let insert = "INSERT INTO orgs (name, org_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-    db.execute(insert, params![org.as_str(), org_id])?;
-    let select = "SELECT org_id FROM orgs WHERE name = ?1";
-    let pinned: String = db.query_row(select, [org.as_str()], |row| row.get(0))?;
-    if pinned == org_id {
-        return Ok(());
-    }
-    Err(StoreError::OtherOrg { org: org.clone(), pinned, found: org_id.to_owned() })
-}
+use super::append::insert_gap;
+use super::columns::{Count, json_list};
+use super::journal::{head, subscription};
+use crate::event::{PipelineName, RecordId, Seq, Timestamp};
+use crate::store::{
+    Answer, Applied, GapKind, Parent, ParentState, Parked, PipelineId, PipelineIdentity, PipelineRow, Question, Sent,
+    StoreError,
+};
 
-const COLUMNS: &str = "p.id, p.name, p.source_org, p.channel, p.source_object, p.target_org, p.target_object, p.key_field,
-     p.watermark, (SELECT count(*) FROM parked k WHERE k.pipeline = p.id AND k.state = 'waiting'),
-     (SELECT count(*) FROM parked k WHERE k.pipeline = p.id AND k.state = 'failed')";
+const ROW: &str =
+    "SELECT id, name, source_org, channel, source_object, target_org, target_object, key_field, watermark,
+        (SELECT count(*) FROM parked WHERE pipeline = pipelines.id AND state = 'waiting'),
+        (SELECT count(*) FROM parked WHERE pipeline = pipelines.id AND state = 'failed')
+    FROM pipelines WHERE removed_at IS NULL";
 
-fn read(row: &Row<'_>) -> Result<PipelineRow, StoreError> {
+fn read_row(row: &Row<'_>) -> rusqlite::Result<PipelineRow> {
     Ok(PipelineRow {
-        id: PipelineId(row.get(0)?),
+        id: row.get(0)?,
         identity: PipelineIdentity {
-            name: name(row.get(1)?)?,
-            source_org: name(row.get(2)?)?,
-            channel: name(row.get(3)?)?,
-            source_object: name(row.get(4)?)?,
-            target_org: name(row.get(5)?)?,
-            target_object: name(row.get(6)?)?,
-            key: name(row.get(7)?)?,
+            name: row.get(1)?,
+            source_org: row.get(2)?,
+            channel: row.get(3)?,
+            source_object: row.get(4)?,
+            target_org: row.get(5)?,
+            target_object: row.get(6)?,
+            key: row.get(7)?,
         },
-        watermark: seq(row.get(8)?),
-        parked: row.get::<_, i64>(9)?.unsigned_abs(),
-        failed: row.get::<_, i64>(10)?.unsigned_abs(),
+        watermark: row.get(8)?,
+        parked: row.get::<_, Count>(9)?.0,
+        failed: row.get::<_, Count>(10)?.0,
     })
 }
 
-pub fn all(db: &Connection) -> Result<Vec<PipelineRow>, StoreError> {
-    let select = format!("SELECT {COLUMNS} FROM pipelines p WHERE p.removed_at IS NULL ORDER BY p.id");
-    let mut select = db.prepare_cached(&select)?;
-    let mut rows = select.query([])?;
-    let mut all = Vec::new();
-    while let Some(row) = rows.next()? {
-        all.push(read(row)?);
-    }
-    Ok(all)
+fn by_name(db: &Connection, name: &PipelineName) -> Result<Option<PipelineRow>, StoreError> {
+    Ok(db.prepare_cached(&format!("{ROW} AND name = ?1"))?.query_row([name], read_row).optional()?)
 }
 
-pub fn pipeline(
+pub(super) fn pipelines(db: &Connection) -> Result<Vec<PipelineRow>, StoreError> {
+    let rows = db.prepare_cached(&format!("{ROW} ORDER BY id"))?.query_map([], read_row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+pub(super) fn pipeline(
     db: &Connection,
     identity: &PipelineIdentity,
     first_watermark: Seq,
 ) -> Result<PipelineRow, StoreError> {
-    let known = all(db)?.into_iter().find(|row| row.identity.name == identity.name);
-    if let Some(row) = known {
+    if let Some(row) = by_name(db, &identity.name)? {
         same(&row.identity, identity)?;
         return Ok(row);
     }
-    let removed = "SELECT removed_at FROM pipelines WHERE name = ?1";
-    let removed: Option<i64> = db.query_row(removed, [identity.name.as_str()], |row| row.get(0)).optional()?;
-    let upsert = "INSERT INTO pipelines
-                  (name, source_org, channel, source_object, target_org, target_object, key_field, watermark)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                  ON CONFLICT (name) DO UPDATE SET source_org = ?2, channel = ?3, source_object = ?4, target_org = ?5,
-                  target_object = ?6, key_field = ?7, watermark = ?8, removed_at = NULL";
+    let removed: Option<(PipelineId, Timestamp)> = db
+        .query_row("SELECT id, removed_at FROM pipelines WHERE name = ?1", [&identity.name], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    if let Some((id, removed_at)) = removed {
+        // A new row with a new number, so that nothing that still speaks of the old one reaches it.
+        give_up(db, id)?;
+        db.execute("DELETE FROM pipelines WHERE id = ?1", [id])?;
+        let id = subscription(db, &identity.source_org, &identity.channel)?.id;
+        let window = (Some(removed_at), Some(Timestamp::now()));
+        insert_gap(db, id, GapKind::Removed, Some(&identity.source_object), window, head(db)?, None)?;
+    }
     db.execute(
-        upsert,
+        "INSERT INTO pipelines
+             (name, source_org, channel, source_object, target_org, target_object, key_field, watermark)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
-            identity.name.as_str(),
-            identity.source_org.as_str(),
-            identity.channel.as_str(),
-            identity.source_object.as_str(),
-            identity.target_org.as_str(),
-            identity.target_object.as_str(),
-            identity.key.as_str(),
-            int(first_watermark),
+            identity.name,
+            identity.source_org,
+            identity.channel,
+            identity.source_object,
+            identity.target_org,
+            identity.target_object,
+            identity.key,
+            first_watermark,
         ],
     )?;
-    if let Some(removed) = removed {
-        let now = Timestamp::now();
-        let subscription = journal::subscription(db, &identity.source_org, &identity.channel)?.id;
-        journal::open_gap(db, &removed_gap(subscription, identity, removed, now, journal::head(db)?), now)?;
-    }
-    let row = all(db)?.into_iter().find(|row| row.identity.name == identity.name);
-    row.ok_or_else(|| StoreError::Database("a pipeline was added and is not there".into()))
+    by_name(db, &identity.name)?.ok_or_else(|| StoreError::Database("no such pipeline".into()))
 }
 
-fn removed_gap(subscription: SubscriptionId, identity: &PipelineIdentity, from: i64, to: Timestamp, at: Seq) -> Gap {
-    Gap {
-        id: 0,
-        subscription,
-        kind: GapKind::Removed,
-        object: Some(identity.source_object.clone()),
-        from: Some(Timestamp(from)),
-        to: Some(to),
-        seq: at,
-        proof: None,
-    }
-}
-
-fn same(old: &PipelineIdentity, new: &PipelineIdentity) -> Result<(), StoreError> {
-    let parts = [
-        ("source org", old.source_org.as_str(), new.source_org.as_str()),
-        ("channel", old.channel.as_str(), new.channel.as_str()),
-        ("source object", old.source_object.as_str(), new.source_object.as_str()),
-        ("target org", old.target_org.as_str(), new.target_org.as_str()),
-        ("target object", old.target_object.as_str(), new.target_object.as_str()),
-        ("key", old.key.as_str(), new.key.as_str()),
-    ];
-    match parts.into_iter().find(|(_, old, new)| old != new) {
+fn same(known: &PipelineIdentity, wanted: &PipelineIdentity) -> Result<(), StoreError> {
+    let parts = |of: &PipelineIdentity| {
+        [
+            ("source org", of.source_org.to_string()),
+            ("channel", of.channel.to_string()),
+            ("source object", of.source_object.to_string()),
+            ("target org", of.target_org.to_string()),
+            ("target object", of.target_object.to_string()),
+            ("key field", of.key.to_string()),
+        ]
+    };
+    match parts(known).into_iter().zip(parts(wanted)).find(|(old, new)| old != new) {
         None => Ok(()),
-        Some((what, before, now)) => Err(StoreError::OtherPipeline {
-            name: old.name.clone(),
-            what,
-            old: before.to_owned(),
-            new: now.to_owned(),
-        }),
+        Some(((what, old), (_, new))) => Err(StoreError::OtherPipeline { name: wanted.name.clone(), what, old, new }),
     }
 }
 
-pub fn forget(db: &Connection, name: &PipelineName) -> Result<bool, StoreError> {
-    let remove = "UPDATE pipelines SET removed_at = ?2 WHERE name = ?1 AND removed_at IS NULL RETURNING id";
-    let id: Option<i64> =
-        db.query_row(remove, params![name.as_str(), Timestamp::now().0], |row| row.get(0)).optional()?;
-    let Some(id) = id else { return Ok(false) };
-    for table in ["applied", "parked", "sent"] {
-        db.execute(&format!("DELETE FROM {table} WHERE pipeline = ?1"), [id])?;
-    }
+pub(super) fn forget(db: &Connection, name: &PipelineName) -> Result<bool, StoreError> {
+    let Some(row) = by_name(db, name)? else { return Ok(false) };
+    give_up(db, row.id)?;
+    db.execute("UPDATE pipelines SET removed_at = ?2, watermark = 0 WHERE id = ?1", params![row.id, Timestamp::now()])?;
     Ok(true)
+}
+
+fn give_up(db: &Connection, id: PipelineId) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM applied WHERE pipeline = ?1",
+        "DELETE FROM parked WHERE pipeline = ?1",
+        "DELETE FROM sent WHERE pipeline = ?1",
+    ] {
+        db.execute(sql, [id])?;
+    }
+    Ok(())
+}
+
+/// All for one pipeline in one query for each kind of question.
+pub(super) fn known(db: &Connection, pipeline: PipelineId, question: &Question) -> Result<Answer, StoreError> {
+    let records = json_list(&question.records);
+    let applied = rows(
+        db,
+        "SELECT record, seq, tombstone FROM applied
+         WHERE pipeline = ?1 AND record IN (SELECT value FROM json_each(?2))",
+        params![pipeline, records],
+        |row| Ok((row.get(0)?, Applied { seq: row.get(1)?, tombstone: row.get(2)? })),
+    )?;
+    let links = rows(
+        db,
+        "SELECT l.source_record, l.target_record FROM pipelines p
+         JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
+             AND l.target_object = p.target_object
+         WHERE p.id = ?1 AND l.source_record IN (SELECT value FROM json_each(?2))",
+        params![pipeline, records],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let parked = rows(
+        db,
+        &format!("{PARKED} WHERE pipeline = ?1 AND record IN (SELECT value FROM json_each(?2))"),
+        params![pipeline, records],
+        |row| read_parked(row).map(|parked| (parked.record, parked)),
+    )?;
+    let parents = parents(db, pipeline, &question.parents)?;
+    Ok(Answer {
+        applied: applied.into_iter().collect(),
+        links: links.into_iter().collect(),
+        parked: parked.into_iter().collect(),
+        parents,
+    })
+}
+
+fn parents(
+    db: &Connection,
+    pipeline: PipelineId,
+    asked: &[Parent],
+) -> Result<HashMap<Parent, ParentState>, StoreError> {
+    let mut states: HashMap<Parent, ParentState> =
+        asked.iter().map(|parent| (parent.clone(), ParentState::default())).collect();
+    let mut by_object: BTreeMap<_, Vec<RecordId>> = BTreeMap::new();
+    for Parent { target_object, record } in asked {
+        by_object.entry(target_object).or_default().push(*record);
+    }
+    for (object, records) in by_object {
+        let bound = params![pipeline, object, json_list(&records)];
+        let links = rows(
+            db,
+            "SELECT l.source_record, l.target_record FROM pipelines p
+             JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
+             WHERE p.id = ?1 AND l.target_object = ?2 AND l.source_record IN (SELECT value FROM json_each(?3))",
+            bound,
+            |row| Ok((row.get::<_, RecordId>(0)?, row.get::<_, RecordId>(1)?)),
+        )?;
+        for (record, target) in links {
+            states.entry(Parent { target_object: object.clone(), record }).or_default().link = Some(target);
+        }
+        let parked = rows(
+            db,
+            "SELECT DISTINCT k.record FROM pipelines p
+             JOIN pipelines writer ON writer.source_org = p.source_org AND writer.target_org = p.target_org
+             JOIN parked k ON k.pipeline = writer.id
+             WHERE p.id = ?1 AND writer.target_object = ?2 AND k.record IN (SELECT value FROM json_each(?3))",
+            bound,
+            |row| row.get::<_, RecordId>(0),
+        )?;
+        for record in parked {
+            states.entry(Parent { target_object: object.clone(), record }).or_default().parked = true;
+        }
+    }
+    Ok(states)
+}
+
+const PARKED: &str = "SELECT pipeline, record, from_seq, to_seq, state, code, fields, waits_object, waits_record,
+        attempts, tried_at, evidence
+    FROM parked";
+
+fn read_parked(row: &Row<'_>) -> rusqlite::Result<Parked> {
+    let waits_for = match (row.get(7)?, row.get(8)?) {
+        (Some(target_object), Some(record)) => Some(Parent { target_object, record }),
+        _ => None,
+    };
+    let fields: String = row.get(6)?;
+    Ok(Parked {
+        pipeline: row.get(0)?,
+        record: row.get(1)?,
+        from: row.get(2)?,
+        to: row.get(3)?,
+        state: row.get(4)?,
+        code: row.get(5)?,
+        fields: serde_json::from_str(&fields)
+            .map_err(|_| rusqlite::Error::InvalidColumnType(6, "fields".to_owned(), rusqlite::types::Type::Text))?,
+        waits_for,
+        attempts: row.get(9)?,
+        tried_at: row.get(10)?,
+        evidence: row.get(11)?,
+    })
+}
+
+pub(super) fn parked(db: &Connection, limit: usize) -> Result<Vec<Parked>, StoreError> {
+    rows(
+        db,
+        &format!("{PARKED} ORDER BY from_seq, pipeline, record LIMIT ?1"),
+        [i64::try_from(limit).unwrap_or(i64::MAX)],
+        read_parked,
+    )
+}
+
+pub(super) fn restless(db: &Connection) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {
+    rows(
+        db,
+        "SELECT k.pipeline, k.record FROM parked k WHERE k.to_seq > k.tried_seq
+         UNION
+         SELECT k.pipeline, k.record FROM parked k
+         JOIN pipelines p ON p.id = k.pipeline
+         JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
+             AND l.source_record = k.waits_record AND l.target_object = k.waits_object
+         WHERE k.state = 'waiting'",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
+pub(super) fn sent(db: &Connection) -> Result<Vec<Sent>, StoreError> {
+    rows(db, "SELECT pipeline, record, suspect_until FROM sent ORDER BY pipeline, record", [], |row| {
+        Ok(Sent { pipeline: row.get(0)?, record: row.get(1)?, suspect_until: row.get(2)? })
+    })
+}
+
+pub(super) fn sending(db: &Connection, sent: &[(PipelineId, RecordId)]) -> Result<(), StoreError> {
+    let mut insert = db.prepare_cached("INSERT INTO sent (pipeline, record) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+    for (pipeline, record) in sent {
+        insert.execute(params![pipeline, record])?;
+    }
+    Ok(())
+}
+
+fn rows<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    Ok(db.prepare_cached(sql)?.query_map(params, read)?.collect::<Result<_, _>>()?)
 }

@@ -1,103 +1,125 @@
-//! The thread that owns the connection. Calls that wait at the same time share one transaction and one sync to disk; each
-//! has its own savepoint, so that one that fails does not harm its neighbours.
+//! A thread that owns a connection and runs what it is sent, so that no call blocks the runtime.
+//!
+//! A call runs, then waits for its transaction to end, and only then answers: see [`super::writer`] and [`one_by_one`].
 
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::StoreError;
-use super::file::Opened;
+use crate::store::StoreError;
 
-/// Calls in one transaction.
-const GROUP_MAX: usize = 64;
+/// Why a transaction did not happen; told to each call that was in it.
+pub(super) type Lost = Arc<rusqlite::Error>;
 
-/// Told after the commit, with its error if it failed.
-type Reply = Box<dyn FnOnce(Result<(), String>) + Send>;
-type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+/// What is left of a call that ran: tells the caller, once it is known whether the transaction happened.
+pub(super) type Answer = Box<dyn FnOnce(Result<(), Lost>) + Send>;
 
-pub struct Worker {
-    jobs: Option<mpsc::Sender<Job>>,
+/// What a caller wants done; without a connection it only answers.
+pub(super) type Call = Box<dyn FnOnce(Result<&Connection, Lost>) -> Answer + Send>;
+
+/// Dropping it lets the thread do what is queued, and waits for its end.
+pub(super) struct Worker {
+    calls: Option<Sender<Call>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-    pub fn start(opened: Opened) -> Self {
-        let (jobs, queue) = mpsc::channel();
-        let thread = std::thread::spawn(move || work(opened, &queue));
-        Self { jobs: Some(jobs), thread: Some(thread) }
+    /// `run` ends when the channel closes.
+    pub fn spawn(
+        name: &str,
+        db: Connection,
+        run: impl FnOnce(&Connection, &Receiver<Call>) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        // Not bounded: each caller waits for its answer, so no more can queue than there are callers.
+        let (calls, queue) = mpsc::channel();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&db, &queue))?;
+        Ok(Self { calls: Some(calls), thread: Some(thread) })
     }
 
-    /// Runs a call and returns when it is durable.
-    pub async fn call<T: Send + 'static>(
+    /// Runs `work` on the thread. A caller that stops waiting does not undo what it asked for.
+    pub async fn ask<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |db| {
-            let result = in_savepoint(db, job);
-            Box::new(move |committed| {
-                let result = match committed {
-                    Ok(()) => result,
-                    Err(reason) => Err(StoreError::Database(reason.into())),
-                };
-                // Who no longer waits does not want to know.
-                let _ = answer.send(result);
-            })
-        });
-        let gone = || StoreError::Database("the store has stopped".into());
-        self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)?;
-        answered.await.map_err(|_| gone())?
+        let (tell, told) = oneshot::channel();
+        let sent = self.calls.as_ref().is_some_and(|calls| calls.send(call(work, tell)).is_ok());
+        if !sent {
+            return Err(gone());
+        }
+        told.await.map_err(|_| gone())?
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic in it was seen by whoever called; there is nobody to tell here.
-            let _ = thread.join();
+        self.calls = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the state file panicked");
         }
     }
 }
 
-fn in_savepoint<T>(
-    db: &Connection,
-    job: impl FnOnce(&Connection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    db.prepare_cached("SAVEPOINT call")?.execute([])?;
-    match job(db) {
-        Ok(value) => {
-            db.prepare_cached("RELEASE call")?.execute([])?;
-            Ok(value)
-        }
-        Err(error) => {
-            db.execute_batch("ROLLBACK TO call; RELEASE call")?;
-            Err(error)
+/// A call that does `work` in a savepoint of its own, so that its failure harms no neighbour.
+pub(super) fn call<T: Send + 'static>(
+    work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    tell: oneshot::Sender<Result<T, StoreError>>,
+) -> Call {
+    Box::new(move |db| {
+        let result = match db {
+            Ok(db) => in_savepoint(db, work),
+            Err(lost) => Err(StoreError::Database(Box::new(lost))),
+        };
+        Box::new(move |happened| {
+            let result = match (happened, result) {
+                (Err(lost), Ok(_)) => Err(StoreError::Database(Box::new(lost))),
+                (_, result) => result,
+            };
+            // Nobody may be waiting any more.
+            let _ = tell.send(result);
+        })
+    })
+}
+
+fn in_savepoint<T>(db: &Connection, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    db.execute_batch("SAVEPOINT call")?;
+    let result = work(db);
+    if result.is_ok() {
+        db.execute_batch("RELEASE call")?;
+    } else if !db.is_autocommit() {
+        // Where SQLite itself gave up the whole transaction, the savepoint went with it.
+        db.execute_batch("ROLLBACK TO call; RELEASE call")?;
+    }
+    result
+}
+
+/// Runs each call in a transaction of its own: one snapshot for each read.
+pub(super) fn one_by_one(db: &Connection, calls: &Receiver<Call>) {
+    while let Ok(call) = calls.recv() {
+        match db.execute_batch("BEGIN") {
+            Ok(()) => {
+                let answer = call(Ok(db));
+                answer(end(db));
+            }
+            Err(error) => call(Err(Arc::new(error)))(Ok(())),
         }
     }
 }
 
-fn work(opened: Opened, queue: &mpsc::Receiver<Job>) {
-    let Opened { connection, lock } = opened;
-    while let Ok(first) = queue.recv() {
-        let waiting = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1));
-        let begun = connection.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([]));
-        if let Err(error) = begun {
-            // Each call finds out by itself: its savepoint is its transaction then.
-            tracing::error!(%error, "the state file refused to begin");
-        }
-        let replies: Vec<Reply> = waiting.map(|job| job(&connection)).collect();
-        let committed = connection.execute_batch("COMMIT").map_err(|error| error.to_string());
-        if committed.is_err() && !connection.is_autocommit() {
-            // Nothing of it may stay: the callers are told that it failed.
-            let _ = connection.execute_batch("ROLLBACK");
-        }
-        replies.into_iter().for_each(|reply| reply(committed.clone()));
+/// Commits, or leaves the connection without a transaction.
+pub(super) fn end(db: &Connection) -> Result<(), Lost> {
+    let committed = db.execute_batch("COMMIT").map_err(Arc::new);
+    if committed.is_err() && !db.is_autocommit() {
+        // The next BEGIN would say what is wrong.
+        let _ = db.execute_batch("ROLLBACK");
     }
-    if let Err((_, error)) = connection.close() {
-        tracing::warn!(%error, "the state file was not closed in order");
-    }
-    drop(lock);
+    committed
+}
+
+fn gone() -> StoreError {
+    StoreError::Database("the thread of the state file has ended".into())
 }

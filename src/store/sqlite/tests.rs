@@ -1,0 +1,217 @@
+//! The contract, and what only a file can promise.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::Sqlite;
+use crate::event::{Seq, Timestamp};
+use crate::store::contract::{Backend, contract};
+use crate::store::{PipelineIdentity, Store, StoreError};
+
+/// A state file in a directory of its own.
+struct StateFile(TempDir);
+
+impl StateFile {
+    fn path(&self) -> PathBuf {
+        self.0.path().join("bridge.db")
+    }
+}
+
+impl Backend for StateFile {
+    type Store = Sqlite;
+
+    fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    async fn open(&self) -> Sqlite {
+        Sqlite::open(&self.path()).unwrap()
+    }
+}
+
+contract!(StateFile);
+
+fn identity() -> PipelineIdentity {
+    PipelineIdentity {
+        name: "accounts".parse().unwrap(),
+        source_org: "source".parse().unwrap(),
+        channel: "/data/AccountChangeEvent".parse().unwrap(),
+        source_object: "Account".parse().unwrap(),
+        target_org: "target".parse().unwrap(),
+        target_object: "Account".parse().unwrap(),
+        key: "Source_Id__c".parse().unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn the_files_are_for_their_owner_alone() {
+    let state = StateFile::empty();
+    let store = state.open().await;
+    store.pipeline(&identity(), Seq::ZERO).await.unwrap();
+    let mut modes: Vec<_> = std::fs::read_dir(state.0.path())
+        .unwrap()
+        .map(|file| {
+            let file = file.unwrap();
+            (file.file_name().into_string().unwrap(), file.metadata().unwrap().permissions().mode() & 0o777)
+        })
+        .collect();
+    modes.sort();
+    let expected = ["bridge.db", "bridge.db-shm", "bridge.db-wal", "bridge.db.lock"];
+    assert_eq!(modes, expected.map(|name| (name.to_owned(), 0o600)));
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_and_told_who_owns_the_file() {
+    let state = StateFile::empty();
+    let store = state.open().await;
+    let link = state.0.path().join("link.db");
+    std::os::unix::fs::symlink(state.path(), &link).unwrap();
+    for path in [state.path(), link] {
+        match Sqlite::open(&path) {
+            Err(StoreError::InUse { pid, command, .. }) => {
+                assert_eq!(pid, std::process::id().to_string());
+                assert!(command.contains(&std::env::args().next().unwrap()), "{command}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let clone = store.clone();
+    drop(store);
+    assert!(matches!(Sqlite::open(&state.path()), Err(StoreError::InUse { .. })), "a clone still owns it");
+    drop(clone);
+    Sqlite::open(&state.path()).unwrap();
+}
+
+#[tokio::test]
+async fn the_last_clone_leaves_one_file_with_everything_in_it() {
+    let state = StateFile::empty();
+    let store = state.open().await;
+    let row = store.pipeline(&identity(), Seq(7)).await.unwrap();
+    drop(store);
+    let beside = |end: &str| state.0.path().join(format!("bridge.db-{end}")).exists();
+    assert!(!beside("wal") && !beside("shm"));
+    assert_eq!(state.open().await.pipelines().await.unwrap(), [row]);
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_is_done_before_the_file_is_free() {
+    let state = StateFile::empty();
+    let store = state.open().await;
+    {
+        let identity = identity();
+        let mut call = std::pin::pin!(store.pipeline(&identity, Seq(7)));
+        // Polled once: asked, and then dropped.
+        let _ = futures_util::poll!(&mut call);
+    }
+    drop(store);
+    assert_eq!(state.open().await.pipelines().await.unwrap().len(), 1);
+}
+
+/// What a power cut leaves: the file and its log as they are at this moment.
+fn after_a_power_cut(path: &Path) -> StateFile {
+    let copy = StateFile::empty();
+    std::fs::copy(path, copy.path()).unwrap();
+    std::fs::copy(path.with_extension("db-wal"), copy.path().with_extension("db-wal")).unwrap();
+    copy
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_a_power_cut_and_half_a_transaction_does_not() {
+    let state = StateFile::empty();
+    let store = state.open().await;
+    let row = store.pipeline(&identity(), Seq(7)).await.unwrap();
+    let half = after_a_power_cut(&state.path());
+    assert_eq!(half.open().await.pipelines().await.unwrap(), [row.clone()]);
+
+    let log = std::fs::metadata(state.path().with_extension("db-wal")).unwrap().len();
+    store
+        .start(store.subscription(&identity().source_org, &identity().channel).await.unwrap().id, Timestamp(1))
+        .await
+        .unwrap();
+    let cut = after_a_power_cut(&state.path());
+    let wal = std::fs::OpenOptions::new().write(true).open(cut.path().with_extension("db-wal")).unwrap();
+    wal.set_len(log + 100).unwrap();
+    let store = cut.open().await;
+    assert_eq!(store.pipelines().await.unwrap(), [row]);
+    let found = store.subscription(&identity().source_org, &identity().channel).await.unwrap();
+    assert_eq!(found.position.started_at, None);
+}
+
+#[tokio::test]
+async fn an_empty_file_is_migrated_and_a_migrated_one_is_left() {
+    let state = StateFile::empty();
+    std::fs::write(state.path(), "").unwrap();
+    drop(state.open().await);
+    let schema = || -> (u32, Vec<String>) {
+        let db = Connection::open(state.path()).unwrap();
+        let version = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        let mut tables = db.prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        (version, tables.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap())
+    };
+    let migrated = schema();
+    assert_eq!(migrated.0, 1);
+    assert!(migrated.1.len() > 10);
+    drop(state.open().await);
+    assert_eq!(schema(), migrated);
+}
+
+fn refused(path: &Path) -> String {
+    match Sqlite::open(path) {
+        Err(StoreError::Open { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_release_is_refused_untouched() {
+    let state = StateFile::empty();
+    drop(state.open().await);
+    Connection::open(state.path()).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    let before = std::fs::read(state.path()).unwrap();
+    assert!(refused(&state.path()).contains("version 99"));
+    assert_eq!(std::fs::read(state.path()).unwrap(), before);
+}
+
+#[test]
+fn a_file_of_another_program_is_refused_untouched() {
+    let state = StateFile::empty();
+    Connection::open(state.path()).unwrap().execute_batch("CREATE TABLE theirs (n INTEGER)").unwrap();
+    let before = std::fs::read(state.path()).unwrap();
+    assert!(refused(&state.path()).contains("another program"));
+    assert_eq!(std::fs::read(state.path()).unwrap(), before);
+    std::fs::write(state.path(), "version: 1\norgs: {}\n".repeat(99)).unwrap();
+    refused(&state.path());
+    refused(&state.0.path().join("no/such/directory.db"));
+}
+
+#[tokio::test]
+async fn a_person_can_read_the_journal_while_the_bridge_runs() {
+    let state = StateFile::empty();
+    let store = state.open().await;
+    let subscription = store.subscription(&identity().source_org, &identity().channel).await.unwrap().id;
+    let event = serde_json::json!({
+        "channel": "/data/AccountChangeEvent", "replay_id": [52, 50],
+        "happening": { "event": { "uuid": "u-1", "fields": { "Name": "Acme" } } },
+    });
+    let change = serde_json::from_value(event).unwrap();
+    store.append(subscription, vec![crate::subscribe::Arrival::Change(change)], Timestamp(1)).await.unwrap();
+    let db = Connection::open(state.path()).unwrap();
+    let found: (u32, String, String) = db
+        .query_row(
+            "SELECT payload ->> 'v', payload ->> '$.event.fields.Name', CAST(replay_id AS TEXT) FROM journal",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .unwrap();
+    assert_eq!(found, (1, "Acme".to_owned(), "42".to_owned()));
+}
+
+#[tokio::test]
+async fn a_store_in_memory_writes_and_reads() {
+    let store = Sqlite::in_memory().unwrap();
+    let row = store.clone().pipeline(&identity(), Seq(7)).await.unwrap();
+    assert_eq!(store.pipelines().await.unwrap(), [row]);
+}
