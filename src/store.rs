@@ -26,8 +26,6 @@ use crate::event::{
 };
 use crate::subscribe::Arrival;
 
-#[cfg(test)]
-mod contract;
 mod position;
 pub mod sqlite;
 

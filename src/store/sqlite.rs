@@ -12,8 +12,6 @@ mod settle;
 mod worker;
 mod writer;
 
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -3,4 +3,5 @@
 mod crash;
 mod equal;
 mod price;
+mod process;
 mod support;
