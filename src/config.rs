@@ -30,9 +30,17 @@ pub fn load(path: &Path) -> Result<Config, ConfigProblems> {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&text, path, &|name| std::env::var(name).ok(), &|file| std::fs::read_to_string(file)),
         Err(error) => {
-            let message = format!("the config cannot be read: {}", error.kind());
+            let message = format!("the config cannot be read: {}", why(&error));
             Err(ConfigProblems::about_file(path, message, "name the file with --config, as UTF-8 text"))
         }
+    }
+}
+
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        kind => kind.to_string(),
     }
 }
 

@@ -30,18 +30,21 @@ fn colour() -> bool {
 
 /// What the config says, without anything secret.
 fn summary(path: &Path, config: &Config) -> String {
-    let mut lines = vec![format!("{} is good: {} orgs, {} pipelines", path.display(), config.orgs.len(), config.pipelines.len())];
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let orgs = count(config.orgs.len(), "org");
+    let pipelines = count(config.pipelines.len(), "pipeline");
+    let mut lines = vec![format!("{} is good: {orgs}, {pipelines}", path.display())];
     for pipeline in &config.pipelines {
         let (from, to) = (&pipeline.from, &pipeline.to);
         lines.push(format!(
-            "  {}: {} of {} -> {} of {} by {}, {} fields",
+            "  {}: {} of {} -> {} of {} by {}, {}",
             pipeline.name,
             from.object,
             from.org,
             to.object,
             to.org,
             to.key,
-            pipeline.fields.len()
+            count(pipeline.fields.len(), "field")
         ));
     }
     lines.push(format!("  state: {}", config.state.display()));
@@ -86,7 +89,7 @@ pipelines:
         let config = config::parse(GOOD, path, &|_| None, &|_| unreachable!()).unwrap();
         assert_eq!(
             summary(path, &config),
-            "etc/bridge.yaml is good: 2 orgs, 1 pipelines\n  accounts: Account of emea -> Account of hq by Emea_Id__c, \
+            "etc/bridge.yaml is good: 2 orgs, 1 pipeline\n  accounts: Account of emea -> Account of hq by Emea_Id__c, \
              2 fields\n  state: etc/bridge.db"
         );
     }

@@ -5,7 +5,6 @@ mod pipelines;
 mod references;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,8 +36,7 @@ const LATE_LANDING_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
 pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Config> {
-    let start: Range<usize> = 0..0;
-    let document = walk.block(root, &start, &DOCUMENT)?;
+    let document = walk.block(root, root.place(), &DOCUMENT)?;
     if let Some(entry) = document.entry("version") {
         version(walk, entry);
     }

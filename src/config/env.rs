@@ -19,6 +19,7 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
         let (before, from) = rest.split_at(at);
         if let Some(before) = before.strip_suffix('$') {
             pieces.extend([Piece::Text(before), Piece::Text("${")]);
+            // `from` starts with the two bytes that were searched for.
             rest = &from[2..];
             continue;
         }

@@ -30,6 +30,12 @@ pub struct ConfigProblems {
     problems: Vec<Problem>,
 }
 
+impl Problem {
+    fn shown_column(&self) -> usize {
+        1 + self.shown.get(..self.caret.start).unwrap_or_default().chars().count()
+    }
+}
+
 impl ConfigProblems {
     pub(super) fn about_file(path: &Path, message: String, remedy: &str) -> Self {
         let problem =
@@ -55,18 +61,19 @@ impl ConfigProblems {
         let path = self.path.display().to_string();
         let mut text = String::new();
         for problem in &self.problems {
-            let origin = Origin::path(path.as_str());
             let group = Level::ERROR.primary_title(problem.message.as_str());
             let group = if problem.line == 0 {
-                group.element(origin)
+                group.element(Origin::path(path.as_str()))
             } else {
                 let caret = AnnotationKind::Primary.span(problem.caret.clone());
-                let snippet = Snippet::source(problem.shown.as_str()).line_start(problem.line).annotation(caret);
-                // Named here, because hiding a secret may have moved the rest of its line.
-                group.element(origin.line(problem.line).char_column(problem.column)).element(snippet)
+                let snippet = Snippet::source(problem.shown.as_str()).path(path.as_str()).line_start(problem.line);
+                group.element(snippet.annotation(caret))
             };
             let group = group.element(Level::HELP.message(problem.remedy.as_str()));
-            text.push_str(&renderer.render(&[group]));
+            // Hiding a secret may have moved the rest of its line, but not its place in the file.
+            let moved = format!("{path}:{}:{}", problem.line, problem.shown_column());
+            let place = format!("{path}:{}:{}", problem.line, problem.column);
+            text.push_str(&renderer.render(&[group]).replacen(&moved, &place, 1));
             text.push_str("\n\n");
         }
         let count = self.problems.len();

@@ -14,6 +14,7 @@ pub(super) fn hidden(text: &str, parsed: &Parsed) -> Vec<Range<usize>> {
         Some(tree) => {
             let mut found = Found::default();
             found.look(tree, false);
+            found.hidden.extend(parsed.unread.map(|at| at + "---".len()..text.len()));
             let lines: Vec<_> = found.keys.iter().map(|at| line_around(text, *at)).collect();
             let beside = |comment: &&Range<usize>| lines.iter().any(|line| line.contains(&comment.start));
             found.hidden.extend(parsed.comments.iter().filter(beside).cloned());
@@ -25,9 +26,17 @@ pub(super) fn hidden(text: &str, parsed: &Parsed) -> Vec<Range<usize>> {
     hidden
 }
 
+const WORDS: [&str; 4] = ["secret", "passw", "token", "credential"];
+
 fn speaks_of_secrets(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["secret", "passw", "token", "credential"].iter().any(|word| key.contains(word))
+    WORDS.iter().any(|word| key.contains(word))
+}
+
+/// A key as it may be shown. Without the blank behind its colon, `secret:abc` is one long key.
+pub(super) fn harmless_key(key: &str) -> &str {
+    let end = if speaks_of_secrets(key) { key.find([':', '=']) } else { None };
+    end.and_then(|end| key.get(..end)).unwrap_or(key)
 }
 
 /// What a credentials block may show: names of things, and where a secret is kept.
@@ -54,6 +63,9 @@ impl Found {
             Kind::List(items) => items.iter().for_each(|item| self.look(item, secret)),
             Kind::Map(entries) => {
                 for (key, value) in entries {
+                    if harmless_key(&key.text) != key.text {
+                        self.hidden.push(key.span.clone());
+                    }
                     let secret = speaks_of_secrets(&key.text) || (secret && !is_public(&key.text));
                     if secret {
                         self.keys.push(key.span.start);
@@ -61,6 +73,9 @@ impl Found {
                     self.look(value, secret);
                 }
             }
+        }
+        for (key, value) in &node.refused {
+            self.look(value, secret || key.is_empty() || speaks_of_secrets(key));
         }
     }
 }
@@ -89,10 +104,10 @@ fn hidden_without_tree(text: &str) -> Vec<Range<usize>> {
         }
         block = None;
         let lower = line.to_ascii_lowercase();
-        let Some(word) = ["secret", "passw", "token"].iter().filter_map(|word| lower.find(word)).min() else {
+        let Some(word) = WORDS.iter().filter_map(|word| lower.find(word)).min() else {
             continue;
         };
-        let Some(value) = line.get(word..).and_then(|rest| rest.find(':')).map(|colon| word + colon + 1) else {
+        let Some(value) = line.get(word..).and_then(|rest| rest.find([':', '='])).map(|colon| word + colon + 1) else {
             continue;
         };
         let rest = line.get(value..).unwrap_or_default();

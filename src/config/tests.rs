@@ -1,1 +1,248 @@
+//! Whole configs: good ones and what they mean, bad ones and what is said about them.
 
+mod broken;
+mod shown;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
+use super::*;
+
+pub(super) const GOOD: &str = "\
+version: 1
+orgs:
+  emea:
+    login_url: https://acme.my.salesforce.com
+    client_credentials:
+      key: ${EMEA_KEY}
+      secret: ${EMEA_SECRET}
+  hq:
+    login_url: https://hq.my.salesforce.com
+    client_credentials: { key: consumer, secret: { file: hq.secret } }
+pipelines:
+  - name: accounts
+    from: { org: emea, channel: /data/AccountChangeEvent, object: Account, start: tip }
+    to: { org: hq, object: Account, key: Emea_Id__c }
+    fields:
+      Emea_Id__c: Id
+      Name: Name
+      Region__c: { value: EMEA }
+      ParentId: { parent: accounts, from: ParentId }
+    on_delete: ignore
+  - name: contacts
+    from: { org: emea, channel: /data/ChangeEvents, object: Contact }
+    to: { org: hq, object: Contact, key: Emea_Id__c }
+    fields: { Emea_Id__c: Id, LastName: Name.LastName }
+";
+
+pub(super) fn variable(name: &str) -> Option<String> {
+    match name {
+        "EMEA_KEY" => Some("3MVG9".to_owned()),
+        "EMEA_SECRET" => Some("hunter2".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "BAD_URL" => Some("https://leaky.lightning.force.com".to_owned()),
+        _ => None,
+    }
+}
+
+pub(super) fn file(path: &Path) -> io::Result<String> {
+    match path.to_str() {
+        Some("etc/hq.secret") => Ok("from a file\r\n".to_owned()),
+        Some("etc/two-lines") => Ok("a\n\n".to_owned()),
+        Some("etc/blank") => Ok("\n".to_owned()),
+        Some("/run/secrets/hq") => Ok("mounted".to_owned()),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+pub(super) fn read(text: &str) -> Result<Config, ConfigProblems> {
+    parse(text, Path::new("etc/bridge.yaml"), &variable, &file)
+}
+
+/// `GOOD` with one piece replaced, which must be there.
+pub(super) fn with(piece: &str, other: &str) -> String {
+    assert!(GOOD.contains(piece), "{piece}");
+    GOOD.replacen(piece, other, 1)
+}
+
+fn good(text: &str) -> Config {
+    read(text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn secret_of(config: &Config, org: &str) -> String {
+    let Login::ClientCredentials { secret, .. } = &config.orgs[&org.parse().unwrap()].login;
+    secret.expose_secret().to_owned()
+}
+
+/// The rule of the third field of the first pipeline.
+fn constant(written: &str) -> FieldRule {
+    good(&with("{ value: EMEA }", &format!("{{ value: {written} }}"))).pipelines[0].fields[2].1.clone()
+}
+
+#[test]
+fn a_config_means_what_it_says() {
+    let config = good(GOOD);
+    assert_eq!(config.state, Path::new("etc/bridge.db"));
+    assert_eq!(config.late_landing, Duration::from_secs(600));
+    let emea = &config.orgs[&"emea".parse().unwrap()];
+    assert_eq!(emea.login_url.as_str(), "https://acme.my.salesforce.com/");
+    assert_eq!((emea.client_name.as_str(), emea.api_version.as_str()), ("OrgBridge", "66.0"));
+    let Login::ClientCredentials { key, .. } = &emea.login;
+    assert_eq!(key, "3MVG9");
+    assert_eq!(secret_of(&config, "emea"), "hunter2");
+    assert_eq!(secret_of(&config, "hq"), "from a file");
+
+    let [accounts, contacts] = &config.pipelines[..] else { panic!("{:?}", config.pipelines) };
+    assert_eq!(accounts.from.channel.as_str(), "/data/AccountChangeEvent");
+    assert_eq!((accounts.from.start, accounts.on_delete), (Start::Tip, OnDelete::Ignore));
+    let rules: Vec<_> = accounts.fields.iter().map(|(target, rule)| (target.as_str(), rule.clone())).collect();
+    assert_eq!(
+        rules,
+        [
+            ("Emea_Id__c", FieldRule::Source("Id".parse().unwrap())),
+            ("Name", FieldRule::Source("Name".parse().unwrap())),
+            ("Region__c", FieldRule::Constant(Value::text("EMEA"))),
+            (
+                "ParentId",
+                FieldRule::Parent { pipeline: "accounts".parse().unwrap(), from: "ParentId".parse().unwrap() }
+            ),
+        ]
+    );
+    assert_eq!(contacts.fields[1].1, FieldRule::Source("Name.LastName".parse().unwrap()));
+}
+
+#[test]
+fn optional_keys_are_taken() {
+    let config = good(&with("orgs:\n", "state: /var/lib/b.db\npublish: { late_landing: 500ms }\norgs:\n"));
+    assert_eq!(config.state, Path::new("/var/lib/b.db"));
+    assert_eq!(config.late_landing, Duration::from_millis(500));
+    assert_eq!(good(&with("orgs:\n", "state: data/b.db\norgs:\n")).state, Path::new("etc/data/b.db"));
+    let org = "  hq:\n    client_name: Bridge-2\n    api_version: 60.0\n    transport: cometd\n";
+    let config = good(&with("  hq:\n", org));
+    let hq = &config.orgs[&"hq".parse().unwrap()];
+    assert_eq!((hq.client_name.as_str(), hq.api_version.as_str()), ("Bridge-2", "60.0"));
+    assert_eq!(good(&with("start: tip", "start: earliest")).pipelines[0].from.start, Start::Earliest);
+    assert_eq!(good(&with("on_delete: ignore", "on_delete: delete")).pipelines[0].on_delete, OnDelete::Delete);
+}
+
+#[test]
+fn an_emulator_on_this_machine_may_speak_plain_http() {
+    for url in ["http://127.0.0.1:8081", "http://localhost:1", "http://[::1]:80/", "http://source.localhost:9"] {
+        good(&with("https://acme.my.salesforce.com", url));
+    }
+}
+
+#[test]
+fn variables_are_put_into_values_and_bring_no_yaml() {
+    let env = |name: &str| (name == "X").then(|| "a\", b: [c".to_owned());
+    let text = with("{ value: EMEA }", "{ value: 'x${X}$${X}' }").replace("${EMEA_", "${X}${X");
+    let text = text.replace("${XKEY}", "").replace("${XSECRET}", "");
+    let config = parse(&text, Path::new("etc/b.yaml"), &env, &file).unwrap();
+    assert_eq!(config.pipelines[0].fields[2].1, FieldRule::Constant(Value::text("xa\", b: [c${X}")));
+}
+
+#[test]
+fn constants_have_the_type_that_they_are_written_with() {
+    let number = |text: &str| FieldRule::Constant(Value::Number(text.parse().unwrap()));
+    let text = |text: &str| FieldRule::Constant(Value::text(text));
+    for (written, rule) in [
+        ("true", FieldRule::Constant(Value::Bool(true))),
+        ("FALSE", FieldRule::Constant(Value::Bool(false))),
+        ("null", FieldRule::Constant(Value::Null)),
+        ("~", FieldRule::Constant(Value::Null)),
+        ("12345678901234567.89", number("12345678901234567.89")),
+        ("-0.5", number("-0.5")),
+        ("1e3", number("1000")),
+        ("NO", text("NO")),
+        ("yes", text("yes")),
+        ("\"0042\"", text("0042")),
+        ("'true'", text("true")),
+        ("\"\"", text("")),
+        ("!!str 7", text("7")),
+        ("2026-11-23", text("2026-11-23")),
+        ("01.02.2026", text("01.02.2026")),
+        ("\"${EMEA_KEY}\"", text("3MVG9")),
+    ] {
+        assert_eq!(constant(written), rule, "{written}");
+    }
+}
+
+#[test]
+fn an_alias_stands_for_what_its_anchor_names() {
+    let text = with("on_delete: ignore", "on_delete: &mode delete");
+    let config = good(&format!("{text}    on_delete: *mode\n"));
+    assert!(config.pipelines.iter().all(|pipeline| pipeline.on_delete == OnDelete::Delete));
+}
+
+#[test]
+fn a_secret_file_loses_one_line_break_and_nothing_else() {
+    for (path, secret) in [("hq.secret", "from a file"), ("two-lines", "a\n"), ("/run/secrets/hq", "mounted")] {
+        assert_eq!(secret_of(&good(&with("file: hq.secret", &format!("file: {path}"))), "hq"), secret);
+    }
+}
+
+#[test]
+fn two_pipelines_may_write_their_own_fields_of_one_record() {
+    let second = "
+  - name: accounts-phone
+    from: { org: emea, channel: /data/AccountChangeEvent, object: Account }
+    to: { org: hq, object: Account, key: Emea_Id__c }
+    fields: { Emea_Id__c: Id, Phone: Phone }
+";
+    assert_eq!(good(&format!("{GOOD}{second}")).pipelines.len(), 3);
+}
+
+#[test]
+fn the_configs_in_the_repository_are_good() {
+    let env = |name: &str| Some(if name.ends_with("_URL") { "http://127.0.0.1:8081" } else { "value" }.to_owned());
+    for name in ["config/demo.yaml", "config/bridge.example.yaml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let config = parse(&text, &path, &env, &|_| Ok("secret".to_owned())).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.pipelines.len(), 2, "{name}");
+    }
+}
+
+#[test]
+fn a_config_that_is_not_there_is_one_problem_about_the_file() {
+    let problems = load(Path::new("no/such/bridge.yaml")).unwrap_err();
+    assert_eq!((problems.problems().len(), problems.problems()[0].line), (1, 0));
+    assert_eq!(problems.problems()[0].message, "the config cannot be read: there is no such file");
+    assert!(problems.to_string().contains("no/such/bridge.yaml"), "{problems}");
+}
+
+/// Whatever it is: an answer, and places that exist.
+fn survives(text: &str) {
+    if let Err(problems) = read(text) {
+        assert!(!problems.problems().is_empty());
+        let lines = text.split('\n').count();
+        for problem in problems.problems() {
+            assert!((1..=lines).contains(&problem.line) && problem.column > 0, "{problem:?}");
+        }
+        assert!(!problems.render(true).is_empty() && !problems.to_string().is_empty());
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in any::<String>()) {
+        survives(&text);
+    }
+
+    #[test]
+    fn text_that_looks_like_yaml_never_panics(text in "([ \\-:{}\\[\\]&*!|>'\"#$,\n\ré😀a-c~<]|\n  |: |\\$\\{|secret: ){0,80}") {
+        survives(&text);
+    }
+
+    #[test]
+    fn a_config_with_a_piece_missing_or_replaced_never_panics(
+        from in 0..GOOD.len(), length in 0..60usize, other in "[ \\-:{}$'\"\n\u{e9}a~|*&]{0,4}",
+    ) {
+        let end = (from + length).min(GOOD.len());
+        survives(&format!("{}{other}{}", &GOOD[..from], &GOOD[end..]));
+    }
+}

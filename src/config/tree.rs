@@ -15,6 +15,8 @@ use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Tag};
 pub(super) struct Node {
     pub span: Range<usize>,
     pub kind: Kind,
+    /// Entries of a map that mean nothing, because their key is no word or came before. Only looked at for secrets.
+    pub refused: Vec<(String, Rc<Node>)>,
 }
 
 #[derive(Debug)]
@@ -46,10 +48,20 @@ pub(super) struct Finding {
 pub(super) struct Parsed {
     pub tree: Option<Rc<Node>>,
     pub comments: Vec<Range<usize>>,
+    /// Where a second document begins, which nobody reads.
+    pub unread: Option<usize>,
     pub findings: Vec<Finding>,
 }
 
 impl Node {
+    /// Where to show what is said of the whole: the first key of a block, or all of anything else.
+    pub fn place(&self) -> &Range<usize> {
+        match &self.kind {
+            Kind::Map(entries) => entries.first().map_or(&self.span, |(key, _)| &key.span),
+            _ => &self.span,
+        }
+    }
+
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { text, plain: true }
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
@@ -75,7 +87,7 @@ struct Open {
 
 enum Content {
     List(Vec<Rc<Node>>),
-    Map { entries: Vec<(Key, Rc<Node>)>, key: Option<Option<Key>> },
+    Map { entries: Vec<(Key, Rc<Node>)>, refused: Vec<(String, Rc<Node>)>, key: Option<Result<Key, String>> },
 }
 
 #[derive(Default)]
@@ -90,18 +102,20 @@ struct Builder<'t> {
 pub(super) fn parse(text: &str) -> Parsed {
     let mut builder = Builder { text, ..Builder::default() };
     let mut comments = Vec::new();
+    let mut unread = None;
     for event in Parser::new_from_str(text) {
         let (event, span) = match event {
             Ok((event, span)) => (event, span.byte_range().unwrap_or_default()),
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or(text.len());
                 let finding = broken(text, at, &error.info());
-                return Parsed { tree: None, comments, findings: vec![finding] };
+                return Parsed { tree: None, comments, unread, findings: vec![finding] };
             }
         };
         match event {
             Event::Comment(..) => comments.push(span),
             Event::DocumentStart(..) if builder.root.is_some() => {
+                unread = Some(span.start);
                 builder.find(
                     span,
                     "a second document begins here",
@@ -120,7 +134,7 @@ pub(super) fn parse(text: &str) -> Parsed {
                 let text_by_tag = builder.tag(&span, tag.as_deref());
                 let plain = style == ScalarStyle::Plain && !text_by_tag;
                 // A missing value and an empty one arrive as `~` without a width.
-                builder.add(Rc::new(Node { span, kind: Kind::Scalar { text: value.into_owned(), plain } }), anchor);
+                builder.add(scalar(span, value.into_owned(), plain), anchor);
             }
             Event::SequenceStart(_, anchor, tag) => {
                 builder.tag(&span, tag.as_deref());
@@ -128,7 +142,11 @@ pub(super) fn parse(text: &str) -> Parsed {
             }
             Event::MappingStart(_, anchor, tag) => {
                 builder.tag(&span, tag.as_deref());
-                builder.open.push(Open { anchor, span, content: Content::Map { entries: Vec::new(), key: None } });
+                builder.open.push(Open {
+                    anchor,
+                    span,
+                    content: Content::Map { entries: Vec::new(), refused: Vec::new(), key: None },
+                });
             }
             Event::SequenceEnd | Event::MappingEnd => builder.close(),
             _ => {}
@@ -138,7 +156,7 @@ pub(super) fn parse(text: &str) -> Parsed {
         builder.find(0..0, "the file is empty", "start with `version: 1`; config/bridge.example.yaml shows every key");
         builder.root = None;
     }
-    Parsed { tree: builder.root, comments, findings: builder.findings }
+    Parsed { tree: builder.root, comments, unread, findings: builder.findings }
 }
 
 /// The parser's own words, and what is the reason most of the time.
@@ -148,7 +166,7 @@ fn broken(text: &str, at: usize, info: &str) -> Finding {
     let line = before.rsplit('\n').next().unwrap_or_default();
     let remedy = if before.ends_with('$') && text.get(at..).is_some_and(|rest| rest.starts_with('{')) {
         "between { and } a variable needs quotes: \"${NAME}\""
-    } else if line.trim_start_matches(' ').starts_with('\t') || line.starts_with('\t') {
+    } else if line.trim_start_matches(' ').starts_with('\t') || info.contains("tab") {
         "indent with blanks, not with tabs"
     } else {
         "look at the indentation, quotes and brackets here and in the line above"
@@ -161,8 +179,12 @@ pub(super) fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
+fn scalar(span: Range<usize>, text: String, plain: bool) -> Rc<Node> {
+    Rc::new(Node { span, kind: Kind::Scalar { text, plain }, refused: Vec::new() })
+}
+
 fn null(span: Range<usize>) -> Rc<Node> {
-    Rc::new(Node { span, kind: Kind::Scalar { text: "~".to_owned(), plain: true } })
+    scalar(span, "~".to_owned(), true)
 }
 
 impl Builder<'_> {
@@ -193,35 +215,30 @@ impl Builder<'_> {
         };
         match &mut open.content {
             Content::List(items) => items.push(node),
-            Content::Map { entries, key } => match key.take() {
-                // The value of a key that was refused goes with it.
-                Some(None) => {}
-                Some(Some(key)) => entries.push((key, node)),
+            Content::Map { entries, refused, key } => match key.take() {
+                Some(Err(key)) => refused.push((key, node)),
+                Some(Ok(key)) => entries.push((key, node)),
                 None => {
-                    let mut refused = None;
-                    let next = match &node.kind {
-                        Kind::Scalar { text, .. } if !node.is_null() => {
-                            Some(Key { text: text.clone(), span: node.span.clone() })
-                        }
-                        _ => {
-                            refused = Some(("a key must be a single word", "write `key: value`".to_owned()));
-                            None
-                        }
+                    let word = match &node.kind {
+                        Kind::Scalar { text, .. } if !node.is_null() => text.clone(),
+                        _ => String::new(),
                     };
-                    let first = next.as_ref().and_then(|next| entries.iter().find(|(key, _)| key.text == next.text));
-                    *key = Some(match (next, first) {
-                        (Some(_), Some((first, _))) => {
+                    let first = entries.iter().find(|(key, _)| key.text == word);
+                    let problem = match first {
+                        _ if word.is_empty() => Some(("a key must be a single word", "write `key: value`".to_owned())),
+                        Some((first, _)) => {
                             let line = line_of(self.text, first.span.start);
-                            refused = Some((
-                                "this key is here twice",
-                                format!("keep one of them; the first is in line {line}"),
-                            ));
-                            None
+                            Some(("this key is here twice", format!("keep one of them; the first is in line {line}")))
                         }
-                        (next, _) => next,
-                    });
-                    if let Some((message, remedy)) = refused {
-                        self.find(node.span.clone(), message, remedy);
+                        None => None,
+                    };
+                    let span = node.span.clone();
+                    match problem {
+                        None => *key = Some(Ok(Key { text: word, span })),
+                        Some((message, remedy)) => {
+                            *key = Some(Err(word));
+                            self.find(span, message, remedy);
+                        }
                     }
                 }
             },
@@ -231,10 +248,10 @@ impl Builder<'_> {
     fn close(&mut self) {
         // The parser closes what it opened, so there is always one.
         let Some(Open { anchor, span, content }) = self.open.pop() else { return };
-        let kind = match content {
-            Content::List(items) => Kind::List(items),
-            Content::Map { entries, .. } => Kind::Map(entries),
+        let (kind, refused) = match content {
+            Content::List(items) => (Kind::List(items), Vec::new()),
+            Content::Map { entries, refused, .. } => (Kind::Map(entries), refused),
         };
-        self.add(Rc::new(Node { span, kind }), anchor);
+        self.add(Rc::new(Node { span, kind, refused }), anchor);
     }
 }

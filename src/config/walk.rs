@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::str::FromStr;
 
 use super::env::{self, Piece};
+use super::secret;
 use super::tree::{Finding, Key, Kind, Node};
 use crate::event::InvalidName;
 
@@ -93,7 +94,11 @@ impl Walk<'_> {
                 None if key.text == "<<" => "merging blocks is not possible here: write the keys out".to_owned(),
                 None => format!("it may have: {}", all().collect::<Vec<_>>().join(", ")),
             };
-            self.find(&key.span, format!("{} has no key `{}`", keys.block, quoted(&key.text)), remedy);
+            self.find(
+                &key.span,
+                format!("{} has no key `{}`", keys.block, quoted(secret::harmless_key(&key.text))),
+                remedy,
+            );
         }
         for required in keys.required {
             // A key that is only misspelt is one problem, not two.
@@ -238,24 +243,24 @@ pub(super) fn closest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>)
     (near(&best) <= allowed).then_some(best)
 }
 
-/// How many letters to insert, remove or replace.
+/// How many letters to insert, remove, replace, or swap with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(80).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(100).enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, to) in row.iter_mut().skip(1).zip(&b) {
-            let above = *cell;
-            left = (diagonal + usize::from(from != *to)).min(above + 1).min(left + 1);
-            diagonal = above;
-            *cell = left;
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(100).collect(), b.chars().take(100).collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    // Every index is below the length of its row: rows have one cell more than `b` has letters.
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
+        rows.push(row);
     }
-    row.last().copied().unwrap_or_default()
+    rows.last().and_then(|row| row.last()).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -270,6 +275,8 @@ mod tests {
             ("loginUrl", Some("login_url")),
             ("Key", Some("key")),
             ("too", Some("to")),
+            ("ot", Some("to")),
+            ("kye", Some("key")),
             ("when", None),
             ("", None),
             ("secret", None),

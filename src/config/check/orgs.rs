@@ -146,7 +146,7 @@ fn secret(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path) -> Option<Secr
             Err(error) => {
                 walk.find(
                     &file.span,
-                    format!("the secret file cannot be read: {}", error.kind()),
+                    format!("the secret file cannot be read: {}", super::super::why(&error)),
                     "a relative path starts at the folder of this config; the bridge's user must be allowed to read it",
                 );
                 return None;

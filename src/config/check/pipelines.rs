@@ -68,12 +68,7 @@ pub(super) fn check(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Vec<Pip
 }
 
 fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
-    // A key that is missing is shown at the pipeline's first one.
-    let place = match &node.kind {
-        Kind::Map(entries) => entries.first().map_or(&node.span, |(key, _)| &key.span),
-        _ => &node.span,
-    };
-    let block = walk.block(node, place, &PIPELINE)?;
+    let block = walk.block(node, node.place(), &PIPELINE)?;
     let name = block.entry("name").and_then(|entry| walk.name(entry));
     let from = block.entry("from").and_then(|(key, node)| walk.block(node, &key.span, &FROM));
     let from = |name| from.as_ref().and_then(|from| from.entry(name));
@@ -124,12 +119,12 @@ fn rule(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<FieldRule>
     }
     let has =
         |name: &&str| matches!(&node.kind, Kind::Map(entries) if entries.iter().any(|(key, _)| key.text == **name));
-    if CONSTANT.required.iter().any(|name| has(name)) {
+    if CONSTANT.required.iter().any(&has) {
         let block = walk.block(node, &key.span, &CONSTANT)?;
         let value = constant(walk, block.entry("value")?)?;
         return Some(At { value: FieldRule::Constant(value), raw: String::new(), span: node.span.clone() });
     }
-    if PARENT.required.iter().any(|name| has(name)) {
+    if PARENT.required.iter().any(has) {
         let block = walk.block(node, &key.span, &PARENT)?;
         let parent = block.entry("parent").and_then(|entry| walk.name::<PipelineName>(entry));
         let from = block.entry("from").and_then(|entry| walk.name::<FieldPath>(entry));

@@ -68,6 +68,14 @@ fn channel(walk: &mut Walk<'_>, pipeline: &Pipeline) {
         }
         (Some(carried), Some(object)) if carried != object.value => {
             let message = "this channel does not carry the pipeline's object";
+            if carried.as_str().eq_ignore_ascii_case(object.value.as_str()) {
+                walk.find(
+                    &object.span,
+                    "the object is not written as its channel writes it",
+                    "mind upper and lower case",
+                );
+                return;
+            }
             walk.find(
                 &channel.span,
                 message,

@@ -1,0 +1,236 @@
+//! One thing wrong at a time: where the problem is shown, and what it says.
+
+use super::*;
+
+fn found(text: &str) -> Vec<(usize, usize, String)> {
+    let problems = match read(text) {
+        Ok(_) => return Vec::new(),
+        Err(problems) => problems,
+    };
+    problems.problems().iter().map(|problem| (problem.line, problem.column, problem.message.clone())).collect()
+}
+
+/// (what is replaced, by what, line, column, message)
+const TABLE: &[(&str, &str, usize, usize, &str)] = &[
+    // The config itself.
+    ("version: 1\n", "\n", 2, 1, "the config needs the key `version`"),
+    ("version: 1", "version: 2", 1, 10, "this program reads configs of version 1"),
+    ("version: 1", "version: [1]", 1, 10, "`version` must be a single value, not a list"),
+    ("version: 1", "version: 1\nversion: 1", 2, 1, "this key is here twice"),
+    ("version: 1", "version: 1\nwhen: now", 2, 1, "the config has no key `when`"),
+    ("version: 1", "version: 1\nstat: x.db", 2, 1, "the config has no key `stat`"),
+    ("pipelines:\n", "pipeline:\n", 11, 1, "the config has no key `pipeline`"),
+    ("version: 1", "version: 1\npublish: { late_landing: 10 }", 2, 26, "`late_landing` must be a length of time"),
+    ("version: 1", "version: 1\npublish: { late_landing: 1M }", 2, 26, "`late_landing` is longer than a day"),
+    ("version: 1", "version: 1\npublish:", 2, 1, "`publish` must be a block of keys, not nothing"),
+    ("version: 1", "version: 1\nstate:", 2, 1, "`state` has no value"),
+    ("version: 1", "version: !v 1", 1, 13, "a tag (`!name`) means nothing here"),
+    ("version: 1", "? [a]\n: b\nversion: 1", 1, 3, "a key must be a single word"),
+    // Orgs.
+    ("    login_url: https://acme.my.salesforce.com\n", "", 3, 3, "an org needs the key `login_url`"),
+    ("login_url: https://acme", "login_uri: https://acme", 4, 5, "an org has no key `login_uri`"),
+    ("https://acme.my.salesforce.com", "acme.my.salesforce.com", 4, 16, "`login_url` is not a URL"),
+    ("https://acme", "http://acme", 4, 16, "`login_url` is not encrypted"),
+    ("https://acme", "ftp://acme", 4, 16, "`login_url` must start with https://"),
+    (
+        "acme.my.salesforce.com",
+        "acme.lightning.force.com",
+        4,
+        16,
+        "`login_url` is a host for browsers, not for programs",
+    ),
+    ("acme.my.salesforce.com", "acme.my.site.com", 4, 16, "`login_url` is a host for browsers, not for programs"),
+    (
+        "acme.my.salesforce.com",
+        "login.salesforce.com",
+        4,
+        16,
+        "login.salesforce.com and test.salesforce.com take no client credentials",
+    ),
+    (
+        "acme.my.salesforce.com",
+        "test.salesforce.com",
+        4,
+        16,
+        "login.salesforce.com and test.salesforce.com take no client credentials",
+    ),
+    ("acme.my.salesforce.com", "na123.salesforce.com", 4, 16, "`login_url` is not a My Domain host"),
+    ("https://acme", "https://me:pw@acme", 4, 16, "`login_url` has a user or password in it"),
+    ("acme.my.salesforce.com", "acme.my.salesforce.com/services", 4, 16, "`login_url` goes on behind the host"),
+    ("${EMEA_KEY}", "${EMEA_KAY}", 6, 12, "the environment variable EMEA_KAY is not set"),
+    ("${EMEA_KEY}", "x${1}", 6, 13, "this is no reference to an environment variable"),
+    ("${EMEA_KEY}", "${EMPTY}", 6, 12, "the consumer key is empty"),
+    ("${EMEA_SECRET}", "${EMPTY}", 7, 15, "the consumer secret is empty"),
+    ("${EMEA_SECRET}", "[a]", 7, 15, "`secret` must be a single value, not a list"),
+    ("hq.secret", "no.secret", 10, 58, "the secret file cannot be read: there is no such file"),
+    ("hq.secret", "blank", 10, 58, "the consumer secret is empty"),
+    ("  hq:\n", "  hq:\n    client_name: my bridge\n", 9, 18, "`client_name` is not a name that Salesforce takes"),
+    ("  hq:\n", "  hq:\n    api_version: v60\n", 9, 18, "`api_version` is not an API version"),
+    ("  hq:\n", "  hq:\n    api_version: 37.0\n", 9, 18, "this API version cannot be used"),
+    ("  hq:\n", "  hq:\n    transport: pubsub\n", 9, 16, "the Pub/Sub API comes with a later version"),
+    ("  hq:\n", "  hq:\n    transport: websocket\n", 9, 16, "`transport` can only be `cometd`"),
+    // Pipelines.
+    ("name: contacts", "name: accounts", 21, 11, "another pipeline has this name already"),
+    ("name: contacts", "nam: contacts", 21, 5, "a pipeline has no key `nam`"),
+    ("    to: { org: hq, object: Contact, key: Emea_Id__c }\n", "", 21, 5, "a pipeline needs the key `to`"),
+    (
+        "- name: contacts",
+        "- accounts\n  - name: contacts",
+        21,
+        5,
+        "a pipeline must be a block of keys, not a single value",
+    ),
+    (
+        "org: emea, channel: /data/ChangeEvents",
+        "org: emae, channel: /data/ChangeEvents",
+        22,
+        18,
+        "there is no such org under `orgs`",
+    ),
+    ("org: hq, object: Contact", "org: mars, object: Contact", 23, 16, "there is no such org under `orgs`"),
+    ("org: hq, object: Contact", "org: emea, object: Contact", 23, 16, "source org and target org are the same"),
+    ("/data/ChangeEvents", "/data/AccountChangeEvent", 22, 33, "this channel does not carry the pipeline's object"),
+    ("/data/ChangeEvents", "/data/Contact", 22, 33, "there is no channel of this kind"),
+    ("/data/ChangeEvents", "/event/Order__e", 22, 33, "this channel carries no changes of records"),
+    ("/data/ChangeEvents", "ChangeEvents", 22, 33, "`ChangeEvents` is not a channel"),
+    ("object: Contact }", "object: 1st }", 22, 61, "`1st` is not an object's API name"),
+    ("object: Account, start", "object: account, start", 13, 67, "the object is not written as its channel writes it"),
+    ("start: tip", "start: tp", 13, 83, "`start` cannot be `tp`"),
+    ("on_delete: ignore", "on_delete: flag", 20, 16, "`on_delete` cannot be `flag`"),
+    ("on_delete: ignore", "on_delete: ignore\n    when: Industry != \"Test\"", 21, 5, "a pipeline has no key `when`"),
+    ("key: Emea_Id__c }", "key: Other__c }", 14, 42, "the key is not filled by any of the `fields`"),
+    ("key: Emea_Id__c }", "key: emea_id__c }", 14, 42, "the key is not filled by any of the `fields`"),
+    ("Emea_Id__c: Id\n", "Emea_Id__c: { value: 1 }\n", 16, 19, "the key must be filled from a field of the source"),
+    ("Name: Name\n", "Name: Name\n      name: Phone\n", 18, 7, "the target field `name` is filled twice"),
+    ("Name: Name\n", "Name: Name\n      Name: Phone\n", 18, 7, "this key is here twice"),
+    ("Name: Name\n", "Name: A.B.C\n", 17, 13, "`A.B.C` is not a source field"),
+    ("Name: Name\n", "Na-me: Name\n", 17, 7, "`Na-me` is not a field's API name"),
+    ("Name: Name\n", "Name:\n", 17, 7, "`Name` has no value"),
+    ("Name: Name\n", "Name: [Name]\n", 17, 13, "`Name` must be a single value, not a list"),
+    ("{ value: EMEA }", "{}", 18, 7, "nothing fills this field"),
+    ("{ value: EMEA }", "{ vale: EMEA }", 18, 20, "a field's rule has no key `vale`"),
+    ("{ value: EMEA }", "{ value: [a] }", 18, 27, "`value` must be a single value, not a list"),
+    ("{ value: EMEA }", "{ value: 0042 }", 18, 27, "this may be meant as a number or as text"),
+    ("{ value: EMEA }", "{ value: x, parent: accounts }", 18, 30, "a constant has no key `parent`"),
+    ("parent: accounts", "parent: acounts", 19, 27, "there is no such pipeline"),
+    ("parent: accounts", "parent: other", 19, 27, "there is no such pipeline"),
+    (
+        "{ parent: accounts, from: ParentId }",
+        "{ parent: accounts }",
+        19,
+        7,
+        "a reference to a parent needs the key `from`",
+    ),
+    (
+        "    fields: { Emea_Id__c: Id, LastName: Name.LastName }",
+        "    fields: Name",
+        24,
+        13,
+        "`fields` must be a block of keys, not a single value",
+    ),
+    // Not YAML.
+    ("name: accounts", "name: 'accounts", 12, 11, "this is not YAML: unclosed quote"),
+    (
+        "consumer, secret",
+        "${A}, secret",
+        10,
+        33,
+        "this is not YAML: while parsing a flow mapping, did not find expected ',' or '}'",
+    ),
+    ("  hq:\n", "\thq:\n", 7, 15, "this is not YAML: while scanning a plain scalar, found a tab"),
+    ("orgs:\n", "orgs: *o\n", 2, 7, "this is not YAML: while parsing node, found unknown anchor"),
+];
+
+#[test]
+fn each_problem_has_its_place_and_its_words() {
+    for (piece, other, line, column, message) in TABLE {
+        let expected = [(*line, *column, (*message).to_owned())];
+        assert_eq!(found(&with(piece, other)), expected, "{piece:?} replaced by {other:?}");
+    }
+}
+
+#[test]
+fn a_file_without_content_is_one_problem() {
+    for text in ["", "\n\n", "# nothing\n", "---\n", "~"] {
+        assert_eq!(found(text), [(1, 1, "the file is empty".to_owned())], "{text:?}");
+    }
+    for (text, what) in [("- a\n", "a list"), ("text\n", "a single value")] {
+        assert_eq!(found(text), [(1, 1, format!("the config must be a block of keys, not {what}"))]);
+    }
+}
+
+#[test]
+fn lists_and_blocks_without_content_are_found() {
+    let head = GOOD.split("orgs:").next().unwrap();
+    assert_eq!(
+        found(&format!("{head}orgs: {{}}\npipelines: []\n")),
+        [(2, 1, "`orgs` names no org".to_owned()), (3, 1, "`pipelines` is an empty list".to_owned())]
+    );
+    assert_eq!(
+        found(&format!("{head}orgs: [emea]\npipelines: none\n")),
+        [
+            (2, 7, "`orgs` must be a block of keys, not a list".to_owned()),
+            (3, 12, "`pipelines` must be a list, not a single value".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn a_field_has_one_writer_whatever_its_case() {
+    let second = "
+  - name: more
+    from: { org: emea, channel: /data/ChangeEvents, object: Account }
+    to: { org: hq, object: account, key: Emea_Id__c }
+    fields: { Emea_Id__c: Id, NAME: Name }
+";
+    let message = "another pipeline writes this field of the same records".to_owned();
+    assert_eq!(found(&format!("{GOOD}{second}")), [(29, 31, message.clone())]);
+    // The key may be shared only if both fill it alike.
+    let other_key = second.replace("Id, NAME: Name", "Number__c");
+    assert_eq!(found(&format!("{GOOD}{other_key}")), [(29, 15, message)]);
+    // Another source object fills other records.
+    assert_eq!(found(&format!("{GOOD}{}", second.replace("object: Account", "object: Lead"))), []);
+}
+
+#[test]
+fn a_parent_goes_the_same_way_as_its_child() {
+    let third = GOOD.replace(
+        "  hq:\n",
+        "  apac: { login_url: https://apac.my.salesforce.com, client_credentials: { key: a, secret: b } }\n  hq:\n",
+    );
+    for (org, with, message) in [
+        (
+            "org: hq, object: Contact",
+            "org: apac, object: Contact",
+            "the parent's pipeline writes to another org than this one",
+        ),
+        (
+            "org: emea, channel: /data/ChangeEvents",
+            "org: apac, channel: /data/ChangeEvents",
+            "the parent's pipeline reads from another org than this one",
+        ),
+    ] {
+        let text = third
+            .replace("LastName: Name.LastName", "AccountId: { parent: accounts, from: AccountId }")
+            .replace(org, with);
+        assert_eq!(found(&text), [(25, 52, message.to_owned())]);
+    }
+}
+
+#[test]
+fn five_problems_are_all_found_in_the_order_of_the_file() {
+    let text = GOOD
+        .replace("https://acme.my.salesforce.com", "https://acme.lightning.force.com")
+        .replace("${EMEA_SECRET}", "${NOT_SET}")
+        .replace("from: ParentId }", "form: ParentId }")
+        .replace("on_delete: ignore", "on_delete: drop")
+        .replace("object: Contact, key: Emea_Id__c", "object: Contact, key: Apac_Id__c");
+    let expected = [
+        (4, 16, "`login_url` is a host for browsers, not for programs"),
+        (7, 15, "the environment variable NOT_SET is not set"),
+        (19, 37, "a reference to a parent has no key `form`"),
+        (20, 16, "`on_delete` cannot be `drop`"),
+        (23, 42, "the key is not filled by any of the `fields`"),
+    ];
+    assert_eq!(found(&text), expected.map(|(line, column, message)| (line, column, message.to_owned())));
+}
