@@ -45,7 +45,9 @@ pub enum BridgeError {
     Removed { name: PipelineName },
     #[error("a part of the bridge failed: {0}")]
     Stage(String),
-    #[error("did not stop within {GRACE:?}: {0}. What was in flight is in the state file and is looked after at the next start")]
+    #[error(
+        "did not stop within {GRACE:?}: {0}. What was in flight is in the state file and is looked after at the next start"
+    )]
     Grace(String),
 }
 

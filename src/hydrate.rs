@@ -14,11 +14,7 @@ use crate::pipeline::machine::Found;
 const IN_MAX: usize = 60;
 
 /// Whole records of the source, those that were deleted, and (left out) those that it does not show at all.
-pub async fn records(
-    source: &Org,
-    mapping: &Mapping,
-    ids: &[RecordId],
-) -> Result<HashMap<RecordId, Found>, CallError> {
+pub async fn records(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Result<HashMap<RecordId, Found>, CallError> {
     let paths = mapping.reads();
     let mut fields: Vec<FieldName> = paths.iter().map(FieldPath::object_field).collect();
     fields.sort();

@@ -29,9 +29,8 @@ pub async fn journal<S: Store>(
     head: Arc<watch::Sender<Seq>>,
     board: Board,
 ) -> Result<(), StoreError> {
-    let arrived = futures_util::stream::unfold(arrivals, |mut arrivals| async {
-        Some((arrivals.recv().await?, arrivals))
-    });
+    let arrived =
+        futures_util::stream::unfold(arrivals, |mut arrivals| async { Some((arrivals.recv().await?, arrivals)) });
     let mut groups = std::pin::pin!(arrived.ready_chunks(GROUP_MAX));
     while let Some(group) = groups.next().await {
         // One subscription's own order is kept; between them there is none to keep.

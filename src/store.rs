@@ -26,6 +26,8 @@ use crate::event::{
 };
 use crate::subscribe::Arrival;
 
+#[cfg(test)]
+mod contract;
 mod position;
 pub mod sqlite;
 

@@ -17,11 +17,18 @@ pub use position::ChannelStart;
 pub enum Arrival {
     Change(Change),
     /// The subscription was seen live and caught up at this time of the server's clock.
-    Live { until: Timestamp },
+    Live {
+        until: Timestamp,
+    },
     /// Events up to here came and are wanted by nobody (an entity without a pipeline, committed before the start).
-    Passed { replay_id: ReplayId, events: u64 },
+    Passed {
+        replay_id: ReplayId,
+        events: u64,
+    },
     /// The org refused the saved id. From here on events come from the earliest that it keeps.
-    Refused { at: Timestamp },
+    Refused {
+        at: Timestamp,
+    },
 }
 
 /// An arrival and the channel that it came by.

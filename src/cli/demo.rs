@@ -57,7 +57,8 @@ impl Demo {
         };
         let emulator = Emulator::start(options).await.context("the emulated orgs could not start")?;
         let folder = Folder::new()?;
-        let config = crate::config::parse(CONFIG, &folder.0.join("demo.yaml"), &|name| variable(&emulator, name), &no_file)?;
+        let config =
+            crate::config::parse(CONFIG, &folder.0.join("demo.yaml"), &|name| variable(&emulator, name), &no_file)?;
         introduce(&emulator, &config.state);
 
         let store = Sqlite::open(&config.state)?;
@@ -106,7 +107,8 @@ impl Demo {
                 stop.cancel();
                 anyhow::bail!("the bridge did not catch up within {CATCH_UP:?}");
             }
-            let next = until.filter(|until| *until > now).map_or(now + screen.every(), |at| at.min(now + screen.every()));
+            let next =
+                until.filter(|until| *until > now).map_or(now + screen.every(), |at| at.min(now + screen.every()));
             tokio::select! {
                 () = sleep_until(next) => {}
                 () = cancel.cancelled(), if quiet_since.is_none() => {}
@@ -153,7 +155,10 @@ fn no_file(_: &Path) -> std::io::Result<String> {
 fn introduce(emulator: &Emulator, state: &Path) {
     println!("Two emulated Salesforce orgs and a bridge between them. Nothing leaves this machine.\n");
     for org in &emulator.orgs {
-        println!("  org {:<8} {}   consumer key {}   secret {}", org.name, org.base_url, org.client_id, org.client_secret);
+        println!(
+            "  org {:<8} {}   consumer key {}   secret {}",
+            org.name, org.base_url, org.client_id, org.client_secret
+        );
     }
     println!("  state file   {}", state.display());
     println!("\nTo look closer:");

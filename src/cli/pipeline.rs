@@ -40,7 +40,9 @@ impl Pipeline {
                     println!("Pipeline {name} is forgotten. If it stays in the config it starts anew, as of then.");
                     return Ok(ExitCode::SUCCESS);
                 }
-                anyhow::bail!("the state file knows no pipeline {name}; `orgbridge pipeline list` shows those that it knows")
+                anyhow::bail!(
+                    "the state file knows no pipeline {name}; `orgbridge pipeline list` shows those that it knows"
+                )
             }
         }
     }

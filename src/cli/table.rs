@@ -77,7 +77,15 @@ fn table(status: &Status) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header([
-        "pipeline", "received", "journaled", "waiting", "in flight", "applied", "failed records", "API calls", "lag",
+        "pipeline",
+        "received",
+        "journaled",
+        "waiting",
+        "in flight",
+        "applied",
+        "failed records",
+        "API calls",
+        "lag",
     ]);
     for (name, line) in &status.pipelines {
         let (received, journaled) = received(status, line);
@@ -102,7 +110,10 @@ fn table(status: &Status) -> String {
             text.push_str(&format!("\n! {org}: {trouble}"));
         }
         if target.suspect > 0 {
-            text.push_str(&format!("\n  {org}: {} answers were lost; these records are written once more", target.suspect));
+            text.push_str(&format!(
+                "\n  {org}: {} answers were lost; these records are written once more",
+                target.suspect
+            ));
         }
     }
     for ((org, channel), subscription) in &status.subscriptions {

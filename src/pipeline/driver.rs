@@ -377,11 +377,8 @@ impl<S: Store> Driver<S> {
                     lag: progress.oldest().map_or(Duration::ZERO, age),
                 };
             }
-            let shown = TargetStatus {
-                caught_up,
-                suspect: self.machine.suspects() as u64,
-                trouble: self.trouble.clone(),
-            };
+            let shown =
+                TargetStatus { caught_up, suspect: self.machine.suspects() as u64, trouble: self.trouble.clone() };
             status.targets.insert(self.target.clone(), shown);
         });
     }

@@ -121,11 +121,9 @@ fn record(
         SaveDisposition::Neighbour | SaveDisposition::DuplicateInBatch if !told.alone => Verdict::Split,
         SaveDisposition::Neighbour if told.tries < ALONE_MAX => Verdict::Retry { at: now + delay(told.tries) },
         SaveDisposition::AwaitParent => match missing_parent(told.write, error) {
-            Some(parent) => Verdict::Refused(Refusal {
-                state: ParkedState::Waiting,
-                waits_for: Some(parent),
-                ..failed(error)
-            }),
+            Some(parent) => {
+                Verdict::Refused(Refusal { state: ParkedState::Waiting, waits_for: Some(parent), ..failed(error) })
+            }
             None => Verdict::Refused(failed(error)),
         },
         SaveDisposition::TargetGone => match told.call {

@@ -12,6 +12,8 @@ mod settle;
 mod worker;
 mod writer;
 
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -67,7 +67,8 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 async fn survive(plan: Plan) {
     orgbridge::org::install_crypto();
-    let seed = std::env::var("ORGBRIDGE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let seed =
+        std::env::var("ORGBRIDGE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("seed {seed} (ORGBRIDGE_SEED={seed} repeats the moments of the kills and the traffic)");
     let mut random = fastrand::Rng::with_seed(seed);
     let folder = tempfile::tempdir().unwrap();
@@ -124,7 +125,8 @@ async fn survive(plan: Plan) {
     }
 
     let mut bridge = start();
-    until("the end of traffic", async || emulator.get(&http, "source", "traffic").await["running"] == json!(false)).await;
+    until("the end of traffic", async || emulator.get(&http, "source", "traffic").await["running"] == json!(false))
+        .await;
     let ended = orgbridge::event::Timestamp::now().0;
     emulator.delete(&http, "target", "faults").await;
     until("everything settled", async || {

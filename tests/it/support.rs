@@ -37,8 +37,11 @@ impl World {
     /// The orgs, and no bridge yet.
     pub async fn new() -> Self {
         orgbridge::org::install_crypto();
-        let options =
-            Options { connect_hold: Duration::from_secs(1), bus_delay: Duration::ZERO..=BUS_DELAY, ..Options::default() };
+        let options = Options {
+            connect_hold: Duration::from_secs(1),
+            bus_delay: Duration::ZERO..=BUS_DELAY,
+            ..Options::default()
+        };
         let emulator = Emulator::start(options).await.unwrap();
         let state = tempfile::tempdir().unwrap();
         let config = config(&emulator, state.path().join("state.db"));
@@ -257,7 +260,11 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
             object: object.parse().unwrap(),
             start: Start::Tip,
         },
-        to: To { org: "target".parse().unwrap(), object: object.parse().unwrap(), key: "Source_Id__c".parse().unwrap() },
+        to: To {
+            org: "target".parse().unwrap(),
+            object: object.parse().unwrap(),
+            key: "Source_Id__c".parse().unwrap(),
+        },
         fields,
         on_delete: OnDelete::Delete,
     }

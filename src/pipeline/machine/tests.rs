@@ -463,7 +463,8 @@ impl World {
                     let named = Value::text(parent.as_str());
                     let rows = self.source.iter().filter(|(_, row)| !row.deleted);
                     let rows = rows.filter(|(_, row)| row.fields.get("AccountId") == Some(&named));
-                    let child = |(n, _): (&usize, &Row)| Child { pipeline: CONTACTS, record: record_id(*n), parent: *parent };
+                    let child =
+                        |(n, _): (&usize, &Row)| Child { pipeline: CONTACTS, record: record_id(*n), parent: *parent };
                     heard.children.extend(rows.map(child));
                 }
             }

@@ -78,10 +78,10 @@ pub async fn a_row_that_is_parked_again_is_widened_and_tells_the_newer_story<B: 
     let second = Parked { from: Seq(3), to: Seq(4), attempts: 1, tried_at, ..failed(pipeline, account(1), 0) };
     park(&store, second.clone()).await;
     let merged = Parked { to: Seq(7), attempts: 3, ..second };
-    assert_eq!(store.parked(9).await.unwrap(), [merged.clone()]);
+    assert_eq!(store.parked(9).await.unwrap(), std::slice::from_ref(&merged));
     park(&store, Parked { from: Seq(6), to: Seq(9), attempts: 0, ..merged.clone() }).await;
     let wider = Parked { to: Seq(9), ..merged };
-    assert_eq!(store.parked(9).await.unwrap(), [wider.clone()]);
+    assert_eq!(store.parked(9).await.unwrap(), std::slice::from_ref(&wider));
     assert_eq!(known(&store, pipeline, &[account(1)]).await.parked[&account(1)], wider);
 }
 
@@ -169,6 +169,29 @@ pub async fn a_row_parked_together_with_the_link_is_woken<B: Backend>() {
         ..Settlement::default()
     };
     assert_eq!(settle(&store, settlement).await, [(children, other), (children, child())], "each once, oldest first");
+}
+
+pub async fn rows_that_should_be_tried_again_are_found_at_the_start<B: Backend>() {
+    let store = B::empty().open().await;
+    let (parents, children) = (accounts(&store).await.id, contacts(&store).await.id);
+    let contact = |number: u32| -> RecordId { name(&format!("003{number:012}")) };
+    let rows = vec![
+        waiting(children, contact(1), 1, parent(1)),
+        waiting(children, contact(2), 2, parent(2)),
+        failed(children, contact(3), 3),
+        failed(children, contact(4), 4),
+    ];
+    settle(&store, Settlement { park: rows, ..Settlement::default() }).await;
+    assert_eq!(store.restless().await.unwrap(), []);
+    let settlement = Settlement {
+        links: vec![link(parents, account(1), target(1))],
+        widen: vec![(children, contact(3), Seq(9))],
+        ..Settlement::default()
+    };
+    settle(&store, settlement).await;
+    assert_eq!(store.restless().await.unwrap(), [(children, contact(1)), (children, contact(3))]);
+    park(&store, failed(children, contact(3), 9)).await;
+    assert_eq!(store.restless().await.unwrap(), [(children, contact(1))], "a new try knew of all");
 }
 
 pub async fn only_rows_that_wait_for_this_very_parent_are_woken<B: Backend>() {

@@ -71,6 +71,13 @@ fn insert(
     key: &EventKey,
     received: Timestamp,
 ) -> Result<Option<Seq>, StoreError> {
+    // Asked first: an insert that comes to nothing would use up a number all the same.
+    let known = db
+        .prepare_cached("SELECT 1 FROM journal WHERE subscription = ?1 AND event_key = ?2")?
+        .exists(params![id, key])?;
+    if known {
+        return Ok(None);
+    }
     let header = match &change.happening {
         Happening::Record(change) => Some(&change.header),
         Happening::Event { .. } | Happening::Notification { .. } => None,
@@ -80,7 +87,6 @@ fn insert(
             "INSERT INTO journal
                  (subscription, replay_id, event_key, entity, change_type, committed_at, received_at, payload)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (subscription, event_key) DO NOTHING
              RETURNING seq",
         )?
         .query_row(
@@ -95,9 +101,8 @@ fn insert(
                 Payload::write(&change.happening)?,
             ],
             |row| row.get::<_, Seq>(0),
-        )
-        .optional()?;
-    let (Some(seq), Some(header)) = (seq, header) else { return Ok(seq) };
+        )?;
+    let Some(header) = header else { return Ok(Some(seq)) };
     let mut record_row = db.prepare_cached(
         "INSERT INTO journal_records (subscription, record, seq) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
     )?;

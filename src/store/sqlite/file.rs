@@ -70,13 +70,14 @@ fn in_use(path: &Path, lock: &mut File) -> StoreError {
 /// The connection that writes. What is not ours, or is newer than this release, is refused untouched.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open(path).map_err(|error| refuse(path, error))?;
-    recognise(&db, path)?;
     let failed = |error: rusqlite::Error| refuse(path, error);
+    prepare(&db).map_err(failed)?;
+    recognise(&db, path)?;
     let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
         return Err(refuse(path, "this file system takes no write-ahead log: use a local disk"));
     }
-    prepare(&db).and_then(|()| migrate(&db)).map_err(failed)?;
+    migrate(&db).map_err(failed)?;
     Ok(db)
 }
 

@@ -124,7 +124,7 @@ async fn what_was_answered_survives_a_power_cut_and_half_a_transaction_does_not(
     let store = state.open().await;
     let row = store.pipeline(&identity(), Seq(7)).await.unwrap();
     let half = after_a_power_cut(&state.path());
-    assert_eq!(half.open().await.pipelines().await.unwrap(), [row.clone()]);
+    assert_eq!(half.open().await.pipelines().await.unwrap(), std::slice::from_ref(&row));
 
     let log = std::fs::metadata(state.path().with_extension("db-wal")).unwrap().len();
     store
@@ -214,4 +214,24 @@ async fn a_store_in_memory_writes_and_reads() {
     let store = Sqlite::in_memory().unwrap();
     let row = store.clone().pipeline(&identity(), Seq(7)).await.unwrap();
     assert_eq!(store.pipelines().await.unwrap(), [row]);
+}
+
+/// Prints how fast groups of the journal's size become durable; `cargo test -- --ignored --nocapture rows_per_second`.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn rows_per_second() {
+    const GROUPS: u32 = 20;
+    const GROUP: u32 = 500;
+    let state = StateFile::empty();
+    let store = state.open().await;
+    let subscription = store.subscription(&identity().source_org, &identity().channel).await.unwrap().id;
+    let groups: Vec<Vec<_>> =
+        (0..GROUPS).map(|group| crate::store::contract::given::arrivals(group * GROUP..(group + 1) * GROUP)).collect();
+    let begun = tokio::time::Instant::now();
+    for group in groups {
+        store.append(subscription, group, Timestamp(1)).await.unwrap();
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    assert_eq!(store.head().await.unwrap(), Seq(u64::from(GROUPS * GROUP)));
+    println!("{:.0} rows/s", f64::from(GROUPS * GROUP) / seconds);
 }

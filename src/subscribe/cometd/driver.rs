@@ -33,8 +33,14 @@ pub enum SubscribeError {
 
 enum Done {
     /// A handshake, and the connections and cookies that it began.
-    Opened { request: Request, opened: Result<(LongPolling, Result<Vec<Incoming>, TransportError>), String> },
-    Answer { request: Request, answer: Result<Vec<Incoming>, TransportError> },
+    Opened {
+        request: Request,
+        opened: Result<(LongPolling, Result<Vec<Incoming>, TransportError>), String>,
+    },
+    Answer {
+        request: Request,
+        answer: Result<Vec<Incoming>, TransportError>,
+    },
     Renewed(Result<Login, OrgError>),
 }
 
@@ -79,11 +85,7 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(
-        &mut self,
-        arrivals: mpsc::Sender<Arrived>,
-        cancel: CancellationToken,
-    ) -> Result<(), SubscribeError> {
+    async fn run(&mut self, arrivals: mpsc::Sender<Arrived>, cancel: CancellationToken) -> Result<(), SubscribeError> {
         self.show_all("connecting");
         loop {
             while let Some(request) = self.session.poll_transmit(Instant::now()) {
@@ -276,10 +278,7 @@ impl Driver {
 }
 
 /// A handshake begins with whoever is logged in now, and with no cookies.
-async fn open(
-    org: &Org,
-    request: &Request,
-) -> Result<(LongPolling, Result<Vec<Incoming>, TransportError>), String> {
+async fn open(org: &Org, request: &Request) -> Result<(LongPolling, Result<Vec<Incoming>, TransportError>), String> {
     let login = org.session().await.map_err(|error| format!("{error}. {}", error.remedy()))?;
     let transport = LongPolling::new(org, login).map_err(|error| error.to_string())?;
     let answer = transport.send(&request.body, request.timeout).await;

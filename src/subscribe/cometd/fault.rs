@@ -101,7 +101,10 @@ mod tests {
             ("400::Channel name not specified", FaultKind::Channel),
             ("400::Client abc has established a session, but no BAYEUX_BROWSER cookie present", FaultKind::SessionLost),
             ("400::The replayId {82} you provided was invalid.  Please provide a valid ID, -2 to", FaultKind::ReplayId),
-            ("400::The replayId for channel {/x} wasn't found using the provided replay ID map {{}}", FaultKind::Channel),
+            (
+                "400::The replayId for channel {/x} wasn't found using the provided replay ID map {{}}",
+                FaultKind::Channel,
+            ),
             ("400::Authenticated user id does not match the session's user id", FaultKind::SessionLost),
             ("401::Authentication invalid", FaultKind::Token),
             ("401::Request requires authentication", FaultKind::Token),

@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::fault::Fault;
 use crate::event::{
-    Change, ChangeKind, Channel, Field, Happening, Header, RecordChange, RecordId, ReplayFrom, ReplayId,
-    Timestamp, Value,
+    Change, ChangeKind, Channel, Field, Happening, Header, RecordChange, RecordId, ReplayFrom, ReplayId, Timestamp,
+    Value,
 };
 
 /// A body that holds no Bayeux messages.
@@ -253,8 +253,7 @@ pub fn handshake(id: &str) -> Json {
 
 /// `at_once`: the server is not to hold this one.
 pub fn connect(id: &str, client: &str, at_once: bool) -> Json {
-    let mut message =
-        json!({"channel": "/meta/connect", "id": id, "clientId": client, "connectionType": LONG_POLLING});
+    let mut message = json!({"channel": "/meta/connect", "id": id, "clientId": client, "connectionType": LONG_POLLING});
     if at_once && let Some(message) = message.as_object_mut() {
         message.insert("advice".to_owned(), json!({"timeout": 0}));
     }

@@ -51,20 +51,31 @@ pub enum Kind {
 /// What the session has to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    Change { channel: Channel, change: Box<Change> },
+    Change {
+        channel: Channel,
+        change: Box<Change>,
+    },
     Undecodable(Undecodable),
     Subscribed(Channel),
     /// The saved position is not known to the org; from here on come the earliest events that it keeps.
     PositionRefused(Channel),
-    ChannelRefused { channel: Channel, why: String },
+    ChannelRefused {
+        channel: Channel,
+        why: String,
+    },
     /// All channels are subscribed, and there was nothing to deliver.
     Live,
     /// A new token is needed; nothing happens before [`Session::token_renewed`].
     TokenRefused,
     /// Nothing happens until then.
-    Waiting { until: Instant, why: String },
+    Waiting {
+        until: Instant,
+        why: String,
+    },
     /// Nothing can be subscribed to with these settings.
-    Stopped { why: String },
+    Stopped {
+        why: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +83,11 @@ enum State {
     /// A handshake is to be sent at this time.
     Waiting(Instant),
     Handshaking,
-    Connected { client: String, connect: Connect, first: bool },
+    Connected {
+        client: String,
+        connect: Connect,
+        first: bool,
+    },
     /// Until the token is renewed.
     NoToken,
     Stopped,
@@ -148,8 +163,7 @@ impl Session {
                     && *at <= now
                     && self.changes < WAITING_MAX
                 {
-                    let all_subscribed =
-                        self.channels.values().all(|channel| matches!(channel.state, Subscribed::Yes));
+                    let all_subscribed = self.channels.values().all(|channel| matches!(channel.state, Subscribed::Yes));
                     let connect = Connect::Out { all_subscribed };
                     self.state = State::Connected { client: client.clone(), connect, first: false };
                     let body = message::connect(&self.id(), &client, first);
@@ -344,7 +358,9 @@ impl Session {
     /// The channel that was asked for. Some errors do not name it, but there is only one at a time.
     fn asked(&self, named: Option<&str>) -> Option<Channel> {
         let mut asked = self.channels.iter().filter(|(_, channel)| channel.state == Subscribed::Asked);
-        asked.find(|(channel, _)| named.is_none_or(|named| named == channel.as_str())).map(|(channel, _)| channel.clone())
+        asked
+            .find(|(channel, _)| named.is_none_or(|named| named == channel.as_str()))
+            .map(|(channel, _)| channel.clone())
     }
 
     fn set(&mut self, channel: &Channel, state: Subscribed) {

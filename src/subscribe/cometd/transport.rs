@@ -48,7 +48,8 @@ impl LongPolling {
             .retry(reqwest::retry::never())
             .connect_timeout(Duration::from_secs(10))
             .user_agent(concat!("orgbridge/", env!("CARGO_PKG_VERSION")));
-        let loopback = login.instance_url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127."));
+        let loopback =
+            login.instance_url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127."));
         let http = if loopback { http.no_proxy() } else { http };
         let http = http.build().map_err(|_| TransportError::Unreachable)?;
         // The bare URL serves every message; the form with the message's name is only for a lone one.
