@@ -206,7 +206,7 @@ impl<S: Store> Driver<S> {
             let settled = self.store.settle(settlement).await?;
             let now = Instant::now();
             for (pipeline, record) in settled.woken {
-                self.machine.wake(Source { pipeline, record }, now);
+                self.machine.woken(Source { pipeline, record }, now);
             }
         }
         Ok(())

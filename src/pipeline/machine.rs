@@ -132,6 +132,8 @@ pub struct Machine {
     settlement: Settlement,
     /// Sources with a row in the settlement that is not committed yet.
     just_parked: HashSet<Source>,
+    /// Rows of the settlement that was taken last, and the parent that each waits for.
+    parked_last: HashMap<Source, Parent>,
 }
 
 impl Machine {
@@ -147,6 +149,7 @@ impl Machine {
             due: BTreeSet::new(),
             settlement: Settlement::default(),
             just_parked: HashSet::new(),
+            parked_last: HashMap::new(),
         }
     }
 
@@ -170,6 +173,22 @@ impl Machine {
     /// A parked record whose parent has come, or that changed after its last try.
     pub fn wake(&mut self, source: Source, now: Instant) {
         self.read(source, Seq::ZERO, false, true, now);
+    }
+
+    /// The store says that the parent of this parked record has a link.
+    ///
+    /// Where the row was parked just now, the org did not find a parent that has one: either it has landed since, or its
+    /// counterpart is gone or lost its key. Then the parent is written again, and its link wakes the child; trying the
+    /// child alone could go on for ever.
+    pub fn woken(&mut self, source: Source, now: Instant) {
+        let Some(parent) = self.parked_last.remove(&source) else {
+            self.wake(source, now);
+            return;
+        };
+        let makers = self.lines.iter().filter(|(_, line)| line.mapping.target_object == parent.target_object);
+        for pipeline in makers.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.read(Source { pipeline, record: parent.record }, Seq::ZERO, false, false, now);
+        }
     }
 
     /// What a stretch must be told: ask the store, and give the answers back with it.
@@ -748,6 +767,10 @@ impl Machine {
         }
         self.just_parked.clear();
         let settlement = std::mem::take(&mut self.settlement);
+        let waiting = settlement.park.iter().filter_map(|row| {
+            Some((Source { pipeline: row.pipeline, record: row.record }, row.waits_for.clone()?))
+        });
+        self.parked_last = waiting.collect();
         (settlement != Settlement::default()).then_some(settlement)
     }
 

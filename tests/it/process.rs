@@ -50,7 +50,7 @@ impl Drop for Process {
 
 /// Emulated orgs in a process of their own, and the variables that they printed.
 pub struct Emulator {
-    pub process: Process,
+    _process: Process,
     pub variables: Vec<(String, String)>,
 }
 
@@ -69,7 +69,7 @@ impl Emulator {
                 variables.push((name.to_owned(), value.to_owned()));
             }
         }
-        Self { process, variables }
+        Self { _process: process, variables }
     }
 
     pub fn url(&self, org: &str) -> &str {

@@ -28,7 +28,8 @@ pub struct World {
     pub orgs: BTreeMap<OrgName, Org>,
     pub board: Board,
     pub http: reqwest::Client,
-    state: tempfile::TempDir,
+    /// Goes with the test.
+    _state: tempfile::TempDir,
     stop: CancellationToken,
     running: JoinSet<Result<(), bridge::BridgeError>>,
 }
@@ -53,7 +54,7 @@ impl World {
             orgs,
             board: Board::default(),
             http,
-            state,
+            _state: state,
             stop: CancellationToken::new(),
             running: JoinSet::new(),
         }
@@ -92,10 +93,6 @@ impl World {
         self.emulator.org("target").unwrap()
     }
 
-    pub fn state_path(&self) -> PathBuf {
-        self.state.path().join("state.db")
-    }
-
     /// Waits until the status is as wished. The bridge stopping by itself fails the test.
     pub async fn until(&mut self, what: &str, wished: impl Fn(&Status) -> bool) -> Status {
         let mut watch = self.board.watch();
@@ -118,8 +115,10 @@ impl World {
 
     /// All that has happened in the source by now is journaled and settled, and nothing is suspect.
     pub async fn caught_up(&mut self) {
-        // The emulator's clock has whole seconds.
-        self.live_since(Timestamp::now().plus(BUS_DELAY + Duration::from_secs(1))).await;
+        // By the source's own clock, which has whole seconds.
+        let source: OrgName = "source".parse().unwrap();
+        let now = self.orgs[&source].server_time();
+        self.live_since(now.plus(BUS_DELAY + Duration::from_secs(1))).await;
         self.until("a caught-up bridge", |status| status.targets.values().all(|target| target.caught_up)).await;
     }
 
@@ -185,6 +184,14 @@ impl World {
                 .collect();
             self.composite(&session, reqwest::Method::PATCH, &json!({"records": records})).await;
         }
+    }
+
+    /// Deletes every record of an object in the target, as somebody there might.
+    pub async fn delete_in_target(&self, object: &str) {
+        let target = &self.orgs[&"target".parse::<OrgName>().unwrap()];
+        let rows = target.query(&format!("SELECT Id FROM {object}")).await.unwrap();
+        let ids: Vec<_> = rows.iter().map(|row| row["Id"].as_str().unwrap().parse().unwrap()).collect();
+        target.delete(&ids).await.unwrap();
     }
 
     async fn composite(&self, session: &orgbridge::org::Session, method: reqwest::Method, body: &Json) -> Vec<Json> {

@@ -271,7 +271,7 @@ impl World {
     fn commit(&mut self) {
         while let Some(settlement) = self.machine.take_settlement() {
             for source in self.memory.settle(settlement) {
-                self.machine.wake(source, self.now);
+                self.machine.woken(source, self.now);
             }
         }
     }

@@ -1,0 +1,122 @@
+//! The binary as people use it: what it prints, and how it ends.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use crate::process::{Emulator, Process, orgbridge};
+
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo.yaml");
+
+fn demo_config(folder: &Path) -> PathBuf {
+    let config = folder.join("demo.yaml");
+    std::fs::copy(DEMO, &config).unwrap();
+    config
+}
+
+fn shown(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A running bridge that has said so.
+fn running(emulator: &Emulator, config: &Path) -> Process {
+    let mut bridge = Process::start(emulator.run(config).stderr(Stdio::piped()));
+    let mut lines = BufReader::new(bridge.0.stderr.take().unwrap()).lines();
+    let subscribed = lines.by_ref().map(Result::unwrap).filter(|line| line.contains("subscribed")).take(2).count();
+    assert_eq!(subscribed, 2, "it ended before it was subscribed");
+    // Somebody must read on, or the bridge would be held by a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    bridge
+}
+
+#[test]
+fn the_demo_ends_by_itself_with_plain_lines_and_two_equal_orgs() {
+    let output = orgbridge().args(["demo", "--for", "5s", "--rate", "100"]).output().unwrap();
+    let text = shown(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("equal: "), "{text}");
+    assert!(text.contains("accounts: received "), "{text}");
+    assert!(!text.contains('\x1b'), "no terminal, no escapes");
+}
+
+#[test]
+fn a_second_process_on_the_same_state_is_refused_and_told_who_owns_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = demo_config(folder.path());
+    let emulator = Emulator::start(&["--connect-hold", "2s"]);
+    let mut first = running(&emulator, &config);
+    let second = emulator.run(&config).output().unwrap();
+    let text = shown(&second);
+    assert!(!second.status.success(), "{text}");
+    assert!(text.contains(&format!("process {}", first.0.id())), "{text}");
+    assert!(first.terminate().success(), "SIGTERM ends it in order");
+    // And now it is free.
+    let listed = orgbridge().args(["pipeline", "--config"]).arg(&config).arg("list").envs(emulator.variables).output().unwrap();
+    let text = shown(&listed);
+    assert!(listed.status.success() && text.contains("accounts") && text.contains("contacts"), "{text}");
+}
+
+#[test]
+fn ctrl_c_stops_in_order_and_a_second_one_leaves_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = demo_config(folder.path());
+    let emulator = Emulator::start(&["--connect-hold", "2s"]);
+    let mut bridge = running(&emulator, &config);
+    bridge.signal("INT");
+    assert!(bridge.0.wait().unwrap().success());
+
+    let mut bridge = running(&emulator, &config);
+    // Both before it can have stopped: whichever way it ends, it must not hang, and the second must not be swallowed.
+    bridge.signal("INT");
+    bridge.signal("INT");
+    let status = bridge.0.wait().unwrap();
+    assert!(status.success() || status.code() == Some(130), "{status}");
+}
+
+#[test]
+fn a_changed_pipeline_is_refused_until_it_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = demo_config(folder.path());
+    let emulator = Emulator::start(&["--connect-hold", "2s"]);
+    assert!(running(&emulator, &config).terminate().success());
+    let text = std::fs::read_to_string(&config).unwrap();
+    let changed = text.replace("object: Account, key: Source_Id__c", "object: Account, key: Emea_Id__c");
+    let changed = changed.replacen("Source_Id__c: Id", "Emea_Id__c: Id", 1);
+    assert_ne!(text, changed);
+    std::fs::write(&config, changed).unwrap();
+
+    let refused = emulator.run(&config).output().unwrap();
+    let text = shown(&refused);
+    assert!(!refused.status.success(), "{text}");
+    assert!(text.contains("orgbridge pipeline forget accounts"), "{text}");
+
+    let forget = |name: &str| {
+        let mut command = orgbridge();
+        command.args(["pipeline", "--config"]).arg(&config).args(["forget", name]);
+        command.envs(emulator.variables.iter().cloned()).output().unwrap()
+    };
+    assert!(forget("accounts").status.success());
+    assert!(!forget("nobody").status.success());
+    assert!(running(&emulator, &config).terminate().success());
+}
+
+#[test]
+fn a_bad_config_is_refused_with_every_place_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bridge.yaml");
+    let text = std::fs::read_to_string(DEMO).unwrap();
+    let text = text.replacen("object: Account }", "object: Acount }", 1).replacen("on_delete: delete", "on_delte: delete", 1);
+    std::fs::write(&path, text).unwrap();
+    let output = orgbridge().args(["check", "--offline", "--config"]).arg(&path).output().unwrap();
+    let text = shown(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("on_delte") && text.contains("on_delete"), "{text}");
+    assert!(text.contains("SOURCE_URL"), "{text}");
+    assert!(text.contains("bridge.yaml:"), "{text}");
+}
+
+#[test]
+fn help_of_the_emulator_explains_its_faults() {
+    let output = orgbridge().args(["emulator", "--help"]).output().unwrap();
+    assert!(shown(&output).contains("do_then_cut_percent"));
+}

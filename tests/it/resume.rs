@@ -1,0 +1,132 @@
+//! What goes wrong between the bridge and its source, and how it goes on.
+
+use std::time::Duration;
+
+use orgbridge::emulator::TrafficPlan;
+use orgbridge::store::{GapKind, Sqlite, Store};
+use serde_json::json;
+
+use crate::support::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_tokens_and_lost_sessions_lose_nothing_and_renew_once() {
+    let mut world = World::started().await;
+    world.source().start_traffic(TrafficPlan { changes: 500, records: 50, per_second: 200, seed: 5, deletes: true });
+    for moment in [100, 250, 400] {
+        while world.source().traffic().1 < moment {
+            tokio::task::yield_now().await;
+        }
+        world.faults(world.source(), json!({"drop_sessions": true})).await;
+    }
+    world.faults(world.source(), json!({"expire_tokens": true})).await;
+    world.faults(world.target(), json!({"expire_tokens": true})).await;
+    while world.source().traffic().0 {
+        tokio::task::yield_now().await;
+    }
+    world.caught_up().await;
+    world.assert_equal().await;
+    for org in [world.source(), world.target()] {
+        let logins = org.stats()["calls"]["token"].as_u64();
+        assert_eq!(logins, Some(2), "{}: one login, and one renewal for all who waited", org.name);
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_while_the_bridge_is_stopped_comes_when_it_starts_again() {
+    let mut world = World::started().await;
+    let ids = world.create("Account", vec![json!({"Name": "before"})]).await;
+    world.caught_up().await;
+    world.stop().await;
+    world.update("Account", vec![(ids[0].clone(), json!({"Name": "meanwhile", "Phone": "1"}))]).await;
+    world.create("Account", vec![json!({"Name": "new"})]).await;
+    world.start();
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 2);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_was_stopped_before_its_first_event_gets_it_later() {
+    let mut world = World::new().await;
+    world.start();
+    // It has said since when it wants events; whether it is subscribed already must not matter.
+    world.until("a subscription", |status| status.subscriptions.len() == 2).await;
+    world.live_since(orgbridge::event::Timestamp(0)).await;
+    world.stop().await;
+    world.create("Account", vec![json!({"Name": "while nobody listened"})]).await;
+    world.start();
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_the_org_forgot_is_a_gap_that_stays_visible_and_what_comes_next_arrives() {
+    let mut world = World::started().await;
+    let ids = world.create("Account", vec![json!({"Name": "first"})]).await;
+    world.caught_up().await;
+    world.stop().await;
+    world.update("Account", vec![(ids[0].clone(), json!({"Phone": "lost"}))]).await;
+    world.faults(world.source(), json!({"forget_events": true})).await;
+    world.start();
+    world.caught_up().await;
+    world.create("Account", vec![json!({"Name": "second"})]).await;
+    world.caught_up().await;
+    assert_eq!(world.target().stats()["records"]["Account"], json!(2));
+    world.stop().await;
+    let gaps = Sqlite::open(&world.config.state).unwrap().gaps().await.unwrap();
+    // The contacts' subscription had seen nothing, so it had no position to be refused.
+    assert_eq!(gaps.iter().map(|gap| gap.kind).collect::<Vec<_>>(), [GapKind::Position]);
+    assert!(gaps[0].from.is_some() && gaps[0].to.is_some(), "{gaps:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_without_its_parent_is_parked_and_woken_by_it() {
+    let mut world = World::new().await;
+    let accounts = world.create("Account", vec![json!({"Name": "older than the bridge"})]).await;
+    // Its event is on the bus, so the tip is behind it.
+    world.control(world.source(), "time", json!({"advance_seconds": 5})).await;
+    world.start();
+    world.live_since(orgbridge::event::Timestamp(0)).await;
+    world.create("Contact", vec![json!({"LastName": "Roe", "AccountId": accounts[0]})]).await;
+    world
+        .until("a parked contact", |status| {
+            status.pipelines.iter().any(|(name, line)| name.as_str() == "contacts" && line.parked == 1)
+        })
+        .await;
+    // An update of a record without a link is read whole, and so the parent comes at last.
+    world.update("Account", vec![(accounts[0].clone(), json!({"Phone": "1"}))]).await;
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 2);
+    let status = world.until("nothing parked", |status| status.pipelines.values().all(|line| line.parked == 0)).await;
+    assert!(status.pipelines.values().all(|line| line.failed == 0));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_that_somebody_deleted_in_the_target_is_made_anew_with_its_children() {
+    let mut world = World::started().await;
+    let accounts = world.create("Account", vec![json!({"Name": "parent"})]).await;
+    world.create("Contact", vec![json!({"LastName": "First", "AccountId": accounts[0]})]).await;
+    world.caught_up().await;
+    // In the target the account takes its contact with it.
+    world.delete_in_target("Account").await;
+    assert_eq!(world.target().stats()["records"], json!({"Account": 0, "Contact": 0}));
+    world.create("Contact", vec![json!({"LastName": "Second", "AccountId": accounts[0]})]).await;
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 3);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_what_is_in_flight_and_leaves_nothing_suspect() {
+    let mut world = World::started().await;
+    world.faults(world.target(), json!({"answer_late": {"percent": 100, "delay_ms": [800, 800]}})).await;
+    world.create("Account", vec![json!({"Name": "in flight"})]).await;
+    world.until("a write in flight", |status| status.pipelines.values().any(|line| line.in_flight == 1)).await;
+    tokio::time::timeout(Duration::from_secs(20), world.stop()).await.unwrap();
+    let store = Sqlite::open(&world.config.state).unwrap();
+    assert_eq!(store.sent().await.unwrap(), []);
+    assert_eq!(world.target().stats()["records"]["Account"], json!(1));
+}
