@@ -20,8 +20,8 @@ use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::retry::Backoff;
 use crate::status::{Board, PipelineStatus};
 use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, SubscriptionId};
-use crate::subscribe::position::plan;
-use crate::subscribe::{self, Arrived, SubscribeError};
+use crate::subscribe::position::Plan;
+use crate::subscribe::{self, Arrival, ChannelStart, SubscribeError, Subscriptions};
 use supervise::Stages;
 
 /// Arrivals between a subscription and its journal.
@@ -36,8 +36,8 @@ pub enum BridgeError {
     Login { org: OrgName, error: OrgError },
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(transparent)]
-    Subscribe(#[from] SubscribeError),
+    #[error("org {org}: {error}")]
+    Subscribe { org: OrgName, error: SubscribeError },
     #[error(
         "pipeline {name} is not in the config any more, but work of it is unsettled: put it back until it is done, or \
          give it up with `orgbridge pipeline forget {name}`"
@@ -190,14 +190,11 @@ fn first_status(pipeline: &PipelineConfig, row: &PipelineRow) -> PipelineStatus 
     }
 }
 
-/// The channels of a source org, each with the earliest start that one of its pipelines wants.
-fn channels(config: &Config, org: &OrgName) -> BTreeMap<Channel, Start> {
-    let mut channels = BTreeMap::new();
+/// The channels of a source org, each with the starts that its pipelines want.
+fn channels(config: &Config, org: &OrgName) -> BTreeMap<Channel, Vec<Start>> {
+    let mut channels: BTreeMap<Channel, Vec<Start>> = BTreeMap::new();
     for from in config.pipelines.iter().map(|pipeline| &pipeline.from).filter(|from| from.org == *org) {
-        let start = channels.entry(from.channel.clone()).or_insert(from.start);
-        if from.start == Start::Earliest {
-            *start = Start::Earliest;
-        }
+        channels.entry(from.channel.clone()).or_default().push(from.start);
     }
     channels
 }
@@ -205,25 +202,39 @@ fn channels(config: &Config, org: &OrgName) -> BTreeMap<Channel, Start> {
 /// One source org: who it is, where each channel begins, and the subscription itself.
 async fn subscription<S: Store>(
     org: Org,
-    channels: BTreeMap<Channel, Start>,
+    channels: BTreeMap<Channel, Vec<Start>>,
     store: S,
-    arrivals: mpsc::Sender<Arrived>,
+    arrivals: mpsc::Sender<(Channel, Arrival)>,
     board: Board,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
     if !log_in(&org, &store, &cancel).await? {
         return Ok(());
     }
+    let name = org.name().clone();
     let mut starts = Vec::new();
-    for (channel, wish) in channels {
+    for (channel, wishes) in channels {
         let subscription = store.subscription(org.name(), &channel).await?;
-        let plan = plan(channel, &subscription.position, wish, org.server_time());
-        if let Some(at) = plan.started_at {
+        let plan = Plan::new(&subscription.position, wishes, org.server_time());
+        if let Some(at) = plan.commit_start {
             store.start(subscription.id, at).await?;
         }
-        starts.push(plan.start);
+        starts.push(ChannelStart { channel, plan });
     }
-    Ok(subscribe::run(org, starts, arrivals, board, cancel).await?)
+    let (state, mut states) = watch::channel(Subscriptions::new());
+    let show = async {
+        // Ends with the sender, which `run` holds.
+        while states.changed().await.is_ok() {
+            for (channel, now) in &*states.borrow_and_update() {
+                board.subscription(channel, |shown| {
+                    shown.state = now.state.to_string();
+                    shown.undecodable = now.undecodable;
+                });
+            }
+        }
+    };
+    let (ended, ()) = tokio::join!(subscribe::run(org, starts, arrivals, state, cancel), show);
+    ended.map_err(|error| BridgeError::Subscribe { org: name, error })
 }
 
 /// Logs in, however long the org cannot be reached, and makes sure that it is the org that the state belongs to. False:

@@ -1,15 +1,23 @@
-//! A channel and a position become changes, over the Streaming API.
-//!
-//! `position` decides where to begin; `cometd` speaks the protocol: `message` reads and writes it, `session` is its state
-//! machine, `transport` one request, `driver` the loop that owns them.
+//! A channel and a position become changes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{Change, Channel, ReplayId, Timestamp};
+use crate::org::Org;
 
 pub mod cometd;
 pub mod position;
 
-use crate::event::{Change, Channel, ReplayId, Timestamp};
-
-pub use cometd::driver::{SubscribeError, run};
-pub use position::ChannelStart;
+/// A channel to subscribe, and from where. Whoever makes it has committed `plan.commit_start` before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelStart {
+    pub channel: Channel,
+    pub plan: position::Plan,
+}
 
 /// What a subscription hands to the journal, in bus order. Progress travels in the same channel behind the changes
 /// that it speaks of, so that no saved position overtakes an event.
@@ -31,5 +39,70 @@ pub enum Arrival {
     },
 }
 
-/// An arrival and the channel that it came by.
-pub type Arrived = (Channel, Arrival);
+/// How the subscriptions of one source org are, for the status.
+pub type Subscriptions = BTreeMap<Channel, SubscriptionStatus>;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubscriptionStatus {
+    pub state: State,
+    /// Events handed over, doubles included.
+    pub received: u64,
+    /// Events that this release could not read; each is in the log with its replay id.
+    pub undecodable: u64,
+}
+
+/// What is known of a subscription now; `Display` says it to people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum State {
+    #[default]
+    Connecting,
+    /// Subscribed; the past may still be coming.
+    CatchingUp,
+    Live,
+    /// Temporary: tried again at this time of our clock.
+    Waiting {
+        until: Timestamp,
+        why: String,
+    },
+    /// The org refuses this channel. It is asked again every few minutes, for permissions change.
+    Refused {
+        why: String,
+    },
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting => f.write_str("connecting"),
+            Self::CatchingUp => f.write_str("catching up"),
+            Self::Live => f.write_str("live"),
+            Self::Waiting { until, why } => write!(f, "waiting until {until}: {why}"),
+            Self::Refused { why } => write!(f, "refused: {why}"),
+        }
+    }
+}
+
+/// Why subscriptions ended that nobody stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscribeError {
+    #[error("the org does not serve what the config asks for: {0}")]
+    Stopped(cometd::fault::Fault),
+    #[error("the login leads to another org than before")]
+    OtherOrg,
+    #[error("the journal takes nothing more")]
+    JournalGone,
+    #[error("no HTTP client could be made")]
+    Transport(#[source] reqwest::Error),
+}
+
+/// Subscribes all channels of one source org in one session, and hands over what arrives until cancelled. A slow
+/// receiver slows the reading down; nothing is dropped.
+pub async fn run(
+    org: Org,
+    channels: Vec<ChannelStart>,
+    arrivals: mpsc::Sender<(Channel, Arrival)>,
+    state: watch::Sender<Subscriptions>,
+    cancel: CancellationToken,
+) -> Result<(), SubscribeError> {
+    cometd::driver::run(org, channels, arrivals, state, cancel).await
+}

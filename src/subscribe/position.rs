@@ -1,43 +1,58 @@
-//! Where a subscription begins. Pure (design, "Positions and gaps").
+//! Where a subscription asks the org to begin, and which of the events that come it may pass over (design,
+//! "Positions and gaps"). Pure: what is stored, what the pipelines want and the org's time come in.
 
 use std::time::Duration;
 
 use crate::config::Start;
-use crate::event::{Channel, ReplayFrom, Timestamp};
+use crate::event::{Change, ReplayFrom, Timestamp};
 use crate::store::Position;
 
-/// What committed this long before the start is not wanted. Commit times have whole seconds, and an event reaches the
-/// bus some time after its commit; what comes twice by this margin is harmless, what is missed is not.
-const MARGIN: Duration = Duration::from_secs(60);
+/// What was committed longer than this before `started_at` belongs to the time before the start. Stamps of events are
+/// whole seconds, and the clocks of an org's servers and ours differ.
+pub const START_MARGIN: Duration = Duration::from_secs(60);
 
-/// Where the subscription of one channel begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelStart {
-    pub channel: Channel,
-    pub from: ReplayFrom,
-    /// Events that were committed before this are passed over.
-    pub skip_before: Option<Timestamp>,
-}
-
-/// What must be committed before the first subscribe, and where to begin.
+/// How a channel is to be subscribed, first and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// To be committed as `started_at`, if it is not yet.
-    pub started_at: Option<Timestamp>,
-    pub start: ChannelStart,
+    /// For the first subscribe.
+    pub from: ReplayFrom,
+    /// Events committed before this are wanted by nobody: a replay from the earliest brings them.
+    pub skip_before: Option<Timestamp>,
+    /// The org's time up to which the subscription is already known to have been live.
+    pub live_until: Option<Timestamp>,
+    /// To be committed by `Store::start` before the first subscribe; none if nothing is to be committed.
+    pub commit_start: Option<Timestamp>,
 }
 
-/// Decides where to begin. `now` is the org's time.
-pub fn plan(channel: Channel, position: &Position, wish: Start, now: Timestamp) -> Plan {
-    let (from, skip_before) = match (&position.replay_id, position.started_at, wish) {
-        (Some(id), _, _) => (ReplayFrom::After(id.clone()), None),
-        (None, _, Start::Earliest) => (ReplayFrom::Earliest, None),
-        // It has been at the tip before, and nothing came until it stopped. Whatever came since is still kept.
-        (None, Some(started), Start::Tip) => (ReplayFrom::Earliest, Some(started.minus(MARGIN))),
-        (None, None, Start::Tip) => (ReplayFrom::Tip, None),
-    };
-    let started_at = position.started_at.is_none().then_some(now);
-    Plan { started_at, start: ChannelStart { channel, from, skip_before } }
+impl Plan {
+    /// `starts` are the wishes of the pipelines that read the channel (none: the tip); `now` is the org's time.
+    pub fn new(position: &Position, starts: impl IntoIterator<Item = Start>, now: Timestamp) -> Self {
+        let from_earliest = starts.into_iter().any(|start| start == Start::Earliest);
+        let skip = |started: Timestamp| Some(started.minus(START_MARGIN));
+        let live_until = position.live_until;
+        match (&position.replay_id, position.started_at) {
+            // An empty id says that nothing is known.
+            (Some(id), started) if !id.0.is_empty() => Self {
+                from: ReplayFrom::After(id.clone()),
+                skip_before: started.and_then(skip),
+                live_until,
+                commit_start: None,
+            },
+            _ if from_earliest => {
+                Self { from: ReplayFrom::Earliest, skip_before: None, live_until, commit_start: None }
+            }
+            // An earlier run subscribed at the tip and saw nothing: what happened since then is still owed.
+            (_, Some(started)) => {
+                Self { from: ReplayFrom::Earliest, skip_before: skip(started), live_until, commit_start: None }
+            }
+            (_, None) => Self { from: ReplayFrom::Tip, skip_before: skip(now), live_until, commit_start: Some(now) },
+        }
+    }
+
+    /// Nobody wants this event: it was committed well before the start.
+    pub fn passes_over(&self, change: &Change) -> bool {
+        matches!((self.skip_before, change.committed()), (Some(limit), Some(committed)) if committed < limit)
+    }
 }
 
 #[cfg(test)]
@@ -46,38 +61,45 @@ mod tests {
     use crate::event::ReplayId;
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
+    const EARLIER: Timestamp = Timestamp(900_000_000);
 
-    fn planned(position: &Position, wish: Start) -> Plan {
-        plan("/data/AccountChangeEvent".parse().unwrap(), position, wish, NOW)
+    fn plan(replay_id: Option<&str>, started_at: Option<Timestamp>, starts: &[Start]) -> Plan {
+        let replay_id = replay_id.map(|id| ReplayId(id.into()));
+        Plan::new(&Position { replay_id, started_at, live_until: None }, starts.iter().copied(), NOW)
     }
 
     #[test]
-    fn the_first_subscribe_goes_to_the_tip_and_says_first_when_it_did() {
-        let plan = planned(&Position::default(), Start::Tip);
-        assert_eq!((plan.start.from, plan.started_at), (ReplayFrom::Tip, Some(NOW)));
+    fn the_first_subscribe_at_the_tip_asks_for_its_start_to_be_committed() {
+        let plan = plan(None, None, &[Start::Tip, Start::Tip]);
+        assert_eq!((plan.from, plan.commit_start), (ReplayFrom::Tip, Some(NOW)));
     }
 
     #[test]
-    fn a_later_one_that_knows_no_id_goes_to_the_earliest_and_passes_over_what_was_before_its_start() {
-        let started = NOW.minus(Duration::from_secs(7_200));
-        let position = Position { started_at: Some(started), ..Position::default() };
-        let plan = planned(&position, Start::Tip);
-        assert_eq!((plan.start.from, plan.started_at), (ReplayFrom::Earliest, None));
-        assert_eq!(plan.start.skip_before, Some(started.minus(MARGIN)));
+    fn a_start_without_an_event_goes_to_the_earliest_and_passes_over_what_was_before_it() {
+        let plan = plan(None, Some(EARLIER), &[Start::Tip]);
+        assert_eq!((plan.from, plan.commit_start), (ReplayFrom::Earliest, None));
+        assert_eq!(plan.skip_before, Some(EARLIER.minus(START_MARGIN)));
     }
 
     #[test]
-    fn a_known_id_is_where_it_goes_on_whatever_was_wished() {
-        let id = ReplayId(b"42".to_vec());
-        let position = Position { replay_id: Some(id.clone()), started_at: Some(NOW), live_until: None };
-        for wish in [Start::Tip, Start::Earliest] {
-            assert_eq!(planned(&position, wish).start.from, ReplayFrom::After(id.clone()));
+    fn a_known_id_is_where_it_goes_on_whatever_the_pipelines_wish() {
+        for starts in [&[Start::Tip][..], &[Start::Earliest], &[]] {
+            let plan = plan(Some("7"), Some(EARLIER), starts);
+            assert_eq!((plan.from, plan.commit_start), (ReplayFrom::After(ReplayId(b"7".to_vec())), None));
         }
     }
 
     #[test]
-    fn who_wants_the_earliest_passes_over_nothing() {
-        let plan = planned(&Position::default(), Start::Earliest);
-        assert_eq!((plan.start.from, plan.start.skip_before), (ReplayFrom::Earliest, None));
+    fn one_pipeline_that_wants_the_earliest_decides_for_all_and_nothing_is_passed_over() {
+        for started in [None, Some(EARLIER)] {
+            let plan = plan(None, started, &[Start::Tip, Start::Earliest]);
+            assert_eq!((plan.from, plan.skip_before, plan.commit_start), (ReplayFrom::Earliest, None, None));
+        }
+    }
+
+    #[test]
+    fn an_empty_id_is_no_position() {
+        assert_eq!(plan(Some(""), None, &[Start::Tip]).from, ReplayFrom::Tip);
+        assert_eq!(plan(Some(""), Some(EARLIER), &[Start::Tip]).from, ReplayFrom::Earliest);
     }
 }

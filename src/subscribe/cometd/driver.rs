@@ -1,286 +1,295 @@
-//! The loop that owns a session's requests: sends what the session wants, hands over what it tells. It decides nothing.
+//! The loop that owns a session and its transport. It decides nothing: what to send and when says the session.
 
-use std::collections::{HashMap, VecDeque};
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use secrecy::SecretString;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use url::Url;
 
-use super::message::Incoming;
-use super::session::{Kind, Request, Session, Told};
-use super::transport::{LongPolling, TransportError};
-use crate::event::{Change, Channel, Timestamp};
-use crate::org::{Org, OrgError, Session as Login};
-use crate::retry::Backoff;
-use crate::status::Board;
-use crate::subscribe::{Arrival, Arrived, ChannelStart};
+use super::fault::Failure;
+use super::message::{LONG_POLLING, Meta};
+use super::session::{Event, Request, Session};
+use super::transport::{Answer, LongPolling};
+use crate::event::{Channel, Timestamp};
+use crate::org::{self, Org, OrgError};
+use crate::subscribe::{Arrival, ChannelStart, State, SubscribeError, Subscriptions};
 
-/// How long saying good-bye may take.
+/// How long a stop waits for the server to take note.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Servers' `Date` has whole seconds, and clocks differ a little.
-const CLOCK_MARGIN: Duration = Duration::from_secs(1);
 
-#[derive(Debug, thiserror::Error)]
-pub enum SubscribeError {
-    #[error("org {org} refuses the Streaming API: {why}. Check api_version in the config and the user's permissions")]
-    Stopped { org: String, why: String },
-    #[error("nobody journals any more")]
-    JournalGone,
+/// What a request needs of a login.
+#[derive(Clone)]
+struct Access {
+    pub instance_url: Url,
+    pub token: SecretString,
+    pub org_id: String,
 }
 
-enum Done {
-    /// A handshake, and the connections and cookies that it began.
-    Opened {
-        request: Request,
-        opened: Result<(LongPolling, Result<Vec<Incoming>, TransportError>), String>,
-    },
-    Answer {
-        request: Request,
-        answer: Result<Vec<Incoming>, TransportError>,
-    },
-    Renewed(Result<Login, OrgError>),
+/// Where tokens come from.
+trait Logins: Send + 'static {
+    /// The first one, and then each time one newer than the one given before.
+    fn next(&mut self) -> impl Future<Output = Result<Access, OrgError>> + Send;
 }
 
-/// Subscribes these channels of an org in one session, and hands over what arrives, until cancelled.
-///
-/// # Errors
-/// When nothing can be subscribed to before a person has changed something, or nobody takes what arrives.
+/// The org's one token, shared with all others who use the org.
+struct OrgLogins {
+    org: Org,
+    given: Option<org::Session>,
+}
+
+impl Logins for OrgLogins {
+    async fn next(&mut self) -> Result<Access, OrgError> {
+        let session = match &self.given {
+            None => self.org.session().await?,
+            Some(stale) => self.org.renew(stale).await?,
+        };
+        let access = Access {
+            instance_url: session.instance_url.clone(),
+            token: session.token.clone(),
+            org_id: session.org_id.clone(),
+        };
+        self.given = Some(session);
+        Ok(access)
+    }
+}
+
+type Login<L> = Pin<Box<dyn Future<Output = (L, Result<Access, OrgError>)> + Send>>;
+
+struct Driver<L> {
+    session: Session,
+    logins: Option<L>,
+    /// A login on its way; it owns `logins` meanwhile.
+    login: Option<Login<L>>,
+    access: Option<Access>,
+    transport: Option<LongPolling>,
+    api_version: String,
+    state: watch::Sender<Subscriptions>,
+}
+
+/// See `subscribe::run`.
 pub async fn run(
     org: Org,
     channels: Vec<ChannelStart>,
-    arrivals: mpsc::Sender<Arrived>,
-    board: Board,
+    arrivals: mpsc::Sender<(Channel, Arrival)>,
+    state: watch::Sender<Subscriptions>,
     cancel: CancellationToken,
 ) -> Result<(), SubscribeError> {
-    let skip_before: HashMap<Channel, Timestamp> =
-        channels.iter().filter_map(|start| Some((start.channel.clone(), start.skip_before?))).collect();
-    let session = Session::new(channels.into_iter().map(|start| (start.channel, start.from)), Instant::now());
-    let mut driver = Driver {
-        org,
-        session,
-        skip_before,
-        board,
-        transport: None,
-        tasks: JoinSet::new(),
-        logins: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
-        proofs: VecDeque::new(),
-    };
-    driver.run(arrivals, cancel).await
+    let api_version = org.config().api_version.clone();
+    drive(OrgLogins { org, given: None }, api_version, channels, arrivals, state, cancel).await
 }
 
-struct Driver {
-    org: Org,
-    session: Session,
-    skip_before: HashMap<Channel, Timestamp>,
-    board: Board,
-    /// Of the session that lives now.
-    transport: Option<LongPolling>,
-    tasks: JoinSet<Done>,
-    logins: Backoff,
-    /// Proofs of life for the other channels, to be handed over before anything that came later.
-    proofs: VecDeque<Arrived>,
-}
-
-impl Driver {
-    async fn run(&mut self, arrivals: mpsc::Sender<Arrived>, cancel: CancellationToken) -> Result<(), SubscribeError> {
-        self.show_all("connecting");
-        loop {
-            while let Some(request) = self.session.poll_transmit(Instant::now()) {
-                self.send(request);
+/// Runs until cancelled, or until no retry can help.
+async fn drive(
+    logins: impl Logins,
+    api_version: String,
+    channels: Vec<ChannelStart>,
+    arrivals: mpsc::Sender<(Channel, Arrival)>,
+    state: watch::Sender<Subscriptions>,
+    cancel: CancellationToken,
+) -> Result<(), SubscribeError> {
+    state.send_modify(|all| {
+        for start in &channels {
+            all.entry(start.channel.clone()).or_default();
+        }
+    });
+    let session = Session::new(LONG_POLLING, channels, Instant::now());
+    let mut driver =
+        Driver { session, logins: Some(logins), login: None, access: None, transport: None, api_version, state };
+    loop {
+        driver.take_notice()?;
+        while let Some(request) = driver.session.poll_transmit() {
+            driver.transmit(request)?;
+        }
+        let deadline = driver.session.poll_timeout();
+        let Driver { session, login, transport, .. } = &mut driver;
+        tokio::select! {
+            biased; // The order is policy: stop, hand over, listen, give up waiting.
+            () = cancel.cancelled() => return driver.farewell().await,
+            permit = arrivals.reserve(), if session.peek_event().is_some() => {
+                let permit = permit.map_err(|_| SubscribeError::JournalGone)?;
+                if let Some(arrival) = driver.next_arrival() { permit.send(arrival) }
             }
-            let deadline = self.session.poll_timeout();
-            let wait = async {
-                match deadline {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
+            answer = recv(transport) => driver.answered(answer),
+            (logins, result) = logged_in(login) => driver.take_login(logins, result)?,
+            () = sleep_until_some(deadline) => driver.session.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+async fn recv(transport: &mut Option<LongPolling>) -> Answer {
+    match transport {
+        Some(transport) => transport.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn logged_in<L>(login: &mut Option<Login<L>>) -> (L, Result<Access, OrgError>) {
+    match login {
+        Some(login) => login.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until_some(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl<L: Logins> Driver<L> {
+    /// Takes all events up to the next one that has to be handed over.
+    fn take_notice(&mut self) -> Result<(), SubscribeError> {
+        while let Some(event) = self.session.peek_event() {
+            if matches!(
+                event,
+                Event::Change(_) | Event::Passed { .. } | Event::Live { .. } | Event::PositionRefused { .. }
+            ) {
+                return Ok(());
+            }
+            match self.session.poll_event() {
+                Some(Event::Undecodable(error)) => {
+                    tracing::error!(channel = %error.channel, replay_id = ?error.replay_id, %error, "event not understood");
+                    self.state.send_modify(|all| {
+                        // The channel came from outside; only one of ours is counted by name.
+                        if let Some(status) =
+                            error.channel.parse().ok().and_then(|channel: Channel| all.get_mut(&channel))
+                        {
+                            status.undecodable += 1;
+                        }
+                    });
                 }
-            };
-            tokio::select! {
-                biased; // the order is policy: stop, hand over, listen, wait
-                () = cancel.cancelled() => break,
-                // While nobody takes what waits here, the arms below go on, so the org does not drop a client that is
-                // only busy; past its limit the session asks for no more.
-                permit = arrivals.reserve(), if !self.proofs.is_empty() || self.session.has_told() => {
-                    let permit = permit.map_err(|_| SubscribeError::JournalGone)?;
-                    let arrived = match self.proofs.pop_front() {
-                        Some(proof) => Some(proof),
-                        None => match self.session.poll_told() {
-                            Some(told) => self.told(told)?,
-                            None => None,
-                        },
-                    };
-                    if let Some(arrived) = arrived {
-                        permit.send(arrived);
-                    }
+                Some(Event::NeedsToken) => self.ask_for_login(),
+                Some(Event::Connecting) => self.all(State::Connecting),
+                Some(Event::Waiting { until, why }) => {
+                    tracing::warn!(error = %why, "subscriptions wait");
+                    let until = Timestamp::now().plus(until.saturating_duration_since(Instant::now()));
+                    self.all(State::Waiting { until, why: why.to_string() });
                 }
-                Some(done) = self.tasks.join_next() => match done {
-                    Ok(done) => self.done(done),
-                    // Only aborted tasks end so, and none is before the end.
-                    Err(panicked) => error!(error = %panicked, "a request was lost"),
-                },
-                () = wait => {}
+                Some(Event::Subscribed(channel)) => self.one(&channel, State::CatchingUp),
+                Some(Event::CaughtUp(channel)) => self.one(&channel, State::Live),
+                Some(Event::Refused { channel, why }) => {
+                    tracing::error!(%channel, error = %why, "the org refuses this channel; it is asked again");
+                    self.one(&channel, State::Refused { why: why.to_string() });
+                }
+                Some(Event::Stop(fault)) => return Err(SubscribeError::Stopped(fault)),
+                Some(Event::Change(_) | Event::Passed { .. } | Event::Live { .. } | Event::PositionRefused { .. })
+                | None => {}
             }
         }
-        self.say_farewell().await;
         Ok(())
     }
 
-    /// The server frees the client's slot at once, instead of after its own time-out.
-    async fn say_farewell(&mut self) {
-        self.tasks.abort_all();
-        if let (Some(transport), Some(body)) = (&self.transport, self.session.farewell()) {
-            // It is a courtesy: nothing depends on it.
-            let _ = timeout(FAREWELL, transport.send(&body, FAREWELL)).await;
+    fn next_arrival(&mut self) -> Option<(Channel, Arrival)> {
+        let (channel, arrival) = match self.session.poll_event()? {
+            Event::Change(change) => (change.channel.clone(), Arrival::Change(*change)),
+            Event::Passed { channel, replay_id, events } => (channel, Arrival::Passed { replay_id, events }),
+            Event::Live { channel, until } => (channel, Arrival::Live { until }),
+            Event::PositionRefused { channel, at } => {
+                tracing::warn!(%channel, "the org refused the saved position: all that it keeps is read again");
+                (channel, Arrival::Refused { at })
+            }
+            // `take_notice` has taken all of these.
+            Event::Undecodable(_)
+            | Event::CaughtUp(_)
+            | Event::Subscribed(_)
+            | Event::Refused { .. }
+            | Event::NeedsToken
+            | Event::Connecting
+            | Event::Waiting { .. }
+            | Event::Stop(_) => return None,
+        };
+        let received = match &arrival {
+            Arrival::Change(_) => 1,
+            Arrival::Passed { events, .. } => *events,
+            Arrival::Live { .. } | Arrival::Refused { .. } => 0,
+        };
+        if received > 0 {
+            self.state.send_modify(|all| all.entry(channel.clone()).or_default().received += received);
         }
+        Some((channel, arrival))
     }
 
-    fn send(&mut self, request: Request) {
-        match self.transport.clone().filter(|_| request.kind != Kind::Handshake) {
-            Some(transport) => {
-                self.tasks.spawn(async move {
-                    let answer = transport.send(&request.body, request.timeout).await;
-                    Done::Answer { request, answer }
-                });
-            }
-            None => {
-                let org = self.org.clone();
-                self.tasks.spawn(async move {
-                    let opened = open(&org, &request).await;
-                    Done::Opened { request, opened }
-                });
-            }
+    fn transmit(&mut self, request: Request) -> Result<(), SubscribeError> {
+        if request.meta == Meta::Handshake {
+            // Fresh cookies for each session, and nothing of the last one in flight.
+            self.transport = None;
+            let Some(access) = &self.access else { return Ok(()) };
+            let transport = LongPolling::open(&access.instance_url, &self.api_version, access.token.clone())
+                .map_err(|error| SubscribeError::Transport(error.without_url()))?;
+            self.transport = Some(transport);
         }
+        if let Some(transport) = &mut self.transport {
+            transport.send(request);
+        }
+        Ok(())
     }
 
-    fn done(&mut self, done: Done) {
+    fn answered(&mut self, answer: Answer) {
         let now = Instant::now();
-        match done {
-            Done::Opened { request, opened: Ok((transport, answer)) } => {
-                self.transport = Some(transport);
-                self.answer(&request, answer);
+        let failure = match answer.result {
+            Ok(answer) => {
+                let server_time = answer.server_time.unwrap_or_else(Timestamp::now);
+                self.session.handle_messages(answer.messages, server_time, now);
+                Failure::NoReply
             }
-            Done::Opened { request, opened: Err(why) } => {
-                self.session.failed(request.epoch, &request.kind, now, &why);
-            }
-            Done::Answer { request, answer } => self.answer(&request, answer),
-            Done::Renewed(Ok(_)) => {
-                self.logins.reset();
-                self.session.token_renewed(now);
-            }
-            Done::Renewed(Err(error)) => {
-                let delay = self.logins.next_delay();
-                warn!(org = %self.org.name(), %error, remedy = error.remedy(), ?delay, "no new token");
-                self.show_all(&format!("waiting: {error}. {}", error.remedy()));
-                let org = self.org.clone();
-                self.tasks.spawn(async move {
-                    tokio::time::sleep(delay).await;
-                    Done::Renewed(org.session().await)
-                });
-            }
+            Err(failure) => failure,
+        };
+        // An answer is over when it has come: what it did not speak of will not be answered.
+        self.session.handle_failure(&answer.id, failure, now);
+    }
+
+    fn ask_for_login(&mut self) {
+        if let Some(mut logins) = self.logins.take() {
+            self.login = Some(Box::pin(async move {
+                let result = logins.next().await;
+                (logins, result)
+            }));
         }
     }
 
-    fn answer(&mut self, request: &Request, answer: Result<Vec<Incoming>, TransportError>) {
-        let now = Instant::now();
-        match answer {
-            Ok(messages) => self.session.answered(request.epoch, &request.kind, messages, now),
-            Err(TransportError::Unauthorized) => self.session.token_refused(request.epoch),
-            Err(error) => self.session.failed(request.epoch, &request.kind, now, &error.to_string()),
-        }
-    }
-
-    /// What the session tells, as what the journal takes.
-    fn told(&mut self, told: Told) -> Result<Option<Arrived>, SubscribeError> {
-        let org = self.org.name();
-        Ok(match told {
-            Told::Change { channel, change } => {
-                let arrival = match self.is_wanted(&channel, &change) {
-                    true => Arrival::Change(*change),
-                    false => Arrival::Passed { replay_id: change.replay_id, events: 1 },
-                };
-                Some((channel, arrival))
-            }
-            Told::Undecodable(undecodable) => {
-                error!(%org, error = %undecodable, "an event was left out");
-                if let Ok(channel) = undecodable.channel.parse() {
-                    self.board.subscription(&channel, |shown| shown.undecodable += 1);
+    fn take_login(&mut self, logins: L, result: Result<Access, OrgError>) -> Result<(), SubscribeError> {
+        self.login = None;
+        self.logins = Some(logins);
+        match result {
+            Ok(access) => {
+                if self.access.as_ref().is_some_and(|before| before.org_id != access.org_id) {
+                    return Err(SubscribeError::OtherOrg);
                 }
-                None
+                self.access = Some(access);
+                self.session.handle_token(Instant::now());
             }
-            Told::Subscribed(channel) => {
-                info!(%org, %channel, "subscribed");
-                self.show(&channel, "catching up");
-                None
+            Err(error) => {
+                tracing::error!(%error, "login failed; it is tried again");
+                self.session.handle_no_token(Instant::now());
             }
-            Told::PositionRefused(channel) => {
-                warn!(%org, %channel, "the org does not know the saved position any more; subscribing from the earliest event");
-                Some((channel, Arrival::Refused { at: self.org.server_time() }))
-            }
-            Told::ChannelRefused { channel, why } => {
-                error!(%org, %channel, why, "refused; trying again in a minute");
-                self.show(&channel, &format!("refused: {why}"));
-                None
-            }
-            // One for each channel; the last is handed over by the caller, the others wait behind it.
-            Told::Live => return Ok(self.live()),
-            Told::TokenRefused => {
-                info!(%org, "the token was refused; renewing it");
-                self.show_all("waiting for a new token");
-                let stale = self.transport.as_ref().map(|transport| transport.login().clone());
-                let org = self.org.clone();
-                self.tasks.spawn(async move {
-                    Done::Renewed(match stale {
-                        Some(stale) => org.renew(&stale).await,
-                        None => org.session().await,
-                    })
-                });
-                None
-            }
-            Told::Waiting { until, why } => {
-                let delay = until.saturating_duration_since(Instant::now());
-                debug!(%org, why, ?delay, "a new session");
-                self.show_all(&format!("connecting again: {why}"));
-                None
-            }
-            Told::Stopped { why } => return Err(SubscribeError::Stopped { org: org.to_string(), why }),
-        })
-    }
-
-    /// Proof that nothing was missing until now, for each channel in turn.
-    fn live(&mut self) -> Option<Arrived> {
-        let until = self.org.server_time().minus(CLOCK_MARGIN);
-        let mut channels: Vec<Channel> = self.session.channels().cloned().collect();
-        for channel in &channels {
-            self.show(channel, "live");
         }
-        let last = channels.pop()?;
-        self.proofs.extend(channels.into_iter().map(|channel| (channel, Arrival::Live { until })));
-        Some((last, Arrival::Live { until }))
+        Ok(())
     }
 
-    fn is_wanted(&self, channel: &Channel, change: &Change) -> bool {
-        match (self.skip_before.get(channel), change.committed()) {
-            (Some(start), Some(committed)) => committed >= *start,
-            _ => true,
+    fn all(&self, state: State) {
+        self.state.send_modify(|all| all.values_mut().for_each(|status| status.state = state.clone()));
+    }
+
+    fn one(&self, channel: &Channel, state: State) {
+        tracing::info!(%channel, %state, "subscription");
+        self.state.send_modify(|all| all.entry(channel.clone()).or_default().state = state);
+    }
+
+    /// Tells the server, so that the org's client slot is free at once. What was not handed over comes again.
+    async fn farewell(mut self) -> Result<(), SubscribeError> {
+        if let (Some(request), Some(transport)) = (self.session.close(), &mut self.transport) {
+            transport.send(request);
+            // Whether it hears us or not: it forgets us by itself in the end.
+            let _ = tokio::time::timeout(FAREWELL, transport.recv()).await;
         }
+        Ok(())
     }
-
-    fn show(&self, channel: &Channel, state: &str) {
-        self.board.subscription(channel, |shown| state.clone_into(&mut shown.state));
-    }
-
-    fn show_all(&self, state: &str) {
-        self.session.channels().for_each(|channel| self.show(channel, state));
-    }
-}
-
-/// A handshake begins with whoever is logged in now, and with no cookies.
-async fn open(org: &Org, request: &Request) -> Result<(LongPolling, Result<Vec<Incoming>, TransportError>), String> {
-    let login = org.session().await.map_err(|error| format!("{error}. {}", error.remedy()))?;
-    let transport = LongPolling::new(org, login).map_err(|error| error.to_string())?;
-    let answer = transport.send(&request.body, request.timeout).await;
-    Ok((transport, answer))
 }

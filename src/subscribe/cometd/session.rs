@@ -1,439 +1,471 @@
-//! The client side of a Bayeux session as a state machine: replies in, requests and events out. No I/O, no clock.
+//! One Bayeux session over many channels, as a state machine: replies and events in, requests and events out, time as
+//! an argument (facts: streaming-cometd.md section 8).
 //!
-//! There is one handshake, then exactly one connect at the server, and beside it at most one other request, for the
-//! subscriptions. Whatever ends a session (an unknown client, a cut line, a busy server, a new token), the next one
-//! starts with new cookies and subscribes each channel after the last event that was handed over. A cut connect ends it
-//! too: what the server wrote into it is lost, so it must be asked for again (facts: clients.md).
+//! Exactly one request is out at a time, and so at most one connect. Any answer may carry events; with two requests
+//! out, on two connections, later events could be read before earlier ones. For the same reason a broken long poll
+//! ends the session: what the server wrote into it is lost while newer events may already wait in the server's queue
+//! behind it, and only a fresh session replays them all in bus order.
 
-use std::collections::{BTreeMap, VecDeque};
+mod channel;
+mod io;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use tokio::time::Instant;
 
-use super::fault::{Fault, Remedy};
-use super::message::{self, Incoming, Meta, Reconnect, Reply, Undecodable};
-use crate::event::{Change, Channel, ReplayFrom};
+use super::decode::DecodeError;
+use super::fault::{Disposition, Failure, Fault};
+use super::message::{self, Advice, Incoming, Meta, Reconnect, Reply};
+use crate::event::{Change, Timestamp};
 use crate::retry::Backoff;
+use crate::subscribe::ChannelStart;
+use channel::{Asked, Subscription};
+pub use io::{Event, Request, Trouble};
 
-/// Events that wait to be handed over above which no more are asked for.
-const WAITING_MAX: usize = 5_000;
-/// What the server holds a connect for, until it says so itself.
+/// With so many events waiting to be fetched no further connect is sent. The server drops a client after 40 s of
+/// silence; then a new session goes on from the last event received, and nothing is lost.
+const MAX_WAITING_EVENTS: usize = 2_000;
+/// How long the server holds a connect if it never says.
 const HOLD: Duration = Duration::from_secs(110);
-/// Beyond the hold, before a connect counts as lost.
-const MARGIN: Duration = Duration::from_secs(15);
-const OTHER_TIMEOUT: Duration = Duration::from_secs(30);
-/// A refused channel is tried again, for an admin may have mended it.
-const REFUSED_AGAIN: Duration = Duration::from_secs(60);
-/// When limits are used up, each try may hold a slot of its own.
-const LIMIT_AGAIN: Duration = Duration::from_secs(180);
-
-/// Which session a request belongs to. An answer to an older one is not heard: what it held comes again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Epoch(pub u64);
-
-/// A request to send.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    pub epoch: Epoch,
-    pub kind: Kind,
-    pub body: serde_json::Value,
-    pub timeout: Duration,
-}
+/// Past the time for which the server holds a connect.
+const CONNECT_MARGIN: Duration = Duration::from_secs(15);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The transport gives up a request first; this is for one that does not.
+const WATCHDOG: Duration = Duration::from_secs(5);
+/// The server wants the next connect within 40 s; while channels are being subscribed it gets one at least so often.
+const CONNECT_WITHIN: Duration = Duration::from_secs(20);
+/// A session that lived so long and had a held connect answered was healthy: the next may follow at once.
+const PROVEN_AFTER: Duration = Duration::from_secs(5);
+/// An answer says what the server knew a moment before, and its `Date` has whole seconds. How long an event takes from
+/// its commit to the bus is not documented: whoever reads a window that begins here adds a margin of its own.
+const LIVE_MARGIN: Duration = Duration::from_secs(2);
+/// An event this young shows that the subscription is not behind.
+const YOUNG: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// To be sent with no cookies at all.
-    Handshake,
-    Connect,
-    Subscribe(Channel),
-}
-
-/// What the session has to tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
-    Change {
-        channel: Channel,
-        change: Box<Change>,
+enum Phase {
+    /// Nothing is out; the next request may go at this time.
+    Idle {
+        at: Instant,
     },
-    Undecodable(Undecodable),
-    Subscribed(Channel),
-    /// The saved position is not known to the org; from here on come the earliest events that it keeps.
-    PositionRefused(Channel),
-    ChannelRefused {
-        channel: Channel,
-        why: String,
+    Out(Outstanding),
+    /// The caller was asked for a token.
+    AwaitToken,
+    /// The caller has none; it is asked again at this time.
+    NoToken {
+        at: Instant,
     },
-    /// All channels are subscribed, and there was nothing to deliver.
-    Live,
-    /// A new token is needed; nothing happens before [`Session::token_renewed`].
-    TokenRefused,
-    /// Nothing happens until then.
-    Waiting {
-        until: Instant,
-        why: String,
-    },
-    /// Nothing can be subscribed to with these settings.
-    Stopped {
-        why: String,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    /// A handshake is to be sent at this time.
-    Waiting(Instant),
-    Handshaking,
-    Connected {
-        client: String,
-        connect: Connect,
-        first: bool,
-    },
-    /// Until the token is renewed.
-    NoToken,
     Stopped,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Connect {
-    /// To be sent at this time.
-    Due(Instant),
-    /// At the server. `all_subscribed`: every channel was, when it was sent, so an empty answer proves something.
-    Out { all_subscribed: bool },
+struct Outstanding {
+    id: String,
+    deadline: Instant,
+    kind: Kind,
 }
 
-#[derive(Debug)]
-struct Subscription {
-    from: ReplayFrom,
-    state: Subscribed,
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Handshake,
+    /// One that the server holds, or one that it answers at once.
+    Connect {
+        held: bool,
+    },
+    /// By its place in the list.
+    Subscribe(usize),
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Subscribed {
-    No,
-    Asked,
-    Yes,
-    /// Not before this time.
-    Refused(Instant),
+/// Advice with nothing left open.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    reconnect: Reconnect,
+    interval: Duration,
+    timeout: Duration,
 }
 
-/// See the module.
+impl Standing {
+    const FRESH: Self = Self { reconnect: Reconnect::Retry, interval: Duration::ZERO, timeout: HOLD };
+
+    fn obey(&mut self, advice: Advice) {
+        self.reconnect = advice.reconnect.unwrap_or(self.reconnect);
+        self.interval = advice.interval.unwrap_or(self.interval);
+        self.timeout = advice.timeout.unwrap_or(self.timeout);
+    }
+}
+
+/// See the module's doc. `connection_type` is the transport's Bayeux name.
 #[derive(Debug)]
 pub struct Session {
-    channels: BTreeMap<Channel, Subscription>,
-    state: State,
-    epoch: Epoch,
-    next_id: u64,
-    hold: Duration,
-    interval: Duration,
-    reconnect: Reconnect,
-    backoff: Backoff,
-    told: VecDeque<Told>,
-    changes: usize,
+    connection_type: &'static str,
+    channels: Vec<Subscription>,
+    phase: Phase,
+    client_id: Option<String>,
+    advice: Standing,
+    /// Ids are never used twice, so that an answer that comes late answers nothing.
+    last_id: u64,
+    shaken: Instant,
+    /// Not before this time, by the advice.
+    connect_at: Instant,
+    /// When the server last answered a connect of this session.
+    connected: Option<Instant>,
+    proven: bool,
+    /// After lost sessions and lines; after a busy server and refused tokens; after limits.
+    short: Backoff,
+    busy: Backoff,
+    long: Backoff,
+    requests: VecDeque<Request>,
+    events: VecDeque<Event>,
 }
 
 impl Session {
-    pub fn new(channels: impl IntoIterator<Item = (Channel, ReplayFrom)>, now: Instant) -> Self {
-        let subscription = |(channel, from)| (channel, Subscription { from, state: Subscribed::No });
-        Self {
-            channels: channels.into_iter().map(subscription).collect(),
-            state: State::Waiting(now),
-            epoch: Epoch(0),
-            next_id: 0,
-            hold: HOLD,
-            interval: Duration::ZERO,
-            reconnect: Reconnect::Retry,
-            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(60)),
-            told: VecDeque::new(),
-            changes: 0,
-        }
+    /// Asks for a token first.
+    pub fn new(connection_type: &'static str, channels: Vec<ChannelStart>, now: Instant) -> Self {
+        let mut session = Self {
+            connection_type,
+            channels: channels.into_iter().map(|start| Subscription::new(start, now)).collect(),
+            phase: Phase::AwaitToken,
+            client_id: None,
+            advice: Standing::FRESH,
+            last_id: 0,
+            shaken: now,
+            connect_at: now,
+            connected: None,
+            proven: true, // The first handshake waits for nothing.
+            short: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
+            busy: Backoff::new(Duration::from_secs(5), Duration::from_secs(300)),
+            long: Backoff::new(Duration::from_secs(60), Duration::from_secs(900)),
+            requests: VecDeque::new(),
+            events: VecDeque::new(),
+        };
+        session.events.push_back(Event::NeedsToken);
+        session
     }
 
-    /// The next request that may be sent now.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<Request> {
-        match &self.state {
-            State::Waiting(at) if *at <= now => {
-                self.epoch.0 += 1;
-                self.state = State::Handshaking;
-                let body = message::handshake(&self.id());
-                Some(self.request(Kind::Handshake, body, OTHER_TIMEOUT))
-            }
-            State::Connected { client, connect, first } => {
-                let (client, first) = (client.clone(), *first);
-                if let Connect::Due(at) = connect
-                    && *at <= now
-                    && self.changes < WAITING_MAX
-                {
-                    let all_subscribed = self.channels.values().all(|channel| matches!(channel.state, Subscribed::Yes));
-                    let connect = Connect::Out { all_subscribed };
-                    self.state = State::Connected { client: client.clone(), connect, first: false };
-                    let body = message::connect(&self.id(), &client, first);
-                    return Some(self.request(Kind::Connect, body, self.hold + MARGIN));
-                }
-                self.next_subscribe(&client, now)
-            }
-            State::Waiting(_) | State::Handshaking | State::NoToken | State::Stopped => None,
-        }
+    /// What to send next. A new handshake makes everything before it void: its answers, and its cookies.
+    pub fn poll_transmit(&mut self) -> Option<Request> {
+        self.requests.pop_front()
     }
 
-    fn next_subscribe(&mut self, client: &str, now: Instant) -> Option<Request> {
-        if self.channels.values().any(|channel| channel.state == Subscribed::Asked) {
-            return None;
-        }
-        let (channel, subscription) = self.channels.iter_mut().find(|(_, channel)| match channel.state {
-            Subscribed::No => true,
-            Subscribed::Refused(again) => again <= now,
-            Subscribed::Asked | Subscribed::Yes => false,
-        })?;
-        subscription.state = Subscribed::Asked;
-        let (channel, from) = (channel.clone(), subscription.from.clone());
-        let body = message::subscribe(&self.id(), client, &channel, &from);
-        Some(self.request(Kind::Subscribe(channel), body, OTHER_TIMEOUT))
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
     }
 
-    /// When `poll_transmit` has something to give, if nothing else happens.
+    /// What `poll_event` would give.
+    pub fn peek_event(&self) -> Option<&Event> {
+        self.events.front()
+    }
+
+    /// When to call `handle_timeout`; it may lie in the past.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.state {
-            State::Waiting(at) => Some(*at),
-            State::Connected { connect, .. } => {
-                let connect = match connect {
-                    // When it does not go out for what waits here, handing that over goes on with it.
-                    Connect::Due(at) if self.changes < WAITING_MAX => Some(*at),
-                    Connect::Due(_) | Connect::Out { .. } => None,
-                };
-                let refused = self.channels.values().filter_map(|channel| match channel.state {
-                    Subscribed::Refused(again) => Some(again),
-                    Subscribed::No | Subscribed::Asked | Subscribed::Yes => None,
-                });
-                refused.chain(connect).min()
+        match &self.phase {
+            Phase::Idle { .. } if self.is_full() => None,
+            Phase::Idle { at } | Phase::NoToken { at } => Some(*at),
+            Phase::Out(out) => Some(out.deadline),
+            Phase::AwaitToken | Phase::Stopped => None,
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match &self.phase {
+            Phase::Out(out) if out.deadline <= now => {
+                let id = out.id.clone();
+                self.handle_failure(&id, Failure::TimedOut, now);
             }
-            State::Handshaking | State::NoToken | State::Stopped => None,
+            Phase::NoToken { at } if *at <= now => {
+                self.phase = Phase::AwaitToken;
+                self.events.push_back(Event::NeedsToken);
+            }
+            Phase::Idle { .. } | Phase::Out(_) | Phase::AwaitToken | Phase::NoToken { .. } | Phase::Stopped => {}
+        }
+        self.advance(now);
+    }
+
+    /// The caller has a token for the next session.
+    pub fn handle_token(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::AwaitToken | Phase::NoToken { .. }) {
+            let delay = self.pause(Disposition::NewSession);
+            self.wait(delay, Trouble::Refused(Fault::Authentication), now);
+            self.advance(now);
         }
     }
 
-    /// The next thing to tell.
-    pub fn poll_told(&mut self) -> Option<Told> {
-        let told = self.told.pop_front()?;
-        if matches!(told, Told::Change { .. }) {
-            self.changes -= 1;
-        }
-        Some(told)
-    }
-
-    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
-        self.channels.keys()
-    }
-
-    pub fn has_told(&self) -> bool {
-        !self.told.is_empty()
-    }
-
-    /// The body that ends the session at the server, if there is one.
-    pub fn farewell(&mut self) -> Option<serde_json::Value> {
-        let State::Connected { client, .. } = &self.state else { return None };
-        let client = client.clone();
-        Some(message::disconnect(&self.id(), &client))
-    }
-
-    /// The token that was refused has a successor.
-    pub fn token_renewed(&mut self, now: Instant) {
-        if self.state == State::NoToken {
-            // A fresh token that is refused again must not make a loop.
-            let delay = self.backoff.next_delay();
-            self.restart(now + delay);
+    /// The caller could not get a token: it is asked again later.
+    pub fn handle_no_token(&mut self, now: Instant) {
+        if self.phase == Phase::AwaitToken {
+            let at = now + self.busy.next_delay();
+            self.phase = Phase::NoToken { at };
+            self.events.push_back(Event::Waiting { until: at, why: Trouble::NoToken });
         }
     }
 
-    /// The answer to a request: all that stood in it.
-    pub fn answered(&mut self, epoch: Epoch, kind: &Kind, messages: Vec<Incoming>, now: Instant) {
-        if epoch != self.epoch || matches!(self.state, State::Waiting(_) | State::NoToken | State::Stopped) {
+    /// Messages of one answer (or frame), in their order; `server_time` is when the server sent them.
+    pub fn handle_messages(&mut self, batch: Vec<Incoming>, server_time: Timestamp, now: Instant) {
+        let mut meta = Vec::new();
+        for incoming in batch {
+            match incoming {
+                Incoming::Event(change) => self.receive(*change, now),
+                Incoming::Undecodable(error) => self.events.push_back(Event::Undecodable(error)),
+                Incoming::Reply(_) | Incoming::Disconnected => meta.push(incoming),
+                Incoming::Other => {}
+            }
+        }
+        self.events.extend(self.channels.iter_mut().filter_map(Subscription::take_passed));
+        // Events and replies come in any order; what a reply proves holds for all the events beside it.
+        for incoming in meta {
+            match incoming {
+                Incoming::Reply(reply) => self.handle_reply(reply, server_time, now),
+                Incoming::Disconnected if self.client_id.is_some() => {
+                    self.renew(Disposition::NewSession, Trouble::Ended, now);
+                }
+                Incoming::Disconnected | Incoming::Event(_) | Incoming::Undecodable(_) | Incoming::Other => {}
+            }
+        }
+        for subscription in &mut self.channels {
+            subscription.begin_batch();
+        }
+        self.advance(now);
+    }
+
+    /// The request brought no answer to its message. For one that was answered this does nothing.
+    pub fn handle_failure(&mut self, id: &str, failure: Failure, now: Instant) {
+        if matches!(&self.phase, Phase::Out(out) if out.id == id) {
+            self.renew(failure.disposition(), Trouble::Failed(failure), now);
+            self.advance(now);
+        }
+    }
+
+    /// Ends the session for good. What is to be sent, if the server knows us.
+    pub fn close(&mut self) -> Option<Request> {
+        self.phase = Phase::Stopped;
+        self.requests.clear();
+        let client_id = self.client_id.take()?;
+        let id = self.next_id();
+        let message = message::disconnect(&id, &client_id);
+        Some(Request { id, meta: Meta::Disconnect, message, timeout: ANSWER_TIMEOUT })
+    }
+
+    fn is_full(&self) -> bool {
+        self.events.len() >= MAX_WAITING_EVENTS
+    }
+
+    fn receive(&mut self, change: Change, now: Instant) {
+        match self.channels.iter_mut().find(|subscription| subscription.delivers(&change.channel)) {
+            Some(subscription) => self.events.extend(subscription.receive(change, now)),
+            None => self.events.push_back(Event::Undecodable(DecodeError::new(
+                change.channel.as_str(),
+                Some(change.replay_id),
+                "the channel was not subscribed",
+            ))),
+        }
+    }
+
+    fn handle_reply(&mut self, reply: Reply, server_time: Timestamp, now: Instant) {
+        // Of the session that is over, or of a request that was given up.
+        let Phase::Out(out) = &self.phase else { return };
+        if reply.id.as_ref() != Some(&out.id) {
             return;
         }
-        // Whatever their order in the answer, what was delivered comes before what the replies decide.
-        let (events, others): (Vec<_>, Vec<_>) =
-            messages.into_iter().partition(|message| matches!(message, Incoming::Event(_)));
-        let empty = events.is_empty();
-        events.into_iter().for_each(|event| self.event(event));
-        let mut heard = false;
-        let mut ended = false;
-        for other in others {
-            match other {
-                Incoming::Reply(reply) => {
-                    heard |= answers(kind, &reply);
-                    self.reply(reply, empty, now);
-                }
-                Incoming::ServerDisconnect => ended = true,
-                Incoming::Event(_) => {}
+        let kind = out.kind.clone();
+        self.phase = Phase::Idle { at: self.connect_at.max(now) };
+        match (kind, reply.outcome) {
+            (Kind::Handshake, Ok(())) => self.shaken_hands(reply, server_time, now),
+            (Kind::Connect { held }, Ok(())) => {
+                self.advice.obey(reply.advice.unwrap_or_default());
+                self.connected_again(held, server_time, now);
             }
-            if epoch != self.epoch || !matches!(self.state, State::Handshaking | State::Connected { .. }) {
-                return;
-            }
-        }
-        if ended {
-            // The org scales; it is not angry with us. In spite of a `none` beside it a new session is right.
-            self.wait(now, self.interval, "the org ended the session");
-        } else if !heard {
-            self.failed(epoch, kind, now, "an answer without a reply");
-        }
-    }
-
-    /// A request that had no answer, or none that can be understood.
-    pub fn failed(&mut self, epoch: Epoch, _kind: &Kind, now: Instant, why: &str) {
-        if epoch == self.epoch && matches!(self.state, State::Handshaking | State::Connected { .. }) {
-            let delay = self.backoff.next_delay();
-            self.wait(now, delay, why);
-        }
-    }
-
-    /// The edge refused a request for its token, with a bare 401.
-    pub fn token_refused(&mut self, epoch: Epoch) {
-        if epoch == self.epoch && matches!(self.state, State::Handshaking | State::Connected { .. }) {
-            self.lose_token();
-        }
-    }
-
-    fn event(&mut self, event: Incoming) {
-        let Incoming::Event(delivery) = event else { return };
-        match delivery.change {
-            Ok(change) => {
-                if let Some(subscription) = self.channels.get_mut(&change.channel) {
-                    subscription.from = ReplayFrom::After(change.replay_id.clone());
-                    self.changes += 1;
-                    self.told.push_back(Told::Change { channel: change.channel.clone(), change: Box::new(change) });
+            (Kind::Subscribe(index), Ok(())) => {
+                self.advice.obey(reply.advice.unwrap_or_default());
+                if let Some(subscription) = self.channels.get_mut(index) {
+                    subscription.accepted(now);
+                    self.events.push_back(Event::Subscribed(subscription.channel().clone()));
                 }
             }
-            Err(undecodable) => {
-                let channel = undecodable.channel.parse().ok();
-                if let Some(subscription) = channel.and_then(|channel: Channel| self.channels.get_mut(&channel))
-                    && let Some(id) = &undecodable.replay_id
-                {
-                    subscription.from = ReplayFrom::After(id.clone());
-                }
-                self.told.push_back(Told::Undecodable(undecodable));
+            (Kind::Subscribe(index), Err(fault)) => self.subscribe_refused(index, fault, server_time, now),
+            (Kind::Handshake | Kind::Connect { .. }, Err(fault)) => {
+                // The reason decides, and only where it is unknown the advice.
+                let disposition = match (fault, reply.advice.and_then(|advice| advice.reconnect)) {
+                    (Fault::Other(_), Some(Reconnect::Handshake | Reconnect::Retry)) => Disposition::NewSession,
+                    (fault, _) => fault.disposition(),
+                };
+                self.renew(disposition, Trouble::Refused(fault), now);
             }
         }
     }
 
-    fn reply(&mut self, reply: Reply, empty: bool, now: Instant) {
-        let advice = reply.advice;
-        self.hold = advice.timeout.filter(|hold| !hold.is_zero()).unwrap_or(self.hold);
-        self.interval = advice.interval.unwrap_or(self.interval);
-        self.reconnect = advice.reconnect.unwrap_or(self.reconnect);
-        match (reply.meta, reply.result) {
-            (Meta::Handshake, Ok(())) if self.state == State::Handshaking => match reply.client_id {
-                Some(client) => {
-                    // A successful handshake has no advice; an old one must not make the next loop.
-                    (self.reconnect, self.interval, self.hold) = (Reconnect::Retry, Duration::ZERO, HOLD);
-                    self.state = State::Connected { client, connect: Connect::Due(now), first: true };
-                }
-                None => self.failed(self.epoch, &Kind::Handshake, now, "a handshake without a clientId"),
-            },
-            (Meta::Connect, Ok(())) => {
-                let State::Connected { client, connect, .. } = &self.state else { return };
-                if empty && *connect == (Connect::Out { all_subscribed: true }) {
-                    self.told.push_back(Told::Live);
-                }
-                self.backoff.reset();
-                if self.reconnect == Reconnect::Retry {
-                    let connect = Connect::Due(now + self.interval);
-                    self.state = State::Connected { client: client.clone(), connect, first: false };
-                } else {
-                    self.wait(now, self.interval, "the org asked for a new session");
-                }
-            }
-            (Meta::Subscribe, Ok(())) => {
-                if let Some(channel) = self.asked(reply.subscription.as_deref()) {
-                    self.told.push_back(Told::Subscribed(channel.clone()));
-                    self.set(&channel, Subscribed::Yes);
-                }
-            }
-            (Meta::Subscribe, Err(fault)) => {
-                let channel = self.asked(reply.subscription.as_deref());
-                self.fault(&fault, channel, now);
-            }
-            (Meta::Handshake | Meta::Connect, Err(fault)) => self.fault(&fault, None, now),
-            (Meta::Handshake | Meta::Unsubscribe | Meta::Disconnect, _) => {}
+    fn shaken_hands(&mut self, reply: Reply, server_time: Timestamp, now: Instant) {
+        let serves = reply.connection_types.iter().any(|offered| offered == self.connection_type);
+        if !serves && !reply.connection_types.is_empty() {
+            return self.renew(Disposition::Stop, Trouble::Refused(Fault::ConnectionType), now);
         }
-    }
-
-    /// The channel that was asked for. Some errors do not name it, but there is only one at a time.
-    fn asked(&self, named: Option<&str>) -> Option<Channel> {
-        let mut asked = self.channels.iter().filter(|(_, channel)| channel.state == Subscribed::Asked);
-        asked
-            .find(|(channel, _)| named.is_none_or(|named| named == channel.as_str()))
-            .map(|(channel, _)| channel.clone())
-    }
-
-    fn set(&mut self, channel: &Channel, state: Subscribed) {
-        if let Some(subscription) = self.channels.get_mut(channel) {
-            subscription.state = state;
-        }
-    }
-
-    fn fault(&mut self, fault: &Fault, channel: Option<Channel>, now: Instant) {
-        match (fault.remedy(channel.is_some()), channel) {
-            (Remedy::RenewToken, _) => self.lose_token(),
-            (Remedy::FromEarliest, Some(channel)) => {
-                if let Some(subscription) = self.channels.get_mut(&channel) {
-                    // Asked once for the earliest, it would be a strange org that refuses that too.
-                    let again = subscription.from == ReplayFrom::Earliest;
-                    subscription.from = ReplayFrom::Earliest;
-                    subscription.state = if again { Subscribed::Refused(now + REFUSED_AGAIN) } else { Subscribed::No };
-                    if !again {
-                        self.told.push_back(Told::PositionRefused(channel));
-                    }
-                }
-            }
-            (Remedy::RefuseChannel, Some(channel)) => {
-                self.set(&channel, Subscribed::Refused(now + REFUSED_AGAIN));
-                self.told.push_back(Told::ChannelRefused { channel, why: fault.text.clone() });
-            }
-            (Remedy::NewSessionLater, _) => self.wait(now, LIMIT_AGAIN, &fault.text),
-            (Remedy::Stop, _) => {
-                self.state = State::Stopped;
-                self.told.push_back(Told::Stopped { why: fault.text.clone() });
-            }
-            (Remedy::NewSession | Remedy::FromEarliest | Remedy::RefuseChannel, _) => {
-                let delay = self.backoff.next_delay().max(self.interval);
-                self.wait(now, delay, &fault.text);
+        let Some(client_id) = reply.client_id else {
+            return self.renew(Disposition::NewSession, Trouble::Failed(Failure::NotBayeux), now);
+        };
+        self.client_id = Some(client_id);
+        // Advice belongs to a session: one that said 'handshake' would else be obeyed for ever.
+        self.advice = Standing::FRESH;
+        self.advice.obey(reply.advice.unwrap_or_default());
+        self.shaken = now;
+        self.connected = None;
+        self.phase = Phase::Idle { at: now };
+        for subscription in &mut self.channels {
+            subscription.ask_again(now);
+            if subscription.take_unusable() {
+                let channel = subscription.channel().clone();
+                self.events.push_back(Event::PositionRefused { channel, at: server_time });
             }
         }
     }
 
-    fn lose_token(&mut self) {
-        self.state = State::NoToken;
-        self.told.push_back(Told::TokenRefused);
-    }
-
-    fn wait(&mut self, now: Instant, delay: Duration, why: &str) {
-        let until = now + delay;
-        self.told.push_back(Told::Waiting { until, why: why.to_owned() });
-        self.restart(until);
-    }
-
-    /// A new session from this time on. All subscriptions are gone with the old one.
-    fn restart(&mut self, at: Instant) {
-        self.state = State::Waiting(at);
-        for subscription in self.channels.values_mut() {
-            subscription.state = Subscribed::No;
+    fn connected_again(&mut self, held: bool, server_time: Timestamp, now: Instant) {
+        self.connected = Some(now);
+        if held && now.duration_since(self.shaken) >= PROVEN_AFTER {
+            self.proven = true;
+            self.short.reset();
+            self.busy.reset();
+            self.long.reset();
+        }
+        if held {
+            let idle = self.channels.iter().all(Subscription::is_quiet);
+            for subscription in &mut self.channels {
+                self.events.extend(subscription.connect_answered(idle, server_time, now));
+            }
+        }
+        match self.advice.reconnect {
+            Reconnect::Retry => {
+                self.connect_at = now + self.advice.interval;
+                self.phase = Phase::Idle { at: self.connect_at };
+            }
+            Reconnect::Handshake => self.renew(Disposition::NewSession, Trouble::Ended, now),
+            Reconnect::None => self.renew(Disposition::Wait, Trouble::Ended, now),
         }
     }
 
-    fn id(&mut self) -> String {
-        self.next_id += 1;
-        self.next_id.to_string()
+    fn subscribe_refused(&mut self, index: usize, fault: Fault, server_time: Timestamp, now: Instant) {
+        let disposition = fault.disposition();
+        let Some(subscription) = self.channels.get_mut(index) else { return };
+        let channel = subscription.channel().clone();
+        match disposition {
+            Disposition::NewSession | Disposition::NewToken | Disposition::Stop => {
+                return self.renew(disposition, Trouble::Refused(fault), now);
+            }
+            Disposition::Reposition if subscription.asked() == Asked::After => {
+                subscription.forget_position(now);
+                return self.events.push_back(Event::PositionRefused { channel, at: server_time });
+            }
+            Disposition::Wait => subscription.busy(now + self.busy.next_delay()),
+            Disposition::Reposition | Disposition::RefuseChannel | Disposition::WaitLong => subscription.refused(now),
+        }
+        self.events.push_back(Event::Refused { channel, why: fault });
     }
 
-    fn request(&self, kind: Kind, body: serde_json::Value, timeout: Duration) -> Request {
-        Request { epoch: self.epoch, kind, body, timeout }
+    /// Gives the session up, and says when and how the next one begins.
+    fn renew(&mut self, disposition: Disposition, trouble: Trouble, now: Instant) {
+        self.client_id = None;
+        self.requests.clear();
+        for subscription in &mut self.channels {
+            subscription.lost();
+        }
+        match disposition {
+            Disposition::Stop => {
+                self.phase = Phase::Stopped;
+                self.events.push_back(Event::Stop(match trouble {
+                    Trouble::Refused(fault) => fault,
+                    Trouble::Failed(_) | Trouble::Ended | Trouble::NoToken => Fault::Other(0),
+                }));
+            }
+            Disposition::NewToken => {
+                self.phase = Phase::AwaitToken;
+                self.events.push_back(Event::NeedsToken);
+            }
+            Disposition::NewSession
+            | Disposition::Reposition
+            | Disposition::RefuseChannel
+            | Disposition::Wait
+            | Disposition::WaitLong => {
+                // A line that was just cut is seldom back at once.
+                self.proven &= !matches!(trouble, Trouble::Failed(_));
+                let delay = self.pause(disposition);
+                self.wait(delay, trouble, now);
+            }
+        }
+    }
+
+    /// How long to wait. Each handshake may hold one of the org's client slots until the server forgets it, so only
+    /// after a session that was healthy the next may follow at once.
+    fn pause(&mut self, disposition: Disposition) -> Duration {
+        let proven = std::mem::replace(&mut self.proven, false);
+        match disposition {
+            Disposition::NewSession if proven => Duration::ZERO,
+            Disposition::WaitLong => self.long.next_delay(),
+            Disposition::Wait => self.busy.next_delay(),
+            Disposition::NewSession
+            | Disposition::NewToken
+            | Disposition::Reposition
+            | Disposition::RefuseChannel
+            | Disposition::Stop => self.short.next_delay(),
+        }
+    }
+
+    fn wait(&mut self, delay: Duration, why: Trouble, now: Instant) {
+        let at = now + delay;
+        self.phase = Phase::Idle { at };
+        if !delay.is_zero() {
+            self.events.push_back(Event::Waiting { until: at, why });
+        }
+    }
+
+    fn next_id(&mut self) -> String {
+        self.last_id += 1;
+        self.last_id.to_string()
+    }
+
+    /// Sends the next request, if nothing is out and its time has come.
+    fn advance(&mut self, now: Instant) {
+        let Phase::Idle { at } = self.phase else { return };
+        let Some(client_id) = self.client_id.clone() else {
+            if at <= now && !self.is_full() {
+                self.events.push_back(Event::Connecting);
+                self.send(Kind::Handshake, message::handshake, now);
+            }
+            return;
+        };
+        // `at` paces connects; a subscribe need not wait for it.
+        let due = self.channels.iter().position(|subscription| subscription.is_due(now));
+        let waited_for = self.connected.is_some_and(|connected| now.duration_since(connected) < CONNECT_WITHIN);
+        match due {
+            Some(index) if waited_for => {
+                let Some(subscription) = self.channels.get_mut(index) else { return };
+                let (channel, from) = subscription.ask(now);
+                self.send(Kind::Subscribe(index), |id, _| message::subscribe(id, &client_id, &channel, &from), now);
+            }
+            _ if at > now || self.is_full() => {}
+            // The first connect of a session, and one between many subscribes, is answered at once.
+            _ => {
+                let held = due.is_none() && self.connected.is_some();
+                self.send(
+                    Kind::Connect { held },
+                    |id, connection_type| message::connect(id, &client_id, connection_type, !held),
+                    now,
+                );
+            }
+        }
+    }
+
+    fn send(&mut self, kind: Kind, message: impl FnOnce(&str, &'static str) -> Json, now: Instant) {
+        let id = self.next_id();
+        let (meta, timeout) = match kind {
+            Kind::Handshake => (Meta::Handshake, ANSWER_TIMEOUT),
+            Kind::Connect { held: true } => (Meta::Connect, self.advice.timeout + CONNECT_MARGIN),
+            Kind::Connect { held: false } => (Meta::Connect, ANSWER_TIMEOUT),
+            Kind::Subscribe(_) => (Meta::Subscribe, ANSWER_TIMEOUT),
+        };
+        let message = message(&id, self.connection_type);
+        self.phase = Phase::Out(Outstanding { id: id.clone(), deadline: now + timeout + WATCHDOG, kind });
+        self.requests.push_back(Request { id, meta, message, timeout });
     }
 }
-
-fn answers(kind: &Kind, reply: &Reply) -> bool {
-    matches!(
-        (kind, reply.meta),
-        (Kind::Handshake, Meta::Handshake) | (Kind::Connect, Meta::Connect) | (Kind::Subscribe(_), Meta::Subscribe)
-    )
-}
-
-#[cfg(test)]
-mod tests;

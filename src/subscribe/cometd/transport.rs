@@ -1,107 +1,141 @@
-//! Long-polling: one POST for each request, with the cookies of its session (facts: streaming-cometd.md sections 1, 2).
+//! Long-polling over HTTP for one Bayeux session: its cookies live and die with it.
+//!
+//! Every request goes to the bare `/cometd/<version>`. The platform also takes the meta name behind it, but other
+//! Bayeux servers know only the address that they are mounted at.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
-use secrecy::ExposeSecret;
-use tokio::time::Instant;
+use reqwest::cookie::Jar;
+use reqwest::header::{CONTENT_TYPE, DATE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
+use super::fault::Failure;
 use super::message::{self, Incoming};
-use crate::org::{Org, Session as Login};
+use super::session::Request;
+use crate::event::Timestamp;
 
-/// A response may hold a day's events; the platform's own client takes 10 MiB.
-const BODY_MAX: usize = 64 << 20;
+/// The platform answers 413 to more.
+const MAX_REQUEST: usize = 32_768;
+/// Well above what an answer can hold if the server keeps its own limits.
+const MAX_ANSWER: usize = 64 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// One session's cookies and connections. A handshake takes a new one, for a stale cookie leads to a server that does not
-/// know the session.
-#[derive(Clone)]
-pub struct LongPolling {
-    http: reqwest::Client,
-    url: String,
-    login: Login,
-    org: Org,
+/// What a request brought.
+#[derive(Debug)]
+pub struct Answer {
+    /// The request's.
+    pub id: String,
+    pub result: Result<Messages, Failure>,
 }
 
-/// Why a request has no messages.
-#[derive(Debug, thiserror::Error)]
-pub enum TransportError {
-    #[error("the org could not be reached")]
-    Unreachable,
-    #[error("no answer in time")]
-    TimedOut,
-    #[error("HTTP {0}")]
-    Status(u16),
-    #[error("the token was refused")]
-    Unauthorized,
-    #[error("an answer that is not Bayeux")]
-    Unreadable,
+#[derive(Debug)]
+pub struct Messages {
+    pub messages: Vec<Incoming>,
+    /// By the server's clock, where it says so.
+    pub server_time: Option<Timestamp>,
+}
+
+/// One session's way to the server, with a cookie jar of its own.
+pub struct LongPolling {
+    client: Client,
+    url: Url,
+    token: SecretString,
+    in_flight: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
 }
 
 impl LongPolling {
-    /// No cookies, no connections yet.
-    pub fn new(org: &Org, login: Login) -> Result<Self, TransportError> {
-        let http = reqwest::Client::builder()
+    /// With an empty cookie jar. An error only if the machine's TLS set-up is broken.
+    pub fn open(instance_url: &Url, api_version: &str, token: SecretString) -> Result<Self, reqwest::Error> {
+        let builder = Client::builder()
+            .cookie_provider(Arc::new(Jar::default()))
+            // A redirect would carry the token to another host; the session asks for a new login instead.
+            .redirect(Policy::none())
+            // Known to work; whether the platform takes HTTP/2 here is not.
             .http1_only()
-            .cookie_store(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(Duration::from_secs(10))
+            .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("orgbridge/", env!("CARGO_PKG_VERSION")));
-        let loopback =
-            login.instance_url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127."));
-        let http = if loopback { http.no_proxy() } else { http };
-        let http = http.build().map_err(|_| TransportError::Unreachable)?;
-        // The bare URL serves every message; the form with the message's name is only for a lone one.
-        let base = login.instance_url.as_str().trim_end_matches('/');
-        let url = format!("{base}/cometd/{}", org.config().api_version);
-        Ok(Self { http, url, login, org: org.clone() })
+        // Plain http is for loopback only: it needs neither a proxy nor the machine's CA certificates.
+        let plain = instance_url.scheme() == "http";
+        let client = if plain { builder.no_proxy().tls_certs_only([]) } else { builder }.build()?;
+        let mut url = instance_url.clone();
+        url.set_path(&format!("/cometd/{api_version}"));
+        Ok(Self { client, url, token, in_flight: None })
     }
 
-    pub async fn send(&self, body: &serde_json::Value, timeout: Duration) -> Result<Vec<Incoming>, TransportError> {
-        let failed = |error: reqwest::Error| match error.is_timeout() {
-            true => TransportError::TimedOut,
-            false => TransportError::Unreachable,
-        };
-        let sent = Instant::now();
-        let request = self
-            .http
-            .post(&self.url)
-            .bearer_auth(self.login.token.expose_secret())
+    /// Starts a request. One that is still in flight is given up.
+    pub fn send(&mut self, request: Request) {
+        let body = serde_json::Value::Array(vec![request.message]).to_string();
+        let (id, limit) = (request.id, request.timeout);
+        let post = self
+            .client
+            .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json;charset=UTF-8")
-            .body(body.to_string())
-            .timeout(timeout);
-        let mut response = request.send().await.map_err(failed)?;
-        self.clock(response.headers(), sent.elapsed());
-        match response.status() {
-            StatusCode::UNAUTHORIZED => return Err(TransportError::Unauthorized),
-            // Some servers answer a Bayeux error with its status; the body says more, if there is one.
-            status if !status.is_success() && status != StatusCode::BAD_REQUEST && status != StatusCode::FORBIDDEN => {
-                return Err(TransportError::Status(status.as_u16()));
-            }
-            _ => {}
-        }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if bytes.len() + chunk.len() > BODY_MAX {
-                return Err(TransportError::Unreadable);
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        message::read(&bytes).map_err(|_| match response.status() {
-            status if status.is_success() => TransportError::Unreadable,
-            status => TransportError::Status(status.as_u16()),
-        })
+            .bearer_auth(self.token.expose_secret())
+            .timeout(limit);
+        self.in_flight = Some(Box::pin(async move {
+            let result =
+                if body.len() > MAX_REQUEST { Err(Failure::TooLarge) } else { exchange(post.body(body)).await };
+            Answer { id, result }
+        }));
     }
 
-    /// A held connect says nothing of how far away the org is, so the time it was held is not taken for travel.
-    fn clock(&self, headers: &HeaderMap, elapsed: Duration) {
-        if headers.contains_key(DATE) {
-            self.org.observe_date(headers, elapsed.min(Duration::from_secs(1)));
+    /// The answer to what was sent; pending for ever if nothing was. Cancel-safe: the request lives on in `self`.
+    pub async fn recv(&mut self) -> Answer {
+        match &mut self.in_flight {
+            Some(exchange) => {
+                let answer = exchange.as_mut().await;
+                self.in_flight = None;
+                answer
+            }
+            None => std::future::pending().await,
         }
     }
+}
 
-    pub fn login(&self) -> &Login {
-        &self.login
+async fn exchange(post: reqwest::RequestBuilder) -> Result<Messages, Failure> {
+    let mut response = post.send().await.map_err(failure)?;
+    let status = response.status();
+    let server_time = response.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failure)? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(Failure::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    match message::parse(&body) {
+        // Some servers send their refusals with the status of an error. What is no meta reply was not sent by Bayeux.
+        Ok(messages) if status.is_success() || messages.iter().any(|m| matches!(m, Incoming::Reply(_))) => {
+            Ok(Messages { messages, server_time })
+        }
+        Err(message::NotBayeux) if status == StatusCode::OK => Err(Failure::NotBayeux),
+        Ok(_) | Err(message::NotBayeux) => Err(Failure::Status(status.as_u16())),
+    }
+}
+
+/// The error itself is not kept: it can show the address, and says nothing that helps more than this.
+fn failure(error: reqwest::Error) -> Failure {
+    if error.is_timeout() { Failure::TimedOut } else { Failure::Unreachable }
+}
+
+/// `Tue, 03 Sep 2024 09:56:05 GMT`.
+fn http_date(text: &str) -> Option<Timestamp> {
+    chrono::DateTime::parse_from_rfc2822(text).ok().map(|date| Timestamp(date.timestamp_millis()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_of_an_answer_is_the_server_s_time() {
+        assert_eq!(http_date("Tue, 03 Sep 2024 09:56:05 GMT"), Some(Timestamp(1_725_357_365_000)));
+        assert_eq!(http_date("yesterday"), None);
     }
 }

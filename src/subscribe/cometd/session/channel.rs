@@ -1,0 +1,221 @@
+//! What a session knows of one channel: from where to ask, how far it is, and when it was seen live.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Event, LIVE_MARGIN, YOUNG};
+use crate::event::{Change, Channel, ReplayFrom, ReplayId, Timestamp};
+use crate::retry::Backoff;
+use crate::subscribe::ChannelStart;
+use crate::subscribe::cometd::message;
+use crate::subscribe::position::START_MARGIN;
+
+/// A channel without an event for so long, while others have some, has nothing waiting.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// What the last subscribe asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    Nothing,
+    Tip,
+    Earliest,
+    After,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Wanted { at: Instant },
+    Asking,
+    Active,
+}
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    start: ChannelStart,
+    created: Instant,
+    state: State,
+    asked: Asked,
+    /// The stored position is of another transport.
+    unusable: bool,
+    /// The newest id received, and the newest that is known to have come with all its events.
+    last: Option<ReplayId>,
+    complete: Option<ReplayId>,
+    /// Since the last event or the acceptance of the subscription.
+    quiet_since: Instant,
+    events_in_batch: u64,
+    commit_in_batch: Option<Timestamp>,
+    passed: Option<(ReplayId, u64)>,
+    live_until: Option<Timestamp>,
+    caught_up: bool,
+    retry: Backoff,
+}
+
+impl Subscription {
+    pub(super) fn new(start: ChannelStart, now: Instant) -> Self {
+        let (complete, unusable) = match &start.plan.from {
+            ReplayFrom::After(id) if message::is_replay_number(id) => (Some(id.clone()), false),
+            ReplayFrom::After(_) => (None, true),
+            ReplayFrom::Tip | ReplayFrom::Earliest => (None, false),
+        };
+        Self {
+            created: now,
+            state: State::Wanted { at: now },
+            asked: Asked::Nothing,
+            unusable,
+            last: None,
+            complete,
+            quiet_since: now,
+            events_in_batch: 0,
+            commit_in_batch: None,
+            passed: None,
+            live_until: start.plan.live_until,
+            caught_up: false,
+            retry: Backoff::new(Duration::from_secs(60), Duration::from_secs(900)),
+            start,
+        }
+    }
+
+    pub(super) fn channel(&self) -> &Channel {
+        &self.start.channel
+    }
+
+    pub(super) fn asked(&self) -> Asked {
+        self.asked
+    }
+
+    /// Events on this channel are ours. Those of a filtered PushTopic may come without its query.
+    pub(super) fn delivers(&self, channel: &Channel) -> bool {
+        let ours = self.channel().as_str();
+        ours == channel.as_str() || ours.split('?').next() == Some(channel.as_str())
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        matches!(self.state, State::Wanted { at } if at <= now)
+    }
+
+    /// The next subscribe. After the first one at the tip everything since then is owed, so a later one that knows no
+    /// id goes to the earliest; so does a first one that comes long after its start was committed.
+    pub(super) fn ask(&mut self, now: Instant) -> (Channel, ReplayFrom) {
+        let fresh = self.asked == Asked::Nothing && now.duration_since(self.created) < START_MARGIN;
+        let (asked, from) = match (&self.complete, &self.start.plan.from) {
+            (Some(id), _) => (Asked::After, ReplayFrom::After(id.clone())),
+            (None, ReplayFrom::Tip) if fresh => (Asked::Tip, ReplayFrom::Tip),
+            (None, _) => (Asked::Earliest, ReplayFrom::Earliest),
+        };
+        self.state = State::Asking;
+        self.asked = asked;
+        (self.channel().clone(), from)
+    }
+
+    pub(super) fn accepted(&mut self, now: Instant) {
+        self.state = State::Active;
+        self.quiet_since = now;
+        self.retry.reset();
+    }
+
+    /// Asked for again after a pause, or by the next session.
+    pub(super) fn refused(&mut self, now: Instant) {
+        self.state = State::Wanted { at: now + self.retry.next_delay() };
+    }
+
+    pub(super) fn busy(&mut self, until: Instant) {
+        self.state = State::Wanted { at: until };
+    }
+
+    pub(super) fn forget_position(&mut self, now: Instant) {
+        (self.last, self.complete) = (None, None);
+        self.state = State::Wanted { at: now };
+    }
+
+    /// Said once: the stored position cannot even be asked for.
+    pub(super) fn take_unusable(&mut self) -> bool {
+        std::mem::take(&mut self.unusable)
+    }
+
+    pub(super) fn lost(&mut self) {
+        self.caught_up = false;
+    }
+
+    /// A new session knows nothing of the subscriptions of the one before.
+    pub(super) fn ask_again(&mut self, now: Instant) {
+        self.state = State::Wanted { at: now };
+    }
+
+    pub(super) fn receive(&mut self, mut change: Change, now: Instant) -> impl Iterator<Item = Event> {
+        self.quiet_since = now;
+        self.events_in_batch += 1;
+        self.commit_in_batch = change.committed().or(self.commit_in_batch);
+        self.note(&change.replay_id);
+        if self.start.plan.passes_over(&change) {
+            let (replay_id, events) = self.passed.get_or_insert_with(|| (change.replay_id.clone(), 0));
+            replay_id.clone_from(&change.replay_id);
+            *events += 1;
+            return None.into_iter().chain(None);
+        }
+        change.channel = self.channel().clone();
+        self.take_passed().into_iter().chain(Some(Event::Change(Box::new(change))))
+    }
+
+    /// Enriched channels repeat an id over several events, so there an id is complete only when another one follows.
+    fn note(&mut self, id: &ReplayId) {
+        let repeats = self.repeats();
+        if repeats && self.last.as_ref() != Some(id) {
+            self.complete = self.last.replace(id.clone()).or(self.complete.take());
+        } else if !repeats {
+            self.complete = Some(id.clone());
+            self.last = Some(id.clone());
+        }
+    }
+
+    fn repeats(&self) -> bool {
+        let channel = self.channel().as_str();
+        channel == "/data/ChangeEvents" || channel.ends_with("__chn")
+    }
+
+    pub(super) fn take_passed(&mut self) -> Option<Event> {
+        let (replay_id, events) = self.passed.take()?;
+        Some(Event::Passed { channel: self.channel().clone(), replay_id, events })
+    }
+
+    /// Nothing came for this channel since `begin_batch`.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.events_in_batch == 0
+    }
+
+    pub(super) fn begin_batch(&mut self) {
+        self.events_in_batch = 0;
+        self.commit_in_batch = None;
+    }
+
+    /// A connect that the server was free to hold was answered. Without an event (`idle`: on any channel) nothing is
+    /// waiting for us; with some, all that was committed before the last of them has come, for the bus keeps the order
+    /// of commits.
+    pub(super) fn connect_answered(&mut self, idle: bool, server_time: Timestamp, now: Instant) -> Vec<Event> {
+        if self.state != State::Active {
+            return Vec::new();
+        }
+        let quiet = self.is_quiet() && (idle || now.duration_since(self.quiet_since) >= QUIET);
+        let (seen, caught_up) = match self.commit_in_batch {
+            _ if quiet => (Some(server_time), true),
+            // Where an id can repeat, more events may still come under the last one, and `Live` would call it complete.
+            Some(_) if self.repeats() => (None, false),
+            Some(commit) => (Some(commit), commit >= server_time.minus(YOUNG)),
+            None => (None, false),
+        };
+        if quiet && self.last.is_some() {
+            self.complete.clone_from(&self.last);
+        }
+        let mut events = Vec::new();
+        if let Some(until) = seen.map(|seen| seen.min(server_time).minus(LIVE_MARGIN))
+            && self.live_until.is_none_or(|before| before < until)
+        {
+            self.live_until = Some(until);
+            events.push(Event::Live { channel: self.channel().clone(), until });
+        }
+        if caught_up && !std::mem::replace(&mut self.caught_up, true) {
+            events.push(Event::CaughtUp(self.channel().clone()));
+        }
+        events
+    }
+}
