@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::{ConfigFile, table};
-use crate::event::PipelineName;
-use crate::store::{Sqlite, Store};
+use crate::event::{PipelineName, Timestamp};
+use crate::store::{Gap, GapKind, Sqlite, Store};
 
 #[derive(Debug, Args)]
 pub struct Pipeline {
@@ -48,6 +48,18 @@ impl Pipeline {
     }
 }
 
+fn describe(gap: &Gap) -> String {
+    let what = match gap.kind {
+        GapKind::Position => "the org no longer knew the saved position",
+        GapKind::Overflow => "too many changes at once for the org to list",
+        GapKind::Wildcard => "an event that names no single record",
+        GapKind::Removed => "the pipeline was forgotten for a while",
+    };
+    let time = |time: Option<Timestamp>, open: &str| time.map_or_else(|| open.to_owned(), |time| time.to_string());
+    let object = gap.object.as_ref().map_or("all records of the channel", |object| object.as_str());
+    format!("{what}: {object}, from {} to {}", time(gap.from, "the start"), time(gap.to, "now"))
+}
+
 async fn list(store: &Sqlite) -> anyhow::Result<ExitCode> {
     let head = store.head().await?;
     let mut table = table::plain_list();
@@ -65,5 +77,12 @@ async fn list(store: &Sqlite) -> anyhow::Result<ExitCode> {
         ]);
     }
     println!("{table}");
+    let gaps = store.gaps().await?;
+    if !gaps.is_empty() {
+        println!("\nOpen gaps: changes that the source org may have kept from the bridge.");
+    }
+    for gap in gaps {
+        println!("  {}", describe(&gap));
+    }
     Ok(ExitCode::SUCCESS)
 }

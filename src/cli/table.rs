@@ -35,7 +35,7 @@ impl Screen {
                 write!(out, "\x1b[{}A\x1b[J", self.drawn)?;
             }
             self.drawn = text.lines().count();
-            writeln!(out, "{text}")?;
+            writeln!(out, "{}", text.trim_end())?;
         } else {
             for (name, line) in &status.pipelines {
                 writeln!(out, "{name}: {}", plain(status, line))?;

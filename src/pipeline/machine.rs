@@ -767,9 +767,10 @@ impl Machine {
         }
         self.just_parked.clear();
         let settlement = std::mem::take(&mut self.settlement);
-        let waiting = settlement.park.iter().filter_map(|row| {
-            Some((Source { pipeline: row.pipeline, record: row.record }, row.waits_for.clone()?))
-        });
+        let waiting = settlement
+            .park
+            .iter()
+            .filter_map(|row| Some((Source { pipeline: row.pipeline, record: row.record }, row.waits_for.clone()?)));
         self.parked_last = waiting.collect();
         (settlement != Settlement::default()).then_some(settlement)
     }

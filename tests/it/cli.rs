@@ -51,7 +51,8 @@ fn a_second_process_on_the_same_state_is_refused_and_told_who_owns_it() {
     assert!(text.contains(&format!("process {}", first.0.id())), "{text}");
     assert!(first.terminate().success(), "SIGTERM ends it in order");
     // And now it is free.
-    let listed = orgbridge().args(["pipeline", "--config"]).arg(&config).arg("list").envs(emulator.variables).output().unwrap();
+    let listed =
+        orgbridge().args(["pipeline", "--config"]).arg(&config).arg("list").envs(emulator.variables).output().unwrap();
     let text = shown(&listed);
     assert!(listed.status.success() && text.contains("accounts") && text.contains("contacts"), "{text}");
 }
@@ -105,7 +106,8 @@ fn a_bad_config_is_refused_with_every_place_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bridge.yaml");
     let text = std::fs::read_to_string(DEMO).unwrap();
-    let text = text.replacen("object: Account }", "object: Acount }", 1).replacen("on_delete: delete", "on_delte: delete", 1);
+    let text =
+        text.replacen("object: Account }", "object: Acount }", 1).replacen("on_delete: delete", "on_delte: delete", 1);
     std::fs::write(&path, text).unwrap();
     let output = orgbridge().args(["check", "--offline", "--config"]).arg(&path).output().unwrap();
     let text = shown(&output);

@@ -22,7 +22,8 @@ async fn a_bad_record_fails_alone_with_code_and_evidence_and_its_neighbours_pass
     let ids = world.create("Account", accounts).await;
     let status = world
         .until("one failed record, the others done", |status| {
-            status.pipelines.values().any(|line| line.failed == 1) && status.targets.values().all(|target| target.caught_up)
+            status.pipelines.values().any(|line| line.failed == 1)
+                && status.targets.values().all(|target| target.caught_up)
         })
         .await;
     assert_eq!(world.target().stats()["records"]["Account"], json!(41));
