@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{Config, PipelineConfig, Start};
+use crate::event::Arrival;
 use crate::event::{Channel, OrgName, PipelineName, Seq};
 use crate::journal::journal;
 use crate::mapping::Mapping;
@@ -21,7 +22,7 @@ use crate::retry::Backoff;
 use crate::status::{Board, PipelineStatus};
 use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, SubscriptionId};
 use crate::subscribe::position::Plan;
-use crate::subscribe::{self, Arrival, ChannelStart, SubscribeError, Subscriptions};
+use crate::subscribe::{self, ChannelStart, SubscribeError, Subscriptions};
 use supervise::Stages;
 
 /// Arrivals between a subscription and its journal.

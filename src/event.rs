@@ -2,6 +2,7 @@
 //!
 //! Every type here exists only checked, and knows neither the transport it came by nor the store it goes to.
 
+mod arrival;
 mod change;
 mod id;
 mod name;
@@ -9,9 +10,10 @@ mod position;
 mod record;
 mod value;
 
+pub use arrival::Arrival;
 pub use change::{Change, ChangeKind, EventKey, Field, Fields, Happening, Header, Part, RecordChange};
 pub use id::{InvalidId, RecordId};
 pub use name::{Channel, FieldName, FieldPath, InvalidName, ObjectName, OrgName, PipelineName};
 pub use position::{ReplayFrom, ReplayId, Seq, Timestamp};
-pub use record::Record;
+pub use record::{Found, Record};
 pub use value::{Decimal, InvalidDecimal, Value};

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json};
 
+use crate::event::Found;
 use crate::event::{FieldName, FieldPath, ObjectName, Record, RecordId, Value};
 use crate::mapping::Mapping;
 use crate::org::{CallError, Org, soql};
-use crate::pipeline::machine::Found;
 
 /// Ids or keys in one query: the URI should stay under about 2,000 characters (facts: rest.md section 1).
 const IN_MAX: usize = 60;

@@ -7,10 +7,10 @@ use async_stream::try_stream;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 
+use crate::event::Arrival;
 use crate::event::{Channel, Happening, Part, Seq, Timestamp};
 use crate::status::Board;
 use crate::store::{PipelineId, Store, StoreError, SubscriptionId};
-use crate::subscribe::Arrival;
 
 /// Arrivals in one transaction.
 const GROUP_MAX: usize = 500;

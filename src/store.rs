@@ -20,11 +20,11 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::event::Arrival;
 use crate::event::{
     Change, ChangeKind, Channel, EventKey, FieldName, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
     Timestamp,
 };
-use crate::subscribe::Arrival;
 
 #[cfg(test)]
 mod contract;

@@ -6,7 +6,7 @@ use std::fmt;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Change, Channel, ReplayId, Timestamp};
+use crate::event::{Arrival, Channel, Timestamp};
 use crate::org::Org;
 
 pub mod cometd;
@@ -17,26 +17,6 @@ pub mod position;
 pub struct ChannelStart {
     pub channel: Channel,
     pub plan: position::Plan,
-}
-
-/// What a subscription hands to the journal, in bus order. Progress travels in the same channel behind the changes
-/// that it speaks of, so that no saved position overtakes an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrival {
-    Change(Change),
-    /// The subscription was seen live and caught up at this time of the server's clock.
-    Live {
-        until: Timestamp,
-    },
-    /// Events up to here came and are wanted by nobody (an entity without a pipeline, committed before the start).
-    Passed {
-        replay_id: ReplayId,
-        events: u64,
-    },
-    /// The org refused the saved id. From here on events come from the earliest that it keeps.
-    Refused {
-        at: Timestamp,
-    },
 }
 
 /// How the subscriptions of one source org are, for the status.

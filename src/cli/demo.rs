@@ -160,12 +160,11 @@ fn no_file(_: &Path) -> std::io::Result<String> {
 fn introduce(emulator: &Emulator, state: &Path) {
     println!("Two emulated Salesforce orgs and a bridge between them. Nothing leaves this machine.\n");
     for org in &emulator.orgs {
-        println!(
-            "  org {:<8} {}   consumer key {}   secret {}",
-            org.name, org.base_url, org.client_id, org.client_secret
-        );
+        println!("  org {:<9} {}", org.name, org.base_url);
+        println!("                consumer key    {}", org.client_id);
+        println!("                consumer secret {}", org.client_secret);
     }
-    println!("  state file   {}", state.display());
+    println!("  state file    {}", state.display());
     println!("\nTo look closer:");
     if let Some(target) = emulator.org("target") {
         println!("  curl -s {}/emulator/stats            # what an org has counted", target.base_url);

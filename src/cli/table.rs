@@ -75,7 +75,7 @@ fn plain(status: &Status, line: &PipelineStatus) -> String {
 
 fn table(status: &Status) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header([
         "pipeline",
         "received",
@@ -119,7 +119,14 @@ fn table(status: &Status) -> String {
     for ((org, channel), subscription) in &status.subscriptions {
         text.push_str(&format!("\n  {org} {channel}: {}", subscription.state));
     }
-    text
+    // A line that wraps would be drawn over the wrong place.
+    match table.width() {
+        Some(width) => {
+            let cut = |line: &str| line.chars().take(width.into()).collect::<String>();
+            text.lines().map(cut).collect::<Vec<_>>().join("\n")
+        }
+        None => text,
+    }
 }
 
 /// Commit times have whole seconds, so nothing finer is shown.

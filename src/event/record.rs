@@ -11,3 +11,11 @@ pub struct Record {
     pub id: RecordId,
     pub values: BTreeMap<FieldPath, Value>,
 }
+
+/// What a read found of a record of the source.
+#[derive(Debug, Clone)]
+pub enum Found {
+    Record(Record),
+    Deleted,
+    NotVisible,
+}

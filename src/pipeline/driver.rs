@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::machine::{Child, Found, Machine, Read, ReadWhat, Stretch};
+use super::machine::{Child, Machine, Read, ReadWhat, Stretch};
+use crate::event::Found;
 use crate::event::{FieldPath, OrgName, PipelineName, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::journal::{Scanned, scan};

@@ -29,8 +29,8 @@ use super::{
     Answer, Appended, Gap, Page, Parked, PipelineId, PipelineIdentity, PipelineRow, Question, Sent, Settled,
     Settlement, Store, StoreError, Subscription, SubscriptionId,
 };
+use crate::event::Arrival;
 use crate::event::{ChangeKind, Channel, OrgName, PipelineName, RecordId, Seq, Timestamp};
-use crate::subscribe::Arrival;
 
 /// A handle to the state. With the last clone its threads end, what they were asked for first being done, and the
 /// file is free.

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::event::Arrival;
 use crate::event::{
     Change, ChangeKind, Channel, Field, Happening, Header, OrgName, RecordChange, RecordId, ReplayId, Seq, Timestamp,
     Value,
@@ -10,7 +11,6 @@ use crate::store::{
     Answer, Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, PipelineIdentity, PipelineRow, Question,
     Store, SubscriptionId,
 };
-use crate::subscribe::Arrival;
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 

@@ -28,7 +28,7 @@ pub async fn an_entry_is_found_as_it_was_appended<B: Backend>() {
     let pipeline = {
         let store = backend.open().await;
         let subscription = subscribed(&store).await;
-        store.append(subscription, vec![crate::subscribe::Arrival::Change(change.clone())], NOW).await.unwrap();
+        store.append(subscription, vec![crate::event::Arrival::Change(change.clone())], NOW).await.unwrap();
         accounts(&store).await.id
     };
     let page = backend.open().await.page(pipeline, Seq::ZERO, 10).await.unwrap();

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Backend;
 use super::given::*;
+use crate::event::Arrival;
 use crate::event::{ReplayId, Seq, Timestamp};
 use crate::store::{Gap, GapKind, Position, RETENTION, Store, StoreError, SubscriptionId};
-use crate::subscribe::Arrival;
 
 async fn position(store: &impl Store) -> Position {
     store.subscription(&source(), &channel()).await.unwrap().position

@@ -5,9 +5,9 @@ use proptest::sample::Index;
 
 use super::Backend;
 use super::given::*;
+use crate::event::Arrival;
 use crate::event::{ChangeKind, Seq, Timestamp};
 use crate::store::{Entry, Gap, Position, Store};
-use crate::subscribe::Arrival;
 
 /// A backend may have to write to a disk.
 fn config() -> ProptestConfig {

@@ -4,10 +4,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::Payload;
 use super::journal::head;
+use crate::event::Arrival;
 use crate::event::{Change, ChangeKind, EventKey, Happening, ObjectName, Seq, Timestamp};
 use crate::store::position::Standing;
 use crate::store::{Appended, GapKind, RETENTION, StoreError, SubscriptionId};
-use crate::subscribe::Arrival;
 
 pub(super) fn append(
     db: &Connection,

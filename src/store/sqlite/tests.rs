@@ -197,7 +197,7 @@ async fn a_person_can_read_the_journal_while_the_bridge_runs() {
         "happening": { "event": { "uuid": "u-1", "fields": { "Name": "Acme" } } },
     });
     let change = serde_json::from_value(event).unwrap();
-    store.append(subscription, vec![crate::subscribe::Arrival::Change(change)], Timestamp(1)).await.unwrap();
+    store.append(subscription, vec![crate::event::Arrival::Change(change)], Timestamp(1)).await.unwrap();
     let db = Connection::open(state.path()).unwrap();
     let found: (u32, String, String) = db
         .query_row(

@@ -17,9 +17,10 @@ use super::fault::Failure;
 use super::message::{LONG_POLLING, Meta};
 use super::session::{Event, Request, Session};
 use super::transport::{Answer, LongPolling};
+use crate::event::Arrival;
 use crate::event::{Channel, Timestamp};
 use crate::org::{self, Org, OrgError};
-use crate::subscribe::{Arrival, ChannelStart, State, SubscribeError, Subscriptions};
+use crate::subscribe::{ChannelStart, State, SubscribeError, Subscriptions};
 
 /// How long a stop waits for the server to take note.
 const FAREWELL: Duration = Duration::from_secs(2);

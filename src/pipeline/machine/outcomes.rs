@@ -1,0 +1,168 @@
+//! What left the outbox, as what is to be remembered of it.
+
+use super::*;
+
+impl Machine {
+    /// Takes what left the outbox into the settlement.
+    pub(super) fn collect(&mut self, now: Instant) {
+        // Handling one thing can make the outbox hand over another.
+        loop {
+            let handed = self.outbox.take_handed();
+            if handed.is_empty() {
+                break;
+            }
+            handed.into_iter().for_each(|handed| self.take_handed(handed, now));
+        }
+    }
+
+    pub(super) fn take_handed(&mut self, handed: Handed, now: Instant) {
+        match handed {
+            Handed::Settled { write, id } => {
+                let whole = matches!(write.body, Body::Whole(_));
+                let deleted = matches!(write.body, Body::Delete);
+                for cover in &write.covers {
+                    let Source { pipeline, record } = cover.source;
+                    if let Some(line) = self.lines.get_mut(&pipeline) {
+                        line.counts.applied += 1;
+                    }
+                    self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone: deleted }));
+                    match (id, write.key.linked()) {
+                        (Some(target), _) if whole => {
+                            self.settlement.links.push(LinkChange::Set { pipeline, source: record, target });
+                        }
+                        (None, Some(target)) if deleted => {
+                            self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
+                        }
+                        _ => {}
+                    }
+                    if whole || deleted {
+                        self.settlement.close.push((pipeline, record, cover.to));
+                    }
+                    self.settlement.answered.push((pipeline, record));
+                    if cover.clears_suspect {
+                        self.clear(cover.source);
+                    }
+                    self.untrack(cover.source, cover.to);
+                }
+            }
+            Handed::Parked { covers, refusal, sent } => {
+                for cover in covers {
+                    self.park(cover, &refusal, sent);
+                }
+            }
+            Handed::Read { covers, delete, sent } => {
+                for cover in covers {
+                    if sent {
+                        self.settlement.answered.push((cover.source.pipeline, cover.source.record));
+                    }
+                    match &delete {
+                        Some(Key::External { value, .. }) => self.look_up(cover, value.clone(), now),
+                        Some(Key::Record { .. }) | None => {
+                            self.read(cover.source, cover.from, cover.clears_suspect, false, now);
+                        }
+                    }
+                }
+            }
+            Handed::Gone { covers, target } => {
+                for cover in covers {
+                    let Source { pipeline, record } = cover.source;
+                    self.settlement.answered.push((pipeline, record));
+                    if let Some(target) = target {
+                        self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
+                    }
+                    self.read(cover.source, cover.from, cover.clears_suspect, false, now);
+                    let has_children = !self.lookups_of(pipeline).is_empty();
+                    let reading = self.active.get_mut(&cover.source).and_then(|active| active.reading.as_mut());
+                    if let Some(reading) = reading.filter(|_| has_children)
+                        && let Stage::Wanted { at } = reading.stage
+                    {
+                        self.readings.forget(at, cover.source);
+                        reading.stage = Stage::ChildrenWanted;
+                        self.readings.want(now, cover.source);
+                    }
+                }
+            }
+            Handed::Lost { sources } => {
+                for source in sources {
+                    self.lost(source, now);
+                }
+            }
+            Handed::Answered { sources } => {
+                self.settlement.answered.extend(sources.into_iter().map(|source| (source.pipeline, source.record)));
+            }
+        }
+    }
+
+    pub(super) fn lost(&mut self, source: Source, now: Instant) {
+        let until = self.wall.plus(self.late_landing);
+        self.settlement.suspect.push((source.pipeline, source.record, until));
+        let at = now + self.late_landing;
+        if let Some(earlier) = self.suspects.insert(source, at) {
+            self.due.remove(&(earlier, source));
+        }
+        self.due.insert((at, source));
+        // A read that was to end an earlier suspicion does not end this one.
+        if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+            reading.clears_suspect = false;
+        }
+    }
+
+    pub(super) fn clear(&mut self, source: Source) {
+        if let Some(at) = self.suspects.remove(&source) {
+            self.due.remove(&(at, source));
+        }
+        self.settlement.cleared.push((source.pipeline, source.record));
+    }
+
+    pub(super) fn park(&mut self, cover: Cover, refusal: &Refusal, sent: bool) {
+        self.park_row(cover, refusal);
+        if sent {
+            self.settlement.answered.push((cover.source.pipeline, cover.source.record));
+        }
+        if cover.clears_suspect {
+            self.clear(cover.source);
+        }
+        self.untrack(cover.source, cover.to);
+    }
+
+    pub(super) fn park_row(&mut self, cover: Cover, refusal: &Refusal) {
+        let Source { pipeline, record } = cover.source;
+        if let Some(line) = self.lines.get_mut(&pipeline) {
+            line.counts.parked += 1;
+        }
+        self.just_parked.insert(cover.source);
+        self.settlement.park.push(Parked {
+            pipeline,
+            record,
+            from: cover.from,
+            to: cover.to,
+            state: refusal.state,
+            code: refusal.code.clone(),
+            fields: refusal.fields.clone(),
+            waits_for: refusal.waits_for.clone(),
+            attempts: 1,
+            tried_at: self.wall,
+            evidence: refusal.evidence.clone(),
+        });
+    }
+
+    /// Parts of a record up to here are settled or safe in a parked row.
+    pub(super) fn untrack(&mut self, source: Source, to: Seq) {
+        let Some(line) = self.lines.get_mut(&source.pipeline) else { return };
+        if let Some(active) = self.active.get_mut(&source) {
+            while let Some(seq) = active.tracked.first().copied().filter(|seq| *seq <= to) {
+                active.tracked.remove(&seq);
+                line.progress.settle(seq);
+            }
+        }
+        self.leave(source);
+    }
+
+    /// Forgets a record with which nothing is going on.
+    pub(super) fn leave(&mut self, source: Source) {
+        let idle = self.active.get(&source).is_some_and(|active| active.tracked.is_empty() && active.reading.is_none());
+        if idle && self.outbox.key_of(source).is_none() {
+            self.active.remove(&source);
+        }
+    }
+}

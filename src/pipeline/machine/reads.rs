@@ -1,0 +1,257 @@
+//! Reads: which are wanted, which go out, and what their answers become.
+
+use super::*;
+
+impl Machine {
+    /// The record is to be read whole, not before `at`. One read serves all who ask.
+    pub(super) fn read(&mut self, source: Source, from: Seq, clears: bool, parked: bool, at: Instant) {
+        if !self.lines.contains_key(&source.pipeline) {
+            return;
+        }
+        let active = self.active.entry(source).or_default();
+        match &mut active.reading {
+            // Its answer is being used just now, and was not enough.
+            Some(reading) if matches!(reading.stage, Stage::Answered) => {
+                let joined = std::mem::take(&mut reading.joined);
+                *reading = Reading { joined, ..Reading::wanted(from, clears, parked, at) };
+                self.readings.want(at, source);
+            }
+            Some(reading) => {
+                reading.from = reading.from.min(from);
+                reading.clears_suspect |= clears;
+                if let Stage::Wanted { at: wanted } = &mut reading.stage {
+                    let sooner = at.min(*wanted);
+                    self.readings.forget(*wanted, source);
+                    *wanted = sooner;
+                    self.readings.want(sooner, source);
+                }
+            }
+            None => {
+                active.reading = Some(Reading::wanted(from, clears, parked, at));
+                self.readings.want(at, source);
+            }
+        }
+    }
+
+    /// The target record of a delete without a link is to be looked up.
+    pub(super) fn look_up(&mut self, cover: Cover, key: String, now: Instant) {
+        let active = self.active.entry(cover.source).or_default();
+        match &mut active.reading {
+            Some(reading) if !matches!(reading.stage, Stage::Answered) => {
+                // Somebody reads the record already; the answer will say that it is deleted.
+                reading.from = reading.from.min(cover.from);
+                reading.clears_suspect |= cover.clears_suspect;
+                if let Stage::KeyWanted { to, .. } | Stage::KeyAsked { to, .. } = &mut reading.stage {
+                    *to = cover.to.max(*to);
+                }
+            }
+            other => {
+                let joined = other.take().map(|reading| reading.joined).unwrap_or_default();
+                *other = Some(Reading::look_up(cover, key, joined));
+                self.readings.want(now, cover.source);
+            }
+        }
+    }
+
+    /// The next question to an org. It must be asked after this call, for the answer stands for all that was scanned.
+    pub fn next_read(&mut self, now: Instant) -> Option<Read> {
+        let pipeline = self.readings.next(now)?.pipeline;
+        let at = self.lines.get(&pipeline)?.progress.scanned();
+        let (mut records, mut keys, mut parents) = (Vec::new(), Vec::new(), Vec::new());
+        for source in self.readings.take(pipeline, now) {
+            let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) else {
+                continue;
+            };
+            match &reading.stage {
+                Stage::Wanted { .. } if keys.is_empty() && parents.is_empty() => {
+                    reading.stage = Stage::Asked { at };
+                    // All of it is in the journal, so the answer will stand for it.
+                    reading.joined.clear();
+                    records.push(source.record);
+                }
+                Stage::KeyWanted { key, to } if records.is_empty() && parents.is_empty() => {
+                    keys.push((source.record, key.clone()));
+                    reading.stage = Stage::KeyAsked { key: key.clone(), to: *to };
+                }
+                Stage::ChildrenWanted if records.is_empty() && keys.is_empty() => {
+                    parents.push(source.record);
+                    reading.stage = Stage::ChildrenAsked;
+                }
+                // Another kind of question: its own turn comes.
+                Stage::Wanted { .. } | Stage::KeyWanted { .. } | Stage::ChildrenWanted => {
+                    self.readings.want(now, source);
+                }
+                Stage::Asked { .. } | Stage::KeyAsked { .. } | Stage::ChildrenAsked | Stage::Answered => {}
+            }
+        }
+        let what = match (records.is_empty(), keys.is_empty(), parents.is_empty()) {
+            (false, ..) => ReadWhat::Records { records, at },
+            (true, false, _) => ReadWhat::Targets { keys },
+            (true, true, false) => ReadWhat::Children { parents, lookups: self.lookups_of(pipeline), at },
+            (true, true, true) => return None,
+        };
+        Some(Read { pipeline, what })
+    }
+
+    /// The fields by which records of any pipeline here name records of this one as their parent.
+    pub(super) fn lookups_of(&self, parent: PipelineId) -> Vec<(PipelineId, FieldPath)> {
+        let Some(object) = self.lines.get(&parent).map(|line| &line.mapping.target_object) else { return Vec::new() };
+        let lookups = self.lines.iter().flat_map(|(id, line)| {
+            line.mapping.lookups().filter(|(_, of)| *of == object).map(|(from, _)| (*id, from.clone()))
+        });
+        lookups.collect()
+    }
+
+    /// A read that could not be made: it is wanted again from `at` on.
+    pub fn read_failed(&mut self, read: Read, at: Instant) {
+        for record in read.what.records() {
+            let source = Source { pipeline: read.pipeline, record };
+            if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+                reading.want_again(at);
+                self.readings.want(at, source);
+            }
+        }
+    }
+
+    /// The source answered a read of records; a record that is missing here counts as not visible.
+    pub fn read_records(&mut self, read: Read, mut found: HashMap<RecordId, Found>, answer: &Answer, now: Instant) {
+        let ReadWhat::Records { records, at } = read.what else { return };
+        for record in records {
+            let source = Source { pipeline: read.pipeline, record };
+            let Some(line) = self.lines.get_mut(&read.pipeline) else { return };
+            line.counts.reads += 1;
+            let mapping = line.mapping.clone();
+            let Some(active) = self.active.get_mut(&source) else { continue };
+            let Some(reading) = active.reading.as_mut() else { continue };
+            reading.stage = Stage::Answered;
+            let oldest = active.tracked.first().copied().unwrap_or(at);
+            let from = if reading.from == Seq::ZERO { oldest } else { reading.from.min(oldest) };
+            let cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
+            let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
+            let mapped = match found.remove(&record).unwrap_or(Found::NotVisible) {
+                Found::Record(record) => Ok(mapping.apply_read(&record, &known, cover)),
+                Found::Deleted => Ok(mapping.apply_deleted(record, &known, cover)),
+                Found::NotVisible => Err(Refusal {
+                    state: ParkedState::Waiting,
+                    code: "NOT_VISIBLE".to_owned(),
+                    fields: Vec::new(),
+                    waits_for: None,
+                    evidence: "The source org shows neither the record nor that it was deleted. The bridge's user may \
+                               lack access to it."
+                        .to_owned(),
+                }),
+            };
+            match mapped {
+                Ok(Mapped::Write(write)) => {
+                    active.covered = active.covered.max(at);
+                    self.outbox.offer(*write, now);
+                }
+                Ok(Mapped::Needs(Needs::TargetOf { key })) => {
+                    self.look_up(cover, key, now);
+                    continue;
+                }
+                // A whole record never needs itself.
+                Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.nothing_to_do(cover, false),
+                Ok(Mapped::Failed { code, field }) => {
+                    let refusal = Refusal {
+                        state: ParkedState::Failed,
+                        code: code.to_owned(),
+                        fields: vec![field.to_string()],
+                        waits_for: None,
+                        evidence: "It can not be written as it is mapped.".to_owned(),
+                    };
+                    self.park(cover, &refusal, false);
+                }
+                Err(refusal) => self.park(cover, &refusal, false),
+            }
+            // What the outbox does not take must be known before the newer parts are looked at.
+            self.collect(now);
+            self.take_joined(source, at, answer, now);
+        }
+        self.collect(now);
+    }
+
+    /// The target answered which records hold the keys that were asked for.
+    pub fn read_targets(&mut self, read: Read, held: &HashMap<String, RecordId>, answer: &Answer, now: Instant) {
+        let ReadWhat::Targets { keys } = read.what else { return };
+        for (record, key) in keys {
+            let source = Source { pipeline: read.pipeline, record };
+            let Some(line) = self.lines.get(&read.pipeline) else { return };
+            let mapping = line.mapping.clone();
+            let Some(active) = self.active.get_mut(&source) else { continue };
+            let Some(reading) = active.reading.as_mut() else { continue };
+            let to = reading.to();
+            reading.stage = Stage::Answered;
+            let cover = Cover { source, from: reading.from, to, clears_suspect: reading.clears_suspect };
+            match held.get(&key) {
+                Some(target) => {
+                    active.covered = active.covered.max(to);
+                    let known = Known { link: LinkState::Linked(*target), parents: &answer.parents };
+                    if let Mapped::Write(write) = mapping.apply_deleted(record, &known, cover) {
+                        self.outbox.offer(*write, now);
+                    }
+                }
+                None => self.nothing_to_do(cover, true),
+            }
+            self.collect(now);
+            self.take_joined(source, to, answer, now);
+        }
+        self.collect(now);
+    }
+
+    /// The source answered who names these records as parents. The parents will be made anew, so the children must be
+    /// written again: that is made durable first, and the parent's new link wakes them.
+    pub fn read_children(&mut self, read: Read, children: &[Child], now: Instant) {
+        let ReadWhat::Children { parents, at, .. } = read.what else { return };
+        let Some(object) = self.lines.get(&read.pipeline).map(|line| line.mapping.target_object.clone()) else {
+            return;
+        };
+        for child in children {
+            let parent = Parent { target_object: object.clone(), record: child.parent };
+            let refusal = Refusal {
+                state: ParkedState::Waiting,
+                code: "PARENT_GONE".to_owned(),
+                fields: Vec::new(),
+                waits_for: Some(parent),
+                evidence: "The counterpart of its parent was gone from the target and is made anew.".to_owned(),
+            };
+            let source = Source { pipeline: child.pipeline, record: child.record };
+            self.park_row(Cover { source, from: at, to: at, clears_suspect: false }, &refusal);
+        }
+        for record in parents {
+            let source = Source { pipeline: read.pipeline, record };
+            if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+                reading.stage = Stage::Wanted { at: now };
+                self.readings.want(now, source);
+            }
+        }
+    }
+
+    /// What arrived while a record was read, and is newer than the answer.
+    pub(super) fn take_joined(&mut self, source: Source, at: Seq, answer: &Answer, now: Instant) {
+        let Some(active) = self.active.get_mut(&source) else { return };
+        let Some(reading) = active.reading.take_if(|reading| matches!(reading.stage, Stage::Answered)) else { return };
+        let mut joined = reading.joined.into_iter().filter(|part| part.seq > at);
+        while let Some(part) = joined.next() {
+            self.take(source, &part, answer, now);
+            // The part may ask for a read itself; then the rest joins that one.
+            if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+                for later in joined.by_ref() {
+                    reading.join(later);
+                }
+            }
+        }
+        self.leave(source);
+    }
+
+    /// The part or read is settled without a call.
+    pub(super) fn nothing_to_do(&mut self, cover: Cover, tombstone: bool) {
+        let Source { pipeline, record } = cover.source;
+        self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone }));
+        self.settlement.close.push((pipeline, record, cover.to));
+        if cover.clears_suspect {
+            self.clear(cover.source);
+        }
+        self.untrack(cover.source, cover.to);
+    }
+}
