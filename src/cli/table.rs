@@ -81,10 +81,10 @@ fn table(status: &Status) -> String {
         "received",
         "journaled",
         "waiting",
-        "in flight",
+        "in\nflight",
         "applied",
-        "failed records",
-        "API calls",
+        "failed\nrecords",
+        "API\ncalls",
         "lag",
     ]);
     for (name, line) in &status.pipelines {
@@ -101,8 +101,12 @@ fn table(status: &Status) -> String {
             lag(line.lag),
         ]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+    // Nine columns in a terminal of 80.
+    for (n, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if n > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     let mut text = table.to_string();
     for (org, target) in &status.targets {
