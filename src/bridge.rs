@@ -56,6 +56,7 @@ impl From<PipelineError> for BridgeError {
     fn from(error: PipelineError) -> Self {
         match error {
             PipelineError::Store(error) => Self::Store(error),
+            PipelineError::Request(reason) => Self::Stage(reason),
         }
     }
 }
@@ -138,13 +139,15 @@ pub async fn run<S: Store>(
 /// The config's pipelines as the store knows them, in the same order. Those that left the config are given up, if nothing
 /// of them is unsettled.
 async fn pipelines<S: Store>(config: &Config, store: &S) -> Result<Vec<PipelineRow>, BridgeError> {
+    let sent = store.sent().await?;
     for row in store.pipelines().await? {
         let name = &row.identity.name;
         if config.pipelines.iter().any(|pipeline| pipeline.name == *name) {
             continue;
         }
         let unsettled = !store.page(row.id, row.watermark, 1).await?.entries.is_empty();
-        if unsettled || row.parked + row.failed > 0 {
+        let suspect = sent.iter().any(|sent| sent.pipeline == row.id);
+        if unsettled || suspect || row.parked + row.failed > 0 {
             return Err(BridgeError::Removed { name: name.clone() });
         }
         store.forget_pipeline(name).await?;

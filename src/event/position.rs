@@ -38,6 +38,10 @@ pub struct Seq(pub u64);
 impl Seq {
     pub const ZERO: Self = Self(0);
 
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     pub fn before(self) -> Self {
         Self(self.0.saturating_sub(1))
     }

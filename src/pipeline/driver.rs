@@ -53,6 +53,8 @@ pub struct Line {
 pub enum PipelineError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("a request failed in a way that it must not: {0}")]
+    Request(String),
 }
 
 enum Done {
@@ -83,14 +85,14 @@ pub async fn run<S: Store>(target: Target<S>, cancel: CancellationToken) -> Resu
             driver.show();
             return Ok(());
         }
-        let wakeup = driver.wakeup();
+        let wakeup = driver.wakeup(cancel.is_cancelled());
         tokio::select! {
             biased; // the order is policy: stop, hear answers, take more, wait
             () = cancel.cancelled(), if !cancel.is_cancelled() => {}
             Some(done) = driver.tasks.join_next() => match done {
                 Ok(done) => driver.done(done).await?,
-                // A request's task panicked: its keys are in `sent`, and the next start finds them.
-                Err(error) => warn!(%error, "a request was lost"),
+                // A bug. Its records are in `sent`, and the next start finds them.
+                Err(error) => return Err(PipelineError::Request(error.to_string())),
             },
             next = scanned.next(), if !scan_ended && !cancel.is_cancelled() && driver.machine.has_room() => match next {
                 Some(scanned) => driver.take(scanned?).await?,
@@ -168,7 +170,7 @@ impl<S: Store> Driver<S> {
     async fn advance(&mut self, stopping: bool) -> Result<(), PipelineError> {
         self.machine.tick(Instant::now(), Timestamp::now());
         self.commit().await?;
-        while let Some(batch) = self.machine.next_batch(Instant::now()).filter(|_| !stopping) {
+        while !stopping && let Some(batch) = self.machine.next_batch(Instant::now()) {
             // What leaves the outbox on the way must be safe before its neighbours go out.
             self.commit().await?;
             let covers = batch.writes.iter().flat_map(|write| &write.covers);
@@ -334,8 +336,8 @@ impl<S: Store> Driver<S> {
         Ok(())
     }
 
-    fn wakeup(&self) -> Instant {
-        let next = self.machine.wakeup();
+    fn wakeup(&self, stopping: bool) -> Instant {
+        let next = self.machine.wakeup(self.reads < READS_MAX && !stopping);
         // A status that lags behind is brought up to date soon after.
         let status = self.shown + STATUS_EVERY;
         let now = Instant::now();

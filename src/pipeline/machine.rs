@@ -19,13 +19,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::event::{FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
+use crate::config::OnDelete;
+use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Known, LinkState, Mapped, Mapping, Needs};
 use crate::pipeline::progress::Progress;
 use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict};
 use crate::store::{Answer, Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, Question, Settlement};
 use reading::{Reading, Readings, Stage};
 
+/// Why the children of a record wait that is made anew.
+const PARENT_GONE: &str = "PARENT_GONE";
 /// A parked record that changes again is tried at most this often.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -236,9 +239,11 @@ impl Machine {
         if answer.applied.get(&part.record).is_some_and(|applied| part.seq <= applied.seq) {
             return;
         }
-        line.progress.add(part.seq, part.change.header.commit_timestamp);
         let active = self.active.entry(source).or_default();
-        active.tracked.insert(part.seq);
+        // An event may name a record twice.
+        if active.tracked.insert(part.seq) {
+            line.progress.add(part.seq, part.change.header.commit_timestamp);
+        }
         if part.seq <= active.covered && self.outbox.key_of(source).is_some() {
             return;
         }
@@ -269,6 +274,13 @@ impl Machine {
 
     /// Maps a part and does what mapping says.
     fn take(&mut self, source: Source, part: &Part, answer: &Answer, now: Instant) {
+        let deletes = self.lines.get(&source.pipeline).is_some_and(|line| line.mapping.on_delete == OnDelete::Delete);
+        if part.kind() == ChangeKind::Undelete && deletes && self.has_children(source.pipeline) {
+            // Its counterpart is deleted, or will be, and whoever names it as parent loses it there.
+            self.read(source, part.seq, false, false, now);
+            self.children_first(source, None, now);
+            return;
+        }
         let Some(line) = self.lines.get_mut(&source.pipeline) else { return };
         let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
         let cover = Cover { source, from: part.seq, to: part.seq, clears_suspect: false };
@@ -283,7 +295,8 @@ impl Machine {
             Mapped::Needs(Needs::TargetOf { key }) => self.look_up(cover, key, now),
             Mapped::Skipped(_) => {
                 line.counts.skipped += 1;
-                self.untrack(source, part.seq);
+                // Only this part: older ones may still wait for the target.
+                self.untrack_only(source, part.seq);
             }
             Mapped::Failed { code, field } => {
                 let refusal = Refusal {
@@ -293,7 +306,10 @@ impl Machine {
                     waits_for: None,
                     evidence: "It can not be written as it is mapped.".to_owned(),
                 };
-                self.park(cover, &refusal, false);
+                // What waits below it would be passed over by the watermark.
+                let oldest = self.active.get(&source).and_then(|active| active.tracked.first()).copied();
+                let from = oldest.map_or(cover.from, |oldest| oldest.min(cover.from));
+                self.park(Cover { from, ..cover }, &refusal, false);
             }
         }
         // What the outbox refuses to hold must be known before the record's next part is looked at.
@@ -329,10 +345,11 @@ impl Machine {
         }
     }
 
-    /// The next time at which something is due.
-    pub fn wakeup(&self) -> Option<Instant> {
+    /// The next time at which something is due. Reads that may not be made now count for nothing.
+    pub fn wakeup(&self, may_read: bool) -> Option<Instant> {
         let due = self.due.first().map(|(at, _)| *at);
-        [self.outbox.wakeup(), due, self.readings.wakeup()].into_iter().flatten().min()
+        let reads = self.readings.wakeup().filter(|_| may_read);
+        [self.outbox.wakeup(), due, reads].into_iter().flatten().min()
     }
 
     /// What must be committed before anything else is done, if there is anything.
@@ -346,10 +363,11 @@ impl Machine {
         }
         self.just_parked.clear();
         let settlement = std::mem::take(&mut self.settlement);
-        let waiting = settlement
-            .park
-            .iter()
-            .filter_map(|row| Some((Source { pipeline: row.pipeline, record: row.record }, row.waits_for.clone()?)));
+        // Those that wait because their parent is made anew wait for just that link.
+        let waiting =
+            settlement.park.iter().filter(|row| row.code != PARENT_GONE).filter_map(|row| {
+                Some((Source { pipeline: row.pipeline, record: row.record }, row.waits_for.clone()?))
+            });
         self.parked_last = waiting.collect();
         (settlement != Settlement::default()).then_some(settlement)
     }

@@ -36,7 +36,7 @@ impl Machine {
                         _ => {}
                     }
                     if whole || deleted {
-                        self.settlement.close.push((pipeline, record, cover.to));
+                        self.close(cover.source, cover.to);
                     }
                     self.settlement.answered.push((pipeline, record));
                     if cover.clears_suspect {
@@ -67,18 +67,13 @@ impl Machine {
                 for cover in covers {
                     let Source { pipeline, record } = cover.source;
                     self.settlement.answered.push((pipeline, record));
-                    if let Some(target) = target {
-                        self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
-                    }
                     self.read(cover.source, cover.from, cover.clears_suspect, false, now);
-                    let has_children = !self.lookups_of(pipeline).is_empty();
-                    let reading = self.active.get_mut(&cover.source).and_then(|active| active.reading.as_mut());
-                    if let Some(reading) = reading.filter(|_| has_children)
-                        && let Stage::Wanted { at } = reading.stage
-                    {
-                        self.readings.forget(at, cover.source);
-                        reading.stage = Stage::ChildrenWanted;
-                        self.readings.want(now, cover.source);
+                    match target {
+                        _ if self.has_children(pipeline) => self.children_first(cover.source, target, now),
+                        Some(target) => {
+                            self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
+                        }
+                        None => {}
                     }
                 }
             }
@@ -144,6 +139,25 @@ impl Machine {
             tried_at: self.wall,
             evidence: refusal.evidence.clone(),
         });
+    }
+
+    /// The row in `parked` ends, unless it reaches further. Parts that come from here on find no row to join.
+    pub(super) fn close(&mut self, source: Source, to: Seq) {
+        self.settlement.close.push((source.pipeline, source.record, to));
+        if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+            reading.parked = false;
+        }
+    }
+
+    /// One part of a record is settled; older ones may not be.
+    pub(super) fn untrack_only(&mut self, source: Source, seq: Seq) {
+        let Some(line) = self.lines.get_mut(&source.pipeline) else { return };
+        if let Some(active) = self.active.get_mut(&source)
+            && active.tracked.remove(&seq)
+        {
+            line.progress.settle(seq);
+        }
+        self.leave(source);
     }
 
     /// Parts of a record up to here are settled or safe in a parked row.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
-use crate::event::{Part, Seq};
+use crate::event::{Part, RecordId, Seq};
 use crate::publish::{Cover, Source};
 use crate::store::PipelineId;
 
@@ -22,6 +22,8 @@ pub struct Reading {
     /// The record has a row in `parked`, which holds the parts that join before the question goes out.
     pub parked: bool,
     pub stage: Stage,
+    /// Those that name it as parent must be known first; and the counterpart that is gone, if it is.
+    pub children: Option<Option<RecordId>>,
     /// Parts that came since, in order.
     pub joined: Vec<Part>,
 }
@@ -52,7 +54,7 @@ pub enum Stage {
 
 impl Reading {
     pub fn wanted(from: Seq, clears_suspect: bool, parked: bool, at: Instant) -> Self {
-        Self { from, clears_suspect, parked, stage: Stage::Wanted { at }, joined: Vec::new() }
+        Self { from, clears_suspect, parked, stage: Stage::Wanted { at }, children: None, joined: Vec::new() }
     }
 
     pub fn look_up(cover: Cover, key: String, joined: Vec<Part>) -> Self {
@@ -61,6 +63,7 @@ impl Reading {
             clears_suspect: cover.clears_suspect,
             parked: false,
             stage: Stage::KeyWanted { key, to: cover.to },
+            children: None,
             joined,
         }
     }

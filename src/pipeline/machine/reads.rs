@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// When a suspect record is looked at again that had something on its way.
+const SUSPECT_AGAIN: Duration = Duration::from_secs(1);
+
 impl Machine {
     /// The record is to be read whole, not before `at`. One read serves all who ask.
     pub(super) fn read(&mut self, source: Source, from: Seq, clears: bool, parked: bool, at: Instant) {
@@ -102,6 +105,25 @@ impl Machine {
         lookups.collect()
     }
 
+    pub(super) fn has_children(&self, parent: PipelineId) -> bool {
+        !self.lookups_of(parent).is_empty()
+    }
+
+    /// A record that is to be read, and may be made anew in the target: those that name it as parent are asked for first.
+    /// `gone`: the counterpart that does not exist any more.
+    pub(super) fn children_first(&mut self, source: Source, gone: Option<RecordId>, now: Instant) {
+        let reading = self.active.get_mut(&source).and_then(|active| active.reading.as_mut());
+        let Some(reading) = reading else { return };
+        let known = reading.children.flatten();
+        reading.children = Some(gone.or(known));
+        // One that is out already is asked again when its answer comes.
+        if let Stage::Wanted { at } = reading.stage {
+            self.readings.forget(at, source);
+            reading.stage = Stage::ChildrenWanted;
+            self.readings.want(now, source);
+        }
+    }
+
     /// A read that could not be made: it is wanted again from `at` on.
     pub fn read_failed(&mut self, read: Read, at: Instant) {
         for record in read.what.records() {
@@ -123,13 +145,29 @@ impl Machine {
             let mapping = line.mapping.clone();
             let Some(active) = self.active.get_mut(&source) else { continue };
             let Some(reading) = active.reading.as_mut() else { continue };
+            if reading.children.is_some() {
+                reading.stage = Stage::ChildrenWanted;
+                self.readings.want(now, source);
+                continue;
+            }
             reading.stage = Stage::Answered;
             let oldest = active.tracked.first().copied().unwrap_or(at);
             let from = if reading.from == Seq::ZERO { oldest } else { reading.from.min(oldest) };
-            let cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
+            let mut cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
             let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
             let mapped = match found.remove(&record).unwrap_or(Found::NotVisible) {
                 Found::Record(record) => Ok(mapping.apply_read(&record, &known, cover)),
+                // A request that landed late may have made a record anew that no link knows: look for it by its key. What
+                // is on its way for the record goes first, and then it is asked for again.
+                Found::Deleted if cover.clears_suspect && self.outbox.key_of(source).is_some() => {
+                    cover.clears_suspect = false;
+                    self.due.insert((now + SUSPECT_AGAIN, source));
+                    self.suspects.insert(source, now + SUSPECT_AGAIN);
+                    Ok(mapping.apply_deleted(record, &known, cover))
+                }
+                Found::Deleted if cover.clears_suspect && mapping.key_of(record).is_some() => {
+                    Ok(mapping.apply_deleted(record, &known.unlinked(), cover))
+                }
                 Found::Deleted => Ok(mapping.apply_deleted(record, &known, cover)),
                 Found::NotVisible => Err(Refusal {
                     state: ParkedState::Waiting,
@@ -151,7 +189,7 @@ impl Machine {
                     continue;
                 }
                 // A whole record never needs itself.
-                Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.nothing_to_do(cover, false),
+                Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.skip_read(cover),
                 Ok(Mapped::Failed { code, field }) => {
                     let refusal = Refusal {
                         state: ParkedState::Failed,
@@ -191,7 +229,13 @@ impl Machine {
                         self.outbox.offer(*write, now);
                     }
                 }
-                None => self.nothing_to_do(cover, true),
+                None => {
+                    if let Some(target) = answer.links.get(&record).copied() {
+                        let drop = LinkChange::Drop { pipeline: read.pipeline, source: record, target };
+                        self.settlement.links.push(drop);
+                    }
+                    self.nothing_to_do(cover, true);
+                }
             }
             self.collect(now);
             self.take_joined(source, to, answer, now);
@@ -210,7 +254,7 @@ impl Machine {
             let parent = Parent { target_object: object.clone(), record: child.parent };
             let refusal = Refusal {
                 state: ParkedState::Waiting,
-                code: "PARENT_GONE".to_owned(),
+                code: PARENT_GONE.to_owned(),
                 fields: Vec::new(),
                 waits_for: Some(parent),
                 evidence: "The counterpart of its parent was gone from the target and is made anew.".to_owned(),
@@ -223,6 +267,10 @@ impl Machine {
             if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
                 reading.stage = Stage::Wanted { at: now };
                 self.readings.want(now, source);
+                // With the children, not before: a crash in between would find a new record and ask for none.
+                if let Some(Some(target)) = reading.children.take() {
+                    self.settlement.links.push(LinkChange::Drop { pipeline: read.pipeline, source: record, target });
+                }
             }
         }
     }
@@ -244,11 +292,26 @@ impl Machine {
         self.leave(source);
     }
 
+    /// The read says that nothing is to be written. What was offered before may still wait for the target.
+    fn skip_read(&mut self, cover: Cover) {
+        let source = cover.source;
+        if cover.clears_suspect {
+            self.clear(source);
+        }
+        let offered = self.active.get(&source).map_or(Seq::ZERO, |active| active.covered);
+        if self.outbox.key_of(source).is_none() {
+            self.nothing_to_do(cover, false);
+        } else if let Some(active) = self.active.get(&source) {
+            let skipped: Vec<Seq> = active.tracked.range(offered.next()..=cover.to).copied().collect();
+            skipped.into_iter().for_each(|seq| self.untrack_only(source, seq));
+        }
+    }
+
     /// The part or read is settled without a call.
     pub(super) fn nothing_to_do(&mut self, cover: Cover, tombstone: bool) {
         let Source { pipeline, record } = cover.source;
         self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone }));
-        self.settlement.close.push((pipeline, record, cover.to));
+        self.close(cover.source, cover.to);
         if cover.clears_suspect {
             self.clear(cover.source);
         }
