@@ -9,6 +9,7 @@ use crate::event::Found;
 use crate::event::{FieldName, FieldPath, ObjectName, Record, RecordId, Value};
 use crate::mapping::Mapping;
 use crate::org::{CallError, Org, soql};
+use crate::publish::Cell;
 
 /// Ids or keys in one query: the URI should stay under about 2,000 characters (facts: rest.md section 1).
 const IN_MAX: usize = 60;
@@ -17,6 +18,8 @@ const IN_MAX: usize = 60;
 pub async fn records(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Result<HashMap<RecordId, Found>, CallError> {
     let paths = mapping.reads();
     let mut fields: Vec<FieldName> = paths.iter().map(FieldPath::object_field).collect();
+    // A mapping of nothing but ids and constants still asks whether the record is there.
+    fields.extend("Id".parse::<FieldName>());
     fields.sort();
     fields.dedup();
     let rows = source.read(&mapping.source_object, ids, &fields).await?;
@@ -54,8 +57,9 @@ pub async fn targets(
     for values in values.chunks(IN_MAX) {
         let list = soql::list(values.iter().map(String::as_str));
         for row in target.query(&format!("SELECT Id, {key} FROM {object} WHERE {key} IN {list}")).await? {
-            if let (Some(id), Some(value)) = (id_of(&row, "Id"), row.get(key.as_str()).and_then(Json::as_str)) {
-                held.insert(value.to_owned(), id);
+            let value = row.get(key.as_str()).cloned().map(|value| Cell::Value(Value::from(value)));
+            if let (Some(id), Some(value)) = (id_of(&row, "Id"), value.and_then(|value| value.key_text())) {
+                held.insert(value, id);
             }
         }
     }

@@ -10,6 +10,7 @@
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -59,10 +60,20 @@ pub enum Verdict {
     Retry {
         at: Instant,
     },
+    /// The target as a whole refused to work: nothing was done, and it says nothing of this write.
+    Held {
+        at: Instant,
+    },
     /// No answer: it may have been done, or may still be.
     Unknown {
         at: Instant,
     },
+    /// No answer again and again, perhaps because of a neighbour: again in a smaller batch.
+    UnknownSplit {
+        at: Instant,
+    },
+    /// No answer to this one alone, again and again: a failed record that is suspect.
+    Unexplained(Refusal),
     /// Refused, perhaps because of a neighbour: again in a smaller batch.
     Split,
     /// The target record does not exist any more.
@@ -72,14 +83,20 @@ pub enum Verdict {
     Refused(Refusal),
 }
 
-/// Why a record is parked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a record is parked. `Debug` leaves out what the org said.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub state: ParkedState,
     pub code: String,
     pub fields: Vec<String>,
     pub waits_for: Option<Parent>,
     pub evidence: String,
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal").field("code", &self.code).field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 /// What leaves the outbox, or must be remembered of what stays.
@@ -318,12 +335,14 @@ impl Outbox {
         for token in &tokens {
             self.busy.remove(token);
         }
-        if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unknown { .. })) {
+        let no_answer = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. } | Verdict::UnknownSplit { .. });
+        if verdicts.iter().any(no_answer) {
             self.window.refused();
         } else {
             self.window.answered();
         }
-        let split = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Split)).count();
+        let splits = |verdict: &&Verdict| matches!(verdict, Verdict::Split | Verdict::UnknownSplit { .. });
+        let split = verdicts.iter().filter(splits).count();
         let halves = (self.new_cohort(), self.new_cohort());
         let mut nth_split = 0;
         let writes = Arc::unwrap_or_clone(writes);
@@ -344,15 +363,23 @@ impl Outbox {
                     self.handed.push(Handed::Answered { sources });
                     self.put_back(write, tries, cohort, Some(at), now);
                 }
+                Verdict::Held { at } => {
+                    self.handed.push(Handed::Answered { sources });
+                    self.put_back(write, tries - 1, cohort, Some(at), now);
+                }
                 Verdict::Unknown { at } => {
                     self.put_back(write, tries, cohort, Some(at), now);
-                    // This request may land after whatever is written next, so nothing on its way ends the suspicion.
-                    for source in &sources {
-                        if let Some(waiting) = self.by_source.get(source).and_then(|id| self.waiting.get_mut(id)) {
-                            waiting.write.covers.iter_mut().for_each(|cover| cover.clears_suspect = false);
-                        }
-                    }
-                    self.handed.push(Handed::Lost { sources });
+                    self.lost(sources);
+                }
+                Verdict::UnknownSplit { at } => {
+                    let half = if nth_split * 2 < split { halves.0 } else { halves.1 };
+                    nth_split += 1;
+                    self.put_back(write, tries, half, Some(at), now);
+                    self.lost(sources);
+                }
+                Verdict::Unexplained(refusal) => {
+                    self.park(write, refusal, false);
+                    self.lost(sources);
                 }
                 Verdict::Split => {
                     self.handed.push(Handed::Answered { sources });
@@ -381,6 +408,16 @@ impl Outbox {
         self.look_after_children(now);
     }
 
+    /// The request may land after whatever is written next, so nothing on its way ends the suspicion.
+    fn lost(&mut self, sources: Vec<Source>) {
+        for source in &sources {
+            if let Some(waiting) = self.by_source.get(source).and_then(|id| self.waiting.get_mut(id)) {
+                waiting.write.covers.iter_mut().for_each(|cover| cover.clears_suspect = false);
+            }
+        }
+        self.handed.push(Handed::Lost { sources });
+    }
+
     /// What waits for the same records is now an update of the record that was made, or has lost it.
     fn landed(&mut self, write: &Write, id: Option<RecordId>, now: Instant) {
         let object = write.key.object().clone();
@@ -402,18 +439,29 @@ impl Outbox {
         }
     }
 
-    /// An older write back among the waiting, under what came meanwhile.
+    /// An older write back among the waiting, under all that came meanwhile for its records.
     fn put_back(&mut self, older: Write, tries: u32, cohort: u64, not_before: Option<Instant>, now: Instant) {
-        let newer = sources(&older).into_iter().find_map(|source| self.by_source.get(&source).copied());
-        let Some(newer) = newer.or_else(|| self.by_key.get(&older.key).copied()).and_then(|id| self.remove(id)) else {
-            self.put(older, tries, cohort, not_before, now);
-            return;
-        };
-        match older.then(newer.write) {
-            // Something new is worth a try in company again.
-            Ok(merged) => self.put(merged, tries, 0, not_before, now),
-            Err(covers) => self.handed.push(Handed::Read { covers, delete: None, sent: false }),
+        let of_sources = sources(&older).into_iter().filter_map(|source| self.by_source.get(&source).copied());
+        let mut ids: Vec<WriteId> = of_sources.chain(self.by_key.get(&older.key).copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        // Something new is worth a try in company again.
+        let cohort = if ids.is_empty() { cohort } else { 0 };
+        let mut newer: Vec<Write> = ids.into_iter().filter_map(|id| self.remove(id)).map(|known| known.write).collect();
+        newer.sort_by_key(Write::age);
+        let mut newer = newer.into_iter();
+        let mut merged = older;
+        while let Some(next) = newer.next() {
+            merged = match merged.then(next) {
+                Ok(merged) => merged,
+                Err(covers) => {
+                    let covers = newer.fold(covers, |covers, rest| covers_with(&covers, &rest.covers));
+                    self.handed.push(Handed::Read { covers, delete: None, sent: false });
+                    return;
+                }
+            };
         }
+        self.put(merged, tries, cohort, not_before, now);
     }
 
     fn put(&mut self, write: Write, tries: u32, cohort: u64, not_before: Option<Instant>, now: Instant) {

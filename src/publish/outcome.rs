@@ -6,13 +6,15 @@ use tokio::time::Instant;
 
 use super::outbox::{Batch, Call, Refusal, Verdict};
 use super::write::{Body, Write};
-use crate::org::{CallError, Disposition, Operation, RecordError, SaveDisposition, SaveResult};
+use crate::org::{CallError, Code, Disposition, Lost, Operation, RecordError, SaveDisposition, SaveResult};
 use crate::store::{Parent, ParkedState};
 
 /// How often a record is repeated whose cause should pass by itself, before it is a failed record.
 const RETRY_MAX: u32 = 20;
 /// How often a record is repeated that was refused alone for a reason that a neighbour could have caused.
 const ALONE_MAX: u32 = 3;
+/// How often an HTTP 500 for a whole batch is repeated before it is halved.
+const SERVER_ERROR_MAX: u32 = 3;
 /// How long a record waits for a cause that passes in minutes or hours.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -69,13 +71,13 @@ pub fn judge(
         Err(error) => match error.disposition() {
             Disposition::Retry { after } => {
                 judgement.pause = Some(after.unwrap_or_default().max(delays.target));
-                judgement.verdicts = all(&|_| Verdict::Retry { at: now });
+                judgement.verdicts = all(&|_| Verdict::Held { at: now });
             }
             Disposition::OutcomeUnknown => {
                 // Again at once: waiting would not make it surer. A target that keeps failing is left alone longer.
                 for tries in &batch.tries {
                     let delay = if *tries == 0 { Duration::ZERO } else { (delays.record)(*tries) };
-                    judgement.verdicts.push(Verdict::Unknown { at: now + delay });
+                    judgement.verdicts.push(unknown(error, *tries, alone, now + delay));
                 }
             }
             Disposition::Split if !alone => judgement.verdicts = all(&|_| Verdict::Split),
@@ -94,11 +96,28 @@ pub fn judge(
             Disposition::Halt { remedy } => {
                 judgement.pause = Some(WAIT);
                 judgement.remedy = Some(format!("{error}: {remedy}"));
-                judgement.verdicts = all(&|_| Verdict::Retry { at: now });
+                judgement.verdicts = all(&|_| Verdict::Held { at: now });
             }
         },
     }
     judgement
+}
+
+/// An answer that says that the org itself failed can be one record's fault (a trigger that the platform gives up on), so
+/// after some tries the batch is halved until the record is alone. A cut line or a time-out says nothing of the records.
+fn unknown(error: &CallError, tries: u32, alone: bool, at: Instant) -> Verdict {
+    let failed_there = matches!(error, CallError::Unknown(Lost::Failed { status: 500, .. }));
+    match (failed_there && tries >= SERVER_ERROR_MAX, alone) {
+        (true, false) => Verdict::UnknownSplit { at },
+        (true, true) if tries >= 2 * SERVER_ERROR_MAX => Verdict::Unexplained(Refusal {
+            state: ParkedState::Failed,
+            code: error.code().map_or_else(|| "HTTP_500".to_owned(), ToString::to_string),
+            fields: Vec::new(),
+            waits_for: None,
+            evidence: error.org_text().map(|text| text.reveal().to_owned()).unwrap_or_default(),
+        }),
+        _ => Verdict::Unknown { at },
+    }
 }
 
 struct Told<'a> {
@@ -117,7 +136,12 @@ fn record(
 ) -> Verdict {
     match disposition {
         SaveDisposition::Retry if told.tries < RETRY_MAX => Verdict::Retry { at: now + delay(told.tries) },
-        SaveDisposition::Wait | SaveDisposition::Halt => Verdict::Retry { at: now + WAIT },
+        SaveDisposition::Wait if told.tries < RETRY_MAX => Verdict::Retry { at: now + WAIT },
+        SaveDisposition::Halt => Verdict::Held { at: now + WAIT },
+        // Its children may be on their way out.
+        SaveDisposition::Dead if error.code == Code::DeleteFailed && told.tries < ALONE_MAX => {
+            Verdict::Retry { at: now + delay(told.tries) }
+        }
         SaveDisposition::Neighbour | SaveDisposition::DuplicateInBatch if !told.alone => Verdict::Split,
         SaveDisposition::Neighbour if told.tries < ALONE_MAX => Verdict::Retry { at: now + delay(told.tries) },
         SaveDisposition::AwaitParent => match missing_parent(told.write, error) {
@@ -135,6 +159,7 @@ fn record(
         },
         SaveDisposition::ReadWhole if matches!(told.write.body, Body::Partial(_)) => Verdict::Reread,
         SaveDisposition::Retry
+        | SaveDisposition::Wait
         | SaveDisposition::Neighbour
         | SaveDisposition::DuplicateInBatch
         | SaveDisposition::ReadWhole

@@ -1,6 +1,7 @@
 //! One write for one record of the target, and how two of them merge.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::event::{FieldName, ObjectName, RecordId, Seq, Value};
 use crate::store::{Parent, PipelineId};
@@ -20,13 +21,22 @@ pub struct Write {
     pub covers: Vec<Cover>,
 }
 
-/// Which record of the target.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Which record of the target. `Debug` leaves out the value of the External ID.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
     /// The counterpart that the link names.
     Record { object: ObjectName, id: RecordId },
     /// Whoever holds this value of the External ID field.
     External { object: ObjectName, field: FieldName, value: String },
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record { object, id } => write!(f, "{object} {id}"),
+            Self::External { object, field, .. } => write!(f, "{object} by {field}"),
+        }
+    }
 }
 
 impl Key {
