@@ -84,6 +84,11 @@ pub async fn run<S: Store>(
     board: Board,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
+    for (name, org) in orgs {
+        if let Some(id) = store.pinned_org(name).await? {
+            org.pin(&id);
+        }
+    }
     let rows = pipelines(config, &store).await?;
     let head = Arc::new(watch::Sender::new(store.head().await?));
     for (pipeline, row) in config.pipelines.iter().zip(&rows) {

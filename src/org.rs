@@ -17,7 +17,7 @@ mod testing;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, HeaderValue};
@@ -79,6 +79,8 @@ struct Shared {
     calls: AtomicU64,
     usage: Mutex<Option<(u64, u64)>>,
     clock: Mutex<clock::Clock>,
+    /// The one org that may be behind the login.
+    pinned: OnceLock<String>,
 }
 
 /// The one place where the token lives.
@@ -163,6 +165,7 @@ impl Org {
                 calls: AtomicU64::new(0),
                 usage: Mutex::default(),
                 clock: Mutex::default(),
+                pinned: OnceLock::new(),
             }),
         })
     }
@@ -203,6 +206,7 @@ impl Org {
         let watch = |headers: &HeaderMap, elapsed| self.observe_date(headers, elapsed);
         let login = auth::login(&shared.http, &shared.config, shared.timeouts.login, watch).await;
         let ended = shared.logins.fetch_add(1, Ordering::AcqRel) + 1;
+        let login = login.and_then(|session| self.is_the_same(session));
         match login {
             Ok(session) => {
                 let session = Session { generation: ended, ..session };
@@ -215,6 +219,20 @@ impl Org {
                 Err(error)
             }
         }
+    }
+
+    /// Only this org may be behind the login from now on; without this, the first one that is.
+    pub fn pin(&self, org_id: &str) {
+        // A second word changes nothing: the first login may have been faster.
+        let _ = self.shared.pinned.set(org_id.to_owned());
+    }
+
+    fn is_the_same(&self, session: Session) -> Result<Session, OrgError> {
+        let pinned = self.shared.pinned.get_or_init(|| session.org_id.clone());
+        if *pinned == session.org_id {
+            return Ok(session);
+        }
+        Err(OrgError::OtherOrg { pinned: pinned.clone(), found: session.org_id })
     }
 
     /// The org's clock: ours, corrected by the `Date` of the last answers. Exact to about a second.

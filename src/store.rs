@@ -245,6 +245,8 @@ pub enum GapKind {
     Overflow,
     /// An event that names all records of an object (`001*`).
     Wildcard,
+    /// An event that this release could not read.
+    Undecodable,
     /// A pipeline was removed and added again.
     Removed,
 }
@@ -274,6 +276,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Ties the org's name to the id of the org behind its login; an error if it was another one before.
     fn pin_org(&self, org: &OrgName, org_id: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// The id that the org's name is tied to; none before the first login.
+    fn pinned_org(&self, org: &OrgName) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
+
     /// The subscription of this channel; made if there is none. To be asked before each subscribe that starts from
     /// what is saved: an id that is not known complete by then counts for nothing, for its events come again.
     fn subscription(
@@ -287,7 +292,7 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Journals what arrived, in order, with the position that covers it.
     ///
-    /// Wildcards and overflows are entries, and gaps. A refused position clears the replay id and opens a gap from
+    /// Wildcards and overflows are entries, and gaps; an event that could not be read is a gap only. A refused position clears the replay id and opens a gap from
     /// `live_until` to the first new event after it, or to the next `Live`, whichever comes first. It closes when
     /// the newest event journaled before it comes again, if `live_until` was within [`RETENTION`].
     fn append(

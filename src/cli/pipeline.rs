@@ -53,6 +53,7 @@ fn describe(gap: &Gap) -> String {
         GapKind::Position => "the org no longer knew the saved position",
         GapKind::Overflow => "too many changes at once for the org to list",
         GapKind::Wildcard => "an event that names no single record",
+        GapKind::Undecodable => "an event that this release can not read",
         GapKind::Removed => "the pipeline was forgotten for a while",
     };
     let time = |time: Option<Timestamp>, open: &str| time.map_or_else(|| open.to_owned(), |time| time.to_string());

@@ -117,7 +117,7 @@ impl Org {
             bus: bus::Bus::new(rng.fork(), bus_delay),
             tables: schema.objects().map(|_| Table::default()).collect(),
             serials: vec![1_000_000; schema.len()],
-            commit_number: 1_725_000_000_000_000_000 + rng.i64(..1_000_000_000).abs(),
+            commit_number: 1_725_000_000_000_000_000 + rng.i64(0..1_000_000_000),
             schema,
             pod,
             schema_ids,

@@ -16,6 +16,10 @@ pub enum Arrival {
         replay_id: ReplayId,
         events: u64,
     },
+    /// An event that this release cannot read came: a gap.
+    Undecodable {
+        replay_id: Option<ReplayId>,
+    },
     /// The org refused the saved id. From here on events come from the earliest that it keeps.
     Refused {
         at: Timestamp,

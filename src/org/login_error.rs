@@ -17,6 +17,9 @@ pub enum OrgError {
     /// The token endpoint answered 200 with JSON that is no token response of Salesforce.
     #[error("login: the answer has no usable {0}")]
     NotATokenResponse(&'static str),
+    /// The login leads to another org than before. Nothing may be read from it, or written to it.
+    #[error("the login leads to org {found}, but this is the state of org {pinned}")]
+    OtherOrg { pinned: String, found: String },
     #[error("org client: this machine has no CA certificates")]
     NoCertificates,
     /// Something in the config cannot be sent.
@@ -211,7 +214,7 @@ impl OrgError {
         match self {
             Self::Unreachable | Self::TimedOut | Self::Unavailable { .. } => true,
             Self::Refused(refusal) => refusal.is_transient(),
-            Self::NotATokenResponse(_) | Self::NoCertificates | Self::Setup(_) => false,
+            Self::OtherOrg { .. } | Self::NotATokenResponse(_) | Self::NoCertificates | Self::Setup(_) => false,
         }
     }
 
@@ -220,9 +223,12 @@ impl OrgError {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
             Self::Refused(refusal) => refusal.retry_after(),
-            Self::Unreachable | Self::TimedOut | Self::NotATokenResponse(_) | Self::NoCertificates | Self::Setup(_) => {
-                None
-            }
+            Self::Unreachable
+            | Self::TimedOut
+            | Self::OtherOrg { .. }
+            | Self::NotATokenResponse(_)
+            | Self::NoCertificates
+            | Self::Setup(_) => None,
         }
     }
 
@@ -233,6 +239,7 @@ impl OrgError {
             Self::Unavailable { .. } => "wait; if it stays, check login_url and status.salesforce.com",
             Self::Refused(refusal) => refusal.remedy(),
             Self::NotATokenResponse(_) => "set login_url to the org's My Domain URL (https://NAME.my.salesforce.com)",
+            Self::OtherOrg { .. } => "check login_url and the consumer key; if this is meant, use a new state file",
             Self::NoCertificates => "install the CA certificates of the system (package ca-certificates)",
             Self::Setup(_) => "check this org's entry in the config",
         }

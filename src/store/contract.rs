@@ -35,6 +35,7 @@ macro_rules! contract {
                 what_a_page_passed_over_never_appears_below_it,
                 the_newest_part_of_a_record_is_told_up_to_a_number,
                 events_that_name_not_all_their_records_are_entries_and_gaps,
+                an_event_that_cannot_be_read_is_a_gap_and_moves_the_position,
                 an_org_is_pinned_to_its_id,
             }
             positions {

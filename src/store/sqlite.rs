@@ -102,6 +102,11 @@ impl Store for Sqlite {
         self.write(move |db| journal::pin_org(db, &org, &org_id)).await
     }
 
+    async fn pinned_org(&self, org: &OrgName) -> Result<Option<String>, StoreError> {
+        let org = org.clone();
+        self.read(move |db| journal::pinned_org(db, &org)).await
+    }
+
     async fn subscription(&self, org: &OrgName, channel: &Channel) -> Result<Subscription, StoreError> {
         let (org, channel) = (org.clone(), channel.clone());
         self.write(move |db| journal::subscription(db, &org, &channel)).await

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use orgbridge::emulator::TrafficPlan;
+use orgbridge::config::Login;
+use orgbridge::emulator::{Emulator, Options, TrafficPlan};
 use orgbridge::store::{GapKind, Sqlite, Store};
 use serde_json::json;
 
@@ -117,6 +118,23 @@ async fn a_parent_that_somebody_deleted_in_the_target_is_made_anew_with_its_chil
     world.caught_up().await;
     assert_eq!(world.assert_equal().await, 3);
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_org_behind_the_same_name_stops_the_bridge_before_anything_is_written() {
+    let mut world = World::started().await;
+    world.stop().await;
+    let other = Emulator::start(Options { seed: 99, ..Options::default() }).await.unwrap();
+    let running = other.org("target").unwrap();
+    let org = world.config.orgs.get_mut(&"target".parse().unwrap()).unwrap();
+    org.login_url = running.base_url.parse().unwrap();
+    org.login =
+        Login::ClientCredentials { key: running.client_id.clone(), secret: running.client_secret.clone().into() };
+    world.orgs = orgbridge::bridge::orgs(&world.config).unwrap();
+    world.create("Account", vec![json!({"Name": "not for them"})]).await;
+    let error = world.ends().await;
+    assert!(error.contains(&running.org_id) && error.contains("state file"), "{error}");
+    assert_eq!(running.stats()["records"]["Account"], json!(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,6 +85,13 @@ impl World {
         }
     }
 
+    /// How a bridge ends that cannot run.
+    pub async fn ends(&mut self) -> String {
+        self.start();
+        let ended = tokio::time::timeout(PATIENCE, self.running.join_next()).await.unwrap().unwrap().unwrap();
+        ended.unwrap_err().to_string()
+    }
+
     pub fn source(&self) -> &RunningOrg {
         self.emulator.org("source").unwrap()
     }

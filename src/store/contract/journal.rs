@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Backend;
 use super::given::*;
-use crate::event::{ChangeKind, Field, Seq, Timestamp, Value};
+use crate::event::{Arrival, ChangeKind, Field, Seq, Timestamp, Value};
 use crate::store::{Appended, Entry, GapKind, Store, StoreError};
 
 pub async fn an_entry_is_found_as_it_was_appended<B: Backend>() {
@@ -207,6 +207,18 @@ pub async fn events_that_name_not_all_their_records_are_entries_and_gaps<B: Back
     assert_eq!(store.newest_parts(pipeline, vec![account(1)], Seq(9)).await.unwrap().len(), 1);
 }
 
+pub async fn an_event_that_cannot_be_read_is_a_gap_and_moves_the_position<B: Backend>() {
+    let store = B::empty().open().await;
+    let subscription = subscribed(&store).await;
+    let unread = Arrival::Undecodable { replay_id: Some(replay_id(7)) };
+    let group = vec![event(1).arrives(), unread, event(9).arrives()];
+    let appended = store.append(subscription, group, NOW).await.unwrap();
+    assert_eq!((appended.head, appended.journaled), (Seq(2), 2));
+    let gaps = store.gaps().await.unwrap();
+    assert_eq!(gaps.iter().map(|gap| (gap.kind, gap.seq)).collect::<Vec<_>>(), [(GapKind::Undecodable, Seq(1))]);
+    assert_eq!(store.subscription(&source(), &channel()).await.unwrap().position.replay_id, Some(replay_id(7)));
+}
+
 pub async fn an_org_is_pinned_to_its_id<B: Backend>() {
     let backend = B::empty();
     {
@@ -215,6 +227,8 @@ pub async fn an_org_is_pinned_to_its_id<B: Backend>() {
         store.pin_org(&name("target"), "00D000000000002AAA").await.unwrap();
     }
     let store = backend.open().await;
+    assert_eq!(store.pinned_org(&source()).await.unwrap().as_deref(), Some("00D000000000001AAA"));
+    assert_eq!(store.pinned_org(&name("other")).await.unwrap(), None);
     store.pin_org(&source(), "00D000000000001AAA").await.unwrap();
     let refused = store.pin_org(&source(), "00D000000000002AAA").await.unwrap_err();
     assert!(matches!(refused, StoreError::OtherOrg { pinned, found, .. }

@@ -36,6 +36,13 @@ pub(super) fn append(
                 standing.live(until);
             }
             Arrival::Passed { replay_id, events: _ } => standing.passed(replay_id),
+            Arrival::Undecodable { replay_id } => {
+                let window = (standing.live_until, Some(received));
+                insert_gap(db, id, GapKind::Undecodable, None, window, head(db)?, None)?;
+                if let Some(replay_id) = replay_id {
+                    standing.arrived(&replay_id);
+                }
+            }
             Arrival::Refused { at } => {
                 gaps.open(db, id, standing.live_until, at)?;
                 standing.refused();

@@ -101,7 +101,8 @@ impl FromSql for EventKey {
 }
 
 /// A kind as it stands in `gaps.kind`.
-const GAP_KINDS: [GapKind; 4] = [GapKind::Position, GapKind::Overflow, GapKind::Wildcard, GapKind::Removed];
+const GAP_KINDS: [GapKind; 5] =
+    [GapKind::Position, GapKind::Overflow, GapKind::Wildcard, GapKind::Undecodable, GapKind::Removed];
 
 impl GapKind {
     fn as_str(self) -> &'static str {
@@ -109,6 +110,7 @@ impl GapKind {
             Self::Position => "position",
             Self::Overflow => "overflow",
             Self::Wildcard => "wildcard",
+            Self::Undecodable => "undecodable",
             Self::Removed => "removed",
         }
     }

@@ -17,6 +17,11 @@ pub(super) fn pin_org(db: &Connection, org: &OrgName, org_id: &str) -> Result<()
     Ok(())
 }
 
+pub(super) fn pinned_org(db: &Connection, org: &OrgName) -> Result<Option<String>, StoreError> {
+    let select = "SELECT org_id FROM orgs WHERE name = ?1";
+    Ok(db.prepare_cached(select)?.query_row([org], |row| row.get(0)).optional()?)
+}
+
 pub(super) fn subscription(db: &Connection, org: &OrgName, channel: &Channel) -> Result<Subscription, StoreError> {
     db.execute(
         "INSERT INTO subscriptions (org, channel) VALUES (?1, ?2) ON CONFLICT DO NOTHING",

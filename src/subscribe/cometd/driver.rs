@@ -151,22 +151,15 @@ impl<L: Logins> Driver<L> {
         while let Some(event) = self.session.peek_event() {
             if matches!(
                 event,
-                Event::Change(_) | Event::Passed { .. } | Event::Live { .. } | Event::PositionRefused { .. }
+                Event::Change(_)
+                    | Event::Undecodable(_)
+                    | Event::Passed { .. }
+                    | Event::Live { .. }
+                    | Event::PositionRefused { .. }
             ) {
                 return Ok(());
             }
             match self.session.poll_event() {
-                Some(Event::Undecodable(error)) => {
-                    tracing::error!(channel = %error.channel, replay_id = ?error.replay_id, %error, "event not understood");
-                    self.state.send_modify(|all| {
-                        // The channel came from outside; only one of ours is counted by name.
-                        if let Some(status) =
-                            error.channel.parse().ok().and_then(|channel: Channel| all.get_mut(&channel))
-                        {
-                            status.undecodable += 1;
-                        }
-                    });
-                }
                 Some(Event::NeedsToken) => self.ask_for_login(),
                 Some(Event::Connecting) => self.all(State::Connecting),
                 Some(Event::Waiting { until, why }) => {
@@ -181,7 +174,13 @@ impl<L: Logins> Driver<L> {
                     self.one(&channel, State::Refused { why: why.to_string() });
                 }
                 Some(Event::Stop(fault)) => return Err(SubscribeError::Stopped(fault)),
-                Some(Event::Change(_) | Event::Passed { .. } | Event::Live { .. } | Event::PositionRefused { .. })
+                Some(
+                    Event::Change(_)
+                    | Event::Undecodable(_)
+                    | Event::Passed { .. }
+                    | Event::Live { .. }
+                    | Event::PositionRefused { .. },
+                )
                 | None => {}
             }
         }
@@ -197,9 +196,24 @@ impl<L: Logins> Driver<L> {
                 tracing::warn!(%channel, "the org refused the saved position: all that it keeps is read again");
                 (channel, Arrival::Refused { at })
             }
+            Event::Undecodable(error) => {
+                tracing::error!(channel = %error.channel, replay_id = ?error.replay_id, %error, "event not understood");
+                // The channel came from outside; only one of ours has a journal.
+                let channel: Channel = error.channel.parse().ok()?;
+                let known = self.state.send_if_modified(|all| match all.get_mut(&channel) {
+                    Some(status) => {
+                        status.undecodable += 1;
+                        true
+                    }
+                    None => false,
+                });
+                if !known {
+                    return None;
+                }
+                (channel, Arrival::Undecodable { replay_id: error.replay_id })
+            }
             // `take_notice` has taken all of these.
-            Event::Undecodable(_)
-            | Event::CaughtUp(_)
+            Event::CaughtUp(_)
             | Event::Subscribed(_)
             | Event::Refused { .. }
             | Event::NeedsToken
@@ -208,7 +222,7 @@ impl<L: Logins> Driver<L> {
             | Event::Stop(_) => return None,
         };
         let received = match &arrival {
-            Arrival::Change(_) => 1,
+            Arrival::Change(_) | Arrival::Undecodable { .. } => 1,
             Arrival::Passed { events, .. } => *events,
             Arrival::Live { .. } | Arrival::Refused { .. } => 0,
         };

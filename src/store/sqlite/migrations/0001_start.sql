@@ -44,7 +44,7 @@ CREATE TABLE journal_records (
 CREATE TABLE gaps (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     subscription INTEGER NOT NULL REFERENCES subscriptions (id),
-    kind         TEXT NOT NULL, -- position, overflow, wildcard, removed
+    kind         TEXT NOT NULL, -- position, overflow, wildcard, undecodable, removed
     object       TEXT,
     from_time    INTEGER, -- null: not known
     to_time      INTEGER,
