@@ -423,7 +423,7 @@ impl World {
         let scanned = self.machine.pipelines().map(|(_, _, progress)| progress.scanned()).min().unwrap();
         let scanned = usize::try_from(scanned.0).unwrap();
         let entries = self.journal.iter().enumerate().skip(scanned).take(limit);
-        let to = Seq(entries.clone().last().map_or(scanned, |(n, _)| n + 1) as u64);
+        let to = Seq(entries.clone().next_back().map_or(scanned, |(n, _)| n + 1) as u64);
         let part = |(n, (of, change)): (usize, &(PipelineId, Arc<RecordChange>))| {
             let part = Part { seq: Seq(n as u64 + 1), record: change.header.record_ids[0], change: change.clone() };
             (*of, part)
