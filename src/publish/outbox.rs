@@ -120,6 +120,8 @@ pub enum Handed {
 enum Token {
     Key(Key),
     Source(Source),
+    /// The record of the target that belongs to a record of the source, whatever key and pipeline a write has for it.
+    Counterpart(Parent),
     Lock(Parent),
     /// Held by whoever makes or deletes the parent, waiting or in flight.
     Deciding(Parent),
@@ -702,7 +704,8 @@ fn sources(write: &Write) -> Vec<Source> {
 }
 
 fn exclusive(write: &Write) -> impl Iterator<Item = Token> + '_ {
-    std::iter::once(Token::Key(write.key.clone())).chain(write.covers.iter().map(|cover| Token::Source(cover.source)))
+    let sources = write.covers.iter().map(|cover| Token::Source(cover.source));
+    std::iter::once(Token::Key(write.key.clone())).chain(sources).chain(write.makes().map(Token::Counterpart))
 }
 
 /// After this write the record is there, or is not. Writes that name it as their parent wait: for a new parent, because

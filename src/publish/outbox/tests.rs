@@ -1,1 +1,669 @@
+//! Each rule of the outbox by itself. `simulation` has them all together.
 
+mod simulation;
+
+use std::time::Duration;
+
+use super::*;
+use crate::event::Value;
+use crate::publish::{Cell, Reference};
+use crate::store::PipelineId;
+
+const FIRST: PipelineId = PipelineId(1);
+const SECOND: PipelineId = PipelineId(2);
+const SECOND_OF_TIME: Duration = Duration::from_secs(1);
+
+fn record(n: u32) -> RecordId {
+    format!("001{n:012}").parse().unwrap()
+}
+
+/// The record of the target that belongs to one of the source.
+fn counterpart(record: RecordId) -> RecordId {
+    format!("a01{}", &record.as_str()[3..15]).parse().unwrap()
+}
+
+fn object() -> ObjectName {
+    "Account".parse().unwrap()
+}
+
+fn source(n: u32) -> Source {
+    Source { pipeline: FIRST, record: record(n) }
+}
+
+fn parent(n: u32) -> Parent {
+    Parent { target_object: object(), record: record(n) }
+}
+
+fn by_value(n: u32) -> Key {
+    Key::External { object: object(), field: "Key__c".parse().unwrap(), value: record(n).to_string() }
+}
+
+fn by_link(n: u32) -> Key {
+    Key::Record { object: object(), id: counterpart(record(n)) }
+}
+
+fn cover(n: u32, from: u64, to: u64) -> Cover {
+    Cover { source: source(n), from: Seq(from), to: Seq(to), clears_suspect: false }
+}
+
+fn cells(fields: &[(&str, &str)]) -> BTreeMap<FieldName, Cell> {
+    fields.iter().map(|(name, value)| (name.parse().unwrap(), Cell::Value(Value::text(*value)))).collect()
+}
+
+fn write(n: u32, seq: u64, key: Key, body: Body) -> Write {
+    let (lock_keys, waits_for, key_field) = (Vec::new(), Vec::new(), "Key__c".parse().unwrap());
+    Write { key, key_field, body, lock_keys, waits_for, covers: vec![cover(n, seq, seq)] }
+}
+
+fn all_fields(n: u32, seq: u64) -> Body {
+    Body::Whole(cells(&[
+        ("Key__c", record(n).as_str()),
+        ("A", &format!("whole {seq}")),
+        ("B", &format!("whole {seq}")),
+    ]))
+}
+
+fn create(n: u32, seq: u64) -> Write {
+    write(n, seq, by_value(n), all_fields(n, seq))
+}
+
+fn rewrite(n: u32, seq: u64) -> Write {
+    write(n, seq, by_link(n), all_fields(n, seq))
+}
+
+fn update(n: u32, seq: u64) -> Write {
+    write(n, seq, by_link(n), Body::Partial(cells(&[("A", &format!("update {seq}"))])))
+}
+
+/// An update of a record whose counterpart is on its way.
+fn update_of_coming(n: u32, seq: u64) -> Write {
+    Write { key: by_value(n), ..update(n, seq) }
+}
+
+fn delete(n: u32, seq: u64) -> Write {
+    write(n, seq, by_link(n), Body::Delete)
+}
+
+/// The same, with a parent that the target can be told of by its key, or that is open.
+fn child(mut write: Write, of: u32, named: bool) -> Write {
+    let external = named.then(|| ("Parent__r".to_owned(), "Key__c".parse().unwrap()));
+    let reference = Reference { parent: parent(of), external, link: None };
+    let (Body::Whole(fields) | Body::Partial(fields)) = &mut write.body else { panic!("a delete has no parent") };
+    fields.insert("Parent__c".parse().unwrap(), Cell::Parent(reference));
+    write.lock_keys.push(parent(of));
+    write.waits_for.push(parent(of));
+    write
+}
+
+fn child_of(parent: u32, write: Write) -> Write {
+    child(write, parent, true)
+}
+
+fn of_second_pipeline(mut write: Write) -> Write {
+    write.covers[0].source.pipeline = SECOND;
+    write
+}
+
+fn value<'a>(write: &'a Write, field: &str) -> Option<&'a str> {
+    match write.fields()?.get(&field.parse::<FieldName>().unwrap())? {
+        Cell::Value(value) => value.as_text(),
+        Cell::Parent(_) => None,
+    }
+}
+
+fn failed(code: &str) -> Refusal {
+    let state = ParkedState::Failed;
+    Refusal { state, code: code.to_owned(), fields: vec![], waits_for: None, evidence: String::new() }
+}
+
+fn saved(write: &Write) -> Verdict {
+    match write.body {
+        Body::Delete => Verdict::Deleted,
+        Body::Whole(_) | Body::Partial(_) => Verdict::Saved { id: counterpart(write.covers[0].source.record) },
+    }
+}
+
+fn sources_of(batch: &Batch) -> Vec<Source> {
+    batch.writes.iter().flat_map(sources).collect()
+}
+
+/// An outbox and a clock that stands still.
+struct Bench {
+    outbox: Outbox,
+    now: Instant,
+}
+
+impl Bench {
+    fn with(writes: impl IntoIterator<Item = Write>) -> Self {
+        let mut bench = Self { outbox: Outbox::default(), now: Instant::now() };
+        writes.into_iter().for_each(|write| bench.offer(write));
+        bench
+    }
+
+    fn offer(&mut self, write: Write) {
+        self.outbox.offer(write, self.now);
+    }
+
+    fn next(&mut self) -> Option<Batch> {
+        self.outbox.next_batch(self.now)
+    }
+
+    /// The sources in the next batch; none if there is no batch.
+    fn sends(&mut self) -> Vec<Source> {
+        self.next().map(|batch| sources_of(&batch)).unwrap_or_default()
+    }
+
+    fn settle(&mut self, batch: &Batch, verdict: impl Fn(&Write) -> Verdict) -> Vec<Handed> {
+        self.outbox.settle(batch.flight, batch.writes.iter().map(verdict).collect(), self.now);
+        self.outbox.take_handed()
+    }
+
+    fn save(&mut self, batch: &Batch) -> Vec<Handed> {
+        self.settle(batch, saved)
+    }
+}
+
+// How writes merge.
+
+#[test]
+fn two_writes_of_a_record_merge_into_one_that_does_what_both_would() {
+    let merge = |older: Write, newer: Write| older.then(newer).unwrap();
+    let whole_then_update = merge(create(1, 1), update_of_coming(1, 2));
+    assert!(matches!(whole_then_update.body, Body::Whole(_)));
+    assert_eq!((value(&whole_then_update, "A"), value(&whole_then_update, "B")), (Some("update 2"), Some("whole 1")));
+    let update_then_whole = merge(update(1, 1), rewrite(1, 2));
+    assert_eq!(update_then_whole.body, all_fields(1, 2));
+    let updates = merge(update(1, 1), write(1, 2, by_link(1), Body::Partial(cells(&[("B", "b")]))));
+    assert_eq!(updates.body, Body::Partial(cells(&[("A", "update 1"), ("B", "b")])));
+    let newer_value = merge(update(1, 1), update(1, 2));
+    assert_eq!(newer_value.body, Body::Partial(cells(&[("A", "update 2")])));
+    for older in [create(1, 1), update(1, 1), delete(1, 1)] {
+        assert_eq!(merge(older, delete(1, 2)).body, Body::Delete);
+    }
+    let delete_then_create = merge(delete(1, 1), create(1, 2));
+    assert_eq!((delete_then_create.body, delete_then_create.key), (all_fields(1, 2), by_value(1)));
+}
+
+#[test]
+fn an_update_after_a_delete_can_only_be_read() {
+    assert_eq!(delete(1, 1).then(update(1, 2)), Err(vec![cover(1, 1, 2)]));
+    let mut bench = Bench::with([delete(1, 1), update(1, 2)]);
+    let read = Handed::Read { covers: vec![cover(1, 1, 2)], delete: None, sent: false };
+    assert_eq!(bench.outbox.take_handed(), [read]);
+    assert!(bench.outbox.is_empty());
+}
+
+#[test]
+fn what_is_covered_is_united_for_each_source_record() {
+    let mut other = of_second_pipeline(update(1, 3));
+    other.covers[0].clears_suspect = true;
+    let merged = update(1, 2).then(update(1, 5)).unwrap().then(other).unwrap();
+    let second = Source { pipeline: SECOND, record: record(1) };
+    let of_second = Cover { source: second, from: Seq(3), to: Seq(3), clears_suspect: true };
+    assert_eq!(merged.covers, [cover(1, 2, 5), of_second]);
+    assert_eq!(merged.age(), Seq(2));
+}
+
+#[test]
+fn a_link_that_is_known_is_forgotten_only_by_a_whole_write_that_looks_for_its_record_anew() {
+    let key = |older: Write, newer: Write| older.then(newer).unwrap().key;
+    assert_eq!(key(update(1, 1), update_of_coming(1, 2)), by_link(1));
+    assert_eq!(key(update(1, 1), Write { key: by_value(1), ..delete(1, 2) }), by_link(1));
+    assert_eq!(key(create(1, 1), rewrite(1, 2)), by_link(1));
+    assert_eq!(key(rewrite(1, 1), create(1, 2)), by_value(1));
+}
+
+#[test]
+fn a_merged_write_waits_for_the_parents_that_it_still_names() {
+    let second_parent = |write| {
+        let mut write = child_of(8, write);
+        if let Body::Partial(fields) = &mut write.body {
+            let cell = fields.remove(&"Parent__c".parse::<FieldName>().unwrap()).unwrap();
+            fields.insert("Other__c".parse().unwrap(), cell);
+        }
+        write
+    };
+    let both = child_of(7, update(1, 1)).then(second_parent(update(1, 2))).unwrap();
+    assert_eq!((both.waits_for, both.lock_keys), (vec![parent(8), parent(7)], vec![parent(8), parent(7)]));
+    let moved = child_of(7, update(1, 1)).then(child_of(8, update(1, 2))).unwrap();
+    assert_eq!((moved.waits_for, moved.lock_keys), (vec![parent(8)], vec![parent(8)]));
+    assert_eq!(child_of(7, update(1, 1)).then(delete(1, 2)).unwrap().waits_for, []);
+}
+
+// One in flight, one waiting.
+
+#[test]
+fn while_a_write_is_in_flight_what_comes_for_its_record_merges_into_one_that_waits() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let first = bench.next().unwrap();
+    (2..=9).for_each(|seq| bench.offer(update(1, seq)));
+    assert_eq!((bench.outbox.waiting(), bench.outbox.in_flight()), (1, 1));
+    assert!(bench.next().is_none());
+    bench.save(&first);
+    let second = bench.next().unwrap();
+    assert_eq!(second.writes[0].covers, [cover(1, 2, 9)]);
+    assert_eq!(value(&second.writes[0], "A"), Some("update 9"));
+}
+
+#[test]
+fn two_sources_of_one_record_share_its_one_write() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let first = bench.next().unwrap();
+    bench.offer(of_second_pipeline(update(1, 2)));
+    assert!(bench.next().is_none(), "two writes for one key");
+    bench.offer(update(1, 3));
+    assert_eq!(bench.outbox.waiting(), 1);
+    bench.save(&first);
+    assert_eq!(bench.sends().len(), 2);
+}
+
+#[test]
+fn a_source_record_has_one_write_out_whatever_its_key() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let first = bench.next().unwrap();
+    bench.offer(create(1, 2));
+    assert!(bench.next().is_none(), "two writes for one source record");
+    bench.settle(&first, |_| Verdict::Gone);
+    assert!(bench.outbox.is_empty());
+}
+
+#[test]
+fn two_pipelines_never_write_one_record_at_once_even_if_only_one_knows_its_link() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let first = bench.next().unwrap();
+    bench.offer(of_second_pipeline(create(1, 2)));
+    assert!(bench.next().is_none());
+    bench.save(&first);
+    assert_eq!(bench.sends().len(), 1);
+}
+
+#[test]
+fn a_record_is_found_under_its_key_as_long_as_anything_waits_or_is_in_flight() {
+    let mut bench = Bench::with([create(1, 1)]);
+    assert_eq!(bench.outbox.key_of(source(1)), Some(&by_value(1)));
+    let batch = bench.next().unwrap();
+    assert_eq!(bench.outbox.key_of(source(1)), Some(&by_value(1)));
+    bench.save(&batch);
+    assert_eq!(bench.outbox.key_of(source(1)), None);
+}
+
+// Parents.
+
+#[test]
+fn a_child_goes_out_once_its_parent_is_made() {
+    let mut bench = Bench::with([child_of(1, create(2, 1)), create(1, 2)]);
+    let parents = bench.next().unwrap();
+    assert_eq!(sources_of(&parents), [source(1)]);
+    assert!(bench.next().is_none());
+    bench.save(&parents);
+    assert_eq!(bench.sends(), [source(2)]);
+}
+
+#[test]
+fn a_child_goes_out_once_its_parent_is_deleted() {
+    let mut bench = Bench::with([delete(1, 1), child_of(1, update(2, 2))]);
+    let parents = bench.next().unwrap();
+    assert_eq!(sources_of(&parents), [source(1)]);
+    assert!(bench.next().is_none());
+    bench.save(&parents);
+    assert_eq!(bench.sends(), [source(2)]);
+}
+
+#[test]
+fn nobody_waits_for_a_parent_that_only_changes() {
+    let mut bench = Bench::with([update(1, 1), child_of(1, update(2, 2))]);
+    assert_eq!(bench.sends(), [source(1), source(2)]);
+}
+
+#[test]
+fn records_that_are_each_others_parents_do_not_wait_for_ever() {
+    let mut bench = Bench::with([child_of(3, create(1, 1)), child_of(1, create(2, 2)), child_of(2, create(3, 3))]);
+    let mut sent = Vec::new();
+    while let Some(batch) = bench.next() {
+        sent.extend(sources_of(&batch));
+        bench.save(&batch);
+    }
+    assert_eq!(sent.len(), 3, "{sent:?}");
+    assert!(bench.outbox.is_empty());
+    let mut own = Bench::with([child_of(1, create(1, 1))]);
+    assert_eq!(own.sends(), [source(1)]);
+}
+
+#[test]
+fn children_are_released_however_the_answer_lets_their_maker_leave() {
+    let at = Instant::now();
+    let settled = [
+        ("saved", Verdict::Saved { id: counterpart(record(1)) }),
+        ("refused", Verdict::Refused(failed("STRING_TOO_LONG"))),
+        ("to be read", Verdict::Reread),
+        ("gone", Verdict::Gone),
+    ];
+    for (how, verdict) in settled {
+        let mut bench = Bench::with([create(1, 1), child_of(1, create(2, 2))]);
+        let batch = bench.next().unwrap();
+        bench.settle(&batch, |_| verdict.clone());
+        assert_eq!(bench.sends(), [source(2)], "{how}");
+    }
+    for (how, verdict) in [("again", Verdict::Retry { at: at + SECOND_OF_TIME }), ("lost", Verdict::Unknown { at })] {
+        let mut bench = Bench::with([create(1, 1), child_of(1, create(2, 2))]);
+        let batch = bench.next().unwrap();
+        bench.settle(&batch, |_| verdict.clone());
+        assert!(!bench.sends().contains(&source(2)), "its parent is still on its way: {how}");
+    }
+}
+
+#[test]
+fn children_are_released_when_their_maker_leaves_without_having_gone_out() {
+    // It is to be read, because an update follows its delete.
+    let mut bench = Bench::with([delete(1, 1), child_of(1, update(2, 2)), update(1, 3)]);
+    assert_eq!(bench.sends(), [source(2)]);
+    // It is parked for a parent of its own.
+    let mut bench = Bench::with([create(9, 1), child(create(1, 2), 9, false), child_of(1, create(2, 3))]);
+    let batch = bench.next().unwrap();
+    bench.settle(&batch, |_| Verdict::Refused(failed("STRING_TOO_LONG")));
+    assert_eq!(bench.sends(), [source(2)]);
+    // It turned out to have its record already.
+    let mut bench = Bench::with([update(1, 1)]);
+    let batch = bench.next().unwrap();
+    bench.offer(create(1, 2));
+    bench.offer(child_of(1, create(2, 3)));
+    bench.save(&batch);
+    assert_eq!((bench.sends(), bench.sends()), (vec![source(1)], vec![source(2)]));
+}
+
+#[test]
+fn a_write_whose_parent_the_target_cannot_be_told_is_parked_for_it() {
+    let mut bench = Bench::with([child(update(2, 1), 1, false)]);
+    let handed = bench.outbox.take_handed();
+    let [Handed::Parked { covers, refusal, sent: false }] = &handed[..] else { panic!("{handed:?}") };
+    assert_eq!(covers[..], [cover(2, 1, 1)]);
+    assert_eq!((refusal.state, &refusal.waits_for), (ParkedState::Waiting, &Some(parent(1))));
+    assert!(bench.outbox.is_empty());
+}
+
+// Locks.
+
+#[test]
+fn writes_that_lock_one_record_share_a_batch_and_are_never_in_two_at_once() {
+    let mut bench = Bench::with([child_of(1, update(2, 1)), child_of(1, update(3, 2)), child_of(1, create(4, 3))]);
+    let updates = bench.next().unwrap();
+    assert_eq!(sources_of(&updates), [source(2), source(3)]);
+    bench.offer(child_of(1, update(5, 4)));
+    bench.offer(child_of(9, update(6, 5)));
+    assert_eq!(bench.sends(), [source(6)]);
+    assert!(bench.next().is_none());
+    bench.save(&updates);
+    assert_eq!(bench.sends(), [source(4)]);
+    assert!(bench.next().is_none(), "the lock is taken again");
+}
+
+#[test]
+fn more_than_two_hundred_children_of_one_parent_go_out_in_batches_one_after_the_other() {
+    let mut bench = Bench::with((0..450).map(|n| child_of(999, update(n, u64::from(n)))));
+    for expected in [200, 200, 50] {
+        let batch = bench.next().unwrap();
+        assert_eq!(batch.writes.len(), expected);
+        assert!(bench.next().is_none());
+        bench.save(&batch);
+    }
+}
+
+// Batches.
+
+#[test]
+fn a_batch_holds_at_most_two_hundred_writes_of_one_call_the_oldest_first() {
+    let mut bench = Bench::with((1..=450).rev().map(|n| update(n, u64::from(n))));
+    bench.offer(create(500, 0));
+    assert_eq!(bench.sends(), [source(500)]);
+    assert_eq!(bench.sends(), (1..=200).map(source).collect::<Vec<_>>());
+    assert_eq!(bench.sends(), (201..=400).map(source).collect::<Vec<_>>());
+    assert_eq!(bench.sends(), (401..=450).map(source).collect::<Vec<_>>());
+}
+
+#[test]
+fn each_kind_of_write_has_its_call() {
+    let call = |write| Bench::with([write]).next().map(|batch| batch.call);
+    let (object, key_field) = (object(), "Key__c".parse().unwrap());
+    assert_eq!(call(create(1, 1)), Some(Call::Upsert { object: object.clone(), key_field }));
+    assert_eq!(call(rewrite(1, 1)), Some(Call::Update { object: object.clone() }));
+    assert_eq!(call(update(1, 1)), Some(Call::Update { object: object.clone() }));
+    assert_eq!(call(delete(1, 1)), Some(Call::Delete { object }));
+    assert_eq!(call(update_of_coming(1, 1)), None);
+}
+
+#[test]
+fn a_delete_whose_record_is_not_known_is_handed_out_with_its_key() {
+    let mut bench = Bench::with([Write { key: by_value(1), ..delete(1, 1) }]);
+    let read = Handed::Read { covers: vec![cover(1, 1, 1)], delete: Some(by_value(1)), sent: false };
+    assert_eq!(bench.outbox.take_handed(), [read]);
+    let mut bench = Bench::with([update_of_coming(1, 1)]);
+    let read = Handed::Read { covers: vec![cover(1, 1, 1)], delete: None, sent: false };
+    assert_eq!(bench.outbox.take_handed(), [read]);
+}
+
+#[test]
+fn only_as_many_batches_are_in_flight_as_the_window_allows() {
+    let mut bench = Bench::with((0..3_000).map(|n| update(n, u64::from(n))));
+    let flights: Vec<Batch> = std::iter::from_fn(|| bench.next()).collect();
+    assert_eq!(flights.len(), 4);
+    bench.settle(&flights[0], |_| Verdict::Unknown { at: Instant::now() });
+    assert!(bench.next().is_none(), "three are as many as fit after a lost answer, and more");
+    bench.save(&flights[1]);
+    bench.save(&flights[2]);
+    assert!(bench.next().is_some());
+}
+
+#[test]
+fn what_is_refused_together_is_tried_in_halves_until_the_bad_one_is_alone() {
+    let bad = source(137);
+    let mut bench = Bench::with((0..200).map(|n| update(n, u64::from(n))));
+    let (mut calls, mut settled, mut parked) = (0, Vec::new(), Vec::new());
+    while let Some(batch) = bench.next() {
+        calls += 1;
+        let refused = sources_of(&batch).contains(&bad);
+        let alone = batch.writes.len() == 1;
+        let handed = bench.settle(&batch, |write| match (refused, alone) {
+            (false, _) => saved(write),
+            (true, false) => Verdict::Split,
+            (true, true) => Verdict::Refused(failed("UNKNOWN_EXCEPTION")),
+        });
+        for handed in handed {
+            match handed {
+                Handed::Settled { write, .. } => settled.extend(sources(&write)),
+                Handed::Parked { covers, .. } => parked.extend(covers.iter().map(|cover| cover.source)),
+                Handed::Answered { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(parked, [bad]);
+    assert_eq!(settled.len(), 199);
+    // 200, 100, 50, 25, 13, 7, 4, 2, 1: each but the first with its other half.
+    assert!(calls <= 17, "{calls} calls");
+    assert!(bench.outbox.is_empty());
+}
+
+#[test]
+fn halves_do_not_mix_with_what_comes_meanwhile() {
+    let mut bench = Bench::with((0..4).map(|n| update(n, u64::from(n))));
+    let batch = bench.next().unwrap();
+    bench.offer(update(9, 9));
+    bench.settle(&batch, |_| Verdict::Split);
+    assert_eq!(bench.sends(), [source(0), source(1)]);
+    assert_eq!(bench.sends(), [source(2), source(3)]);
+    assert_eq!(bench.sends(), [source(9)]);
+}
+
+// Time.
+
+#[test]
+fn nothing_goes_out_while_the_target_is_left_alone() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let until = bench.now + SECOND_OF_TIME;
+    bench.outbox.pause(until);
+    bench.outbox.pause(bench.now);
+    assert!(bench.next().is_none());
+    assert_eq!(bench.outbox.wakeup(), Some(until), "an earlier end does not shorten a pause");
+    bench.now = until;
+    assert_eq!(bench.sends(), [source(1)]);
+    assert_eq!(bench.outbox.wakeup(), None);
+}
+
+#[test]
+fn a_write_that_is_to_be_repeated_goes_out_again_when_its_time_has_come() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let batch = bench.next().unwrap();
+    assert_eq!(batch.tries, [0]);
+    let at = bench.now + SECOND_OF_TIME;
+    assert_eq!(bench.settle(&batch, |_| Verdict::Retry { at }), [Handed::Answered { sources: vec![source(1)] }]);
+    assert!(bench.next().is_none());
+    assert_eq!(bench.outbox.wakeup(), Some(at));
+    bench.outbox.pause(at + SECOND_OF_TIME);
+    assert_eq!(bench.outbox.wakeup(), Some(at + SECOND_OF_TIME));
+    bench.now = at + SECOND_OF_TIME;
+    assert_eq!(bench.next().unwrap().tries, [1]);
+}
+
+#[test]
+fn a_newer_change_does_not_hurry_a_write_that_is_to_be_repeated_later() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let batch = bench.next().unwrap();
+    let at = bench.now + SECOND_OF_TIME;
+    bench.settle(&batch, |_| Verdict::Retry { at });
+    bench.offer(update(1, 2));
+    assert!(bench.next().is_none());
+    bench.now = at;
+    let again = bench.next().unwrap();
+    assert_eq!((again.writes[0].covers[0], again.tries[0]), (cover(1, 1, 2), 1));
+}
+
+// Answers.
+
+#[test]
+fn what_waits_becomes_an_update_when_the_link_lands() {
+    let mut bench = Bench::with([create(1, 1)]);
+    let batch = bench.next().unwrap();
+    bench.offer(update_of_coming(1, 2));
+    let handed = bench.save(&batch);
+    assert!(matches!(&handed[..], [Handed::Settled { id: Some(id), .. }] if *id == counterpart(record(1))));
+    let batch = bench.next().unwrap();
+    assert_eq!((&batch.writes[0].key, &batch.call), (&by_link(1), &Call::Update { object: object() }));
+}
+
+#[test]
+fn a_delete_that_waits_for_the_link_deletes_the_record_that_was_made() {
+    let mut bench = Bench::with([create(1, 1)]);
+    let batch = bench.next().unwrap();
+    bench.offer(Write { key: by_value(1), ..delete(1, 2) });
+    bench.save(&batch);
+    assert_eq!(bench.next().unwrap().writes[0].key, by_link(1));
+}
+
+#[test]
+fn a_whole_write_that_waits_looks_for_its_record_anew_when_the_link_is_lost() {
+    let mut bench = Bench::with([delete(1, 1)]);
+    let batch = bench.next().unwrap();
+    bench.offer(rewrite(1, 2));
+    let handed = bench.save(&batch);
+    assert!(matches!(&handed[..], [Handed::Settled { id: None, .. }]));
+    assert_eq!(bench.next().unwrap().writes[0].key, by_value(1));
+}
+
+#[test]
+fn a_lost_answer_is_told_and_the_write_waits_again_under_what_came_meanwhile() {
+    let mut bench = Bench::with([rewrite(1, 1)]);
+    let batch = bench.next().unwrap();
+    let mut reading = update(1, 2);
+    reading.covers[0].clears_suspect = true;
+    bench.offer(reading);
+    let at = bench.now;
+    assert_eq!(bench.settle(&batch, |_| Verdict::Unknown { at }), [Handed::Lost { sources: vec![source(1)] }]);
+    let again = bench.next().unwrap();
+    assert_eq!(again.writes[0].covers, [cover(1, 1, 2)], "what was on its way does not end this suspicion");
+    assert_eq!((value(&again.writes[0], "A"), value(&again.writes[0], "B")), (Some("update 2"), Some("whole 1")));
+}
+
+#[test]
+fn a_write_without_a_verdict_counts_as_lost() {
+    let mut bench = Bench::with([update(1, 1), update(2, 2)]);
+    let batch = bench.next().unwrap();
+    bench.outbox.settle(batch.flight, vec![saved(&batch.writes[0])], bench.now);
+    let handed = bench.outbox.take_handed();
+    assert!(matches!(&handed[..], [Handed::Settled { .. }, Handed::Lost { sources }] if *sources == [source(2)]));
+    assert_eq!(bench.sends(), [source(2)]);
+}
+
+#[test]
+fn an_answer_that_comes_twice_is_used_once() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let batch = bench.next().unwrap();
+    assert_eq!(bench.save(&batch).len(), 1);
+    assert_eq!(bench.save(&batch), []);
+}
+
+#[test]
+fn a_refused_write_is_tried_again_with_what_came_meanwhile() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let batch = bench.next().unwrap();
+    bench.offer(write(1, 2, by_link(1), Body::Partial(cells(&[("B", "mended")]))));
+    let refuse = |_: &Write| Verdict::Refused(failed("FIELD_CUSTOM_VALIDATION_EXCEPTION"));
+    assert_eq!(bench.settle(&batch, refuse), [Handed::Answered { sources: vec![source(1)] }]);
+    let again = bench.next().unwrap();
+    assert_eq!(again.writes[0].body, Body::Partial(cells(&[("A", "update 1"), ("B", "mended")])));
+    let handed = bench.settle(&again, refuse);
+    let [Handed::Parked { covers, sent: true, .. }] = &handed[..] else { panic!("{handed:?}") };
+    assert_eq!(covers[..], [cover(1, 1, 2)]);
+    assert!(bench.outbox.is_empty());
+}
+
+#[test]
+fn what_waits_behind_a_record_that_is_gone_leaves_with_it_and_another_source_goes_on_by_itself() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let batch = bench.next().unwrap();
+    bench.offer(update(1, 2));
+    bench.offer(of_second_pipeline(update(1, 3)));
+    let handed = bench.settle(&batch, |_| Verdict::Gone);
+    let other = Cover { source: Source { pipeline: SECOND, record: record(1) }, ..cover(1, 3, 3) };
+    let gone = Handed::Gone { covers: vec![cover(1, 1, 2)], target: Some(counterpart(record(1))) };
+    assert_eq!(handed, [gone, Handed::Read { covers: vec![other], delete: None, sent: false }]);
+    assert!(bench.outbox.is_empty());
+}
+
+#[test]
+fn what_waits_behind_a_record_that_must_be_read_is_read_with_it() {
+    let mut bench = Bench::with([update(1, 1)]);
+    let batch = bench.next().unwrap();
+    bench.offer(update(1, 2));
+    let read = Handed::Read { covers: vec![cover(1, 1, 2)], delete: None, sent: true };
+    assert_eq!(bench.settle(&batch, |_| Verdict::Reread), [read]);
+    assert!(bench.outbox.is_empty());
+}
+
+// How full it is.
+
+#[test]
+fn each_record_is_counted_where_it_is() {
+    let mut bench = Bench::with([update(1, 1), update(2, 2)]);
+    bench.next().unwrap();
+    bench.offer(update(1, 3));
+    let (mut waiting, mut flying) = (Vec::new(), Vec::new());
+    bench.outbox.count(|source, in_flight| if in_flight { &mut flying } else { &mut waiting }.push(source));
+    assert_eq!((waiting, flying), (vec![source(1)], vec![source(1), source(2)]));
+}
+
+#[test]
+fn there_is_room_until_too_many_writes_or_bytes_wait() {
+    let mut bench = Bench::with((0..9_999).map(|n| update(n, u64::from(n))));
+    assert!(bench.outbox.has_room());
+    bench.offer(update(0, 10_000));
+    assert!(bench.outbox.has_room(), "joining a write that waits takes no room");
+    bench.offer(update(9_999, 10_001));
+    assert!(!bench.outbox.has_room());
+    bench.next().unwrap();
+    assert!(bench.outbox.has_room());
+    let long = "x".repeat(70 << 20);
+    let mut bench = Bench::with([write(1, 1, by_link(1), Body::Partial(cells(&[("A", &long)])))]);
+    assert!(!bench.outbox.has_room());
+    bench.next().unwrap();
+    assert!(bench.outbox.has_room());
+}
