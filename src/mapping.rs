@@ -98,7 +98,8 @@ impl Mapping {
             .iter()
             .filter_map(|(_, rule)| match rule {
                 Rule::Parent(lookup) => match value_of(record, &lookup.from, &field) {
-                    Some(Field::New(Value::Text(id))) => {
+                    // A whole write names a parent that is known, though unchanged.
+                    Some(Field::New(Value::Text(id)) | Field::Same(Value::Text(id))) => {
                         Some(Parent { target_object: lookup.target_object.clone(), record: id.parse().ok()? })
                     }
                     _ => None,

@@ -1,1 +1,453 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{Config, FieldRule, From, PipelineConfig, Start, To};
+use crate::event::{Header, RecordChange, Seq, Timestamp};
+use crate::publish::Source;
+use crate::store::{ParentState, PipelineId};
+
+const RECORD: &str = "003000000000001AAA";
+const TARGET: &str = "a03000000000001AAA";
+const ACCOUNT: &str = "001000000000007AAA";
+const ACCOUNT_THERE: &str = "a01000000000007AAA";
+
+fn id(text: &str) -> RecordId {
+    text.parse().unwrap()
+}
+
+fn name(text: &str) -> FieldName {
+    text.parse().unwrap()
+}
+
+fn pipeline(name: &str, object: &str, key: &str, fields: Vec<(&str, FieldRule)>) -> PipelineConfig {
+    let channel = format!("/data/{object}ChangeEvent").parse().unwrap();
+    PipelineConfig {
+        name: name.parse().unwrap(),
+        from: From { org: "source".parse().unwrap(), channel, object: object.parse().unwrap(), start: Start::Tip },
+        to: To {
+            org: "target".parse().unwrap(),
+            object: format!("{object}__c").parse().unwrap(),
+            key: key.parse().unwrap(),
+        },
+        fields: fields.into_iter().map(|(name, rule)| (name.parse().unwrap(), rule)).collect(),
+        on_delete: OnDelete::Delete,
+    }
+}
+
+fn from(path: &str) -> FieldRule {
+    FieldRule::Source(path.parse().unwrap())
+}
+
+fn parent(pipeline: &str, from: &str) -> FieldRule {
+    FieldRule::Parent { pipeline: pipeline.parse().unwrap(), from: from.parse().unwrap() }
+}
+
+/// Contacts with each kind of rule. Accounts are found by their record id, regions by a code.
+fn contacts() -> Mapping {
+    let fields = vec![
+        ("Key__c", from("Id")),
+        ("Title__c", from("Title")),
+        ("Origin__c", FieldRule::Constant(Value::text("EMEA"))),
+        ("City__c", from("MailingAddress.City")),
+        ("First__c", from("Name.FirstName")),
+        ("Account__c", parent("accounts", "AccountId")),
+        ("RegionId", parent("regions", "Region__c")),
+    ];
+    mapping(pipeline("contacts", "Contact", "Key__c", fields))
+}
+
+fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
+    let pipelines = vec![
+        pipeline_under_test,
+        pipeline("accounts", "Account", "Key__c", vec![("Key__c", from("Id"))]),
+        pipeline("regions", "Region", "Code__c", vec![("Code__c", from("Code"))]),
+    ];
+    let config =
+        Config { orgs: BTreeMap::new(), pipelines, state: "unused".into(), late_landing: Duration::from_secs(600) };
+    Mapping::new(&config.pipelines[0], &config)
+}
+
+fn part(kind: ChangeKind, fields: &[(&str, Field)]) -> Part {
+    let header = Header {
+        entity_name: "Contact".parse().unwrap(),
+        record_ids: vec![id(RECORD)],
+        wildcard: false,
+        change_type: kind,
+        change_origin: String::new(),
+        transaction_key: "1".to_owned(),
+        sequence_number: 1,
+        commit_timestamp: Timestamp(0),
+        commit_number: 1,
+        commit_user: String::new(),
+    };
+    let fields = fields.iter().map(|(name, field)| ((*name).to_owned(), field.clone())).collect();
+    Part { seq: Seq(5), record: id(RECORD), change: Arc::new(RecordChange { header, fields }) }
+}
+
+fn cover() -> Cover {
+    let source = Source { pipeline: PipelineId(1), record: id(RECORD) };
+    Cover { source, from: Seq(5), to: Seq(5), clears_suspect: false }
+}
+
+fn text(text: &str) -> Field {
+    Field::New(Value::text(text))
+}
+
+fn compound(part: &str, value: Value) -> Value {
+    Value::Compound(BTreeMap::from([(part.to_owned(), value)]))
+}
+
+fn by_value() -> Key {
+    Key::External { object: "Contact__c".parse().unwrap(), field: name("Key__c"), value: RECORD.to_owned() }
+}
+
+fn by_link() -> Key {
+    Key::Record { object: "Contact__c".parse().unwrap(), id: id(TARGET) }
+}
+
+fn unlinked() -> LinkState {
+    LinkState::None
+}
+
+fn linked() -> LinkState {
+    LinkState::Linked(id(TARGET))
+}
+
+fn apply_to(mapping: &Mapping, link: LinkState, kind: ChangeKind, fields: &[(&str, Field)]) -> Mapped {
+    mapping.apply(&part(kind, fields), &Known { link, parents: &HashMap::new() }, cover())
+}
+
+fn apply(link: LinkState, kind: ChangeKind, fields: &[(&str, Field)]) -> Mapped {
+    apply_to(&contacts(), link, kind, fields)
+}
+
+#[track_caller]
+fn written(mapped: Mapped) -> Write {
+    match mapped {
+        Mapped::Write(write) => *write,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a write puts into a field; none where it leaves the field alone.
+fn cell(write: &Write, field: &str) -> Option<Cell> {
+    write.fields().unwrap().get(&name(field)).cloned()
+}
+
+fn put(value: Value) -> Option<Cell> {
+    Some(Cell::Value(value))
+}
+
+#[test]
+fn a_create_is_a_whole_write_by_key_of_all_mapped_fields() {
+    let city = Field::New(compound("City", Value::text("Basel")));
+    let first = Field::New(compound("FirstName", Value::text("Ada")));
+    let fields = [("Title", text("Dr")), ("MailingAddress", city), ("Name", first), ("Unmapped", text("x"))];
+    let write = written(apply(unlinked(), ChangeKind::Create, &fields));
+    assert_eq!((&write.key, &write.key_field), (&by_value(), &name("Key__c")));
+    assert_eq!(write.covers, [cover()]);
+    let expected = [
+        ("Key__c", Value::text(RECORD)),
+        ("Title__c", Value::text("Dr")),
+        ("Origin__c", Value::text("EMEA")),
+        ("City__c", Value::text("Basel")),
+        ("First__c", Value::text("Ada")),
+        ("Account__c", Value::Null),
+        ("RegionId", Value::Null),
+    ];
+    let expected = expected.map(|(field, value)| (name(field), Cell::Value(value)));
+    assert_eq!(write.body, Body::Whole(expected.into()));
+}
+
+#[test]
+fn an_update_writes_only_what_changed() {
+    let same = Field::Same(Value::text("enriched"));
+    let emptied = Field::New(Value::Null);
+    for (fields, expected) in [
+        (vec![("Title", text("Dr"))], vec![("Title__c", Value::text("Dr"))]),
+        (vec![("Title", emptied.clone())], vec![("Title__c", Value::Null)]),
+        (vec![("Title", emptied.clone()), ("MailingAddress", same.clone())], vec![("Title__c", Value::Null)]),
+        (
+            vec![("MailingAddress", Field::New(compound("City", Value::text("Basel"))))],
+            vec![("City__c", Value::text("Basel"))],
+        ),
+        (vec![("MailingAddress", Field::New(compound("City", Value::Null)))], vec![("City__c", Value::Null)]),
+        // A compound that was emptied as a whole empties each part.
+        (vec![("MailingAddress", emptied.clone())], vec![("City__c", Value::Null)]),
+        (vec![("AccountId", emptied), ("Title", same)], vec![("Account__c", Value::Null)]),
+        (vec![("AccountId", text("not an id"))], vec![("Account__c", Value::Null)]),
+    ] {
+        let write = written(apply(linked(), ChangeKind::Update, &fields));
+        let expected = expected.into_iter().map(|(field, value)| (name(field), Cell::Value(value))).collect();
+        assert_eq!((write.key, write.body), (by_link(), Body::Partial(expected)), "{fields:?}");
+    }
+}
+
+#[test]
+fn an_update_of_nothing_that_is_mapped_is_skipped_with_and_without_a_link() {
+    let elsewhere = Field::New(compound("Street", Value::text("Rhine 1")));
+    let enriched = Field::Same(Value::text("Dr"));
+    for fields in [vec![], vec![("Phone", text("1"))], vec![("MailingAddress", elsewhere)], vec![("Title", enriched)]] {
+        for link in [unlinked(), linked(), LinkState::Coming(by_value())] {
+            let mapped = apply(link, ChangeKind::Update, &fields);
+            assert_eq!(mapped, Mapped::Skipped(Skip::NothingMapped), "{fields:?}");
+        }
+    }
+}
+
+#[test]
+fn an_update_goes_where_the_link_leads_and_without_a_link_the_record_is_read() {
+    let update = |link| apply(link, ChangeKind::Update, &[("Title", text("Dr"))]);
+    assert_eq!(update(unlinked()), Mapped::Needs(Needs::Record));
+    let coming = written(update(LinkState::Coming(by_value())));
+    assert_eq!(coming.key, by_value());
+    assert!(matches!(coming.body, Body::Partial(_)), "half a record is never an upsert");
+    assert_eq!(written(update(linked())).key, by_link());
+}
+
+#[test]
+fn a_value_that_came_as_a_difference_of_texts_must_be_read() {
+    for kind in [ChangeKind::Create, ChangeKind::Update, ChangeKind::Undelete] {
+        for field in ["Title", "MailingAddress", "AccountId"] {
+            let fields = [(field, Field::Diff), ("Name", Field::New(Value::Null))];
+            assert_eq!(apply(linked(), kind, &fields), Mapped::Needs(Needs::Record), "{kind:?} {field}");
+        }
+    }
+    let unmapped = written(apply(linked(), ChangeKind::Update, &[("Essay__c", Field::Diff), ("Title", text("Dr"))]));
+    assert_eq!(unmapped.key, by_link());
+}
+
+#[test]
+fn an_enriched_field_counts_in_a_whole_write() {
+    let enriched = Field::Same(Value::text("Dr"));
+    let write = written(apply(linked(), ChangeKind::Create, &[("Title", enriched)]));
+    assert_eq!((&write.key, cell(&write, "Title__c")), (&by_link(), put(Value::text("Dr"))));
+}
+
+#[test]
+fn an_undelete_is_a_whole_write_that_looks_for_its_record_anew() {
+    for link in [unlinked(), linked(), LinkState::Coming(by_link())] {
+        let write = written(apply(link, ChangeKind::Undelete, &[("Title", text("Dr"))]));
+        assert_eq!(write.key, by_value());
+        assert!(matches!(&write.body, Body::Whole(fields) if fields.len() == 7));
+    }
+}
+
+#[test]
+fn a_parent_is_named_by_its_key_where_that_follows_from_its_id() {
+    let parent = Parent { target_object: "Account__c".parse().unwrap(), record: id(ACCOUNT) };
+    let write = written(apply(linked(), ChangeKind::Update, &[("AccountId", text(ACCOUNT))]));
+    let external = Some(("Account__r".to_owned(), name("Key__c")));
+    let reference = Reference { parent: parent.clone(), external, link: None };
+    assert!(!reference.is_open());
+    assert_eq!(cell(&write, "Account__c"), Some(Cell::Parent(reference)));
+    assert_eq!((write.lock_keys, write.waits_for), (vec![parent.clone()], vec![parent]));
+}
+
+#[test]
+fn any_other_parent_is_named_by_its_link_and_is_open_while_it_has_none() {
+    let region = id("a02000000000001AAA");
+    let parent = Parent { target_object: "Region__c".parse().unwrap(), record: region };
+    let there = Some(id(ACCOUNT_THERE));
+    for link in [None, there] {
+        let parents = HashMap::from([(parent.clone(), ParentState { link, parked: false })]);
+        let change = part(ChangeKind::Update, &[("Region__c", text(region.as_str()))]);
+        assert_eq!(contacts().parents_of(&change), [parent.clone()]);
+        let write = written(contacts().apply(&change, &Known { link: linked(), parents: &parents }, cover()));
+        let reference = Reference { parent: parent.clone(), external: None, link };
+        assert_eq!(reference.is_open(), link.is_none());
+        assert_eq!(cell(&write, "RegionId"), Some(Cell::Parent(reference)));
+        assert_eq!(write.waits_for, [parent.clone()]);
+    }
+}
+
+#[test]
+fn parents_are_asked_for_where_a_part_or_a_read_names_them() {
+    let parents = |field| contacts().parents_of(&part(ChangeKind::Update, &[("AccountId", field)]));
+    assert_eq!(parents(text(ACCOUNT)).len(), 1);
+    for nobody in [Field::New(Value::Null), Field::Same(Value::Null), text("001*"), Field::Diff] {
+        assert_eq!(parents(nobody.clone()), [], "{nobody:?}");
+    }
+    let values = BTreeMap::from([("AccountId".parse().unwrap(), Value::text(ACCOUNT))]);
+    assert_eq!(contacts().parents_of_read(&Record { id: id(RECORD), values })[0].record, id(ACCOUNT));
+}
+
+#[test]
+fn a_parent_that_a_whole_write_only_knows_as_enriched_is_asked_for() {
+    let enriched = Field::Same(Value::text(ACCOUNT));
+    let parents = contacts().parents_of(&part(ChangeKind::Create, &[("AccountId", enriched)]));
+    assert_eq!(parents.len(), 1);
+}
+
+#[test]
+fn the_relationship_of_a_lookup_follows_the_naming_rule() {
+    let fields = |field| vec![("Key__c", from("Id")), (field, parent("accounts", "AccountId"))];
+    for (field, relationship) in [("AccountId", "Account"), ("Parent__c", "Parent__r"), ("Odd", "Odd")] {
+        let mapping = mapping(pipeline("contacts", "Contact", "Key__c", fields(field)));
+        let write = written(apply_to(&mapping, linked(), ChangeKind::Update, &[("AccountId", text(ACCOUNT))]));
+        let reference = write.references().next().unwrap();
+        assert_eq!(reference.external.as_ref().unwrap().0, relationship);
+    }
+}
+
+#[test]
+fn a_delete_goes_where_the_link_leads_or_asks_who_holds_the_key() {
+    for kind in [ChangeKind::Delete, ChangeKind::GapDelete] {
+        let write = written(apply(linked(), kind, &[]));
+        assert_eq!((write.key, write.body), (by_link(), Body::Delete));
+        assert_eq!(written(apply(LinkState::Coming(by_value()), kind, &[])).key, by_value());
+        assert_eq!(apply(unlinked(), kind, &[]), Mapped::Needs(Needs::TargetOf { key: RECORD.to_owned() }));
+    }
+    let deleted = |link| contacts().apply_deleted(id(RECORD), &Known { link, parents: &HashMap::new() }, cover());
+    assert_eq!(written(deleted(linked())).key, by_link());
+    assert_eq!(deleted(unlinked()), Mapped::Needs(Needs::TargetOf { key: RECORD.to_owned() }));
+}
+
+#[test]
+fn a_delete_without_a_link_finds_nobody_where_the_key_does_not_follow_from_the_id() {
+    let by_code =
+        mapping(pipeline("contacts", "Contact", "Code__c", vec![("Code__c", from("Code")), ("X", from("Id"))]));
+    assert_eq!(apply_to(&by_code, unlinked(), ChangeKind::Delete, &[]), Mapped::Skipped(Skip::NeverLinked));
+    assert_eq!(written(apply_to(&by_code, linked(), ChangeKind::Delete, &[])).key, by_link());
+}
+
+#[test]
+fn a_delete_is_ignored_where_the_config_says_so() {
+    let mut ignoring = contacts();
+    ignoring.on_delete = OnDelete::Ignore;
+    for link in [unlinked(), linked(), LinkState::Coming(by_value())] {
+        let mapped = apply_to(&ignoring, link.clone(), ChangeKind::Delete, &[]);
+        assert_eq!(mapped, Mapped::Skipped(Skip::DeleteIgnored));
+        let known = Known { link, parents: &HashMap::new() };
+        assert_eq!(ignoring.apply_deleted(id(RECORD), &known, cover()), Mapped::Skipped(Skip::DeleteIgnored));
+    }
+}
+
+#[test]
+fn a_change_that_hides_its_values_is_read_and_one_that_names_no_record_is_skipped() {
+    for kind in [ChangeKind::GapCreate, ChangeKind::GapUpdate, ChangeKind::GapUndelete] {
+        assert_eq!(apply(linked(), kind, &[]), Mapped::Needs(Needs::Record), "{kind:?}");
+    }
+    assert_eq!(apply(linked(), ChangeKind::GapOverflow, &[]), Mapped::Skipped(Skip::NoRecord));
+}
+
+#[test]
+fn a_whole_write_without_a_key_is_a_failed_record() {
+    let by_code = mapping(pipeline("contacts", "Contact", "Code__c", vec![("Code__c", from("Code"))]));
+    let empty = Mapped::Failed { code: KEY_EMPTY, field: name("Code__c") };
+    for fields in [vec![], vec![("Code", Field::New(Value::Null))], vec![("Code", text(""))]] {
+        assert_eq!(apply_to(&by_code, unlinked(), ChangeKind::Create, &fields), empty);
+    }
+    let number = Field::New(Value::Number("42.0".parse().unwrap()));
+    let write = written(apply_to(&by_code, unlinked(), ChangeKind::Create, &[("Code", number)]));
+    assert!(matches!(write.key, Key::External { value, .. } if value == "42"));
+}
+
+#[test]
+fn a_compound_field_that_is_mapped_as_one_is_a_failed_record() {
+    let fields = vec![("Key__c", from("Id")), ("Address__c", from("MailingAddress"))];
+    let mapping = mapping(pipeline("contacts", "Contact", "Key__c", fields));
+    let address = Field::New(compound("City", Value::text("Basel")));
+    for kind in [ChangeKind::Create, ChangeKind::Update] {
+        let mapped = apply_to(&mapping, linked(), kind, &[("MailingAddress", address.clone())]);
+        assert_eq!(mapped, Mapped::Failed { code: COMPOUND_VALUE, field: name("Address__c") });
+    }
+}
+
+#[test]
+fn a_read_that_shows_only_empty_fields_empties_them() {
+    let mapping = contacts();
+    let values = mapping.reads().into_iter().map(|path| (path, Value::Null)).collect();
+    let known = Known { link: linked(), parents: &HashMap::new() };
+    let write = written(mapping.apply_read(&Record { id: id(RECORD), values }, &known, cover()));
+    assert_eq!(write.key, by_link());
+    assert!(matches!(write.body, Body::Whole(_)));
+    for field in ["Title__c", "City__c", "First__c", "Account__c", "RegionId"] {
+        assert_eq!(cell(&write, field), put(Value::Null), "{field}");
+    }
+    assert_eq!(cell(&write, "Key__c"), put(Value::text(RECORD)));
+    assert_eq!(cell(&write, "Origin__c"), put(Value::text("EMEA")));
+}
+
+#[test]
+fn a_read_asks_for_each_source_field_once_and_never_for_the_id() {
+    let reads: Vec<String> = contacts().reads().iter().map(ToString::to_string).collect();
+    assert_eq!(reads, ["AccountId", "MailingAddress.City", "Name.FirstName", "Region__c", "Title"]);
+    let fields = vec![("Key__c", from("Id")), ("A", from("Name")), ("B", from("Name"))];
+    assert_eq!(mapping(pipeline("contacts", "Contact", "Key__c", fields)).reads().len(), 1);
+}
+
+/// The paths that `contacts` maps, with the values that a record can have there.
+fn values() -> impl Strategy<Value = BTreeMap<FieldPath, Value>> {
+    let plain = prop_oneof![Just(Value::Null), "[a-z]{1,3}".prop_map(Value::text)];
+    let lookup = prop_oneof![Just(Value::Null), (1..4).prop_map(|n| Value::text(id(&format!("001{n:012}")).as_str()))];
+    (plain.clone(), plain.clone(), plain, lookup.clone(), lookup).prop_map(|(title, city, first, account, region)| {
+        [
+            ("Title", title),
+            ("MailingAddress.City", city),
+            ("Name.FirstName", first),
+            ("AccountId", account),
+            ("Region__c", region),
+        ]
+        .map(|(path, value)| (path.parse().unwrap(), value))
+        .into()
+    })
+}
+
+/// An event with the fields at these paths.
+fn event<'a>(kind: ChangeKind, values: impl IntoIterator<Item = (&'a FieldPath, &'a Value)>) -> Part {
+    let fields = values.into_iter().map(|(path, value)| {
+        let value = path.part().map_or_else(|| value.clone(), |part| compound(part, value.clone()));
+        (path.top(), Field::New(value))
+    });
+    part(kind, &fields.collect::<Vec<_>>())
+}
+
+proptest! {
+    #[test]
+    fn a_change_laid_over_what_the_target_holds_is_the_whole_of_the_changed_record(
+        before in values(),
+        after in values(),
+        enriched in any::<bool>(),
+    ) {
+        let mapping = contacts();
+        let parents = HashMap::new();
+        let known = Known { link: linked(), parents: &parents };
+        let whole = |values: &BTreeMap<FieldPath, Value>| {
+            let record = Record { id: id(RECORD), values: values.clone() };
+            match written(mapping.apply_read(&record, &known, cover())).body {
+                Body::Whole(fields) => fields,
+                other => panic!("{other:?}"),
+            }
+        };
+        let mut held = whole(&before);
+        let changed = after.iter().filter(|(path, value)| before[path] != **value);
+        let mut change = event(ChangeKind::Update, changed);
+        if enriched {
+            let fields = &mut Arc::make_mut(&mut change.change).fields;
+            fields.entry("Title".to_owned()).or_insert_with(|| Field::Same(Value::text("never written")));
+        }
+        match mapping.apply(&change, &known, cover()) {
+            Mapped::Skipped(Skip::NothingMapped) => prop_assert_eq!(&before, &after),
+            mapped => match written(mapped).body {
+                Body::Partial(fields) => held.extend(fields),
+                other => panic!("{other:?}"),
+            },
+        }
+        prop_assert_eq!(held, whole(&after));
+    }
+
+    #[test]
+    fn an_event_of_a_new_record_and_a_read_of_it_become_the_same_write(values in values()) {
+        let (mapping, parents) = (contacts(), HashMap::new());
+        let known = Known { link: unlinked(), parents: &parents };
+        let filled = values.iter().filter(|(_, value)| !value.is_null());
+        let created = mapping.apply(&event(ChangeKind::Create, filled), &known, cover());
+        let record = Record { id: id(RECORD), values: values.clone() };
+        prop_assert_eq!(created, mapping.apply_read(&record, &known, cover()));
+    }
+}
