@@ -203,3 +203,6 @@ impl Call {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

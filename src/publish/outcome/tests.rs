@@ -1,0 +1,270 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::event::{ObjectName, RecordId, Seq, Value};
+use crate::org::{Lost, Refusal as OrgRefusal};
+use crate::publish::{Cell, Cover, FlightId, Key, Reference, Source};
+use crate::store::PipelineId;
+
+/// The delay of a record that was sent so many times.
+const EACH: Duration = Duration::from_secs(1);
+const TARGET: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Company {
+    Alone,
+    InCompany,
+}
+use Company::{Alone, InCompany};
+
+fn object() -> ObjectName {
+    "Account".parse().unwrap()
+}
+
+fn upsert() -> Call {
+    Call::Upsert { object: object(), key_field: "Key__c".parse().unwrap() }
+}
+
+fn update() -> Call {
+    Call::Update { object: object() }
+}
+
+fn delete() -> Call {
+    Call::Delete { object: object() }
+}
+
+fn record_id(n: usize) -> RecordId {
+    format!("001{n:012}").parse().unwrap()
+}
+
+fn write(n: usize, body: Body) -> Write {
+    let source = Source { pipeline: PipelineId(1), record: record_id(n) };
+    Write {
+        key: Key::Record { object: object(), id: record_id(n) },
+        key_field: "Key__c".parse().unwrap(),
+        body,
+        lock_keys: Vec::new(),
+        waits_for: Vec::new(),
+        covers: vec![Cover { source, from: Seq(1), to: Seq(1), clears_suspect: false }],
+    }
+}
+
+/// A batch of one, or with a neighbour behind it.
+fn batch(call: Call, company: Company, first: Write, tries: u32) -> Batch {
+    let mut writes = vec![first];
+    if company == InCompany {
+        writes.push(write(2, Body::Whole([].into())));
+    }
+    let tries = writes.iter().map(|_| tries).collect();
+    Batch { flight: FlightId(1), call, writes: Arc::new(writes), tries }
+}
+
+fn now() -> Instant {
+    // One moment for all asserts of a thread.
+    thread_local!(static NOW: Instant = Instant::now());
+    NOW.with(|now| *now)
+}
+
+fn judged(batch: &Batch, answer: Result<Vec<SaveResult>, CallError>) -> Judgement {
+    judge(batch, &answer, now(), Delays { record: |tries| EACH * (tries + 1), target: TARGET })
+}
+
+fn saved() -> SaveResult {
+    SaveResult::Saved { id: record_id(9), created: None }
+}
+
+fn refused(code: &str, message: &str) -> SaveResult {
+    SaveResult::Refused(OrgRefusal::new(RecordError::new(code, message, vec!["Name".to_owned()]), Vec::new()))
+}
+
+/// What becomes of the first write when its org refuses it; its neighbour is saved.
+fn verdict(call: Call, company: Company, body: Body, tries: u32, code: &str) -> Verdict {
+    let batch = batch(call, company, write(1, body), tries);
+    let mut results = vec![refused(code, "")];
+    results.extend((company == InCompany).then(saved));
+    judged(&batch, Ok(results)).verdicts.remove(0)
+}
+
+fn whole() -> Body {
+    Body::Whole([].into())
+}
+
+fn partial() -> Body {
+    Body::Partial([].into())
+}
+
+fn again(tries: u32) -> Verdict {
+    Verdict::Retry { at: now() + EACH * (tries + 1) }
+}
+
+#[track_caller]
+fn assert_failed(verdict: Verdict, code: &str) {
+    let Verdict::Refused(refusal) = verdict else { panic!("{verdict:?}") };
+    assert_eq!((refusal.state, refusal.code.as_str(), refusal.waits_for), (ParkedState::Failed, code, None));
+    assert_eq!(refusal.fields, ["Name"]);
+}
+
+#[test]
+fn a_saved_record_is_saved_and_after_a_delete_it_is_gone() {
+    for (call, expected) in [
+        (upsert(), Verdict::Saved { id: record_id(9) }),
+        (update(), Verdict::Saved { id: record_id(9) }),
+        (delete(), Verdict::Deleted),
+    ] {
+        assert_eq!(judged(&batch(call, Alone, write(1, whole()), 0), Ok(vec![saved()])).verdicts, [expected]);
+    }
+}
+
+#[test]
+fn each_record_has_its_own_verdict() {
+    let batch = batch(update(), InCompany, write(1, partial()), 0);
+    let judgement = judged(&batch, Ok(vec![refused("STRING_TOO_LONG", ""), saved()]));
+    assert!(matches!(judgement.verdicts[..], [Verdict::Refused(_), Verdict::Saved { .. }]));
+    assert_eq!((judgement.pause, judgement.remedy), (None, None));
+}
+
+#[test]
+fn what_passes_by_itself_is_tried_again_for_a_long_time_but_not_for_ever() {
+    for company in [Alone, InCompany] {
+        for tries in [0, 3, 19] {
+            assert_eq!(verdict(update(), company, partial(), tries, "UNABLE_TO_LOCK_ROW"), again(tries));
+        }
+        assert_failed(verdict(update(), company, partial(), 20, "UNABLE_TO_LOCK_ROW"), "UNABLE_TO_LOCK_ROW");
+    }
+}
+
+#[test]
+fn what_passes_in_hours_is_never_a_failed_record() {
+    let later = Verdict::Retry { at: now() + WAIT };
+    for tries in [0, 1_000] {
+        assert_eq!(verdict(update(), InCompany, partial(), tries, "ENTITY_IS_LOCKED"), later);
+    }
+}
+
+#[test]
+fn what_a_neighbour_can_cause_is_a_failed_record_only_after_it_failed_alone_again_and_again() {
+    assert_eq!(verdict(update(), InCompany, partial(), 1_000, "UNKNOWN_EXCEPTION"), Verdict::Split);
+    for tries in [0, 2] {
+        assert_eq!(verdict(update(), Alone, partial(), tries, "UNKNOWN_EXCEPTION"), again(tries));
+    }
+    assert_failed(verdict(update(), Alone, partial(), 3, "UNKNOWN_EXCEPTION"), "UNKNOWN_EXCEPTION");
+}
+
+#[test]
+fn a_record_that_was_twice_in_a_request_goes_out_apart() {
+    let twice = |company| {
+        let batch = batch(upsert(), company, write(1, whole()), 0);
+        let message = "Duplicate external id specified: 1";
+        judged(&batch, Ok(vec![refused("DUPLICATE_VALUE", message), saved()])).verdicts.remove(0)
+    };
+    assert_eq!(twice(InCompany), Verdict::Split);
+    assert_failed(twice(Alone), "DUPLICATE_VALUE");
+}
+
+#[test]
+fn a_target_record_that_is_gone_ends_a_delete_and_makes_an_update_look_for_it_anew() {
+    for code in ["ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"] {
+        assert_eq!(verdict(delete(), InCompany, Body::Delete, 0, code), Verdict::Deleted, "{code}");
+        assert_eq!(verdict(update(), InCompany, whole(), 0, code), Verdict::Gone, "{code}");
+        // An upsert has no row of its own to lose.
+        assert_eq!(verdict(upsert(), InCompany, whole(), 0, code), Verdict::Split, "{code}");
+        assert_eq!(verdict(upsert(), Alone, whole(), 0, code), again(0), "{code}");
+        assert_failed(verdict(upsert(), Alone, whole(), 3, code), code);
+    }
+}
+
+#[test]
+fn an_update_that_lacks_fields_is_read_whole_once() {
+    assert_eq!(verdict(update(), InCompany, partial(), 0, "REQUIRED_FIELD_MISSING"), Verdict::Reread);
+    assert_failed(verdict(upsert(), InCompany, whole(), 0, "REQUIRED_FIELD_MISSING"), "REQUIRED_FIELD_MISSING");
+}
+
+#[test]
+fn what_no_repetition_helps_is_a_failed_record_at_once_with_the_orgs_words_as_evidence() {
+    let batch = batch(update(), InCompany, write(1, partial()), 0);
+    let results = vec![refused("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Name must not be Jane"), saved()];
+    let verdict = judged(&batch, Ok(results)).verdicts.remove(0);
+    assert!(matches!(&verdict, Verdict::Refused(refusal) if refusal.evidence == "Name must not be Jane"));
+    assert_failed(verdict, "FIELD_CUSTOM_VALIDATION_EXCEPTION");
+}
+
+#[test]
+fn a_refusal_that_would_meet_every_record_waits_and_says_what_is_wrong() {
+    let batch = batch(update(), InCompany, write(1, partial()), 0);
+    let judgement = judged(&batch, Ok(vec![refused("INVALID_FIELD_FOR_INSERT_UPDATE", "Jane"), saved()]));
+    assert_eq!(judgement.verdicts[0], Verdict::Retry { at: now() + WAIT });
+    let remedy = judgement.remedy.unwrap();
+    assert!(remedy.contains("Account") && remedy.contains("INVALID_FIELD_FOR_INSERT_UPDATE"), "{remedy}");
+    assert!(!remedy.contains("Jane"), "{remedy}");
+}
+
+#[test]
+fn a_child_waits_for_the_parent_that_the_message_names() {
+    let mut child = write(1, whole());
+    let parent = |n| Parent { target_object: object(), record: record_id(n) };
+    let reference = |n| Cell::Parent(Reference { parent: parent(n), external: None, link: None });
+    let fields = [("A__c", reference(5)), ("B__c", reference(6)), ("C__c", Cell::Value(Value::Null))];
+    child.body = Body::Whole(fields.map(|(name, cell)| (name.parse().unwrap(), cell)).into());
+    let waits_for = |child: &Write, key: &str| {
+        let message = format!("Foreign key external ID: {key} not found for field Key__c in entity Account");
+        let batch = batch(upsert(), Alone, child.clone(), 0);
+        match judged(&batch, Ok(vec![refused("INVALID_FIELD", &message)])).verdicts.remove(0) {
+            Verdict::Refused(refusal) => (refusal.state, refusal.waits_for),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(waits_for(&child, record_id(6).as_str()), (ParkedState::Waiting, Some(parent(6))));
+    assert_eq!(waits_for(&child, record_id(5).as_str()), (ParkedState::Waiting, Some(parent(5))));
+    assert_eq!(waits_for(&child, "something else"), (ParkedState::Waiting, Some(parent(5))));
+    // What names no parent cannot wait for one.
+    assert_eq!(waits_for(&write(1, whole()), "x"), (ParkedState::Failed, None));
+}
+
+#[test]
+fn a_target_that_does_not_work_is_left_alone_as_long_as_it_asks_for() {
+    let batch = batch(update(), InCompany, write(1, partial()), 7);
+    for (asked, pause) in [(None, TARGET), (Some(1), TARGET), (Some(60), Duration::from_secs(60))] {
+        let error = CallError::from_answer(503, asked.map(Duration::from_secs), b"<html>");
+        let judgement = judged(&batch, Err(error));
+        assert_eq!(judgement.pause, Some(pause));
+        assert_eq!(judgement.verdicts, [Verdict::Retry { at: now() }, Verdict::Retry { at: now() }]);
+        assert_eq!(judgement.remedy, None);
+    }
+    assert_eq!(judged(&batch, Err(CallError::NotSent)).pause, Some(TARGET));
+}
+
+#[test]
+fn after_a_lost_answer_each_record_goes_again_at_once_the_first_time_and_later_each_time_after() {
+    for lost in [Lost::Cut, Lost::TimedOut, Lost::Count { sent: 2, got: 1 }, Lost::Unreadable { status: 200 }] {
+        let mut batch = batch(update(), InCompany, write(1, partial()), 0);
+        batch.tries = vec![0, 3];
+        let judgement = judged(&batch, Err(CallError::Unknown(lost)));
+        let expected = [Verdict::Unknown { at: now() }, Verdict::Unknown { at: now() + EACH * 4 }];
+        assert_eq!((judgement.verdicts.as_slice(), judgement.pause), (&expected[..], None));
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_for_what_it_holds_is_split_until_the_record_is_alone() {
+    let body = br#"[{"errorCode":"JSON_PARSER_ERROR","message":"Jane","fields":["Name"]}]"#;
+    let answer = || Err(CallError::from_answer(400, None, body));
+    let together = judged(&batch(update(), InCompany, write(1, partial()), 0), answer());
+    assert_eq!(together.verdicts, [Verdict::Split, Verdict::Split]);
+    let mut alone = judged(&batch(update(), Alone, write(1, partial()), 0), answer());
+    assert_eq!(alone.pause, None);
+    let verdict = alone.verdicts.remove(0);
+    assert!(matches!(&verdict, Verdict::Refused(refusal) if refusal.evidence == "Jane"));
+    assert_failed(verdict, "JSON_PARSER_ERROR");
+}
+
+#[test]
+fn a_request_that_a_person_must_mend_stops_the_target_and_says_what_to_do() {
+    let body = br#"[{"errorCode":"STORAGE_LIMIT_EXCEEDED","message":"Jane"}]"#;
+    let batch = batch(update(), InCompany, write(1, partial()), 0);
+    let judgement = judged(&batch, Err(CallError::from_answer(403, None, body)));
+    assert_eq!(judgement.verdicts, [Verdict::Retry { at: now() }, Verdict::Retry { at: now() }]);
+    assert_eq!(judgement.pause, Some(WAIT));
+    let remedy = judgement.remedy.unwrap();
+    assert!(remedy.contains("STORAGE_LIMIT_EXCEEDED") && remedy.contains("storage is full"), "{remedy}");
+    assert!(!remedy.contains("Jane"), "{remedy}");
+}
