@@ -107,3 +107,53 @@ pub fn canonical(value: Value) -> Value {
 fn id_of(row: &Map<String, Json>, field: &str) -> Option<RecordId> {
     row.get(field)?.as_str()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_row_is_a_record_under_the_names_that_events_use() {
+        let id: RecordId = "001000000000001AAA".parse().unwrap();
+        let paths = ["Title", "MailingAddress.City", "Name.FirstName", "Loc__c.Latitude", "Since__c", "Missing__c"];
+        let paths = paths.map(|path| path.parse::<FieldPath>().unwrap());
+        let row = json!({
+            "attributes": {"type": "Contact"},
+            "Title": null,
+            "MailingCity": "Basel",
+            "FirstName": "Ada",
+            "Loc__Latitude__s": 47.50,
+            "Since__c": "2024-05-01T10:00:00.000+0000",
+            "Unasked__c": "x",
+        });
+        let Json::Object(row) = row else { unreachable!() };
+        let values = record(id, &paths, row).values;
+        let expected = [
+            ("Title", Value::Null),
+            ("MailingAddress.City", Value::text("Basel")),
+            ("Name.FirstName", Value::text("Ada")),
+            ("Loc__c.Latitude", Value::Number("47.5".parse().unwrap())),
+            ("Since__c", Value::text("2024-05-01T10:00:00.000Z")),
+            ("Missing__c", Value::Null),
+        ];
+        assert!(values == expected.map(|(path, value)| (path.parse().unwrap(), value)).into(), "{values:?}");
+    }
+
+    #[test]
+    fn a_moment_has_one_form_and_other_text_stays_as_it_is() {
+        for (text, expected) in [
+            ("2024-05-01T10:00:00.000+0000", "2024-05-01T10:00:00.000Z"),
+            ("2024-05-01T10:00:00+0000", "2024-05-01T10:00:00Z"),
+            ("2024-05-01T10:00:00.000Z", "2024-05-01T10:00:00.000Z"),
+            ("2024-05-01", "2024-05-01"),
+            ("+0000", "+0000"),
+            ("call +41 61 555 01 +0000", "call +41 61 555 01 +0000"),
+            ("", ""),
+        ] {
+            assert_eq!(canonical(Value::text(text)).as_text(), Some(expected));
+        }
+        assert_eq!(canonical(Value::Null), Value::Null);
+    }
+}

@@ -132,3 +132,6 @@ fn parts(entry: crate::store::Entry) -> Vec<Part> {
         Happening::Event { .. } | Happening::Notification { .. } => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

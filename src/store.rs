@@ -27,7 +27,7 @@ use crate::event::{
 };
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod position;
 pub mod sqlite;
 

@@ -321,8 +321,12 @@ impl World {
                             }
                             _ => {}
                         }
-                        if cover.clears_suspect {
-                            self.suspects.remove(&cover.source);
+                        // The link may be older than a lost upsert that made the record anew: the key tells.
+                        let still_there = id.is_none() && self.target.holder(record.as_str()).is_some();
+                        match (cover.clears_suspect, still_there) {
+                            (true, true) => self.read(cover.source, true),
+                            (true, false) => drop(self.suspects.remove(&cover.source)),
+                            (false, _) => {}
                         }
                     }
                 }
