@@ -450,7 +450,8 @@ impl Outbox {
         // Something new is worth a try in company again.
         let cohort = if ids.is_empty() { cohort } else { 0 };
         let mut newer: Vec<Write> = ids.into_iter().filter_map(|id| self.remove(id)).map(|known| known.write).collect();
-        newer.sort_by_key(Write::age);
+        // What knows of the newest part speaks last.
+        newer.sort_by_key(|write| write.covers.iter().map(|cover| cover.to).max());
         let mut newer = newer.into_iter();
         let mut merged = older;
         while let Some(next) = newer.next() {
