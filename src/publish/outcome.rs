@@ -15,6 +15,8 @@ const RETRY_MAX: u32 = 20;
 const ALONE_MAX: u32 = 3;
 /// How often an HTTP 500 for a whole batch is repeated before it is halved.
 const SERVER_ERROR_MAX: u32 = 3;
+/// How often such a record is tried: four hours. Then it is a failed record (facts: rest.md section 15).
+const WAIT_MAX: u32 = 240;
 /// How long a record waits for a cause that passes in minutes or hours.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -136,7 +138,7 @@ fn record(
 ) -> Verdict {
     match disposition {
         SaveDisposition::Retry if told.tries < RETRY_MAX => Verdict::Retry { at: now + delay(told.tries) },
-        SaveDisposition::Wait if told.tries < RETRY_MAX => Verdict::Retry { at: now + WAIT },
+        SaveDisposition::Wait if told.tries < WAIT_MAX => Verdict::Retry { at: now + WAIT },
         SaveDisposition::Halt => Verdict::Held { at: now + WAIT },
         // Its children may be on their way out.
         SaveDisposition::Dead if error.code == Code::DeleteFailed && told.tries < ALONE_MAX => {

@@ -134,11 +134,12 @@ fn what_passes_by_itself_is_tried_again_for_a_long_time_but_not_for_ever() {
 }
 
 #[test]
-fn what_passes_in_hours_is_never_a_failed_record() {
+fn what_passes_in_hours_is_a_failed_record_only_after_hours() {
     let later = Verdict::Retry { at: now() + WAIT };
-    for tries in [0, 1_000] {
+    for tries in [0, WAIT_MAX - 1] {
         assert_eq!(verdict(update(), InCompany, partial(), tries, "ENTITY_IS_LOCKED"), later);
     }
+    assert_failed(verdict(update(), InCompany, partial(), WAIT_MAX, "ENTITY_IS_LOCKED"), "ENTITY_IS_LOCKED");
 }
 
 #[test]
@@ -192,7 +193,7 @@ fn what_no_repetition_helps_is_a_failed_record_at_once_with_the_orgs_words_as_ev
 fn a_refusal_that_would_meet_every_record_waits_and_says_what_is_wrong() {
     let batch = batch(update(), InCompany, write(1, partial()), 0);
     let judgement = judged(&batch, Ok(vec![refused("INVALID_FIELD_FOR_INSERT_UPDATE", "Jane"), saved()]));
-    assert_eq!(judgement.verdicts[0], Verdict::Retry { at: now() + WAIT });
+    assert_eq!(judgement.verdicts[0], Verdict::Held { at: now() + WAIT });
     let remedy = judgement.remedy.unwrap();
     assert!(remedy.contains("Account") && remedy.contains("INVALID_FIELD_FOR_INSERT_UPDATE"), "{remedy}");
     assert!(!remedy.contains("Jane"), "{remedy}");
@@ -227,7 +228,7 @@ fn a_target_that_does_not_work_is_left_alone_as_long_as_it_asks_for() {
         let error = CallError::from_answer(503, asked.map(Duration::from_secs), b"<html>");
         let judgement = judged(&batch, Err(error));
         assert_eq!(judgement.pause, Some(pause));
-        assert_eq!(judgement.verdicts, [Verdict::Retry { at: now() }, Verdict::Retry { at: now() }]);
+        assert_eq!(judgement.verdicts, [Verdict::Held { at: now() }, Verdict::Held { at: now() }]);
         assert_eq!(judgement.remedy, None);
     }
     assert_eq!(judged(&batch, Err(CallError::NotSent)).pause, Some(TARGET));
@@ -262,9 +263,30 @@ fn a_request_that_a_person_must_mend_stops_the_target_and_says_what_to_do() {
     let body = br#"[{"errorCode":"STORAGE_LIMIT_EXCEEDED","message":"Jane"}]"#;
     let batch = batch(update(), InCompany, write(1, partial()), 0);
     let judgement = judged(&batch, Err(CallError::from_answer(403, None, body)));
-    assert_eq!(judgement.verdicts, [Verdict::Retry { at: now() }, Verdict::Retry { at: now() }]);
+    assert_eq!(judgement.verdicts, [Verdict::Held { at: now() }, Verdict::Held { at: now() }]);
     assert_eq!(judgement.pause, Some(WAIT));
     let remedy = judgement.remedy.unwrap();
     assert!(remedy.contains("STORAGE_LIMIT_EXCEEDED") && remedy.contains("storage is full"), "{remedy}");
     assert!(!remedy.contains("Jane"), "{remedy}");
+}
+
+#[test]
+fn an_org_that_fails_again_and_again_on_one_record_is_asked_in_halves_until_that_one_is_alone() {
+    let failed = || Err(CallError::Unknown(Lost::Failed { status: 500, errors: Vec::new() }));
+    let tried = |company, tries| {
+        let mut batch = batch(update(), company, write(1, partial()), tries);
+        batch.tries.iter_mut().for_each(|known| *known = tries);
+        judged(&batch, failed()).verdicts.remove(0)
+    };
+    assert!(matches!(tried(InCompany, 2), Verdict::Unknown { .. }));
+    assert!(matches!(tried(InCompany, 3), Verdict::UnknownSplit { .. }));
+    assert!(matches!(tried(Alone, 5), Verdict::Unknown { .. }));
+    assert!(matches!(tried(Alone, 6), Verdict::Unexplained(refusal) if refusal.code == "HTTP_500"));
+}
+
+#[test]
+fn a_delete_that_is_refused_for_its_children_waits_for_theirs() {
+    let refused = "DELETE_FAILED";
+    assert_eq!(verdict(delete(), InCompany, Body::Delete, 0, refused), again(0));
+    assert_failed(verdict(delete(), InCompany, Body::Delete, ALONE_MAX, refused), refused);
 }
