@@ -256,12 +256,12 @@ fn any_other_parent_is_named_by_its_link_and_is_open_while_it_has_none() {
     for link in [None, there] {
         let parents = HashMap::from([(parent.clone(), ParentState { link, parked: false })]);
         let change = part(ChangeKind::Update, &[("Region__c", text(region.as_str()))]);
-        assert_eq!(contacts().parents_of(&change), [parent.clone()]);
+        assert_eq!(contacts().parents_of(&change), std::slice::from_ref(&parent));
         let write = written(contacts().apply(&change, &Known { link: linked(), parents: &parents }, cover()));
         let reference = Reference { parent: parent.clone(), external: None, link };
         assert_eq!(reference.is_open(), link.is_none());
         assert_eq!(cell(&write, "RegionId"), Some(Cell::Parent(reference)));
-        assert_eq!(write.waits_for, [parent.clone()]);
+        assert_eq!(write.waits_for, std::slice::from_ref(&parent));
     }
 }
 
