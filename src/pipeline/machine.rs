@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::OnDelete;
-use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
+use crate::event::{ChangeKind, FieldName, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Known, LinkState, Mapped, Mapping, Needs};
 use crate::pipeline::progress::Progress;
 use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict};
@@ -299,13 +299,7 @@ impl Machine {
                 self.untrack_only(source, part.seq);
             }
             Mapped::Failed { code, field } => {
-                let refusal = Refusal {
-                    state: ParkedState::Failed,
-                    code: code.to_owned(),
-                    fields: vec![field.to_string()],
-                    waits_for: None,
-                    evidence: "It can not be written as it is mapped.".to_owned(),
-                };
+                let refusal = unmappable(code, &field);
                 // What waits below it would be passed over by the watermark.
                 let oldest = self.active.get(&source).and_then(|active| active.tracked.first()).copied();
                 let from = oldest.map_or(cover.from, |oldest| oldest.min(cover.from));
@@ -401,6 +395,17 @@ impl Machine {
     /// Records that are being read, for each pipeline.
     pub fn reading(&self, mut each: impl FnMut(PipelineId)) {
         self.active.iter().filter(|(_, active)| active.reading.is_some()).for_each(|(source, _)| each(source.pipeline));
+    }
+}
+
+/// A failed record by its mapping alone.
+fn unmappable(code: &str, field: &FieldName) -> Refusal {
+    Refusal {
+        state: ParkedState::Failed,
+        code: code.to_owned(),
+        fields: vec![field.to_string()],
+        waits_for: None,
+        evidence: "It can not be written as it is mapped.".to_owned(),
     }
 }
 

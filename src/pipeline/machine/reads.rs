@@ -191,13 +191,7 @@ impl Machine {
                 // A whole record never needs itself.
                 Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.skip_read(cover),
                 Ok(Mapped::Failed { code, field }) => {
-                    let refusal = Refusal {
-                        state: ParkedState::Failed,
-                        code: code.to_owned(),
-                        fields: vec![field.to_string()],
-                        waits_for: None,
-                        evidence: "It can not be written as it is mapped.".to_owned(),
-                    };
+                    let refusal = unmappable(code, &field);
                     self.park(cover, &refusal, false);
                 }
                 Err(refusal) => self.park(cover, &refusal, false),
