@@ -7,6 +7,36 @@ use serde_json::json;
 use crate::support::World;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_with_unsettled_work_can_only_be_removed_by_name() {
+    let mut world = World::started().await;
+    world.faults(world.target(), json!({"refuse": {"as": "503", "percent": 100}})).await;
+    world.create("Contact", vec![json!({"LastName": "Waits"})]).await;
+    world
+        .until("a waiting contact", |status| {
+            status.pipelines.iter().any(|(name, line)| name.as_str() == "contacts" && line.waiting == 1)
+        })
+        .await;
+    world.stop().await;
+    let contacts = world.config.pipelines.pop().unwrap();
+    let error = world.ends().await;
+    assert!(error.contains("orgbridge pipeline forget contacts"), "{error}");
+    // Back in the config it goes on where it was.
+    world.no_faults(world.target()).await;
+    world.config.pipelines.push(contacts);
+    world.start();
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 1);
+    // With nothing left to do it can simply go.
+    world.stop().await;
+    world.config.pipelines.pop();
+    world.start();
+    world.until("one pipeline", |status| status.pipelines.len() == 1 && status.targets.len() == 1).await;
+    world.stop().await;
+    let store = Sqlite::open(&world.config.state).unwrap();
+    assert_eq!(store.pipelines().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_record_fails_alone_with_code_and_evidence_and_its_neighbours_pass() {
     let mut world = World::new().await;
     // A field that is unique in the target, filled by one that is not in the source.
