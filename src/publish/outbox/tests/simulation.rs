@@ -356,10 +356,13 @@ impl World {
                             self.links.remove(&cover.source.record);
                         }
                         self.read(cover.source, cover.clears_suspect);
+                        // It is made anew, so who writes its other fields must write them again.
+                        all_of(cover.source).for_each(|other| self.read(other, false));
                     }
                 }
                 Handed::Lost { sources } => {
-                    for source in sources {
+                    // A delete that lands late takes the fields of all pipelines with it.
+                    for source in sources.into_iter().flat_map(all_of) {
                         self.suspects.insert(source, self.now + LATE);
                         if let Some(reading) = self.reading.get_mut(&source) {
                             reading.clears_suspect = false;
@@ -546,6 +549,12 @@ fn shown<'a>(key: &str, fields: impl Iterator<Item = (&'a str, &'a str)>) -> Str
 
 fn is_mapped(pipeline: PipelineId, field: &str) -> bool {
     (field == "Rating") == (pipeline == RATINGS)
+}
+
+/// A record as each pipeline sees it that writes its counterpart.
+fn all_of(source: Source) -> impl Iterator<Item = Source> {
+    let pipelines = if source.pipeline == CONTACTS { vec![CONTACTS] } else { vec![ACCOUNTS, RATINGS] };
+    pipelines.into_iter().map(move |pipeline| Source { pipeline, ..source })
 }
 
 fn object_of(source: Source) -> ObjectName {
