@@ -68,10 +68,6 @@ impl Machine {
                     let Source { pipeline, record } = cover.source;
                     self.settlement.answered.push((pipeline, record));
                     self.read(cover.source, cover.from, cover.clears_suspect, false, now);
-                    // It is made anew, so who writes its other fields must write them again.
-                    for other in self.sharers(cover.source) {
-                        self.read(other, Seq::ZERO, false, false, now);
-                    }
                     match target {
                         _ if self.has_children(pipeline) => self.children_first(cover.source, target, now),
                         Some(target) => {
@@ -83,10 +79,6 @@ impl Machine {
             }
             Handed::Lost { sources } => {
                 for source in sources {
-                    // A delete that lands late takes the fields of all pipelines with it.
-                    for other in self.sharers(source) {
-                        self.lost(other, now);
-                    }
                     self.lost(source, now);
                 }
             }
@@ -94,17 +86,6 @@ impl Machine {
                 self.settlement.answered.extend(sources.into_iter().map(|source| (source.pipeline, source.record)));
             }
         }
-    }
-
-    /// The same record as other pipelines see it that write the same counterpart.
-    fn sharers(&self, source: Source) -> Vec<Source> {
-        let Some(own) = self.lines.get(&source.pipeline).map(|line| &line.mapping) else { return Vec::new() };
-        let others = self.lines.iter().filter(|(id, line)| {
-            **id != source.pipeline
-                && line.mapping.target_object == own.target_object
-                && line.mapping.source_object == own.source_object
-        });
-        others.map(|(id, _)| Source { pipeline: *id, record: source.record }).collect()
     }
 
     pub(super) fn lost(&mut self, source: Source, now: Instant) {

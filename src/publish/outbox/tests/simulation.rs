@@ -119,7 +119,8 @@ struct World {
     late: Vec<(Instant, Call, Write)>,
     links: BTreeMap<RecordId, RecordId>,
     reading: BTreeMap<Source, Reading>,
-    parked: BTreeMap<Source, Refusal>,
+    /// Why, and up to where.
+    parked: BTreeMap<Source, (Refusal, Seq)>,
     suspects: BTreeMap<Source, Instant>,
     offers: u64,
     /// Offers that were not handed out yet.
@@ -313,6 +314,10 @@ impl World {
                 Handed::Settled { write, id } => {
                     for cover in &write.covers {
                         self.close(cover);
+                        let is_partial = matches!(write.body, Body::Partial(_));
+                        if !is_partial && self.parked.get(&cover.source).is_some_and(|(_, to)| *to <= cover.to) {
+                            self.parked.remove(&cover.source);
+                        }
                         let record = cover.source.record;
                         match (id, &write.body) {
                             (Some(id), Body::Whole(_)) => self.link(record, id),
@@ -339,7 +344,7 @@ impl World {
                         let has_come = |parent: &Parent| self.links.contains_key(&parent.record);
                         match refusal.waits_for.as_ref().is_some_and(has_come) {
                             true => self.read(cover.source, false),
-                            false => drop(self.parked.insert(cover.source, refusal.clone())),
+                            false => drop(self.parked.insert(cover.source, (refusal.clone(), cover.to))),
                         }
                     }
                 }
@@ -378,7 +383,7 @@ impl World {
         self.links.insert(record, id);
         let waits = |refusal: &Refusal| refusal.waits_for.as_ref().is_some_and(|parent| parent.record == record);
         let woken: Vec<Source> =
-            self.parked.iter().filter(|(_, refusal)| waits(refusal)).map(|(source, _)| *source).collect();
+            self.parked.iter().filter(|(_, (refusal, _))| waits(refusal)).map(|(source, _)| *source).collect();
         woken.into_iter().for_each(|source| self.read(source, false));
     }
 
@@ -506,7 +511,7 @@ impl World {
             }
             // A person looks after the failed records.
             let failed: Vec<Source> =
-                self.parked.iter().filter(|(_, r)| r.waits_for.is_none()).map(|(s, _)| *s).collect();
+                self.parked.iter().filter(|(_, (refusal, _))| refusal.waits_for.is_none()).map(|(s, _)| *s).collect();
             failed.into_iter().for_each(|source| self.read(source, false));
             for _ in 0..self.reading.len() {
                 self.answer_read(0);
