@@ -21,7 +21,13 @@ impl Machine {
             }
             Some(reading) => {
                 reading.from = reading.from.min(from);
-                reading.clears_suspect |= clears;
+                // A key that was asked for before the suspicion could end says nothing of what landed since.
+                if clears && matches!(reading.stage, Stage::KeyAsked { .. }) {
+                    self.suspects.insert(source, at + SUSPECT_AGAIN);
+                    self.due.insert((at + SUSPECT_AGAIN, source));
+                } else {
+                    reading.clears_suspect |= clears;
+                }
                 if let Stage::Wanted { at: wanted } = &mut reading.stage {
                     let sooner = at.min(*wanted);
                     self.readings.forget(*wanted, source);
@@ -43,7 +49,12 @@ impl Machine {
             Some(reading) if !matches!(reading.stage, Stage::Answered) => {
                 // Somebody reads the record already; the answer will say that it is deleted.
                 reading.from = reading.from.min(cover.from);
-                reading.clears_suspect |= cover.clears_suspect;
+                if cover.clears_suspect && matches!(reading.stage, Stage::KeyAsked { .. }) {
+                    self.suspects.insert(cover.source, now + SUSPECT_AGAIN);
+                    self.due.insert((now + SUSPECT_AGAIN, cover.source));
+                } else {
+                    reading.clears_suspect |= cover.clears_suspect;
+                }
                 if let Stage::KeyWanted { to, .. } | Stage::KeyAsked { to, .. } = &mut reading.stage {
                     *to = cover.to.max(*to);
                 }
