@@ -53,10 +53,6 @@ impl Progress {
     pub fn oldest(&self) -> Option<Timestamp> {
         self.unsettled.first_key_value().map(|(_, entry)| entry.committed)
     }
-
-    pub fn unsettled(&self) -> usize {
-        self.unsettled.len()
-    }
 }
 
 #[cfg(test)]
