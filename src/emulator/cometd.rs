@@ -94,7 +94,7 @@ async fn held_connect(host: &Arc<Host>, call: &Call, message: &Json, client_id: 
     let stopped = host.stopped();
     loop {
         changes.borrow_and_update();
-        if !host.tokens().check(call.token(), host.now()) {
+        if host.tokens().check(call.token(), host.now()).is_none() {
             return vec![error(message, "401::Authentication invalid", "none", host).to_string()];
         }
         let now = host.now();

@@ -116,7 +116,7 @@ fn undelete(host: &Host, body: &Json) -> Answer {
     let writes = ids.map(write).collect();
     let results = {
         let mut org = host.org();
-        let caller = Caller { user: org.ordinary_user.clone(), origin: String::new() };
+        let caller = Caller { user: org.ordinary_user(), origin: String::new() };
         let now = host.now();
         org.transact(&caller, writes, &Options::default(), now).unwrap_or_default()
     };

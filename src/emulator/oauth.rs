@@ -8,6 +8,7 @@ use ring::hmac;
 use serde_json::json;
 
 use super::host::{self, Host};
+use super::org::Id;
 use super::org::time::HOUR;
 use super::wire::{Answer, Call};
 
@@ -17,34 +18,41 @@ const LIFETIME: i64 = 2 * HOUR;
 /// The access tokens that are good, and when each was last used.
 #[derive(Debug)]
 pub struct Tokens {
-    used: HashMap<String, i64>,
+    sessions: HashMap<String, Session>,
     rng: fastrand::Rng,
+}
+
+/// What an access token stands for.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub user: Id,
+    used: i64,
 }
 
 impl Tokens {
     pub fn new(rng: fastrand::Rng) -> Self {
-        Self { used: HashMap::new(), rng }
+        Self { sessions: HashMap::new(), rng }
     }
 
-    fn issue(&mut self, org: &str, now: i64) -> String {
+    fn issue(&mut self, org: &str, user: Id, now: i64) -> String {
         let token = format!("{org}!AQ{}.{}", host::text(&mut self.rng, 60), host::text(&mut self.rng, 32));
-        self.used.insert(token.clone(), now);
+        self.sessions.insert(token.clone(), Session { user, used: now });
         token
     }
 
-    /// Whether a token is good; using it prolongs it.
-    pub fn check(&mut self, token: Option<&str>, now: i64) -> bool {
-        let Some(used) = token.and_then(|token| self.used.get_mut(token)) else { return false };
-        if now - *used > LIFETIME {
-            return false;
+    /// The session of a token that is good; using it prolongs it.
+    pub fn check(&mut self, token: Option<&str>, now: i64) -> Option<Session> {
+        let session = self.sessions.get_mut(token?)?;
+        if now - session.used > LIFETIME {
+            return None;
         }
-        *used = now;
-        true
+        session.used = now;
+        Some(session.clone())
     }
 
     /// Every token ends at once.
     pub fn expire(&mut self) {
-        self.used.clear();
+        self.sessions.clear();
     }
 }
 
@@ -77,7 +85,7 @@ pub fn token(host: &Host, call: &Call) -> Answer {
     let now = host.now();
     let (org_id, user) = {
         let org = host.org();
-        (org.id.clone(), org.integration_user.clone())
+        (org.id.clone(), org.integration_user())
     };
     // Clients go on with the base that they are given here, so it is the one that they called.
     let base = format!("http://{}", call.header("host").unwrap_or("127.0.0.1"));
@@ -85,7 +93,7 @@ pub fn token(host: &Host, call: &Call) -> Answer {
     let issued_at = (now / 1_000).to_string();
     let key = hmac::Key::new(hmac::HMAC_SHA256, host.client_secret.as_bytes());
     let signature = BASE64.encode(hmac::sign(&key, format!("{identity}{issued_at}").as_bytes()));
-    let access_token = host.tokens().issue(org_id.short(), now);
+    let access_token = host.tokens().issue(org_id.short(), user, now);
     let body = json!({"access_token": access_token, "signature": signature, "scope": "api id",
         "instance_url": base, "id": identity, "token_type": "Bearer", "issued_at": issued_at});
     Answer::json(200, &body).with("cache-control", "no-cache, no-store")

@@ -15,6 +15,7 @@ mod table;
 mod tests;
 pub mod time;
 mod transaction;
+mod user;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -29,6 +30,7 @@ pub use id::Id;
 pub use schema::{FieldIndex, Kind, Object, ObjectIndex, Schema, System};
 pub use table::{Row, Table, folded};
 pub use transaction::Options;
+pub use user::User;
 
 /// What a request wants done to one record. Field names and values are still as the request had them.
 #[derive(Debug, Clone)]
@@ -85,10 +87,7 @@ pub struct Commit {
 #[derive(Debug)]
 pub struct Org {
     pub id: Id,
-    /// The user that API clients run as.
-    pub integration_user: Id,
-    /// An ordinary user, who works in the browser.
-    pub ordinary_user: Id,
+    users: Vec<User>,
     pub schema: Schema,
     pub bus: bus::Bus,
     tables: Vec<Table>,
@@ -112,8 +111,7 @@ impl Org {
         let schema_ids = (0..schema.len()).map(|_| (0..22).map(|_| rng.alphanumeric()).collect()).collect();
         Self {
             id: Id::new("00D", &pod, rng.u64(1_000_000..1_000_000_000)),
-            integration_user: Id::new("005", &pod, 1_000_001),
-            ordinary_user: Id::new("005", &pod, 1_000_002),
+            users: User::standard(&pod),
             bus: bus::Bus::new(rng.fork(), bus_delay),
             tables: schema.objects().map(|_| Table::default()).collect(),
             serials: vec![1_000_000; schema.len()],
@@ -173,9 +171,5 @@ impl Org {
     /// Records written with success, and how many of those writes changed no value.
     pub fn written(&self) -> (u64, u64) {
         (self.rows_written, self.duplicate_rows)
-    }
-
-    pub fn is_user(&self, id: &Id) -> bool {
-        *id == self.integration_user || *id == self.ordinary_user
     }
 }

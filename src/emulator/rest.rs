@@ -18,7 +18,8 @@ pub use query::Cursors;
 
 use super::faults::{Plan, RefuseAs};
 use super::host::Host;
-use super::org::{Caller, FieldIndex, Object, Row, SaveError};
+use super::oauth::Session;
+use super::org::{Caller, FieldIndex, Id, Object, Row, SaveError};
 use super::wire::{Answer, Call};
 
 /// The newest version; older ones answer too.
@@ -33,8 +34,9 @@ pub async fn handle(host: Arc<Host>, call: Call) -> Answer {
     };
     let kind = kind_of(&call);
     host.count(kind, true);
-    let answer = if host.tokens().check(call.token(), host.now()) {
-        with_faults(&host, Arc::new(Request { call, version: number }), is_write(kind)).await
+    let session = host.tokens().check(call.token(), host.now());
+    let answer = if let Some(Session { user, .. }) = session {
+        with_faults(&host, Arc::new(Request { call, version: number, user }), is_write(kind)).await
     } else {
         Answer::error(401, "INVALID_SESSION_ID", "Session expired or invalid").with("www-authenticate", "Token")
     };
@@ -45,6 +47,7 @@ pub async fn handle(host: Arc<Host>, call: Call) -> Answer {
 struct Request {
     call: Call,
     version: u32,
+    user: Id,
 }
 
 impl Request {
@@ -54,8 +57,7 @@ impl Request {
         let client = options.split([';', ',']).find_map(|option| option.trim().strip_prefix("client="));
         let honoured = !collection || host.switches().client_on_collections;
         let tail = client.filter(|_| honoured).map(|client| format!(";client={client}")).unwrap_or_default();
-        let user = host.org().integration_user.clone();
-        Caller { user, origin: format!("com/salesforce/api/rest/{}.0{tail}", self.version) }
+        Caller { user: self.user.clone(), origin: format!("com/salesforce/api/rest/{}.0{tail}", self.version) }
     }
 
     fn url(&self, object: &str, id: &str) -> String {

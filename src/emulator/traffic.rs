@@ -170,7 +170,7 @@ impl Traffic {
     }
 
     fn transact(&self, org: &mut Org, now: i64, writes: Vec<Write>) -> Vec<Id> {
-        let user = org.ordinary_user.clone();
+        let user = org.ordinary_user();
         let caller = Caller { user, origin: "com/salesforce/api/soap/66.0;client=SfdcInternalAPI/".into() };
         let writes = writes.into_iter().map(Ok).collect();
         let results = org.transact(&caller, writes, &Options::default(), now).unwrap_or_default();

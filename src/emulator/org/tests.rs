@@ -18,7 +18,7 @@ fn map(fields: Json) -> Map<String, Json> {
 }
 
 fn caller(org: &Org) -> Caller {
-    Caller { user: org.integration_user.clone(), origin: "com/salesforce/api/rest/66.0;client=Test".into() }
+    Caller { user: org.integration_user(), origin: "com/salesforce/api/rest/66.0;client=Test".into() }
 }
 
 fn object(org: &Org, name: &str) -> ObjectIndex {
@@ -87,7 +87,7 @@ fn a_create_publishes_every_non_empty_field_with_compounds_nested() {
     assert!(header["commitNumber"].as_i64().unwrap() > 1 << 53);
     assert_eq!(event["Name"], json!({"FirstName": "Ada", "LastName": "Roe"}));
     assert_eq!(event["MailingAddress"], json!({"City": "Oslo"}));
-    assert_eq!(event["OwnerId"], org.integration_user.as_str());
+    assert_eq!(event["OwnerId"], org.integration_user().as_str());
     assert_eq!(event["CreatedDate"], "2023-11-14T22:13:20.000Z");
     for absent in ["Title", "Id", "IsDeleted", "SystemModstamp", "MailingCity", "LastName"] {
         assert_eq!(event.get(absent), None, "{absent}");
@@ -247,7 +247,7 @@ fn each_rule_has_its_code() {
         (contact(json!({"Email": "nobody"})), "INVALID_EMAIL_ADDRESS"),
         (contact(json!({"AccountId": unknown.as_str()})), "INVALID_CROSS_REFERENCE_KEY"),
         (contact(json!({"AccountId": gone.as_str()})), "ENTITY_IS_DELETED"),
-        (contact(json!({"AccountId": org.integration_user.as_str()})), "MALFORMED_ID"),
+        (contact(json!({"AccountId": org.integration_user().as_str()})), "MALFORMED_ID"),
         (contact(json!({"CreatedDate": "2020-01-01"})), "INVALID_FIELD_FOR_INSERT_UPDATE"),
         (contact(json!({"Nope__c": 1})), "INVALID_FIELD"),
         (contact(json!({"Title": 1})), "JSON_PARSER_ERROR"),

@@ -276,7 +276,7 @@ impl Transaction<'_> {
             let Kind::Reference(to, _) = &definition.kind else { continue };
             let Some(id) = value.as_str().and_then(Id::parse) else { continue };
             match self.org.schema.find(to) {
-                None if self.org.is_user(&id) => {}
+                None if self.org.user(&id).is_some() => {}
                 None => return Err(SaveError::unknown_id().on(&definition.name)),
                 Some((parent, _)) => match self.org.table(parent).get(&id) {
                     None => return Err(SaveError::unknown_id().on(&definition.name)),
