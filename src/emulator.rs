@@ -11,7 +11,9 @@ mod host;
 mod oauth;
 mod org;
 mod rest;
+mod scenario;
 mod server;
+mod soql;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -28,6 +30,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use host::Host;
+pub use scenario::{Scenario, ScenarioError};
 pub use traffic::TrafficPlan;
 
 /// How long open connections may take to end.
@@ -46,6 +49,8 @@ pub struct Options {
     pub connect_hold: Duration,
     /// Between a commit and its event becoming visible.
     pub bus_delay: RangeInclusive<Duration>,
+    /// What the orgs are made of; `None` is the standard scenario.
+    pub scenario: Option<Arc<Scenario>>,
 }
 
 impl Default for Options {
@@ -56,6 +61,7 @@ impl Default for Options {
             seed: 1,
             connect_hold: Duration::from_secs(110),
             bus_delay: Duration::ZERO..=Duration::from_millis(500),
+            scenario: None,
         }
     }
 }
@@ -90,7 +96,7 @@ impl Emulator {
     /// Starts every org.
     ///
     /// # Errors
-    /// When a port cannot be listened on; then none runs.
+    /// When a port cannot be listened on, or the scenario does not fit together; then none runs.
     pub async fn start(options: Options) -> std::io::Result<Self> {
         let mut emulator = Self { orgs: Vec::new(), servers: JoinSet::new() };
         for (offset, name) in (0u16..).zip(&options.orgs) {
@@ -100,7 +106,10 @@ impl Emulator {
             };
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
             let base_url = format!("http://{}", listener.local_addr()?);
-            let host = Arc::new(Host::new(name, options.seed, options.connect_hold, options.bus_delay.clone()));
+            let delay = options.bus_delay.clone();
+            let scenario = options.scenario.as_deref().unwrap_or_else(|| Scenario::standard());
+            let host = Host::new(name, scenario, options.seed, options.connect_hold, delay);
+            let host = Arc::new(host.map_err(std::io::Error::other)?);
             emulator.servers.spawn(server::serve(listener, host.clone()));
             let org_id = host.org().id.as_str().to_owned();
             emulator.orgs.push(RunningOrg {

@@ -1,6 +1,8 @@
 //! `orgbridge emulator`: emulated orgs by themselves.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -8,7 +10,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::signals;
-use crate::emulator::{Emulator as Orgs, Options};
+use crate::emulator::{Emulator as Orgs, Options, Scenario};
 
 #[derive(Debug, Args)]
 pub struct Emulator {
@@ -27,18 +29,23 @@ pub struct Emulator {
     /// Longest delay between a commit and its event
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = humantime::parse_duration)]
     bus_delay: Duration,
+    /// Objects, fields, records, users and automation of the orgs, in YAML; the standard ones if absent
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
 }
 
 impl Emulator {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let cancel = CancellationToken::new();
         let _signals = signals::listen(cancel.clone()).context("signals")?;
+        let scenario = self.scenario.as_deref().map(Scenario::load).transpose().context("the scenario")?.map(Arc::new);
         let options = Options {
             orgs: self.orgs,
             ports: self.port,
             seed: self.seed,
             connect_hold: self.connect_hold,
             bus_delay: Duration::ZERO..=self.bus_delay,
+            scenario,
         };
         let orgs = Orgs::start(options).await.context("the emulated orgs could not start; is the port in use?")?;
         for org in &orgs.orgs {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::host::Host;
 use super::org::time::SECOND;
 use super::org::{Caller, Commit, Id, Options, Org, SaveError, Write};
-use super::rest::item_error;
+use super::rest::item_errors;
 use super::traffic::{self, TrafficPlan};
 use super::wire::{Answer, Call};
 
@@ -116,14 +116,14 @@ fn undelete(host: &Host, body: &Json) -> Answer {
     let writes = ids.map(write).collect();
     let results = {
         let mut org = host.org();
-        let caller = Caller { user: org.ordinary_user(), origin: String::new() };
+        let caller = Caller::system(org.ordinary_user(), "");
         let now = host.now();
         org.transact(&caller, writes, &Options::default(), now).unwrap_or_default()
     };
     host.notify();
     let item = |result| match result {
         Ok(super::org::Saved { id, .. }) => json!({"id": id.as_str(), "success": true, "errors": []}),
-        Err(error) => json!({"success": false, "errors": [item_error(&error)]}),
+        Err(error) => json!({"success": false, "errors": item_errors(&error)}),
     };
     Answer::json(200, &results.into_iter().map(item).collect::<Json>())
 }

@@ -17,6 +17,7 @@ use super::faults::Faults;
 use super::oauth::Tokens;
 use super::org::Org;
 use super::rest::Cursors;
+use super::scenario::{Scenario, ScenarioError};
 use super::traffic::TrafficState;
 
 /// Behaviour that the facts leave open (`UNSURE`), or that some clients cannot live with.
@@ -70,18 +71,26 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Host {
-    pub fn new(name: &str, seed: u64, connect_hold: Duration, bus_delay: RangeInclusive<Duration>) -> Self {
+    /// # Errors
+    /// What is wrong with the scenario.
+    pub fn new(
+        name: &str,
+        scenario: &Scenario,
+        seed: u64,
+        connect_hold: Duration,
+        bus_delay: RangeInclusive<Duration>,
+    ) -> Result<Self, ScenarioError> {
         let mut rng =
             fastrand::Rng::with_seed(name.bytes().fold(seed, |hash, byte| {
                 hash.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(byte)).rotate_left(7)
             }));
         let client_id = format!("3MVG9{}", text(&mut rng, 80));
         let client_secret = (0..64).map(|_| rng.digit(16).to_ascii_uppercase()).collect();
-        let org = Org::new(rng.u64(..), bus_delay);
+        let org = scenario.org(name, rng.u64(..), bus_delay, machine_time())?;
         // Tokens and sessions of an earlier run are unknown to this one, so they do not come from the seed alone.
         let started = machine_time().unsigned_abs();
         let fresh = |rng: &mut fastrand::Rng| fastrand::Rng::with_seed(rng.u64(..) ^ started);
-        Self {
+        Ok(Self {
             name: name.to_owned(),
             client_id,
             client_secret,
@@ -98,7 +107,7 @@ impl Host {
             changed: watch::Sender::new(0),
             stop: CancellationToken::new(),
             tasks: Mutex::new(JoinSet::new()),
-        }
+        })
     }
 
     /// The org's time in microseconds since 1970.

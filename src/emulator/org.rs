@@ -3,13 +3,22 @@
 //! A state machine without sockets and without a clock: times come in as microseconds since 1970. Endpoints
 //! translate requests into [`Write`]s; each request is one transaction ([`Org::transact`]).
 
+mod access;
+mod automation;
 mod bus;
 mod check;
+mod condition;
+mod delete;
 mod error;
 mod event;
 mod id;
+mod lock;
+mod people;
 mod prepare;
-mod schema;
+pub mod rules;
+mod save;
+pub mod schema;
+mod setup;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -17,19 +26,23 @@ pub mod time;
 mod transaction;
 mod user;
 
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+pub use access::{Access, FieldLevel, ObjectAccess};
 pub use bus::{InvalidReplayId, Start};
+pub use condition::Condition;
 pub use error::SaveError;
 pub use event::ChangeKind;
 pub use id::Id;
-pub use schema::{FieldIndex, Kind, Object, ObjectIndex, Schema, System};
-pub use table::{Row, Table, folded};
-pub use transaction::Options;
+pub use people::Converted;
+pub use prepare::Values;
+pub use schema::{FieldIndex, Kind, Object, ObjectIndex, ObjectKind, Schema, Sharing, System};
+pub use setup::{Channel, Identity, Member, Setup};
+pub use table::{Row, Table, folded, key_form};
+pub use transaction::{Options, Unit};
 pub use user::User;
 
 /// What a request wants done to one record. Field names and values are still as the request had them.
@@ -58,12 +71,32 @@ pub enum Write {
     },
 }
 
-/// Who writes.
+/// Who writes, and how.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub user: Id,
     /// The `changeOrigin` of the events.
     pub origin: String,
+    /// The org itself: no permission limits it.
+    pub system: bool,
+    /// Assignment rules give new records their owner.
+    pub auto_assign: bool,
+    /// Duplicate rules that only alert let records pass.
+    pub allow_duplicates: bool,
+    /// How many flows led to this one.
+    pub depth: u32,
+}
+
+impl Caller {
+    /// Somebody whose permissions are checked.
+    pub fn new(user: Id, origin: impl Into<String>) -> Self {
+        Self { user, origin: origin.into(), system: false, auto_assign: false, allow_duplicates: false, depth: 0 }
+    }
+
+    /// The org itself, in the name of a user.
+    pub fn system(user: Id, origin: impl Into<String>) -> Self {
+        Self { system: true, ..Self::new(user, origin) }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,11 +120,22 @@ pub struct Commit {
 #[derive(Debug)]
 pub struct Org {
     pub id: Id,
-    users: Vec<User>,
     pub schema: Schema,
     pub bus: bus::Bus,
+    pub locks: lock::Locks,
+    /// How long what a transaction touched stays locked, in microseconds.
+    pub transaction_time: i64,
+    pub channels: Vec<Channel>,
+    users: Vec<User>,
+    /// The user whom flows run as.
+    automated_process: Id,
+    rules: Vec<Arc<rules::Rules>>,
     tables: Vec<Table>,
     serials: Vec<u64>,
+    auto_numbers: HashMap<(ObjectIndex, FieldIndex), u64>,
+    /// By when they are due and how many started before.
+    waiting_flows: BTreeMap<(i64, u64), automation::Waiting>,
+    flows_started: u64,
     pod: String,
     schema_ids: Vec<String>,
     rng: fastrand::Rng,
@@ -103,37 +147,19 @@ pub struct Org {
 }
 
 impl Org {
-    /// An empty org. The same seed gives the same ids.
-    pub fn new(seed: u64, bus_delay: RangeInclusive<Duration>) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let schema = Schema::standard();
-        let pod: String = [rng.alphanumeric(), rng.alphanumeric(), '0'].iter().collect();
-        let schema_ids = (0..schema.len()).map(|_| (0..22).map(|_| rng.alphanumeric()).collect()).collect();
-        Self {
-            id: Id::new("00D", &pod, rng.u64(1_000_000..1_000_000_000)),
-            users: User::standard(&pod),
-            bus: bus::Bus::new(rng.fork(), bus_delay),
-            tables: schema.objects().map(|_| Table::default()).collect(),
-            serials: vec![1_000_000; schema.len()],
-            commit_number: 1_725_000_000_000_000_000 + rng.i64(0..1_000_000_000),
-            schema,
-            pod,
-            schema_ids,
-            rng,
-            transactions: 0,
-            commits: Vec::new(),
-            rows_written: 0,
-            duplicate_rows: 0,
-        }
-    }
-
     /// # Panics
     /// Never for an index of this org's schema: there is a table for each object.
     pub fn table(&self, object: ObjectIndex) -> &Table {
         &self.tables[object]
     }
 
-    fn put(&mut self, object: ObjectIndex, row: Row) {
+    /// # Panics
+    /// Never for an index of this org's schema: there are rules for each object.
+    fn rules(&self, object: ObjectIndex) -> &Arc<rules::Rules> {
+        &self.rules[object]
+    }
+
+    fn put(&mut self, object: ObjectIndex, row: Arc<Row>) {
         if let Some(table) = self.tables.get_mut(object) {
             table.put(self.schema.object(object), row);
         }
@@ -153,9 +179,10 @@ impl Org {
         Id::new(&self.schema.object(object).prefix, &self.pod, serial)
     }
 
-    /// Live records by object name.
+    /// Live records by object name; what Setup keeps does not count.
     pub fn counts(&self) -> BTreeMap<String, usize> {
-        self.schema.objects().map(|(index, object)| (object.name.clone(), self.table(index).live())).collect()
+        let records = self.schema.objects().filter(|(_, object)| object.kind == ObjectKind::Record);
+        records.map(|(index, object)| (object.name.clone(), self.table(index).live())).collect()
     }
 
     /// Changes behind number `n`, oldest first.

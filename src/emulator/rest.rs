@@ -5,7 +5,6 @@
 mod collections;
 mod query;
 mod records;
-mod soql;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +12,13 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::oneshot;
 
-pub use collections::item_error;
+pub use collections::item_errors;
 pub use query::Cursors;
 
 use super::faults::{Plan, RefuseAs};
 use super::host::Host;
 use super::oauth::Session;
-use super::org::{Caller, FieldIndex, Id, Object, Row, SaveError};
+use super::org::{Caller, FieldIndex, Id, Object, ObjectIndex, Options, Org, Row, SaveError, Saved, Unit, Write};
 use super::wire::{Answer, Call};
 
 /// The newest version; older ones answer too.
@@ -36,7 +35,7 @@ pub async fn handle(host: Arc<Host>, call: Call) -> Answer {
     host.count(kind, true);
     let session = host.tokens().check(call.token(), host.now());
     let answer = if let Some(Session { user, .. }) = session {
-        with_faults(&host, Arc::new(Request { call, version: number, user }), is_write(kind)).await
+        with_faults(&host, Arc::new(Request::new(call, number, user)), is_write(kind)).await
     } else {
         Answer::error(401, "INVALID_SESSION_ID", "Session expired or invalid").with("www-authenticate", "Token")
     };
@@ -44,20 +43,96 @@ pub async fn handle(host: Arc<Host>, call: Call) -> Answer {
     answer.with("sforce-limit-info", format!("api-usage={calls}/100000"))
 }
 
+/// A request with a good token.
 struct Request {
     call: Call,
     version: u32,
     user: Id,
+    /// Read before the org is asked, so that nobody waits for a parser.
+    json: Result<Json, String>,
+}
+
+/// What a request works on: the org for itself, and what the host knows besides.
+struct Context<'a> {
+    org: &'a mut Org,
+    host: &'a Host,
+    now: i64,
+    /// The transaction of the request around this one, where that commits for all.
+    unit: Option<Unit>,
+}
+
+impl Context<'_> {
+    /// Does writes as one transaction, or as a part of the one around it.
+    fn write(
+        &mut self,
+        caller: &Caller,
+        writes: Vec<Result<Write, SaveError>>,
+        options: &Options,
+    ) -> Result<Vec<Result<Saved, SaveError>>, SaveError> {
+        match &mut self.unit {
+            Some(unit) => self.org.run(unit, caller, writes, options),
+            None => self.org.transact(caller, writes, options, self.now),
+        }
+    }
+
+    /// An object that the caller may see, by name.
+    fn object(&self, request: &Request, name: &str) -> Result<ObjectIndex, Answer> {
+        let found = self.org.schema.find(name).map(|(index, _)| index);
+        found.filter(|index| self.org.can_see_object(&request.user, *index)).ok_or_else(not_found)
+    }
+
+    /// A field that the caller may see, by name.
+    fn field(&self, request: &Request, object: ObjectIndex, name: &str) -> Option<FieldIndex> {
+        let (index, _) = self.org.schema.object(object).find(name)?;
+        self.org.can_see_field(&request.user, object, index).then_some(index)
+    }
+
+    /// Field names as indexes.
+    fn fields(&self, request: &Request, object: ObjectIndex, names: &[&str]) -> Result<Vec<FieldIndex>, Answer> {
+        let find = |name: &str| {
+            let definition = self.org.schema.object(object);
+            let unknown = || Answer::refused(&SaveError::no_such_column(name, &definition.name));
+            self.field(request, object, name).ok_or_else(unknown)
+        };
+        names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).map(find).collect()
+    }
+
+    /// Every field of an object that the caller may see.
+    fn all_fields(&self, request: &Request, object: ObjectIndex) -> Vec<FieldIndex> {
+        let fields = self.org.schema.object(object).fields().map(|(index, _)| index);
+        fields.filter(|index| self.org.can_see_field(&request.user, object, *index)).collect()
+    }
+
+    /// A live record that the caller may see.
+    fn row(&self, request: &Request, object: ObjectIndex, id: &Id) -> Option<&Row> {
+        self.org.table(object).live_row(id).filter(|row| self.org.can_see_row(&request.user, object, row))
+    }
 }
 
 impl Request {
+    fn new(call: Call, version: u32, user: Id) -> Self {
+        let json = match call.body.is_empty() {
+            true => Ok(Json::Null),
+            false => serde_json::from_slice(&call.body).map_err(|error| {
+                format!("Unexpected character: {error} at [line:{}, column:{}]", error.line(), error.column())
+            }),
+        };
+        Self { call, version, user, json }
+    }
+
     /// Who writes, with the client name that the caller gave itself.
     fn caller(&self, host: &Host, collection: bool) -> Caller {
         let options = self.call.header("sforce-call-options").unwrap_or_default();
         let client = options.split([';', ',']).find_map(|option| option.trim().strip_prefix("client="));
         let honoured = !collection || host.switches().client_on_collections;
         let tail = client.filter(|_| honoured).map(|client| format!(";client={client}")).unwrap_or_default();
-        Caller { user: self.user.clone(), origin: format!("com/salesforce/api/rest/{}.0{tail}", self.version) }
+        let auto_assign =
+            !self.call.header("sforce-auto-assign").is_some_and(|value| value.eq_ignore_ascii_case("false"));
+        let duplicates = self.call.header("sforce-duplicate-rule-header").unwrap_or_default();
+        let allow_duplicates =
+            duplicates.split([';', ',']).any(|part| part.trim().eq_ignore_ascii_case("allowSave=true"));
+        let origin = format!("com/salesforce/api/rest/{}.0{tail}", self.version);
+        Caller { auto_assign, allow_duplicates, ..Caller::new(self.user.clone(), origin) }
     }
 
     fn url(&self, object: &str, id: &str) -> String {
@@ -76,11 +151,10 @@ impl Request {
     }
 
     fn body(&self) -> Result<Json, Answer> {
-        serde_json::from_slice(&self.call.body).map_err(|error| {
-            let message =
-                format!("Unexpected character: {error} at [line:{}, column:{}]", error.line(), error.column());
-            Answer::error(400, "JSON_PARSER_ERROR", &message)
-        })
+        match &self.json {
+            Ok(json) => Ok(json.clone()),
+            Err(message) => Err(Answer::error(400, "JSON_PARSER_ERROR", message)),
+        }
     }
 }
 
@@ -98,11 +172,11 @@ async fn with_faults(host: &Arc<Host>, request: Arc<Request>, write: bool) -> An
         let (later, request) = (host.clone(), request.clone());
         host.spawn(async move {
             tokio::time::sleep(delay).await;
-            dispatch(&later, &request);
+            perform(&later, &request);
         });
         return Answer::cut();
     } else {
-        dispatch(host, &request)
+        perform(host, &request)
     };
     match plan {
         Plan::DoThenCut => Answer::cut(),
@@ -125,7 +199,7 @@ async fn held(host: &Arc<Host>, request: Arc<Request>) -> Option<Answer> {
                 return;
             }
         }
-        let _ = sender.send(dispatch(&later, &request)); // nobody waits any more: done all the same
+        let _ = sender.send(perform(&later, &request)); // nobody waits any more: done all the same
     });
     receiver.await.ok()
 }
@@ -148,14 +222,26 @@ fn refuse(kind: RefuseAs, retry_after: Option<u64>) -> Answer {
     }
 }
 
-fn dispatch(host: &Host, request: &Request) -> Answer {
+/// Does the work of one request, with the org for itself.
+fn perform(host: &Host, request: &Request) -> Answer {
+    let answer = {
+        let mut org = host.org();
+        let now = host.now();
+        org.run_flows(now);
+        dispatch(&mut Context { org: &mut org, host, now, unit: None }, request)
+    };
+    host.notify();
+    answer
+}
+
+fn dispatch(context: &mut Context, request: &Request) -> Answer {
     let path = request.call.path();
     let answer = match path.get(3..).unwrap_or_default() {
         [] => Ok(resources(request.version)),
-        ["sobjects", object, rest @ ..] => records::handle(host, request, object, rest),
-        ["composite", "sobjects", rest @ ..] => collections::handle(host, request, rest),
-        [word, rest @ ..] if word.eq_ignore_ascii_case("query") => query::handle(host, request, rest, false),
-        [word, rest @ ..] if word.eq_ignore_ascii_case("queryAll") => query::handle(host, request, rest, true),
+        ["sobjects", object, rest @ ..] => records::handle(context, request, object, rest),
+        ["composite", "sobjects", rest @ ..] => collections::handle(context, request, rest),
+        [word, rest @ ..] if word.eq_ignore_ascii_case("query") => query::handle(context, request, rest, false),
+        [word, rest @ ..] if word.eq_ignore_ascii_case("queryAll") => query::handle(context, request, rest, true),
         _ => Err(not_found()),
     };
     answer.unwrap_or_else(|refused| refused)
@@ -214,13 +300,4 @@ fn not_found() -> Answer {
 fn not_allowed(call: &Call, allowed: &str) -> Answer {
     let message = format!("HTTP Method '{}' not allowed. Allowed are {allowed}", call.method);
     Answer::error(405, "METHOD_NOT_ALLOWED", &message)
-}
-
-/// Field names, separated by commas, as indexes.
-fn parse_fields(object: &Object, names: &[&str]) -> Result<Vec<FieldIndex>, Answer> {
-    let find = |name: &&str| match object.find(name.trim()) {
-        Some((index, _)) => Ok(index),
-        None => Err(Answer::refused(&SaveError::no_such_column(name.trim(), &object.name))),
-    };
-    names.iter().filter(|name| !name.trim().is_empty()).map(find).collect()
 }

@@ -171,7 +171,7 @@ impl Traffic {
 
     fn transact(&self, org: &mut Org, now: i64, writes: Vec<Write>) -> Vec<Id> {
         let user = org.ordinary_user();
-        let caller = Caller { user, origin: "com/salesforce/api/soap/66.0;client=SfdcInternalAPI/".into() };
+        let caller = Caller::system(user, "com/salesforce/api/soap/66.0;client=SfdcInternalAPI/");
         let writes = writes.into_iter().map(Ok).collect();
         let results = org.transact(&caller, writes, &Options::default(), now).unwrap_or_default();
         results.into_iter().flatten().map(|saved| saved.id).collect()
@@ -339,16 +339,17 @@ fn object(org: &Org, is_account: bool) -> ObjectIndex {
 
 fn is_parent(org: &Org, account: &Id) -> bool {
     let Some((object, definition)) = org.schema.find("Account") else { return false };
-    definition.find("ParentId").is_some_and(|(parent, _)| !org.table(object).children(parent, account).is_empty())
+    definition.find("ParentId").is_some_and(|(parent, _)| org.table(object).child_count(parent, account) > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::emulator::org::ChangeKind;
+    use crate::emulator::scenario::Scenario;
 
     fn run(seed: u64, steps: usize) -> (Org, Vec<String>) {
-        let mut org = Org::new(5, Duration::ZERO..=Duration::ZERO);
+        let mut org = Scenario::standard().org("source", 5, Duration::ZERO..=Duration::ZERO, 0).unwrap();
         let mut traffic = Traffic::new(&TrafficPlan { seed, records: 100, ..TrafficPlan::default() });
         for step in 0..steps {
             traffic.step(&mut org, step as i64 * 1_000);
@@ -376,7 +377,7 @@ mod tests {
 
     #[test]
     fn no_account_with_children_is_ever_deleted() {
-        let mut org = Org::new(5, Duration::ZERO..=Duration::ZERO);
+        let mut org = Scenario::standard().org("source", 5, Duration::ZERO..=Duration::ZERO, 0).unwrap();
         let mut traffic = Traffic::new(&TrafficPlan { records: 60, ..TrafficPlan::default() });
         let (object, definition) = org.schema.find("Account").unwrap();
         let parent = definition.find("ParentId").unwrap().0;

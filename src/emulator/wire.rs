@@ -88,12 +88,24 @@ impl Answer {
 
     /// A record's error as the answer of a request for that record alone.
     pub fn refused(error: &SaveError) -> Self {
-        let status = if matches!(error.code, "NOT_FOUND" | "ENTITY_IS_DELETED") { 404 } else { 400 };
-        let mut item = json!({"errorCode": error.code, "message": error.message});
-        if let (false, Some(item)) = (error.fields.is_empty(), item.as_object_mut()) {
-            item.insert("fields".into(), json!(error.fields));
-        }
-        Self::json(status, &json!([item]))
+        let status = match error.code {
+            "NOT_FOUND" | "ENTITY_IS_DELETED" => 404,
+            "INSUFFICIENT_ACCESS" | "INSUFFICIENT_ACCESS_OR_READONLY" => 403,
+            _ => 400,
+        };
+        let item = |error: &SaveError| {
+            let mut item = json!({"errorCode": error.code, "message": error.message});
+            if let Some(item) = item.as_object_mut() {
+                if !error.fields.is_empty() {
+                    item.insert("fields".into(), json!(error.fields));
+                }
+                if let Some(result) = &error.duplicates {
+                    item.insert("duplicateResut".into(), (**result).clone()); // misspelt as the platform has it
+                }
+            }
+            item
+        };
+        Self::json(status, &std::iter::once(error).chain(&error.others).map(item).collect())
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

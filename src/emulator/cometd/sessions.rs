@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{InvalidReplayId, ObjectIndex, Org, Start};
+use crate::emulator::org::{InvalidReplayId, Object, ObjectIndex, ObjectKind, Org, Start};
 
 /// How long a session lives without a connect.
 const EXPIRY: i64 = 40 * SECOND;
@@ -36,7 +36,7 @@ pub struct Session {
 
 #[derive(Debug, Clone)]
 struct Subscription {
-    /// `None`: events of all objects.
+    /// `None`: change events of all objects.
     object: Option<ObjectIndex>,
     /// The replay id behind which it reads on.
     position: i64,
@@ -151,7 +151,11 @@ impl Session {
                     continue;
                 }
                 subscription.position = event.replay_id;
-                if subscription.object.is_none_or(|object| object == event.object) {
+                let wanted = match subscription.object {
+                    Some(object) => object == event.object,
+                    None => org.schema.object(event.object).kind != ObjectKind::Event,
+                };
+                if wanted {
                     messages.push(format!(r#"{{"data":{},"channel":"{channel}"}}"#, event.data));
                 }
             }
@@ -177,16 +181,20 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// `/data/ChangeEvents` or `/data/<Object>ChangeEvent`, with exact case.
+    /// `/data/ChangeEvents`, `/data/<Object>ChangeEvent` or `/event/<Event>__e`, with exact case.
     pub fn find(org: &Org, name: &str) -> Option<Self> {
-        let entity = name.strip_prefix("/data/")?;
-        let object = match entity {
-            "ChangeEvents" => None,
-            _ => {
-                let wanted = entity.strip_suffix("ChangeEvent")?;
-                Some(org.schema.objects().find(|(_, object)| object.name == wanted)?.0)
-            }
+        let exact = |entity: &str| org.schema.entity(entity).filter(|(_, object)| entity.starts_with(stem(object)));
+        let object = match (name, name.strip_prefix("/data/"), name.strip_prefix("/event/")) {
+            ("/data/ChangeEvents", _, _) => None,
+            (_, Some(entity), _) => Some(exact(entity).filter(|(_, object)| object.change_events)?.0),
+            (_, _, Some(entity)) => Some(exact(entity).filter(|(_, object)| object.kind == ObjectKind::Event)?.0),
+            _ => return None,
         };
         Some(Self { name: name.to_owned(), object })
     }
+}
+
+/// What an entity's name has in common with its object's.
+fn stem(object: &Object) -> &str {
+    object.name.strip_suffix('c').filter(|stem| stem.ends_with("__")).unwrap_or(&object.name)
 }

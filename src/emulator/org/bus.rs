@@ -58,14 +58,17 @@ impl Bus {
     }
 
     /// Appends an event that was committed now.
-    pub fn publish(&mut self, object: ObjectIndex, schema: &str, payload: &str, now: i64) {
+    ///
+    /// A platform event has a UUID, which its publisher knows too.
+    pub fn publish(&mut self, object: ObjectIndex, schema: &str, payload: &str, uuid: Option<&str>, now: i64) {
         self.expire(now);
         // Mostly neighbours, now and then a wide gap, as other traffic of the instance makes them.
         self.last += if self.rng.u8(..) < 200 { 1 } else { self.rng.i64(2..40) };
         let (least, most) = (micros(*self.delay.start()), micros(*self.delay.end()));
         let delay = if most > least { self.rng.i64(least..=most) } else { least };
         let before = self.events.back().map_or(i64::MIN, |event| event.visible);
-        let data = format!(r#"{{"schema":"{schema}","payload":{payload},"event":{{"replayId":{}}}}}"#, self.last);
+        let uuid = uuid.map(|uuid| format!(r#""EventUuid":"{uuid}","#)).unwrap_or_default();
+        let data = format!(r#"{{"schema":"{schema}","payload":{payload},"event":{{{uuid}"replayId":{}}}}}"#, self.last);
         self.events.push_back(BusEvent {
             replay_id: self.last,
             object,
@@ -146,7 +149,7 @@ mod tests {
     #[test]
     fn replay_ids_rise_with_gaps_and_are_read_strictly_after() {
         let mut bus = bus(0..=0);
-        (0..500).for_each(|n| bus.publish(0, "s", "{}", n));
+        (0..500).for_each(|n| bus.publish(0, "s", "{}", None, n));
         let all = ids(&bus, bus.floor, 1_000);
         assert_eq!(all.len(), 500);
         assert!(all.is_sorted_by(|a, b| a < b));
@@ -157,7 +160,7 @@ mod tests {
     #[test]
     fn an_event_becomes_visible_later_but_never_before_an_older_one() {
         let mut bus = bus(0..=500);
-        (0..200).for_each(|n| bus.publish(0, "s", "{}", n));
+        (0..200).for_each(|n| bus.publish(0, "s", "{}", None, n));
         let seen: Vec<usize> = (0..=600_000).step_by(10_000).map(|now| ids(&bus, 0, now).len()).collect();
         assert!(seen.is_sorted());
         assert!(seen[0] < 200, "some event must be late");
@@ -169,8 +172,8 @@ mod tests {
     #[test]
     fn the_tip_leaves_out_what_is_visible_and_keeps_what_is_under_way() {
         let mut bus = bus(100..=100);
-        bus.publish(0, "s", "{}", 0);
-        bus.publish(0, "s", "{}", 50_000);
+        bus.publish(0, "s", "{}", None, 0);
+        bus.publish(0, "s", "{}", None, 50_000);
         let tip = bus.position(Start::Tip, 100_000).unwrap();
         assert_eq!(ids(&bus, tip, 1_000_000).len(), 1);
     }
@@ -178,7 +181,7 @@ mod tests {
     #[test]
     fn ids_within_the_range_are_valid_even_if_no_event_had_them() {
         let mut bus = bus(0..=0);
-        (0..300).for_each(|n| bus.publish(0, "s", "{}", n));
+        (0..300).for_each(|n| bus.publish(0, "s", "{}", None, n));
         let all = ids(&bus, 0, 1_000);
         let gap = all.windows(2).find(|pair| pair[1] - pair[0] > 1).unwrap();
         assert_eq!(bus.position(Start::After(gap[0] + 1), 1_000), Ok(gap[0] + 1));
@@ -189,8 +192,8 @@ mod tests {
     #[test]
     fn after_72_hours_events_are_gone_and_their_ids_invalid() {
         let mut bus = bus(0..=0);
-        bus.publish(0, "s", "{}", 0);
-        bus.publish(0, "s", "{}", HOUR);
+        bus.publish(0, "s", "{}", None, 0);
+        bus.publish(0, "s", "{}", None, HOUR);
         let all = ids(&bus, 0, HOUR);
         let now = RETENTION + 1;
         assert_eq!(bus.position(Start::After(all[0]), now), Err(InvalidReplayId));
@@ -202,12 +205,12 @@ mod tests {
     #[test]
     fn forgetting_makes_every_known_id_invalid() {
         let mut bus = bus(0..=0);
-        bus.publish(0, "s", "{}", 0);
+        bus.publish(0, "s", "{}", None, 0);
         let id = bus.last;
         bus.forget();
         assert_eq!(bus.position(Start::After(id), 1), Err(InvalidReplayId));
         let earliest = bus.position(Start::Earliest, 1).unwrap();
-        bus.publish(0, "s", "{}", 2);
+        bus.publish(0, "s", "{}", None, 2);
         assert_eq!(ids(&bus, earliest, 3).len(), 1);
     }
 }

@@ -4,31 +4,39 @@ use serde_json::{Number, Value as Json};
 
 use super::Id;
 use super::error::SaveError;
-use super::schema::{Field, Kind, Object};
+use super::schema::{Field, Kind, Picklist, Reference, Schema};
+use super::time;
 
 /// The value as it is stored; `Null` clears.
 ///
 /// # Errors
 /// A value of the wrong JSON type is `malformed`; what is too long, out of range or no id is the record's own error.
-pub fn coerce(object: &Object, field: &Field, value: &Json) -> Result<Json, SaveError> {
-    if !field.writable() {
-        let message = format!(
-            "Unable to create/update fields: {}. Please check the security settings of this field and verify that it is read/write for your profile or permission set.",
-            field.name
-        );
-        return Err(SaveError::new("INVALID_FIELD_FOR_INSERT_UPDATE", message).on(&field.name));
-    }
+pub fn coerce(schema: &Schema, field: &Field, value: &Json) -> Result<Json, SaveError> {
     if value.is_null() {
         return Ok(Json::Null);
     }
     match &field.kind {
-        Kind::Text(length) => text(field, value, "string", *length),
+        Kind::Text(length) | Kind::Phone(length) | Kind::Url(length) | Kind::Encrypted(length) => {
+            text(field, value, *length)
+        }
+        Kind::TextArea { length, .. } => text(field, value, *length),
         Kind::Email(length) => email(field, value, *length),
+        Kind::Picklist(list) => picklist(field, value, list),
+        Kind::MultiPicklist(list) => multi_picklist(field, value, list),
+        Kind::Boolean => value.as_bool().map(Json::Bool).ok_or_else(|| wrong("boolean", value)),
         Kind::Int(digits) => number(field, value, "int", *digits, 0),
-        Kind::Currency(digits, scale) => number(field, value, "double", *digits, *scale),
+        Kind::Number(_, digits, scale) => number(field, value, "double", *digits, *scale),
         Kind::Date => date(value),
-        Kind::Reference(to, _) => reference(object, field, value, to),
-        Kind::System(_) | Kind::Address(_) => Ok(Json::Null), // not writable: refused above
+        Kind::DateTime => date_time(value),
+        Kind::Time => time_of_day(value),
+        Kind::Reference(to) => reference(schema, field, value, to),
+        // Not writable, and refused before; kept by the org itself in the form that it has.
+        Kind::AutoNumber { .. }
+        | Kind::Formula(_)
+        | Kind::RollUp(_)
+        | Kind::Address(_)
+        | Kind::Location(_)
+        | Kind::System(_) => Ok(value.clone()),
     }
 }
 
@@ -47,8 +55,8 @@ fn wrong(kind: &str, value: &Json) -> SaveError {
     SaveError::wrong_json(kind, token, &shown)
 }
 
-fn text(field: &Field, value: &Json, kind: &str, length: usize) -> Result<Json, SaveError> {
-    let Some(text) = value.as_str() else { return Err(wrong(kind, value)) };
+fn text(field: &Field, value: &Json, length: usize) -> Result<Json, SaveError> {
+    let Some(text) = value.as_str() else { return Err(wrong("string", value)) };
     let text = text.trim();
     if text.is_empty() {
         return Ok(Json::Null);
@@ -61,7 +69,7 @@ fn text(field: &Field, value: &Json, kind: &str, length: usize) -> Result<Json, 
 }
 
 fn email(field: &Field, value: &Json, length: usize) -> Result<Json, SaveError> {
-    let stored = text(field, value, "string", length)?;
+    let stored = text(field, value, length)?;
     if let Some(text) = stored.as_str() {
         let plausible = matches!(text.split_once('@'), Some((user, host)) if !user.is_empty() && host.contains('.') && !text.contains(' '));
         if !plausible {
@@ -87,17 +95,65 @@ fn date(value: &Json) -> Result<Json, SaveError> {
     parsed.map(|date| Json::String(date.format("%Y-%m-%d").to_string())).ok_or_else(|| wrong("date", value))
 }
 
-fn reference(object: &Object, field: &Field, value: &Json, to: &str) -> Result<Json, SaveError> {
+/// With a zone; fractions of a second are dropped. Stored as REST answers show it.
+fn date_time(value: &Json) -> Result<Json, SaveError> {
+    let given = value.as_str().ok_or_else(|| wrong("datetime", value))?;
+    let parsed = chrono::DateTime::parse_from_rfc3339(given)
+        .or_else(|_| chrono::DateTime::parse_from_str(given, "%Y-%m-%dT%H:%M:%S%.f%z"))
+        .or_else(|_| chrono::DateTime::parse_from_str(given, "%Y-%m-%dT%H:%M%z"));
+    let in_range = parsed.ok().filter(|at| (0..10_000).contains(&chrono::Datelike::year(at)));
+    in_range.map(|at| time::rest(at.timestamp()).into()).ok_or_else(|| wrong("datetime", value))
+}
+
+fn time_of_day(value: &Json) -> Result<Json, SaveError> {
+    let given = value.as_str().ok_or_else(|| wrong("time", value))?;
+    let plain = given.strip_suffix('Z').unwrap_or(given);
+    let parsed = chrono::NaiveTime::parse_from_str(plain, "%H:%M:%S%.f")
+        .or_else(|_| chrono::NaiveTime::parse_from_str(plain, "%H:%M"));
+    parsed.map(|at| at.format("%H:%M:%S%.3fZ").to_string().into()).map_err(|_| wrong("time", value))
+}
+
+fn picklist(field: &Field, value: &Json, list: &Picklist) -> Result<Json, SaveError> {
+    let stored = text(field, value, 255)?;
+    let Some(given) = stored.as_str() else { return Ok(stored) };
+    if list.restricted && !list.values.iter().any(|known| known == given) {
+        return Err(bad_value(field, given));
+    }
+    Ok(stored)
+}
+
+/// In the order of the definition; what is not defined comes last.
+fn multi_picklist(field: &Field, value: &Json, list: &Picklist) -> Result<Json, SaveError> {
+    let stored = text(field, value, 4_099)?;
+    let Some(given) = stored.as_str() else { return Ok(stored) };
+    let given: Vec<&str> = given.split(';').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let known = |part: &str| list.values.iter().any(|value| value == part);
+    if let Some(unknown) = given.iter().find(|part| list.restricted && !known(part)) {
+        return Err(bad_value(field, unknown));
+    }
+    let defined = list.values.iter().map(String::as_str).filter(|value| given.contains(value));
+    let others = given.iter().copied().filter(|part| !known(part));
+    let mut chosen: Vec<&str> = Vec::new();
+    for part in defined.chain(others) {
+        if !chosen.contains(&part) {
+            chosen.push(part);
+        }
+    }
+    Ok(chosen.join(";").into())
+}
+
+fn bad_value(field: &Field, given: &str) -> SaveError {
+    let message = format!("{}: bad value for restricted picklist field: {given}", field.label);
+    SaveError::new("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message).on(&field.name)
+}
+
+fn reference(schema: &Schema, field: &Field, value: &Json, to: &Reference) -> Result<Json, SaveError> {
     let Some(text) = value.as_str() else { return Err(wrong("string", value)) };
     if text.is_empty() {
         return Ok(Json::Null);
     }
-    let prefix = match to {
-        "Account" => "001",
-        "User" => "005",
-        _ => object.prefix.as_str(),
-    };
-    match Id::parse(text).filter(|id| id.has_prefix(prefix)) {
+    let fits = |id: &Id| schema.of_id(id).is_some_and(|(index, _)| to.objects.contains(&index));
+    match Id::parse(text).filter(fits) {
         Some(id) => Ok(Json::String(id.as_str().to_owned())),
         None => Err(SaveError::wrong_type_of_id(&field.label, text).on(&field.name)),
     }

@@ -8,11 +8,25 @@ pub struct SaveError {
     pub fields: Vec<String>,
     /// The request itself is wrong: within a collection it fails all of it, unless a switch says otherwise.
     pub malformed: bool,
+    /// What else is wrong with the record: several validation rules can be broken at once.
+    pub others: Vec<SaveError>,
+    /// Every record of its chunk fails with it.
+    pub whole_chunk: bool,
+    /// What a duplicate rule found, in the form of the answer's `duplicateResult`.
+    pub duplicates: Option<Box<serde_json::Value>>,
 }
 
 impl SaveError {
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), fields: Vec::new(), malformed: false }
+        Self {
+            code,
+            message: message.into(),
+            fields: Vec::new(),
+            malformed: false,
+            others: Vec::new(),
+            whole_chunk: false,
+            duplicates: None,
+        }
     }
 
     pub fn on(mut self, field: &str) -> Self {
@@ -25,6 +39,15 @@ impl SaveError {
         self
     }
 
+    pub fn whole_chunk(mut self) -> Self {
+        self.whole_chunk = true;
+        self
+    }
+
+    pub fn no_access() -> Self {
+        Self::new("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
+    }
+
     pub fn no_such_column(field: &str, object: &str) -> Self {
         Self::new("INVALID_FIELD", format!("No such column '{field}' on sobject of type {object}")).malformed()
     }
@@ -34,6 +57,11 @@ impl SaveError {
             "Cannot deserialize instance of {kind} from {token} value {value} or request may be missing a required field at [line:1, column:1]"
         );
         Self::new("JSON_PARSER_ERROR", message).malformed()
+    }
+
+    pub fn missing(fields: Vec<String>) -> Self {
+        let message = format!("Required fields are missing: [{}]", fields.join(", "));
+        Self { fields, ..Self::new("REQUIRED_FIELD_MISSING", message) }
     }
 
     pub fn id_in_body() -> Self {

@@ -4,13 +4,16 @@
 //! sequence numbers and a common transaction key.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::error::SaveError;
+use super::prepare::Ready;
 use super::schema::{Field, FieldIndex, Kind, Object, ObjectIndex};
-use super::table::Row;
+use super::table::{Row, key_form};
 use super::time::{self, SECOND};
-use super::{Caller, Commit, Id, Org};
+use super::{Caller, Commit, Id, ObjectKind, Org, Write};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
@@ -32,7 +35,7 @@ impl ChangeKind {
 }
 
 /// What one transaction did to one record.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Touch {
     pub object: ObjectIndex,
     pub id: Id,
@@ -42,6 +45,8 @@ pub(super) struct Touch {
     pub fields: BTreeSet<FieldIndex>,
     /// Another user than before changed it.
     pub user_changed: bool,
+    /// The record before the transaction.
+    pub before: Option<Arc<Row>>,
 }
 
 impl Touch {
@@ -74,10 +79,16 @@ impl Org {
             let Some(kind) = touch.kind else { continue };
             let Some(row) = self.tables.get(touch.object).and_then(|table| table.get(&touch.id)) else { continue };
             let object = self.schema.object(touch.object);
+            if object.kind == ObjectKind::Setup {
+                continue;
+            }
             let n = self.last_commit() + 1;
             let external = external_ids(object, row);
-            let (changed, body) = content(object, row, kind, &touch);
             self.commits.push(Commit { n, at: now, object: touch.object, id: touch.id.clone(), kind, external });
+            if !object.change_events {
+                continue;
+            }
+            let (changed, body) = content(object, row, kind, &touch);
             let likeness = (touch.object, kind, format!("{changed:?}{}", Json::Object(body.clone())));
             match alike.get(&likeness).and_then(|place| events.get_mut(*place)) {
                 Some(event) => event.ids.push(touch.id),
@@ -108,8 +119,49 @@ impl Org {
             let mut payload = event.body;
             payload.insert("ChangeEventHeader".into(), header);
             let schema = self.schema_ids.get(event.object).cloned().unwrap_or_default();
-            self.bus.publish(event.object, &schema, &Json::Object(payload).to_string(), now);
+            self.bus.publish(event.object, &schema, &Json::Object(payload).to_string(), None, now);
         }
+    }
+}
+
+impl Org {
+    /// Publishes a platform event; its UUID.
+    ///
+    /// # Errors
+    /// What is wrong with its fields.
+    pub fn publish_event(
+        &mut self,
+        caller: &Caller,
+        object: ObjectIndex,
+        fields: &Map<String, Json>,
+        now: i64,
+    ) -> Result<String, SaveError> {
+        let write = Write::Create { object, fields: fields.clone() };
+        let Ready::Create { values, .. } = self.prepare(caller, &write)? else {
+            return Err(SaveError::unknown_id()); // a create stays one
+        };
+        if !caller.system && !self.object_access(&caller.user, object).create {
+            return Err(SaveError::no_access());
+        }
+        let definition = self.schema.object(object);
+        let mut payload = Map::new();
+        payload.insert("CreatedDate".into(), json!(time::event(now.div_euclid(SECOND))));
+        payload.insert("CreatedById".into(), json!(caller.user.as_str()));
+        let mut missing = Vec::new();
+        for (index, field) in definition.fields().filter(|(_, field)| field.stored() && field.writable()) {
+            let value = values.get(&index).filter(|value| !value.is_null()).or(field.default.as_ref());
+            if field.required && value.is_none() {
+                missing.push(field.name.clone());
+            }
+            insert(&mut payload, field, value.cloned().unwrap_or(Json::Null));
+        }
+        if !missing.is_empty() {
+            return Err(SaveError::missing(missing));
+        }
+        let uuid = transaction_key(&mut self.rng);
+        let schema = self.schema_ids.get(object).cloned().unwrap_or_default();
+        self.bus.publish(object, &schema, &Json::Object(payload).to_string(), Some(&uuid), now);
+        Ok(uuid)
     }
 }
 
@@ -120,7 +172,7 @@ fn content(object: &Object, row: &Row, kind: ChangeKind, touch: &Touch) -> (Vec<
     match kind {
         ChangeKind::Delete => {}
         ChangeKind::Create | ChangeKind::Undelete => {
-            for (field, value) in &row.values {
+            for (field, value) in row.values.iter().filter(|(field, _)| in_events(object.field(**field))) {
                 insert(&mut body, object.field(*field), value.clone());
             }
             body.insert("CreatedDate".into(), json!(time::event(row.created)));
@@ -131,8 +183,10 @@ fn content(object: &Object, row: &Row, kind: ChangeKind, touch: &Touch) -> (Vec<
         ChangeKind::Update => {
             for &index in &touch.fields {
                 let field = object.field(index);
-                changed.push(path(field));
-                insert(&mut body, field, row.values.get(&index).cloned().unwrap_or(Json::Null));
+                if in_events(field) {
+                    changed.push(path(field));
+                    insert(&mut body, field, row.values.get(&index).cloned().unwrap_or(Json::Null));
+                }
             }
             changed.push("LastModifiedDate".into());
             body.insert("LastModifiedDate".into(), json!(time::event(row.modified)));
@@ -145,6 +199,11 @@ fn content(object: &Object, row: &Row, kind: ChangeKind, touch: &Touch) -> (Vec<
     (changed, body)
 }
 
+/// `MasterRecordId` tells of a merge only to those who ask.
+fn in_events(field: &Field) -> bool {
+    field.stored() && field.name != "MasterRecordId"
+}
+
 /// The name of a field in `changedFields`.
 fn path(field: &Field) -> String {
     match &field.compound {
@@ -154,6 +213,11 @@ fn path(field: &Field) -> String {
 }
 
 fn insert(body: &mut Map<String, Json>, field: &Field, value: Json) {
+    // Moments have another form of the zone here than in REST answers.
+    let value = match (&field.kind, value) {
+        (Kind::DateTime, Json::String(text)) => Json::String(text.replace("+0000", "Z")),
+        (_, value) => value,
+    };
     match &field.compound {
         Some((compound, part)) => {
             let parts = body.entry(compound.clone()).or_insert_with(|| json!({}));
@@ -168,8 +232,12 @@ fn insert(body: &mut Map<String, Json>, field: &Field, value: Json) {
 }
 
 fn external_ids(object: &Object, row: &Row) -> Vec<(FieldIndex, String)> {
-    let keys = object.fields().filter(|(_, field)| field.lookup_key && matches!(field.kind, Kind::Text(_)));
-    keys.filter_map(|(index, _)| Some((index, row.values.get(&index)?.as_str()?.to_owned()))).collect()
+    let keys = object.fields().filter(|(_, field)| field.external_id);
+    keys.filter_map(|(index, field)| {
+        let value = row.values.get(&index)?;
+        Some((index, value.as_str().map(str::to_owned).or_else(|| key_form(field, value))?))
+    })
+    .collect()
 }
 
 fn transaction_key(rng: &mut fastrand::Rng) -> String {

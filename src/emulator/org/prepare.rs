@@ -1,14 +1,16 @@
 //! A request's write against what the org holds before the transaction: names become fields, foreign keys become
-//! ids, an upsert becomes a create or an update.
+//! ids, an upsert becomes a create or an update. What the caller may not write is refused here.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
+use super::access::FieldLevel;
 use super::check::coerce;
 use super::error::SaveError;
-use super::schema::{FieldIndex, Kind, Object, ObjectIndex};
-use super::{Id, Org, Write};
+use super::schema::{FieldIndex, Object, ObjectIndex, ObjectKind, Reference};
+use super::table::key_form;
+use super::{Caller, Id, Org, Write};
 
 /// `Null` clears a field.
 pub type Values = BTreeMap<FieldIndex, Json>;
@@ -22,49 +24,73 @@ pub enum Ready {
     Undelete { object: ObjectIndex, id: Id },
 }
 
+impl Ready {
+    pub fn object(&self) -> ObjectIndex {
+        match self {
+            Self::Create { object, .. }
+            | Self::Update { object, .. }
+            | Self::Delete { object, .. }
+            | Self::Undelete { object, .. } => *object,
+        }
+    }
+}
+
 impl Org {
-    pub(super) fn prepare(&self, write: &Write) -> Result<Ready, SaveError> {
+    pub(super) fn prepare(&self, caller: &Caller, write: &Write) -> Result<Ready, SaveError> {
         match write {
             Write::Create { object, fields } => {
-                Ok(Ready::Create { object: *object, values: self.values(*object, fields, false)? })
+                let values = self.values(caller, *object, fields, false)?;
+                self.may_write_fields(caller, *object, &values, false)?;
+                Ok(Ready::Create { object: *object, values })
             }
             Write::Update { object, id, fields } => {
                 let found = self.schema.object(*object);
                 if !id.has_prefix(&found.prefix) {
                     return Err(SaveError::wrong_type_of_id(&format!("{} ID", found.name), id.as_str()).on("Id"));
                 }
-                Ok(Ready::Update { object: *object, id: id.clone(), values: self.values(*object, fields, true)? })
+                let values = self.values(caller, *object, fields, true)?;
+                self.may_write_fields(caller, *object, &values, true)?;
+                Ok(Ready::Update { object: *object, id: id.clone(), values })
             }
-            Write::Upsert { object, key, fields } => self.prepare_upsert(*object, *key, fields),
+            Write::Upsert { object, key, fields } => self.prepare_upsert(caller, *object, *key, fields),
             Write::Delete { id } => Ok(Ready::Delete { object: self.object_of(id)?, id: id.clone() }),
             Write::Undelete { id } => Ok(Ready::Undelete { object: self.object_of(id)?, id: id.clone() }),
         }
     }
 
-    /// The text by which an upsert finds its record.
-    pub(super) fn key_of(&self, write: &Write) -> Option<String> {
-        let Write::Upsert { object, key, fields } = write else { return None };
-        let name = &self.schema.object(*object).field(*key).name;
-        let (_, value) = fields.iter().find(|(given, _)| given.eq_ignore_ascii_case(name))?;
-        value.as_str().map(|text| text.trim().to_owned())
+    /// The value by which an upsert finds its record, as the key compares.
+    pub(super) fn key_of(&self, object: ObjectIndex, key: FieldIndex, fields: &Map<String, Json>) -> Option<String> {
+        let field = self.schema.object(object).field(key);
+        let value = match fields.get(&field.name) {
+            Some(value) => value,
+            None => fields.iter().find(|(given, _)| given.eq_ignore_ascii_case(&field.name))?.1,
+        };
+        key_form(field, &coerce(&self.schema, field, value).ok()?)
     }
 
     fn prepare_upsert(
         &self,
+        caller: &Caller,
         object: ObjectIndex,
         key: FieldIndex,
         fields: &Map<String, Json>,
     ) -> Result<Ready, SaveError> {
-        let values = self.values(object, fields, false)?;
+        let values = self.values(caller, object, fields, false)?;
         let found = self.schema.object(object);
         let field = found.field(key);
-        let Some(value) = values.get(&key).and_then(Json::as_str) else {
+        let Some(value) = values.get(&key).and_then(|value| key_form(field, value)) else {
             return Err(SaveError::new("MISSING_ARGUMENT", format!("{} not specified", field.name)));
         };
-        let mut ids = self.table(object).by_key(key, value);
+        let mut ids = self.table(object).by_key(key, &value);
         match (ids.pop(), ids.is_empty()) {
-            (None, _) => Ok(Ready::Create { object, values }),
-            (Some(id), true) => Ok(Ready::Update { object, id, values }),
+            (None, _) => {
+                self.may_write_fields(caller, object, &values, false)?;
+                Ok(Ready::Create { object, values })
+            }
+            (Some(id), true) => {
+                self.may_write_fields(caller, object, &values, true)?;
+                Ok(Ready::Update { object, id, values })
+            }
             (Some(id), false) => {
                 ids.push(id);
                 let list = ids.iter().map(Id::as_str).collect::<Vec<_>>().join(", ");
@@ -79,23 +105,30 @@ impl Org {
     }
 
     /// `with_id`: the record may name its own id, as collections do.
-    fn values(&self, object: ObjectIndex, fields: &Map<String, Json>, with_id: bool) -> Result<Values, SaveError> {
+    fn values(
+        &self,
+        caller: &Caller,
+        object: ObjectIndex,
+        fields: &Map<String, Json>,
+        with_id: bool,
+    ) -> Result<Values, SaveError> {
         let found = self.schema.object(object);
         let mut values = Values::new();
         for (name, value) in fields {
             if name == "attributes" {
                 continue;
             }
-            if name.eq_ignore_ascii_case("id") {
+            if name.eq_ignore_ascii_case("id") && found.kind != ObjectKind::Event {
                 if with_id {
                     continue;
                 }
                 return Err(SaveError::id_in_body());
             }
-            if let Some((index, field)) = found.find(name) {
-                values.insert(index, coerce(found, field, value)?);
-            } else if let Some((index, field)) = found.relationship(name) {
-                let Kind::Reference(to, _) = &field.kind else { continue };
+            let visible = |index: FieldIndex| caller.system || self.can_see_field(&caller.user, object, index);
+            if let Some((index, field)) = found.find(name).filter(|(index, _)| visible(*index)) {
+                values.insert(index, coerce(&self.schema, field, value)?);
+            } else if let Some((index, field)) = found.relationship(name).filter(|(index, _)| visible(*index)) {
+                let Some(to) = field.reference() else { return Err(SaveError::no_such_column(name, &found.name)) };
                 values.insert(index, self.foreign_key(found, name, to, value)?);
             } else {
                 return Err(SaveError::no_such_column(name, &found.name));
@@ -104,35 +137,68 @@ impl Org {
         Ok(values)
     }
 
-    fn foreign_key(&self, object: &Object, name: &str, to: &str, value: &Json) -> Result<Json, SaveError> {
+    /// Fields that nobody writes, or not this caller, or not any more.
+    fn may_write_fields(
+        &self,
+        caller: &Caller,
+        object: ObjectIndex,
+        values: &Values,
+        update: bool,
+    ) -> Result<(), SaveError> {
+        let found = self.schema.object(object);
+        let refused = |index: &FieldIndex| {
+            let field = found.field(*index);
+            let fixed = if update { !field.updateable() } else { !field.writable() };
+            fixed || (!caller.system && self.field_level(&caller.user, object, *index) < FieldLevel::Editable)
+        };
+        let names: Vec<String> =
+            values.keys().filter(|index| refused(index)).map(|index| found.field(*index).name.clone()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "Unable to create/update fields: {}. Please check the security settings of this field and verify that it is read/write for your profile or permission set.",
+            names.join(", ")
+        );
+        Err(SaveError { fields: names, ..SaveError::new("INVALID_FIELD_FOR_INSERT_UPDATE", message) })
+    }
+
+    fn foreign_key(&self, object: &Object, name: &str, to: &Reference, value: &Json) -> Result<Json, SaveError> {
         let Some(parent) = value.as_object() else {
             return match value {
                 Json::Null => Ok(Json::Null),
-                other => Err(SaveError::wrong_json(to, "VALUE_STRING", &other.to_string())),
+                other => Err(SaveError::wrong_json(name, "VALUE_STRING", &other.to_string())),
             };
         };
+        // Which object a polymorphic reference means is told by the type; the others have but one.
+        let wanted = parent.get("attributes").and_then(|attributes| attributes.get("type")).and_then(Json::as_str);
+        let target = match (wanted, to.objects.as_slice()) {
+            (Some(wanted), objects) => {
+                self.schema.find(wanted).map(|(index, _)| index).filter(|index| objects.contains(index))
+            }
+            (None, [only]) => Some(*only),
+            (None, _) => None,
+        };
+        let Some(parent_index) = target else { return Err(SaveError::no_such_column(name, &object.name)) };
+        let parent_object = self.schema.object(parent_index);
         let mut keys = parent.iter().filter(|(key, _)| *key != "attributes");
         let (Some((key, value)), None) = (keys.next(), keys.next()) else {
             return Err(SaveError::new("INVALID_FIELD", format!("{name} must have exactly one external id field")));
         };
-        let Some((parent_index, parent_object)) = self.schema.find(to) else {
-            return Err(SaveError::no_such_column(name, &object.name));
-        };
         let Some((field, definition)) = parent_object.find(key).filter(|(_, field)| field.lookup_key) else {
-            return Err(SaveError::no_such_column(key, to));
+            return Err(SaveError::no_such_column(key, &parent_object.name));
         };
-        let Some(text) = value.as_str() else {
-            return Err(SaveError::wrong_json("string", "VALUE_NUMBER_INT", &value.to_string()));
-        };
-        let mut ids = self.table(parent_index).by_key(field, text.trim());
+        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let key = key_form(definition, &coerce(&self.schema, definition, value)?).unwrap_or_default();
+        let mut ids = self.table(parent_index).by_key(field, &key);
         match (ids.pop(), ids.is_empty()) {
             (Some(id), true) => Ok(Json::String(id.as_str().to_owned())),
             (Some(_), false) => {
-                Err(SaveError::new("INVALID_FIELD", format!("More than 1 record found for external id {text}")))
+                Err(SaveError::new("INVALID_FIELD", format!("More than 1 record found for external id {shown}")))
             }
             (None, _) => {
                 let message = format!(
-                    "Foreign key external ID: {text} not found for field {} in entity {}",
+                    "Foreign key external ID: {shown} not found for field {} in entity {}",
                     definition.name, parent_object.name
                 );
                 Err(SaveError::new("INVALID_FIELD", message))

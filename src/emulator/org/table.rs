@@ -3,11 +3,13 @@
 //! Deleted rows stay (the recycle bin) and are in no index.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
 use super::Id;
-use super::schema::{FieldIndex, Kind, Object, System};
+use super::rules::filled;
+use super::schema::{Field, FieldIndex, Formula, Kind, LOCATION_PARTS, Object, System};
 use super::time;
 
 /// One record. Times are whole seconds, as clients see them.
@@ -30,6 +32,13 @@ impl Row {
         match &object.field(field).kind {
             Kind::System(system) => self.read_system(object, *system),
             Kind::Address(prefix) => self.read_address(object, prefix),
+            Kind::Location(prefix) => self.read_location(object, prefix),
+            Kind::Formula(Formula(template)) => json!(filled(template, object, self)),
+            // Only people with "View Encrypted Data" see more, and no client of an API has that here.
+            Kind::Encrypted(_) => match self.values.get(&field).and_then(Json::as_str) {
+                Some(text) => json!("*".repeat(text.chars().count())),
+                None => Json::Null,
+            },
             _ => self.values.get(&field).cloned().unwrap_or(Json::Null),
         }
     }
@@ -66,6 +75,17 @@ impl Row {
             "geocodeAccuracy": null, "latitude": null, "longitude": null})
     }
 
+    fn read_location(&self, object: &Object, prefix: &str) -> Json {
+        let part = |name: &str| {
+            let (index, _) = object.find(&format!("{prefix}__{name}__s"))?;
+            self.values.get(&index).cloned()
+        };
+        match LOCATION_PARTS.map(part) {
+            [None, None] => Json::Null,
+            [latitude, longitude] => json!({"latitude": latitude, "longitude": longitude}),
+        }
+    }
+
     /// The id in a reference field.
     pub fn reference(&self, field: FieldIndex) -> Option<Id> {
         Id::parse(self.values.get(&field)?.as_str()?)
@@ -74,21 +94,37 @@ impl Row {
 
 #[derive(Debug, Default)]
 pub struct Table {
-    rows: BTreeMap<Id, Row>,
+    rows: BTreeMap<Id, Arc<Row>>,
     keys: HashMap<FieldIndex, HashMap<String, BTreeSet<Id>>>,
     children: HashMap<FieldIndex, HashMap<Id, BTreeSet<Id>>>,
     live: usize,
 }
 
-/// Keys compare case-insensitively.
+/// Text compares without case, unless a field says otherwise.
 pub fn folded(key: &str) -> String {
     key.to_lowercase()
+}
+
+/// The form in which a value is looked up in a field that is a key; `None` for what is no key.
+pub fn key_form(field: &Field, value: &Json) -> Option<String> {
+    match value {
+        Json::String(text) if text.is_empty() => None,
+        Json::String(text) if field.case_sensitive => Some(text.clone()),
+        Json::String(text) => Some(folded(text)),
+        Json::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 impl Table {
     /// A row, deleted or not.
     pub fn get(&self, id: &Id) -> Option<&Row> {
-        self.rows.get(id)
+        self.rows.get(id).map(Arc::as_ref)
+    }
+
+    /// The same, to be kept.
+    pub fn share(&self, id: &Id) -> Option<Arc<Row>> {
+        self.rows.get(id).cloned()
     }
 
     pub fn live_row(&self, id: &Id) -> Option<&Row> {
@@ -97,30 +133,34 @@ impl Table {
 
     /// All rows in order of creation, deleted ones too.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values()
+        self.rows.values().map(Arc::as_ref)
     }
 
     pub fn live(&self) -> usize {
         self.live
     }
 
-    /// The live rows whose lookup key has this value.
+    /// The live rows whose key field has this value, given in the form of [`key_form`].
     pub fn by_key(&self, field: FieldIndex, key: &str) -> Vec<Id> {
-        let found = self.keys.get(&field).and_then(|index| index.get(&folded(key)));
+        let found = self.keys.get(&field).and_then(|index| index.get(key));
         found.map(|ids| ids.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// The live rows that refer to a record by a field.
-    pub fn children(&self, field: FieldIndex, parent: &Id) -> Vec<Id> {
-        let found = self.children.get(&field).and_then(|index| index.get(parent));
-        found.map(|ids| ids.iter().cloned().collect()).unwrap_or_default()
+    pub fn children(&self, field: FieldIndex, parent: &Id) -> impl Iterator<Item = &Id> {
+        self.children.get(&field).and_then(|index| index.get(parent)).into_iter().flatten()
+    }
+
+    pub fn child_count(&self, field: FieldIndex, parent: &Id) -> usize {
+        self.children.get(&field).and_then(|index| index.get(parent)).map_or(0, BTreeSet::len)
     }
 
     /// Puts a row in, in place of the one with its id.
-    pub fn put(&mut self, object: &Object, row: Row) {
-        self.remove(object, &row.id);
-        self.index(object, &row, true);
-        self.rows.insert(row.id.clone(), row);
+    pub fn put(&mut self, object: &Object, row: Arc<Row>) {
+        match self.rows.insert(row.id.clone(), row.clone()) {
+            Some(old) => self.replace(object, &old, &row),
+            None => self.index(object, &row, true),
+        }
     }
 
     /// Takes a row out for good.
@@ -130,18 +170,43 @@ impl Table {
         }
     }
 
+    fn replace(&mut self, object: &Object, old: &Row, new: &Row) {
+        if old.deleted_in.is_some() || new.deleted_in.is_some() {
+            self.index(object, old, false);
+            self.index(object, new, true);
+            return;
+        }
+        for (&field, value) in &old.values {
+            if new.values.get(&field) != Some(value) {
+                self.index_value(object.field(field), field, value, &old.id, false);
+            }
+        }
+        for (&field, value) in &new.values {
+            if old.values.get(&field) != Some(value) {
+                self.index_value(object.field(field), field, value, &new.id, true);
+            }
+        }
+    }
+
     fn index(&mut self, object: &Object, row: &Row, add: bool) {
         if row.deleted_in.is_some() {
             return;
         }
         self.live = if add { self.live + 1 } else { self.live - 1 };
         for (&field, value) in &row.values {
-            let Some(text) = value.as_str() else { continue };
-            if object.field(field).lookup_key {
-                update(self.keys.entry(field).or_default(), folded(text), &row.id, add);
-            } else if let (Kind::Reference(..), Some(parent)) = (&object.field(field).kind, Id::parse(text)) {
-                update(self.children.entry(field).or_default(), parent, &row.id, add);
+            self.index_value(object.field(field), field, value, &row.id, add);
+        }
+    }
+
+    fn index_value(&mut self, definition: &Field, field: FieldIndex, value: &Json, id: &Id, add: bool) {
+        if definition.lookup_key || definition.unique {
+            if let Some(key) = key_form(definition, value) {
+                update(self.keys.entry(field).or_default(), key, id, add);
             }
+        } else if definition.name != "OwnerId"
+            && let (Kind::Reference(_), Some(parent)) = (&definition.kind, value.as_str().and_then(Id::parse))
+        {
+            update(self.children.entry(field).or_default(), parent, id, add);
         }
     }
 }

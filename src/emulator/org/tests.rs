@@ -10,7 +10,7 @@ use super::*;
 const NOW: i64 = 1_700_000_000 * SECOND + 123_456;
 
 fn org() -> Org {
-    Org::new(1, Duration::ZERO..=Duration::ZERO)
+    crate::emulator::scenario::Scenario::standard().org("one", 1, Duration::ZERO..=Duration::ZERO, NOW).unwrap()
 }
 
 fn map(fields: Json) -> Map<String, Json> {
@@ -18,7 +18,7 @@ fn map(fields: Json) -> Map<String, Json> {
 }
 
 fn caller(org: &Org) -> Caller {
-    Caller { user: org.integration_user(), origin: "com/salesforce/api/rest/66.0;client=Test".into() }
+    Caller::new(org.integration_user(), "com/salesforce/api/rest/66.0;client=Test")
 }
 
 fn object(org: &Org, name: &str) -> ObjectIndex {

@@ -23,3 +23,8 @@ pub fn event(seconds: i64) -> String {
 pub fn http(us: i64) -> String {
     utc(us.div_euclid(SECOND)).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
+
+/// A day, from seconds: `2026-03-01`.
+pub fn date(seconds: i64) -> String {
+    utc(seconds).format("%Y-%m-%d").to_string()
+}

@@ -1,19 +1,20 @@
 //! One request is one transaction: its writes, what they drag along, and the events of all of it.
 //!
 //! Each record is touched at most once in the events of a transaction: several changes collapse into one, of the
-//! first kind and with the final data (streaming-cometd.md section 15).
+//! first kind and with the final data (streaming-cometd.md section 15). A [`Unit`] can span several requests, as a
+//! composite with `allOrNone` does: it is committed or rolled back as a whole.
 
-use std::collections::{BTreeSet, HashMap};
-
-use serde_json::Value as Json;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::error::SaveError;
 use super::event::{ChangeKind, Touch};
-use super::prepare::{Ready, Values};
-use super::schema::{FieldIndex, Kind, ObjectIndex};
-use super::table::folded;
-use super::time::SECOND;
+use super::prepare::Ready;
+use super::schema::{FieldIndex, ObjectIndex};
 use super::{Caller, Id, Org, Row, Saved, Write};
+
+/// Records of one type that Apex sees together.
+const CHUNK: usize = 200;
 
 /// How a request wants its records treated.
 #[derive(Debug, Clone, Default)]
@@ -26,15 +27,32 @@ pub struct Options {
     pub locked: Vec<bool>,
 }
 
-pub(super) struct Transaction<'a> {
-    pub(super) org: &'a mut Org,
-    pub(super) caller: &'a Caller,
-    now: i64,
-    number: u64,
-    touched: Vec<Touch>,
+/// What a transaction has done so far, and how to take it back.
+#[derive(Debug, Default)]
+pub struct Unit {
+    pub(super) number: u64,
+    pub(super) now: i64,
+    pub(super) touched: Vec<Touch>,
     by_id: HashMap<Id, usize>,
-    before: Vec<(ObjectIndex, Id, Option<Row>)>,
+    undo: Vec<Undo>,
+    /// Records whose lock this transaction has.
+    locked: HashSet<Id>,
+    rows: u64,
+    duplicates: u64,
 }
+
+#[derive(Debug)]
+struct Undo {
+    object: ObjectIndex,
+    id: Id,
+    row: Option<Arc<Row>>,
+    /// What was known of the record before; `None`: nothing.
+    touch: Option<Touch>,
+}
+
+/// A place in a transaction to go back to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark(usize);
 
 impl Org {
     /// Does the writes in order, as one transaction, and publishes its events.
@@ -50,10 +68,41 @@ impl Org {
         options: &Options,
         now: i64,
     ) -> Result<Vec<Result<Saved, SaveError>>, SaveError> {
+        let mut unit = self.begin(now);
+        let results = self.run(&mut unit, caller, writes, options);
+        match results {
+            Ok(results) => {
+                self.commit(unit, caller);
+                Ok(results)
+            }
+            Err(error) => {
+                self.roll_back(unit);
+                Err(error)
+            }
+        }
+    }
+
+    /// A transaction that is to be committed or rolled back.
+    pub fn begin(&mut self, now: i64) -> Unit {
+        self.transactions += 1;
+        Unit { number: self.transactions, now, ..Unit::default() }
+    }
+
+    /// Does writes within a transaction.
+    ///
+    /// # Errors
+    /// When one write is malformed and that fails the request: then nothing of it was done.
+    pub fn run(
+        &mut self,
+        unit: &mut Unit,
+        caller: &Caller,
+        writes: Vec<Result<Write, SaveError>>,
+        options: &Options,
+    ) -> Result<Vec<Result<Saved, SaveError>>, SaveError> {
         let writes = self.without_doubles(writes);
         let mut ready = Vec::with_capacity(writes.len());
         for (place, write) in writes.into_iter().enumerate() {
-            let prepared = write.and_then(|write| self.prepare(&write));
+            let prepared = write.and_then(|write| self.prepare(caller, &write));
             if let Err(error) = &prepared
                 && error.malformed
                 && !options.malformed_fails_alone
@@ -63,43 +112,175 @@ impl Org {
             let locked = options.locked.get(place) == Some(&true);
             ready.push(prepared.and_then(|write| if locked { Err(locked_error(&write)) } else { Ok(write) }));
         }
-        self.transactions += 1;
-        let counted = (self.rows_written, self.duplicate_rows);
-        let number = self.transactions;
-        let mut transaction = Transaction {
-            org: self,
-            caller,
-            now,
-            number,
-            touched: Vec::new(),
-            by_id: HashMap::new(),
-            before: Vec::new(),
-        };
-        let mut results: Vec<_> =
-            ready.into_iter().map(|write| write.and_then(|write| transaction.apply(write))).collect();
+        let (start, counted) = (unit.mark(), (unit.rows, unit.duplicates));
+        let mut results = Vec::with_capacity(ready.len());
+        for chunk in chunks(ready) {
+            results.extend(self.run_chunk(unit, caller, chunk));
+        }
         if options.all_or_none && results.iter().any(Result::is_err) {
-            transaction.roll_back();
-            (self.rows_written, self.duplicate_rows) = counted;
+            self.back_to(unit, start);
+            (unit.rows, unit.duplicates) = counted;
             for result in &mut results {
                 if result.is_ok() {
                     *result = Err(SaveError::rolled_back());
                 }
             }
-        } else {
-            let touched = std::mem::take(&mut transaction.touched);
-            self.publish(caller, touched, now);
         }
         Ok(results)
     }
 
+    /// Publishes what the transaction did, and sets its flows going.
+    pub fn commit(&mut self, unit: Unit, caller: &Caller) {
+        self.rows_written += unit.rows;
+        self.duplicate_rows += unit.duplicates;
+        if self.transaction_time > 0 {
+            let until = unit.now + self.transaction_time;
+            unit.touched
+                .iter()
+                .map(|touch| &touch.id)
+                .chain(&unit.locked)
+                .for_each(|id| self.locks.hold_until(id, until));
+        }
+        self.start_flows(&unit.touched, caller.depth, unit.now);
+        self.publish(caller, unit.touched, unit.now);
+    }
+
+    /// Takes everything back.
+    pub fn roll_back(&mut self, mut unit: Unit) {
+        self.back_to(&mut unit, Mark(0));
+    }
+
+    fn run_chunk(&mut self, unit: &mut Unit, caller: &Caller, chunk: Chunk) -> Vec<Result<Saved, SaveError>> {
+        let (start, counted, size) = (unit.mark(), (unit.rows, unit.duplicates), chunk.len());
+        let mut results = Vec::with_capacity(size);
+        for write in chunk {
+            let mark = unit.mark();
+            let result = write.and_then(|write| self.apply(unit, caller, write));
+            match &result {
+                Ok(_) => unit.rows += 1,
+                Err(_) => self.back_to(unit, mark),
+            }
+            let uncaught = result.as_ref().err().filter(|error| error.whole_chunk).cloned();
+            results.push(result);
+            if let Some(error) = uncaught {
+                // As from an exception that no trigger catches: nobody in the chunk is saved.
+                self.back_to(unit, start);
+                (unit.rows, unit.duplicates) = counted;
+                results.resize(size, Err(error.clone()));
+                results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error.clone()));
+                break;
+            }
+        }
+        results
+    }
+
+    fn apply(&mut self, unit: &mut Unit, caller: &Caller, write: Ready) -> Result<Saved, SaveError> {
+        self.may_write(caller, &write)?;
+        match write {
+            Ready::Create { object, values } => self.create(unit, caller, object, values),
+            Ready::Update { object, id, values } => self.update(unit, caller, object, &id, values),
+            Ready::Delete { object, id } => self.delete(unit, caller, object, &id),
+            Ready::Undelete { object, id } => self.undelete(unit, caller, object, &id),
+        }
+    }
+
+    /// Object permissions; sharing is checked where the record is found.
+    fn may_write(&self, caller: &Caller, write: &Ready) -> Result<(), SaveError> {
+        if caller.system {
+            return Ok(());
+        }
+        let access = self.object_access(&caller.user, write.object());
+        let allowed = match write {
+            Ready::Create { .. } => access.create,
+            Ready::Update { .. } => access.edit,
+            Ready::Delete { .. } | Ready::Undelete { .. } => access.delete,
+        };
+        match (allowed, write) {
+            (true, _) => Ok(()),
+            (false, Ready::Create { object, .. }) => {
+                let name = &self.schema.object(*object).name;
+                Err(SaveError::new("INSUFFICIENT_ACCESS", format!("insufficient access rights on entity: {name}")))
+            }
+            (false, _) => Err(SaveError::no_access()),
+        }
+    }
+
+    /// Takes the lock of a record for the rest of the transaction.
+    pub(super) fn lock(&mut self, unit: &mut Unit, id: &Id) -> Result<(), SaveError> {
+        if unit.locked.contains(id) {
+            return Ok(());
+        }
+        if self.locks.refuses(id, unit.now) {
+            return Err(SaveError::locked(Some(id.as_str())));
+        }
+        unit.locked.insert(id.clone());
+        Ok(())
+    }
+
+    /// Stores a row and notes what happened to it.
+    pub(super) fn save(
+        &mut self,
+        unit: &mut Unit,
+        caller: &Caller,
+        object: ObjectIndex,
+        mut row: Row,
+        kind: ChangeKind,
+        fields: BTreeSet<FieldIndex>,
+    ) {
+        let before = self.table(object).share(&row.id);
+        row.modified = unit.now.div_euclid(super::time::SECOND);
+        row.modified_by = caller.user.clone();
+        let known = unit.by_id.get(&row.id).copied();
+        let touch = known.and_then(|place| unit.touched.get(place)).cloned();
+        unit.undo.push(Undo { object, id: row.id.clone(), row: before.clone(), touch });
+        match known.and_then(|place| unit.touched.get_mut(place)) {
+            Some(touch) => touch.join(kind, fields),
+            None => {
+                let user_changed = before.as_ref().is_some_and(|old| old.modified_by != caller.user);
+                unit.by_id.insert(row.id.clone(), unit.touched.len());
+                unit.touched.push(Touch { object, id: row.id.clone(), kind: Some(kind), fields, user_changed, before });
+            }
+        }
+        if self.schema.object(object).name == "User" {
+            self.follow_user(&row);
+        }
+        self.put(object, Arc::new(row));
+    }
+
+    pub(super) fn note_duplicate(unit: &mut Unit) {
+        unit.duplicates += 1;
+    }
+
+    fn back_to(&mut self, unit: &mut Unit, mark: Mark) {
+        while unit.undo.len() > mark.0 {
+            let Some(undo) = unit.undo.pop() else { return };
+            match undo.touch {
+                Some(touch) => {
+                    if let Some(known) = unit.by_id.get(&undo.id).and_then(|place| unit.touched.get_mut(*place)) {
+                        *known = touch;
+                    }
+                }
+                None => {
+                    unit.by_id.remove(&undo.id);
+                    unit.touched.pop(); // touches are undone in the reverse order of their coming
+                }
+            }
+            match undo.row {
+                Some(row) => self.put(undo.object, row),
+                None => self.remove(undo.object, &undo.id),
+            }
+        }
+    }
+
     /// The same external id, or the same id, twice in one request fails every record that has it.
     fn without_doubles(&self, writes: Vec<Result<Write, SaveError>>) -> Vec<Result<Write, SaveError>> {
+        if writes.len() < 2 {
+            return writes;
+        }
         let names: Vec<Option<String>> = writes
             .iter()
             .map(|write| match write.as_ref().ok()? {
-                write @ Write::Upsert { .. } => {
-                    self.key_of(write).filter(|key| !key.is_empty()).map(|key| folded(&key))
-                }
+                Write::Upsert { object, key, fields } => self.key_of(*object, *key, fields),
                 Write::Update { id, .. } => Some(id.as_str().to_owned()),
                 _ => None,
             })
@@ -111,9 +292,14 @@ impl Org {
         let double = |name: &Option<String>| name.as_ref().is_some_and(|name| seen.get(name.as_str()) > Some(&1));
         let judge = |(write, name): (Result<Write, SaveError>, &Option<String>)| match write {
             Ok(write) if double(name) => {
-                let message = match self.key_of(&write) {
-                    Some(key) => format!("Duplicate external id specified: {key}"),
-                    None => "duplicate id in list".into(),
+                let message = match &write {
+                    Write::Upsert { object, key, fields } => {
+                        let field = &self.schema.object(*object).field(*key).name;
+                        let given = fields.iter().find(|(given, _)| given.eq_ignore_ascii_case(field));
+                        let given = given.map(|(_, value)| value.as_str().map_or(value.to_string(), str::to_owned));
+                        format!("Duplicate external id specified: {}", given.unwrap_or_default())
+                    }
+                    _ => "duplicate id in list".into(),
                 };
                 Err(SaveError::new("DUPLICATE_VALUE", message))
             }
@@ -123,6 +309,30 @@ impl Org {
     }
 }
 
+impl Unit {
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.undo.len())
+    }
+}
+
+type Chunk = Vec<Result<Ready, SaveError>>;
+
+/// Runs of one object, at most 200 records each; what is already refused belongs to the run around it.
+fn chunks(writes: Vec<Result<Ready, SaveError>>) -> Vec<Chunk> {
+    let mut chunks: Vec<Chunk> = Vec::new();
+    let mut last = None;
+    for write in writes {
+        let object = write.as_ref().ok().map(Ready::object);
+        let fits = object.is_none() || last.is_none() || object == last;
+        match chunks.last_mut().filter(|chunk| fits && chunk.len() < CHUNK) {
+            Some(chunk) => chunk.push(write),
+            None => chunks.push(vec![write]),
+        }
+        last = object.or(last);
+    }
+    chunks
+}
+
 fn locked_error(write: &Ready) -> SaveError {
     match write {
         Ready::Create { .. } => SaveError::locked(None),
@@ -130,217 +340,4 @@ fn locked_error(write: &Ready) -> SaveError {
             SaveError::locked(Some(id.as_str()))
         }
     }
-}
-
-impl Transaction<'_> {
-    fn apply(&mut self, write: Ready) -> Result<Saved, SaveError> {
-        let saved = match write {
-            Ready::Create { object, values } => self.create(object, values),
-            Ready::Update { object, id, values } => self.update(object, id, values),
-            Ready::Delete { object, id } => self.delete(object, id),
-            Ready::Undelete { object, id } => self.undelete(object, id),
-        }?;
-        self.org.rows_written += 1;
-        Ok(saved)
-    }
-
-    fn create(&mut self, object: ObjectIndex, mut values: Values) -> Result<Saved, SaveError> {
-        let owner = self.org.schema.object(object).find("OwnerId").map(|(index, _)| index);
-        if let Some(owner) = owner {
-            values.entry(owner).or_insert_with(|| Json::String(self.caller.user.as_str().to_owned()));
-        }
-        values.retain(|_, value| !value.is_null());
-        let missing: Vec<String> = {
-            let fields = self.org.schema.object(object).fields();
-            fields.filter(|(i, f)| f.required && !values.contains_key(i)).map(|(_, f)| f.name.clone()).collect()
-        };
-        require(missing)?;
-        self.check_references(object, &values)?;
-        self.check_unique(object, None, &values)?;
-        let id = self.org.new_id(object);
-        let (second, user) = (self.now.div_euclid(SECOND), self.caller.user.clone());
-        let row = Row {
-            id: id.clone(),
-            values,
-            created: second,
-            created_by: user.clone(),
-            modified: second,
-            modified_by: user,
-            deleted_in: None,
-        };
-        self.save(object, row, ChangeKind::Create, BTreeSet::new());
-        Ok(Saved { id, created: true })
-    }
-
-    fn update(&mut self, object: ObjectIndex, id: Id, values: Values) -> Result<Saved, SaveError> {
-        let mut row = self.live(object, &id)?;
-        let missing = {
-            let definition = self.org.schema.object(object);
-            let cleared = values.iter().filter(|(_, value)| value.is_null()).map(|(i, _)| definition.field(*i));
-            cleared.filter(|field| field.required).map(|field| field.name.clone()).collect()
-        };
-        require(missing)?;
-        let changed: Values =
-            values.into_iter().filter(|(field, value)| row.values.get(field).unwrap_or(&Json::Null) != value).collect();
-        self.check_references(object, &changed)?;
-        self.check_unique(object, Some(&id), &changed)?;
-        if changed.is_empty() {
-            self.org.duplicate_rows += 1;
-        }
-        let fields = changed.keys().copied().collect();
-        for (field, value) in changed {
-            set(&mut row, field, value);
-        }
-        self.save(object, row, ChangeKind::Update, fields);
-        Ok(Saved { id, created: false })
-    }
-
-    /// Contacts go with their account; child accounts lose their parent.
-    fn delete(&mut self, object: ObjectIndex, id: Id) -> Result<Saved, SaveError> {
-        let mut row = self.live(object, &id)?;
-        row.deleted_in = Some(self.number);
-        self.save(object, row, ChangeKind::Delete, BTreeSet::new());
-        for (child, field, cascades) in self.references_to(object) {
-            for child_id in self.org.table(child).children(field, &id) {
-                let Some(mut row) = self.org.table(child).live_row(&child_id).cloned() else { continue };
-                if cascades {
-                    row.deleted_in = Some(self.number);
-                    self.save(child, row, ChangeKind::Delete, BTreeSet::new());
-                } else {
-                    set(&mut row, field, Json::Null);
-                    self.save(child, row, ChangeKind::Update, BTreeSet::from([field]));
-                }
-            }
-        }
-        Ok(Saved { id, created: false })
-    }
-
-    /// Brings a record back, with what went with it; a parent that is still deleted is not referred to any more.
-    fn undelete(&mut self, object: ObjectIndex, id: Id) -> Result<Saved, SaveError> {
-        let Some(row) = self.org.table(object).get(&id).cloned() else { return Err(SaveError::unknown_id()) };
-        let Some(deleted_in) = row.deleted_in else {
-            return Err(SaveError::new("UNDELETE_FAILED", "entity is not in the recycle bin"));
-        };
-        let mut back = vec![(object, row)];
-        for (child, field, cascades) in self.references_to(object) {
-            let went_with =
-                |row: &&Row| row.deleted_in == Some(deleted_in) && row.reference(field).as_ref() == Some(&id);
-            if cascades {
-                back.extend(self.org.table(child).rows().filter(went_with).cloned().map(|row| (child, row)));
-            }
-        }
-        for (object, row) in &back {
-            self.check_unique(*object, Some(&row.id), &row.values)?;
-        }
-        for (object, mut row) in back {
-            row.deleted_in = None;
-            let gone: Vec<FieldIndex> =
-                row.values.keys().copied().filter(|field| self.refers_to_deleted(object, &row, *field)).collect();
-            gone.into_iter().for_each(|field| set(&mut row, field, Json::Null));
-            self.save(object, row, ChangeKind::Undelete, BTreeSet::new());
-        }
-        Ok(Saved { id, created: false })
-    }
-
-    fn live(&self, object: ObjectIndex, id: &Id) -> Result<Row, SaveError> {
-        match self.org.table(object).get(id) {
-            None => Err(SaveError::unknown_id()),
-            Some(row) if row.deleted_in.is_some() => Err(SaveError::is_deleted()),
-            Some(row) => Ok(row.clone()),
-        }
-    }
-
-    /// Fields that refer to an object, and whether deleting the one deletes the other.
-    fn references_to(&self, object: ObjectIndex) -> Vec<(ObjectIndex, FieldIndex, bool)> {
-        let name = &self.org.schema.object(object).name;
-        let mut found = Vec::new();
-        for (child, definition) in self.org.schema.objects() {
-            for (field, _) in
-                definition.fields().filter(|(_, f)| matches!(&f.kind, Kind::Reference(to, _) if to == name))
-            {
-                found.push((child, field, child != object));
-            }
-        }
-        found
-    }
-
-    fn refers_to_deleted(&self, object: ObjectIndex, row: &Row, field: FieldIndex) -> bool {
-        let Kind::Reference(to, _) = &self.org.schema.object(object).field(field).kind else { return false };
-        let Some((parent, _)) = self.org.schema.find(to) else { return false };
-        row.reference(field).is_some_and(|id| self.org.table(parent).live_row(&id).is_none())
-    }
-
-    fn check_references(&self, object: ObjectIndex, values: &Values) -> Result<(), SaveError> {
-        for (field, value) in values {
-            let definition = self.org.schema.object(object).field(*field);
-            let Kind::Reference(to, _) = &definition.kind else { continue };
-            let Some(id) = value.as_str().and_then(Id::parse) else { continue };
-            match self.org.schema.find(to) {
-                None if self.org.user(&id).is_some() => {}
-                None => return Err(SaveError::unknown_id().on(&definition.name)),
-                Some((parent, _)) => match self.org.table(parent).get(&id) {
-                    None => return Err(SaveError::unknown_id().on(&definition.name)),
-                    Some(row) if row.deleted_in.is_some() => return Err(SaveError::is_deleted().on(&definition.name)),
-                    Some(_) => {}
-                },
-            }
-        }
-        Ok(())
-    }
-
-    fn check_unique(&self, object: ObjectIndex, own: Option<&Id>, values: &Values) -> Result<(), SaveError> {
-        for (field, value) in values {
-            let definition = self.org.schema.object(object).field(*field);
-            let Some(text) = value.as_str().filter(|_| definition.unique) else { continue };
-            if let Some(other) = self.org.table(object).by_key(*field, text).into_iter().find(|id| Some(id) != own) {
-                let name = &definition.name;
-                let message =
-                    format!("duplicate value found: {name} duplicates value on record with id: {}", other.short());
-                return Err(SaveError::new("DUPLICATE_VALUE", message).on(name));
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores a row and notes what happened to it.
-    fn save(&mut self, object: ObjectIndex, mut row: Row, kind: ChangeKind, fields: BTreeSet<FieldIndex>) {
-        let before = self.org.table(object).get(&row.id).cloned();
-        let user_changed = before.as_ref().is_some_and(|old| old.modified_by != self.caller.user);
-        row.modified = self.now.div_euclid(SECOND);
-        row.modified_by = self.caller.user.clone();
-        match self.by_id.get(&row.id).and_then(|place| self.touched.get_mut(*place)) {
-            Some(touch) => touch.join(kind, fields),
-            None => {
-                self.by_id.insert(row.id.clone(), self.touched.len());
-                self.touched.push(Touch { object, id: row.id.clone(), kind: Some(kind), fields, user_changed });
-                self.before.push((object, row.id.clone(), before));
-            }
-        }
-        self.org.put(object, row);
-    }
-
-    fn roll_back(&mut self) {
-        for (object, id, row) in std::mem::take(&mut self.before) {
-            match row {
-                Some(row) => self.org.put(object, row),
-                None => self.org.remove(object, &id),
-            }
-        }
-    }
-}
-
-fn set(row: &mut Row, field: FieldIndex, value: Json) {
-    if value.is_null() {
-        row.values.remove(&field);
-    } else {
-        row.values.insert(field, value);
-    }
-}
-
-fn require(missing: Vec<String>) -> Result<(), SaveError> {
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let message = format!("Required fields are missing: [{}]", missing.join(", "));
-    Err(SaveError { fields: missing, ..SaveError::new("REQUIRED_FIELD_MISSING", message) })
 }

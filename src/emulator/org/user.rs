@@ -1,9 +1,15 @@
 //! Who can log in to an org.
+//!
+//! Each user is also a record of the object User, which requests read and change; this is what login needs of it.
 
+use serde_json::Value as Json;
+
+use super::access::Access;
+use super::table::Row;
 use super::{Id, Org};
 
 /// A person or a program with an account in the org.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct User {
     pub id: Id,
     /// Unique, and has the form of an e-mail address.
@@ -16,21 +22,14 @@ pub struct User {
     pub api_enabled: bool,
     /// For the old grants; `None` where nobody may log in by password.
     pub password: Option<String>,
+    /// May follow the password.
+    pub security_token: Option<String>,
+    pub access: Access,
 }
 
-impl User {
-    pub(super) fn standard(pod: &str) -> Vec<Self> {
-        let user = |serial, first: Option<&str>, last: &str| Self {
-            id: Id::new("005", pod, serial),
-            username: format!("{}.{pod}@example.com", last.to_lowercase()),
-            first_name: first.map(str::to_owned),
-            last_name: last.to_owned(),
-            email: format!("{}@example.com", last.to_lowercase()),
-            active: true,
-            api_enabled: true,
-            password: Some("secret".into()),
-        };
-        vec![user(1_000_001, None, "Integration"), user(1_000_002, Some("Olga"), "Ordinary")]
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User").field("id", &self.id).field("username", &self.username).finish_non_exhaustive()
     }
 }
 
@@ -48,13 +47,39 @@ impl Org {
         self.users.iter().find(|user| user.username.eq_ignore_ascii_case(username))
     }
 
-    /// The user that API clients run as, unless they log in as another.
+    /// The user that API clients run as, unless they log in as another: the first one.
     pub fn integration_user(&self) -> Id {
-        self.users.first().map_or_else(|| Id::new("005", "000", 0), |user| user.id.clone())
+        self.users.first().map_or_else(|| Id::new("005", &self.pod, 0), |user| user.id.clone())
     }
 
-    /// An ordinary user, who works in the browser.
+    /// An ordinary user, who works in the browser: the second one.
     pub fn ordinary_user(&self) -> Id {
-        self.users.last().map_or_else(|| self.integration_user(), |user| user.id.clone())
+        self.users.get(1).map_or_else(|| self.integration_user(), |user| user.id.clone())
+    }
+
+    /// What was written to a user's record counts at its next login and its next call.
+    pub(super) fn follow_user(&mut self, row: &Row) {
+        let Some((_, object)) = self.schema.find("User") else { return };
+        let value = |name: &str| object.find(name).and_then(|(index, _)| row.values.get(&index));
+        let text = |name: &str| value(name).and_then(Json::as_str).map(str::to_owned);
+        let active = value("IsActive").and_then(Json::as_bool) == Some(true) && row.deleted_in.is_none();
+        let (username, last_name) = (text("Username").unwrap_or_default(), text("LastName").unwrap_or_default());
+        let (email, first_name) = (text("Email").unwrap_or_default(), text("FirstName"));
+        if let Some(user) = self.users.iter_mut().find(|user| user.id == row.id) {
+            *user = User { username, last_name, email, first_name, active, ..user.clone() };
+        } else if row.deleted_in.is_none() {
+            self.users.push(User {
+                id: row.id.clone(),
+                username,
+                first_name,
+                last_name,
+                email,
+                active,
+                api_enabled: true,
+                password: None,
+                security_token: None,
+                access: Access::default(),
+            });
+        }
     }
 }

@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Request, not_allowed, not_found, parse_fields};
-use crate::emulator::host::Host;
-use crate::emulator::org::{FieldIndex, Id, ObjectIndex, Options, SaveError, Saved, Write};
+use super::{Context, Request, not_allowed, not_found};
+use crate::emulator::org::{Id, ObjectIndex, Options, SaveError, Saved, Write};
 use crate::emulator::wire::Answer;
 
 const WRITE_LIMIT: usize = 200;
@@ -14,34 +13,38 @@ const CHUNK_LIMIT: usize = 10;
 
 type Writes = Vec<Result<Write, SaveError>>;
 
-pub(super) fn handle(host: &Host, request: &Request, rest: &[&str]) -> Result<Answer, Answer> {
-    let object = |name: &str| host.org().schema.find(name).map(|(index, _)| index).ok_or_else(not_found);
+pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) -> Result<Answer, Answer> {
     match (rest, request.call.method.as_str()) {
         ([], "POST") => {
             let (records, all_or_none) = records(request)?;
-            let writes = mixed(host, records, |object, fields| Ok(Write::Create { object, fields }))?;
-            write(host, request, writes, all_or_none, false)
+            let writes = mixed(context, request, records, |object, fields| Ok(Write::Create { object, fields }))?;
+            write(context, request, writes, all_or_none, false)
         }
         ([], "PATCH") => {
             let (records, all_or_none) = records(request)?;
-            let writes = mixed(host, records, update)?;
-            write(host, request, writes, all_or_none, false)
+            let writes = mixed(context, request, records, update)?;
+            write(context, request, writes, all_or_none, false)
         }
-        ([], "DELETE") => delete(host, request),
+        ([], "DELETE") => delete(context, request),
         ([], _) => Err(not_allowed(&request.call, "DELETE,PATCH,POST")),
         ([name], "GET") => {
+            let object = context.object(request, name)?;
             let list = |key: &str| request.call.parameter(key).unwrap_or_default().split(',').collect::<Vec<_>>();
-            read(host, request, object(name)?, &list("ids"), &list("fields"))
+            read(context, request, object, &list("ids"), &list("fields"))
         }
         ([name], "POST") => {
+            let object = context.object(request, name)?;
             let body = request.body()?;
             let list = |key: &str| match body.get(key).and_then(Json::as_array) {
                 Some(list) => list.iter().filter_map(Json::as_str).collect::<Vec<_>>(),
                 None => Vec::new(),
             };
-            read(host, request, object(name)?, &list("ids"), &list("fields"))
+            read(context, request, object, &list("ids"), &list("fields"))
         }
-        ([name, key], "PATCH") => upsert(host, request, object(name)?, key),
+        ([name, key], "PATCH") => {
+            let object = context.object(request, name)?;
+            upsert(context, request, object, key)
+        }
         _ => Err(not_found()),
     }
 }
@@ -79,19 +82,18 @@ fn type_of(record: &Map<String, Json>) -> Result<&str, Answer> {
 
 /// Records that name their own object each.
 fn mixed(
-    host: &Host,
+    context: &Context,
+    request: &Request,
     records: Vec<Map<String, Json>>,
     make: impl Fn(ObjectIndex, Map<String, Json>) -> Result<Write, SaveError>,
 ) -> Result<Writes, Answer> {
-    let org = host.org();
     let mut chunks = 0;
     let mut last = None;
     let mut writes = Vec::with_capacity(records.len());
     for record in records {
         let name = type_of(&record)?;
-        let Some((object, _)) = org.schema.find(name) else {
-            return Err(Answer::error(400, "INVALID_TYPE", &format!("sObject type '{name}' is not supported.")));
-        };
+        let unknown = |_| Answer::error(400, "INVALID_TYPE", &format!("sObject type '{name}' is not supported."));
+        let object = context.object(request, name).map_err(unknown)?;
         chunks += usize::from(last.replace(object) != Some(object));
         writes.push(make(object, record));
     }
@@ -113,29 +115,26 @@ fn update(object: ObjectIndex, mut fields: Map<String, Json>) -> Result<Write, S
     }
 }
 
-fn upsert(host: &Host, request: &Request, object: ObjectIndex, key: &str) -> Result<Answer, Answer> {
+fn upsert(context: &mut Context, request: &Request, object: ObjectIndex, key: &str) -> Result<Answer, Answer> {
     let (records, all_or_none) = records(request)?;
-    let (key, object_name): (FieldIndex, String) = {
-        let org = host.org();
-        let definition = org.schema.object(object);
-        let Some((index, _)) = definition.find(key).filter(|(_, field)| field.lookup_key) else {
-            let message = format!("Provided external ID field does not exist or is not accessible: {key}");
-            return Err(Answer::error(404, "NOT_FOUND", &message));
-        };
-        (index, definition.name.clone())
+    let definition = context.org.schema.object(object);
+    let index = context.field(request, object, key).filter(|index| definition.field(*index).lookup_key);
+    let Some(key) = index else {
+        let message = format!("Provided external ID field does not exist or is not accessible: {key}");
+        return Err(Answer::error(404, "NOT_FOUND", &message));
     };
     for record in &records {
         let name = type_of(record)?;
-        if !name.eq_ignore_ascii_case(&object_name) {
-            let message = format!("The type '{name}' of a record is not '{object_name}'");
+        if !name.eq_ignore_ascii_case(&definition.name) {
+            let message = format!("The type '{name}' of a record is not '{}'", definition.name);
             return Err(Answer::error(400, "INVALID_TYPE", &message));
         }
     }
     let writes = records.into_iter().map(|fields| Ok(Write::Upsert { object, key, fields })).collect();
-    write(host, request, writes, all_or_none, true)
+    write(context, request, writes, all_or_none, true)
 }
 
-fn delete(host: &Host, request: &Request) -> Result<Answer, Answer> {
+fn delete(context: &mut Context, request: &Request) -> Result<Answer, Answer> {
     let given: Vec<&str> =
         request.call.parameter("ids").unwrap_or_default().split(',').filter(|id| !id.is_empty()).collect();
     within_limit(given.len(), WRITE_LIMIT)?;
@@ -145,23 +144,23 @@ fn delete(host: &Host, request: &Request) -> Result<Answer, Answer> {
         None => Err(Answer::error(400, "MALFORMED_ID", &format!("malformed id {text}"))),
     };
     let writes = given.iter().map(parse).collect::<Result<Writes, Answer>>()?;
-    write(host, request, writes, all_or_none, false)
+    write(context, request, writes, all_or_none, false)
 }
 
-fn write(host: &Host, request: &Request, writes: Writes, all_or_none: bool, upsert: bool) -> Result<Answer, Answer> {
+fn write(
+    context: &mut Context,
+    request: &Request,
+    writes: Writes,
+    all_or_none: bool,
+    upsert: bool,
+) -> Result<Answer, Answer> {
     let options = Options {
         all_or_none,
-        malformed_fails_alone: !host.switches().malformed_fails_request,
-        locked: host.faults().locks(writes.len()),
+        malformed_fails_alone: !context.host.switches().malformed_fails_request,
+        locked: context.host.faults().locks(writes.len()),
     };
-    let caller = request.caller(host, true);
-    let results = {
-        let mut org = host.org();
-        let now = host.now();
-        org.transact(&caller, writes, &options, now)
-    };
-    host.notify();
-    let results = results.map_err(|error| Answer::refused(&error))?;
+    let caller = request.caller(context.host, true);
+    let results = context.write(&caller, writes, &options).map_err(|error| Answer::refused(&error))?;
     Ok(Answer::json(200, &results.into_iter().map(|result| item(result, upsert)).collect::<Json>()))
 }
 
@@ -169,7 +168,7 @@ fn write(host: &Host, request: &Request, writes: Writes, all_or_none: bool, upse
 fn item(result: Result<Saved, SaveError>, upsert: bool) -> Json {
     let (mut item, created) = match result {
         Ok(saved) => (json!({"id": saved.id.as_str(), "success": true, "errors": []}), saved.created),
-        Err(error) => (json!({"success": false, "errors": [item_error(&error)]}), true),
+        Err(error) => (json!({"success": false, "errors": item_errors(&error)}), true),
     };
     if let (true, Some(item)) = (upsert, item.as_object_mut()) {
         item.insert("created".into(), json!(created));
@@ -177,18 +176,31 @@ fn item(result: Result<Saved, SaveError>, upsert: bool) -> Json {
     item
 }
 
-/// The key is `statusCode` here, not `errorCode`.
-pub fn item_error(error: &SaveError) -> Json {
-    json!({"statusCode": error.code, "message": error.message, "fields": error.fields})
+/// All that is wrong with a record.
+pub fn item_errors(error: &SaveError) -> Json {
+    std::iter::once(error).chain(&error.others).map(item_error).collect()
 }
 
-fn read(host: &Host, request: &Request, object: ObjectIndex, ids: &[&str], fields: &[&str]) -> Result<Answer, Answer> {
+/// The key is `statusCode` here, not `errorCode`.
+pub fn item_error(error: &SaveError) -> Json {
+    let mut item = json!({"statusCode": error.code, "message": error.message, "fields": error.fields});
+    if let (Some(result), Some(item)) = (&error.duplicates, item.as_object_mut()) {
+        item.insert("duplicateResult".into(), (**result).clone());
+    }
+    item
+}
+
+fn read(
+    context: &Context,
+    request: &Request,
+    object: ObjectIndex,
+    ids: &[&str],
+    fields: &[&str],
+) -> Result<Answer, Answer> {
     within_limit(ids.len(), READ_LIMIT)?;
-    let org = host.org();
-    let definition = org.schema.object(object);
-    let fields = parse_fields(definition, fields)?;
-    let table = org.table(object);
-    let show = |text: &&str| match Id::parse(text.trim()).and_then(|id| table.live_row(&id)) {
+    let fields = context.fields(request, object, fields)?;
+    let definition = context.org.schema.object(object);
+    let show = |text: &&str| match Id::parse(text.trim()).and_then(|id| context.row(request, object, &id)) {
         Some(row) => Json::Object(request.show(definition, row, &fields)),
         None => Json::Null, // in its place
     };

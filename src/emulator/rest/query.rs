@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::soql::{self, Comparison, Filter, Literal, Path, Query};
-use super::{Request, not_found};
+use super::{Context, Request, not_found};
 use crate::emulator::host::Host;
 use crate::emulator::org::time::HOUR;
 use crate::emulator::org::{FieldIndex, Id, Kind, ObjectIndex, Org, Row, System, folded};
+use crate::emulator::soql::{self, Comparison, Filter, Literal, Path, Query};
 use crate::emulator::wire::Answer;
 
 const PAGE: usize = 2_000;
@@ -25,27 +25,32 @@ pub struct Cursors {
     serial: u64,
 }
 
-pub(super) fn handle(host: &Host, request: &Request, rest: &[&str], with_deleted: bool) -> Result<Answer, Answer> {
+pub(super) fn handle(
+    context: &mut Context,
+    request: &Request,
+    rest: &[&str],
+    with_deleted: bool,
+) -> Result<Answer, Answer> {
     let wish = request.call.header("sforce-query-options").and_then(|options| options.split_once("batchSize="));
     let page = wish.and_then(|(_, n)| n.trim().parse().ok()).map_or(PAGE, |n: usize| n.clamp(200, PAGE));
     match rest {
         [] => {
             let text = request.call.parameter("q").ok_or_else(|| malformed("A query string has to be specified"))?;
             let query = soql::parse(text).map_err(|message| malformed(&message))?;
-            let records = run(&host.org(), request, &query, with_deleted)?;
+            let records = run(context.org, request, &query, with_deleted)?;
             if query.select.is_none() {
                 return Ok(Answer::json(200, &json!({"totalSize": records.len(), "done": true, "records": []})));
             }
             let records = Arc::new(records);
-            let id = (records.len() > page).then(|| open(host, records.clone()));
+            let id = (records.len() > page).then(|| open(context.host, records.clone()));
             Ok(answer(request, &records, 0, page, id.as_ref()))
         }
         [cursor] => {
             let lost = || Answer::error(400, "INVALID_QUERY_LOCATOR", "invalid query locator");
             let (id, offset) = cursor.split_once('-').ok_or_else(lost)?;
             let (id, offset) = (Id::parse(id).ok_or_else(lost)?, offset.parse::<usize>().map_err(|_| lost())?);
-            let now = host.now();
-            let cursors = host.cursors();
+            let now = context.now;
+            let cursors = context.host.cursors();
             let found = cursors.open.iter().find(|(open, since, _)| *open == id && now - since < LIFETIME);
             let records = found.map(|(_, _, records)| records.clone()).ok_or_else(lost)?;
             Ok(answer(request, &records, offset, page, Some(&id)))
@@ -148,8 +153,8 @@ impl Scope<'_> {
             };
             let (index, field) = found.ok_or_else(unknown)?;
             steps.push((object, index));
-            if let (false, Kind::Reference(to, _)) = (last, &field.kind) {
-                object = self.org.schema.find(to).map(|(index, _)| index).ok_or_else(unknown)?;
+            if let (false, Some(to)) = (last, field.reference()) {
+                object = *to.objects.first().ok_or_else(unknown)?;
             }
         }
         self.paths.insert(path.clone(), steps);
@@ -317,7 +322,9 @@ impl Scope<'_> {
                 shown.insert(field_definition.name.clone(), row.read(definition, *field));
                 return;
             };
-            let Kind::Reference(_, relationship) = &field_definition.kind else { return };
+            let Some(relationship) = field_definition.reference().and_then(|to| to.relationship.as_ref()) else {
+                return;
+            };
             let parent = row.reference(*field).and_then(|id| self.org.table(*next).live_row(&id));
             let Some(parent) = parent else {
                 shown.insert(relationship.clone(), Json::Null);

@@ -3,122 +3,122 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Request, not_allowed, not_found, parse_fields};
-use crate::emulator::host::Host;
-use crate::emulator::org::{FieldIndex, Id, ObjectIndex, Options, SaveError, Saved, Write};
+use super::{Context, Request, not_allowed, not_found};
+use crate::emulator::org::{FieldIndex, Id, Kind, ObjectIndex, Options, SaveError, Saved, Write, key_form};
 use crate::emulator::wire::Answer;
 
-pub(super) fn handle(host: &Host, request: &Request, object: &str, rest: &[&str]) -> Result<Answer, Answer> {
-    let object = host.org().schema.find(object).map(|(index, _)| index).ok_or_else(not_found)?;
+pub(super) fn handle(context: &mut Context, request: &Request, object: &str, rest: &[&str]) -> Result<Answer, Answer> {
+    let object = context.object(request, object)?;
     let method = request.call.method.as_str();
     match (rest, method) {
-        ([], "POST") => create(host, request, object),
+        ([], "POST") => create(context, request, object),
         ([], _) => Err(not_allowed(&request.call, "HEAD,GET,POST")),
-        ([word], "POST") if word.eq_ignore_ascii_case("id") => create(host, request, object),
+        ([word], "POST") if word.eq_ignore_ascii_case("id") => create(context, request, object),
         ([id], _) => {
-            let id = record_id(host, object, id)?;
-            one(host, request, object, &id, method)
+            let id = record_id(context, object, id)?;
+            one(context, request, object, &id, method)
         }
-        ([field, value], _) => by_key(host, request, object, field, value, method),
+        ([field, value], _) => by_key(context, request, object, field, value, method),
         _ => Err(not_found()),
     }
 }
 
-fn one(host: &Host, request: &Request, object: ObjectIndex, id: &Id, method: &str) -> Result<Answer, Answer> {
+fn one(context: &mut Context, request: &Request, object: ObjectIndex, id: &Id, method: &str) -> Result<Answer, Answer> {
     match method {
-        "GET" | "HEAD" => read(host, request, object, id),
+        "GET" | "HEAD" => read(context, request, object, id),
         "PATCH" => {
             let fields = fields(request)?;
-            let write = Write::Update { object, id: id.clone(), fields };
-            if let Write::Update { fields, .. } = &write
-                && fields.keys().any(|name| name.eq_ignore_ascii_case("id"))
-            {
+            if fields.keys().any(|name| name.eq_ignore_ascii_case("id")) {
                 return Err(Answer::refused(&SaveError::id_in_body()));
             }
-            transact(host, request, write).map(|_| Answer::empty(204))
+            transact(context, request, Write::Update { object, id: id.clone(), fields }).map(|_| Answer::empty(204))
         }
-        "DELETE" => transact(host, request, Write::Delete { id: id.clone() }).map(|_| Answer::empty(204)),
+        "DELETE" => transact(context, request, Write::Delete { id: id.clone() }).map(|_| Answer::empty(204)),
         _ => Err(not_allowed(&request.call, "HEAD,GET,PATCH,DELETE")),
     }
 }
 
 fn by_key(
-    host: &Host,
+    context: &mut Context,
     request: &Request,
     object: ObjectIndex,
     field: &str,
     value: &str,
     method: &str,
 ) -> Result<Answer, Answer> {
-    let (key, name, object_name) = {
-        let org = host.org();
-        let definition = org.schema.object(object);
-        let (key, field) = definition.find(field).filter(|(_, field)| field.lookup_key).ok_or_else(not_found)?;
-        (key, field.name.clone(), definition.name.clone())
+    let definition = context.org.schema.object(object);
+    let key = context.field(request, object, field).filter(|index| definition.field(*index).lookup_key);
+    let key = key.ok_or_else(not_found)?;
+    let field = definition.field(key);
+    let value = match &field.kind {
+        Kind::Number(..) | Kind::Int(_) => value.parse().map_or_else(|_| json!(value), Json::Number),
+        _ => json!(value),
     };
-    let found = host.org().table(object).by_key(key, value);
+    let found = key_form(field, &value).map(|form| context.org.table(object).by_key(key, &form)).unwrap_or_default();
     if let [_, _, ..] = found.as_slice() {
-        let urls: Vec<String> = found.iter().map(|id| request.url(&object_name, id.as_str())).collect();
+        let urls: Vec<String> = found.iter().map(|id| request.url(&definition.name, id.as_str())).collect();
         return Ok(Answer::json(300, &json!(urls)));
     }
     if method == "PATCH" {
-        return upsert(host, request, object, (key, &name), value);
+        let name = field.name.clone();
+        return upsert(context, request, object, (key, &name), value, found.is_empty());
     }
     match found.first() {
-        Some(id) => one(host, request, object, id, method),
+        Some(id) => one(context, request, object, id, method),
         None => Err(not_found()),
     }
 }
 
-fn create(host: &Host, request: &Request, object: ObjectIndex) -> Result<Answer, Answer> {
-    let saved = transact(host, request, Write::Create { object, fields: fields(request)? })?;
-    Ok(created(host, request, object, &saved, json!({"id": saved.id.as_str(), "success": true, "errors": []})))
+fn create(context: &mut Context, request: &Request, object: ObjectIndex) -> Result<Answer, Answer> {
+    let saved = transact(context, request, Write::Create { object, fields: fields(request)? })?;
+    Ok(created(context, request, object, &saved, json!({"id": saved.id.as_str(), "success": true, "errors": []})))
 }
 
-fn created(host: &Host, request: &Request, object: ObjectIndex, saved: &Saved, body: Json) -> Answer {
-    let location = request.url(&host.org().schema.object(object).name, saved.id.as_str());
+fn created(context: &Context, request: &Request, object: ObjectIndex, saved: &Saved, body: Json) -> Answer {
+    let location = request.url(&context.org.schema.object(object).name, saved.id.as_str());
     Answer::json(201, &body).with("location", location)
 }
 
 fn upsert(
-    host: &Host,
+    context: &mut Context,
     request: &Request,
     object: ObjectIndex,
     (key, name): (FieldIndex, &str),
-    value: &str,
+    value: Json,
+    new: bool,
 ) -> Result<Answer, Answer> {
     let mut fields = fields(request)?;
     if fields.keys().any(|given| given.eq_ignore_ascii_case(name)) {
         let message = format!("The {name} field should not be specified in the sobject data.");
         return Err(Answer::refused(&SaveError::new("INVALID_FIELD", message)));
     }
-    fields.insert(name.to_owned(), Json::String(value.to_owned()));
-    let saved = transact(host, request, Write::Upsert { object, key, fields })?;
+    if new && request.call.parameter("updateOnly") == Some("true") {
+        return Err(not_found());
+    }
+    fields.insert(name.to_owned(), value);
+    let saved = transact(context, request, Write::Upsert { object, key, fields })?;
     let body = json!({"id": saved.id.as_str(), "success": true, "errors": [], "created": saved.created});
     Ok(match saved.created {
-        true => created(host, request, object, &saved, body),
+        true => created(context, request, object, &saved, body),
         // Up to version 45 an update by upsert had no body.
         false if request.version < 46 => Answer::empty(204),
         false => Answer::json(200, &body),
     })
 }
 
-fn read(host: &Host, request: &Request, object: ObjectIndex, id: &Id) -> Result<Answer, Answer> {
-    let org = host.org();
-    let definition = org.schema.object(object);
-    let Some(row) = org.table(object).live_row(id) else { return Err(not_found()) };
+fn read(context: &Context, request: &Request, object: ObjectIndex, id: &Id) -> Result<Answer, Answer> {
+    let Some(row) = context.row(request, object, id) else { return Err(not_found()) };
     let fields = match request.call.parameter("fields") {
-        Some(names) => parse_fields(definition, &names.split(',').collect::<Vec<_>>())?,
-        None => definition.fields().map(|(index, _)| index).collect(),
+        Some(names) => context.fields(request, object, &names.split(',').collect::<Vec<_>>())?,
+        None => context.all_fields(request, object),
     };
-    let mut shown = request.show(definition, row, &fields);
+    let mut shown = request.show(context.org.schema.object(object), row, &fields);
     shown.insert("Id".into(), json!(row.id.as_str())); // there, asked for or not
     Ok(Answer::json(200, &Json::Object(shown)))
 }
 
-fn record_id(host: &Host, object: ObjectIndex, text: &str) -> Result<Id, Answer> {
-    let org = host.org();
-    let definition = org.schema.object(object);
+fn record_id(context: &Context, object: ObjectIndex, text: &str) -> Result<Id, Answer> {
+    let definition = context.org.schema.object(object);
     let wrong = || {
         let shown = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         Answer::refused(&SaveError::wrong_type_of_id(&format!("{} ID", definition.name), &shown))
@@ -134,20 +134,14 @@ fn fields(request: &Request) -> Result<Map<String, Json>, Answer> {
 }
 
 /// A write of one record; an id that the org does not know is 404 here, unlike in collections.
-fn transact(host: &Host, request: &Request, write: Write) -> Result<Saved, Answer> {
+fn transact(context: &mut Context, request: &Request, write: Write) -> Result<Saved, Answer> {
     let own = match &write {
         Write::Update { id, .. } | Write::Delete { id } => Some(id.clone()),
         _ => None,
     };
-    let options = Options { locked: host.faults().locks(1), ..Options::default() };
-    let caller = request.caller(host, false);
-    let result = {
-        let mut org = host.org();
-        let now = host.now();
-        org.transact(&caller, vec![Ok(write)], &options, now)
-    };
-    host.notify();
-    let result = match result {
+    let options = Options { locked: context.host.faults().locks(1), ..Options::default() };
+    let caller = request.caller(context.host, false);
+    let result = match context.write(&caller, vec![Ok(write)], &options) {
         Ok(mut results) => results.pop().unwrap_or_else(|| Err(SaveError::unknown_id())),
         Err(error) => Err(error),
     };

@@ -199,7 +199,7 @@ async fn a_failed_subscribe_says_why_and_leaves_the_session_alone() {
     let mut other_map = bayeux.subscription(channel, Json::Null);
     other_map["ext"] = json!({"replay": {}});
     let cases = [
-        (bayeux.subscription("/data/LeadChangeEvent", json!(-1)), "400::The channel you requested to subscribe to doesn't exist {/data/LeadChangeEvent}".to_owned()),
+        (bayeux.subscription("/data/VaultChangeEvent", json!(-1)), "400::The channel you requested to subscribe to doesn't exist {/data/VaultChangeEvent}".to_owned()),
         (bayeux.subscription(channel, json!(82)), "400::The replayId {82} you provided was invalid.  Please provide a valid ID, -2 to replay all events, or -1 to replay only new events.".to_owned()),
         (other_map, format!("400::The replayId for channel {{{channel}}} wasn't found using the provided replay ID map {{{{}}}}. Ensure that the channel name you provided in the replay map is valid and matches the channel name used for subscribing.")),
         (bayeux.subscription("data", json!(-1)), "400::Channel subscriptions must start with a leading '/'".to_owned()),

@@ -74,6 +74,19 @@ pub fn parse(text: &str) -> Result<Query, String> {
     }
 }
 
+/// The part behind WHERE alone, as rules are written.
+///
+/// # Errors
+/// The message of a MALFORMED_QUERY.
+pub fn parse_condition(text: &str) -> Result<Filter, String> {
+    let mut parser = Parser { tokens: tokens(text)?, at: 0 };
+    let filter = parser.any(0)?;
+    match parser.next() {
+        None => Ok(filter),
+        Some(token) => Err(unexpected(Some(&token))),
+    }
+}
+
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();

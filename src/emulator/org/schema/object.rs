@@ -1,0 +1,158 @@
+//! One object: its fields by name, its relationships in both directions, and what may be done with it.
+
+use std::collections::HashMap;
+
+use super::field::{Field, Kind, Reference, System};
+use super::{FieldIndex, ObjectIndex};
+
+#[derive(Debug, Clone)]
+pub struct Object {
+    pub name: String,
+    pub label: String,
+    pub label_plural: String,
+    /// The first three characters of its record ids.
+    pub prefix: String,
+    pub kind: ObjectKind,
+    pub sharing: Sharing,
+    /// Selected for Change Data Capture.
+    pub change_events: bool,
+    /// Records of it can be merged.
+    pub mergeable: bool,
+    /// References to it, in the order of the objects.
+    pub children: Vec<Child>,
+    fields: Vec<Field>,
+    by_name: HashMap<String, FieldIndex>,
+    by_relationship: HashMap<String, FieldIndex>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectKind {
+    Record,
+    /// Users, queues, record types: not to be mixed with other records in one request.
+    Setup,
+    /// A platform event: published, never kept as a record.
+    Event,
+}
+
+/// What users may do with the records of others, unless a permission says more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    PublicReadWrite,
+    PublicRead,
+    Private,
+}
+
+/// A reference from another object, seen from its parent.
+#[derive(Debug, Clone)]
+pub struct Child {
+    pub object: ObjectIndex,
+    pub field: FieldIndex,
+    /// `Contacts`; without a name there is no subquery over it.
+    pub relationship: Option<String>,
+    pub cascades: bool,
+}
+
+impl Object {
+    /// An object with the fields that every object has, and these.
+    ///
+    /// # Errors
+    /// A field name that stands twice.
+    pub fn new(name: &str, prefix: &str, kind: ObjectKind, fields: Vec<Field>) -> Result<Self, String> {
+        let mut all = match kind {
+            ObjectKind::Event => vec![
+                Field { read_only: true, ..Field::new("ReplayId", "Replay ID", Kind::Text(255)) },
+                Field { read_only: true, ..Field::new("EventUuid", "Event UUID", Kind::Text(36)) },
+                Field::system("CreatedDate", "Created Date", System::CreatedDate),
+                Field::system("CreatedById", "Created By ID", System::CreatedById),
+            ],
+            ObjectKind::Record | ObjectKind::Setup => vec![
+                Field::system("Id", &format!("{name} ID"), System::Id),
+                Field::system("IsDeleted", "Deleted", System::IsDeleted),
+                Field::system("CreatedDate", "Created Date", System::CreatedDate),
+                Field::system("CreatedById", "Created By ID", System::CreatedById),
+                Field::system("LastModifiedDate", "Last Modified Date", System::LastModifiedDate),
+                Field::system("LastModifiedById", "Last Modified By ID", System::LastModifiedById),
+                Field::system("SystemModstamp", "System Modstamp", System::Modstamp),
+            ],
+        };
+        all.extend(fields);
+        let (mut by_name, mut by_relationship) = (HashMap::new(), HashMap::new());
+        for (index, field) in all.iter().enumerate() {
+            if by_name.insert(field.name.to_ascii_lowercase(), index).is_some() {
+                return Err(format!("object {name}: there are two fields {}", field.name));
+            }
+            by_name.insert(field.name.clone(), index);
+            let relationship = match &field.kind {
+                Kind::Reference(Reference { relationship, .. }) => relationship.as_deref(),
+                Kind::System(System::CreatedById) => Some("CreatedBy"),
+                Kind::System(System::LastModifiedById) => Some("LastModifiedBy"),
+                _ => None,
+            };
+            if let Some(relationship) = relationship {
+                by_relationship.insert(relationship.to_ascii_lowercase(), index);
+            }
+        }
+        Ok(Self {
+            name: name.into(),
+            label: name.into(),
+            label_plural: format!("{name}s"),
+            prefix: prefix.into(),
+            kind,
+            sharing: Sharing::PublicReadWrite,
+            change_events: false,
+            mergeable: false,
+            children: Vec::new(),
+            fields: all,
+            by_name,
+            by_relationship,
+        })
+    }
+
+    pub fn fields(&self) -> impl Iterator<Item = (FieldIndex, &Field)> {
+        self.fields.iter().enumerate()
+    }
+
+    pub(super) fn fields_mut(&mut self) -> impl Iterator<Item = (FieldIndex, &mut Field)> {
+        self.fields.iter_mut().enumerate()
+    }
+
+    pub fn find(&self, name: &str) -> Option<(FieldIndex, &Field)> {
+        // Names mostly come in their canonical case, and mostly short: no allocation then.
+        let index = match self.by_name.get(name) {
+            Some(index) => *index,
+            None => *self.by_name.get(&name.to_ascii_lowercase())?,
+        };
+        Some((index, self.field(index)))
+    }
+
+    /// The reference field behind a relationship name: `Account` is `AccountId`, `CreatedBy` is `CreatedById`.
+    pub fn relationship(&self, name: &str) -> Option<(FieldIndex, &Field)> {
+        let index = *self.by_relationship.get(&name.to_ascii_lowercase())?;
+        Some((index, self.field(index)))
+    }
+
+    /// The children behind a relationship name: `Contacts`.
+    pub fn child(&self, name: &str) -> Option<&Child> {
+        self.children.iter().find(|child| child.relationship.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(name)))
+    }
+
+    /// # Panics
+    /// Never for an index that this object gave out: fields are only ever added.
+    pub fn field(&self, index: FieldIndex) -> &Field {
+        &self.fields[index]
+    }
+
+    /// The field with an owner: a user or a queue.
+    pub fn owner(&self) -> Option<FieldIndex> {
+        self.find("OwnerId").map(|(index, _)| index)
+    }
+
+    pub fn record_type(&self) -> Option<FieldIndex> {
+        self.find("RecordTypeId").map(|(index, _)| index)
+    }
+
+    pub fn custom(&self) -> bool {
+        self.name.ends_with("__c") || self.name.ends_with("__e")
+    }
+}

@@ -1,0 +1,147 @@
+//! What an emulated org is made of: objects, fields, rules, users, automation and first records, from YAML.
+//!
+//! [`spec`] is the file as it is written, [`build`] what the org needs of it. The standard scenario is built in; a
+//! user's file builds upon it unless it says `base: empty`.
+
+mod build;
+mod fields;
+mod objects;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use super::org::{Identity, Org};
+
+pub use spec::{
+    ActionSpec, ActionType, ChannelSpec, ChannelType, Computed, DuplicateAction, FieldAccess, InputSpec, MemberSpec,
+    RecordSpec, Right,
+};
+use spec::{Base, Name, Spec};
+
+const CORE: &str = include_str!("scenario/core.yaml");
+const STANDARD: &str = include_str!("scenario/standard.yaml");
+
+/// A scenario whose names fit together.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    file: String,
+    spec: Spec,
+}
+
+/// What is wrong with a scenario, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScenarioError {
+    /// `FILE` or `FILE:LINE`.
+    pub place: String,
+    pub problem: String,
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.problem)
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+/// A problem with a name of the file.
+#[derive(Debug)]
+struct Problem {
+    line: Option<u64>,
+    text: String,
+}
+
+impl Problem {
+    fn at(name: &Name, text: impl fmt::Display) -> Self {
+        Self { line: Some(name.referenced.line()), text: format!("{}: {text}", name.value) }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { line: None, text }
+    }
+}
+
+impl Scenario {
+    /// The scenario that is built in.
+    pub fn standard() -> &'static Self {
+        static STANDARD_SCENARIO: OnceLock<Scenario> = OnceLock::new();
+        STANDARD_SCENARIO.get_or_init(|| {
+            // Both texts are part of the program, and a test reads them: the fallback is never seen.
+            let spec = parse(CORE).and_then(|core| Ok(core.with(parse(STANDARD)?)));
+            Scenario { file: "standard scenario".into(), spec: spec.unwrap_or_else(|_| Spec::default()) }
+        })
+    }
+
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// What is wrong with it, with file and line.
+    pub fn load(path: &Path) -> Result<Self, ScenarioError> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ScenarioError { place: file.clone(), problem: error.to_string() })?;
+        Self::read(&file, &text)
+    }
+
+    /// Reads a scenario's text; `file` is its name in errors.
+    ///
+    /// # Errors
+    /// What is wrong with it, with file and line.
+    pub fn read(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        let failed = |problem: String| ScenarioError { place: file.into(), problem };
+        let own = parse(text).map_err(failed)?;
+        let base = match own.base {
+            Base::Standard => Self::standard().spec.clone(),
+            Base::Empty => parse(CORE).map_err(failed)?,
+        };
+        let scenario = Self { file: file.into(), spec: base.with(own) };
+        // Some parts concern only the orgs of these names.
+        for name in ["source", "target"] {
+            scenario.org(name, 1, Duration::ZERO..=Duration::ZERO, 0)?;
+        }
+        Ok(scenario)
+    }
+
+    /// The org of this name, with its first records. The same seed gives the same ids.
+    ///
+    /// # Errors
+    /// What is wrong with the scenario, as [`Self::read`] finds it.
+    pub fn org(
+        &self,
+        name: &str,
+        seed: u64,
+        bus_delay: RangeInclusive<Duration>,
+        now: i64,
+    ) -> Result<Org, ScenarioError> {
+        let identity = Identity::new(seed);
+        let setup = self.build(name, &identity.pod)?;
+        Org::new(identity, setup, bus_delay, now).map_err(|(place, error)| {
+            let records = self.spec.records.iter().filter(|record| build::concerns(&record.orgs, name));
+            let problem = match records.skip(place).next() {
+                Some(record) => Problem::at(&record.object, format!("{}: {}", error.code, error.message)),
+                None => Problem::from(error.message),
+            };
+            self.error(problem)
+        })
+    }
+
+    fn error(&self, problem: Problem) -> ScenarioError {
+        let place = match problem.line.filter(|line| *line > 0) {
+            Some(line) => format!("{}:{line}", self.file),
+            None => self.file.clone(),
+        };
+        ScenarioError { place, problem: problem.text }
+    }
+}
+
+fn parse(text: &str) -> Result<Spec, String> {
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}
