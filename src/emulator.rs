@@ -110,6 +110,7 @@ impl Emulator {
             let scenario = options.scenario.as_deref().unwrap_or_else(|| Scenario::standard());
             let host = Host::new(name, scenario, options.seed, options.connect_hold, delay);
             let host = Arc::new(host.map_err(std::io::Error::other)?);
+            host.keep_flows_running();
             emulator.servers.spawn(server::serve(listener, host.clone()));
             let org_id = host.org().id.as_str().to_owned();
             emulator.orgs.push(RunningOrg {
@@ -155,9 +156,12 @@ impl RunningOrg {
         traffic::start(&self.host, plan);
     }
 
-    /// When this returns, no further change comes.
+    /// When this returns, no further change comes; flows that waited have run.
     pub fn stop_traffic(&self) {
         self.host.traffic().stop();
+        let now = self.host.now();
+        self.host.org().finish_flows(now);
+        self.host.notify();
     }
 
     /// Whether traffic runs, and how many record changes it has made.

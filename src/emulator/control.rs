@@ -1,10 +1,12 @@
 //! `/emulator/…`: what a test or a user wants to see and do that no org would offer. No token is needed.
 
+mod people;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::host::Host;
+use super::host::{Host, Switches};
 use super::org::time::SECOND;
 use super::org::{Caller, Commit, Id, Options, Org, SaveError, Write};
 use super::rest::item_errors;
@@ -32,6 +34,7 @@ pub fn handle(host: &Arc<Host>, call: &Call) -> Answer {
         }
         ("GET", ["switches"]) => show_switches(host),
         ("POST", ["switches"]) => with_body(call, |body| set_switches(host, body)),
+        (_, ["users" | "merge" | "convert" | "recycle-bin" | "locks" | "access"]) => people::handle(host, call),
         ("POST", ["undelete"]) => with_body(call, |body| Ok(undelete(host, &body))),
         ("POST", ["time"]) => with_body(call, |body| {
             let seconds = body.get("advance_seconds").and_then(Json::as_i64).filter(|seconds| *seconds >= 0);
@@ -102,7 +105,9 @@ fn set_switches(host: &Host, body: Json) -> Result<Answer, String> {
     if let (Some(merged), Json::Object(body)) = (merged.as_object_mut(), body) {
         merged.extend(body);
     }
-    let switches = serde_json::from_value(merged).map_err(|error| error.to_string())?;
+    let switches: Switches = serde_json::from_value(merged).map_err(|error| error.to_string())?;
+    let time = i64::try_from(switches.transaction_ms).unwrap_or(i64::MAX / 2_000).saturating_mul(1_000);
+    host.org().transaction_time = time;
     *host.switches() = switches;
     Ok(show_switches(host))
 }

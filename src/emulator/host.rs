@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -30,11 +30,13 @@ pub struct Switches {
     pub client_on_collections: bool,
     /// An unknown field or a wrong JSON type in one record of a collection fails the whole request.
     pub malformed_fails_request: bool,
+    /// So long a write takes, and its records stay locked; 0: no time at all.
+    pub transaction_ms: u64,
 }
 
 impl Default for Switches {
     fn default() -> Self {
-        Self { check_cookies: true, client_on_collections: true, malformed_fails_request: true }
+        Self { check_cookies: true, client_on_collections: true, malformed_fails_request: true, transaction_ms: 0 }
     }
 }
 
@@ -178,6 +180,29 @@ impl Host {
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
             tokio::select! { () = stop.cancelled() => {} () = work => {} }
+        });
+    }
+
+    /// Runs the flows of the org when they are due, until the host is stopped.
+    pub fn keep_flows_running(self: &Arc<Self>) {
+        let host = self.clone();
+        self.spawn(async move {
+            let mut changes = host.changes();
+            loop {
+                changes.borrow_and_update();
+                let (ran, next) = {
+                    let mut org = host.org();
+                    (org.run_flows(host.now()), org.next_flow())
+                };
+                if ran > 0 {
+                    host.notify();
+                }
+                let wait = next.map(|due| u64::try_from(due - host.now()).unwrap_or_default());
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(Duration::from_micros(wait.unwrap_or_default())), if wait.is_some() => {}
+                }
+            }
         });
     }
 

@@ -176,7 +176,12 @@ async fn with_faults(host: &Arc<Host>, request: Arc<Request>, write: bool) -> An
         });
         return Answer::cut();
     } else {
-        perform(host, &request)
+        let done = perform(host, &request);
+        let transaction = host.switches().transaction_ms;
+        if write && transaction > 0 {
+            wait(host, Duration::from_millis(transaction)).await;
+        }
+        done
     };
     match plan {
         Plan::DoThenCut => Answer::cut(),

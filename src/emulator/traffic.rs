@@ -93,6 +93,7 @@ pub fn start(host: &Arc<Host>, plan: TrafficPlan) {
                 state.running = state.done < plan.changes;
                 due -= if done == 0 { 0.1 } else { done as f64 };
                 if !state.running {
+                    task_host.org().finish_flows(now);
                     drop(state);
                     task_host.notify();
                     return;
@@ -151,7 +152,7 @@ impl Traffic {
     /// Does one thing; how many records it changed.
     fn step(&mut self, org: &mut Org, now: i64) -> u64 {
         let before = org.last_commit();
-        let live: usize = org.counts().values().sum();
+        let live: usize = [true, false].map(|is_account| org.table(object(org, is_account)).live()).iter().sum();
         if let Some(id) = self.waiting.pop_front() {
             self.update(org, now, &[id]);
         } else if live < self.records / 2 || (live < self.records && self.rng.u8(..100) < 15) {
@@ -313,7 +314,7 @@ impl Traffic {
         let n = self.rng.u32(..100_000);
         match (is_account, self.rng.u8(..8)) {
             (true, 0) => ("Phone", json!(format!("+49 221 {n}"))),
-            (true, 1) => ("Website", json!(format!("https://www.example.com/{n}"))),
+            (true, 1) => ("Website", json!(format!("https://WWW.Example.com/{n}"))),
             (true, 2) => ("Industry", json!(self.word(&INDUSTRIES))),
             (true, 3) => ("NumberOfEmployees", json!(n)),
             (true, 4) => ("AnnualRevenue", json!(f64::from(n) / 4.0)),

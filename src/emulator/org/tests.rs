@@ -7,6 +7,10 @@ use serde_json::{Map, Value as Json, json};
 use super::time::SECOND;
 use super::*;
 
+mod access;
+mod automation;
+mod fields;
+
 const NOW: i64 = 1_700_000_000 * SECOND + 123_456;
 
 fn org() -> Org {

@@ -1,0 +1,154 @@
+//! What an org's own people do in the browser: merge, convert, empty the recycle bin, lock, change permissions.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json, json};
+
+use super::{problem, with_body};
+use crate::emulator::host::Host;
+use crate::emulator::org::time::SECOND;
+use crate::emulator::org::{Caller, FieldLevel, Id, SaveError};
+use crate::emulator::wire::{Answer, Call};
+
+pub fn handle(host: &Host, call: &Call) -> Answer {
+    match (call.method.as_str(), call.path().get(1..).unwrap_or_default()) {
+        ("GET", ["users"]) => users(host),
+        ("POST", ["merge"]) => with_body(call, |body| merge(host, &read(body)?)),
+        ("POST", ["convert"]) => with_body(call, |body| convert(host, &read(body)?)),
+        ("DELETE", ["recycle-bin"]) => {
+            let purged = host.org().empty_recycle_bin();
+            Answer::json(200, &json!({"purged": purged}))
+        }
+        ("POST", ["locks"]) => with_body(call, |body| lock(host, &read(body)?)),
+        ("DELETE", ["locks"]) => {
+            host.org().locks.release_all();
+            Answer::json(200, &json!({}))
+        }
+        ("POST", ["access"]) => with_body(call, |body| access(host, &read(body)?)),
+        _ => problem(405, "another method is expected here; GET /emulator explains it"),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Merge {
+    master: String,
+    losers: Vec<String>,
+    #[serde(default)]
+    fields: Map<String, Json>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Convert {
+    lead: String,
+    #[serde(default = "yes")]
+    opportunity: bool,
+}
+
+/// For so many attempts, or for so many seconds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lock {
+    ids: Vec<String>,
+    #[serde(default)]
+    times: Option<u64>,
+    #[serde(default)]
+    seconds: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Access {
+    user: String,
+    object: String,
+    field: String,
+    access: Level,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    None,
+    Read,
+    Edit,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn read<T: DeserializeOwned>(body: Json) -> Result<T, String> {
+    serde_json::from_value(body).map_err(|error| error.to_string())
+}
+
+fn id(text: &str) -> Result<Id, String> {
+    Id::parse(text).ok_or_else(|| format!("{text} is no record id"))
+}
+
+fn refused(error: &SaveError) -> String {
+    format!("{}: {}", error.code, error.message)
+}
+
+/// The user who works in the browser.
+fn person(host: &Host) -> Caller {
+    Caller::system(host.org().ordinary_user(), "com/salesforce/api/soap/66.0;client=SfdcInternalAPI/")
+}
+
+fn users(host: &Host) -> Answer {
+    let org = host.org();
+    let show = |user: &crate::emulator::org::User| json!({"id": user.id.as_str(), "username": user.username, "active": user.active});
+    Answer::json(200, &org.users().iter().map(show).collect())
+}
+
+fn merge(host: &Host, body: &Merge) -> Result<Answer, String> {
+    let master = id(&body.master)?;
+    let losers = body.losers.iter().map(|text| id(text)).collect::<Result<Vec<_>, _>>()?;
+    let (caller, now) = (person(host), host.now());
+    host.org().merge(&caller, &master, &losers, body.fields.clone(), now).map_err(|error| refused(&error))?;
+    host.notify();
+    Ok(Answer::json(200, &json!({"master": master.as_str()})))
+}
+
+fn convert(host: &Host, body: &Convert) -> Result<Answer, String> {
+    let lead = id(&body.lead)?;
+    let (caller, now) = (person(host), host.now());
+    let converted = host.org().convert_lead(&caller, &lead, body.opportunity, now).map_err(|error| refused(&error))?;
+    host.notify();
+    Ok(Answer::json(
+        200,
+        &json!({"account": converted.account.as_str(), "contact": converted.contact.as_str(),
+            "opportunity": converted.opportunity.as_ref().map(Id::as_str)}),
+    ))
+}
+
+fn lock(host: &Host, body: &Lock) -> Result<Answer, String> {
+    let ids = body.ids.iter().map(|text| id(text)).collect::<Result<Vec<_>, _>>()?;
+    let now = host.now();
+    let mut org = host.org();
+    for id in &ids {
+        match (body.times, body.seconds) {
+            (Some(times), None) => org.locks.refuse_times(id, times),
+            (None, Some(seconds)) => org.locks.hold_until(id, now + i64::from(seconds) * SECOND),
+            _ => return Err("either `times` or `seconds`".into()),
+        }
+    }
+    Ok(Answer::json(200, &json!({"locked": ids.len()})))
+}
+
+fn access(host: &Host, body: &Access) -> Result<Answer, String> {
+    let mut org = host.org();
+    let user = org.user_by_name(&body.user).map(|user| user.id.clone());
+    let user = user.ok_or_else(|| format!("there is no user {}", body.user))?;
+    let (object, definition) =
+        org.schema.find(&body.object).ok_or_else(|| format!("there is no object {}", body.object))?;
+    let (field, _) =
+        definition.find(&body.field).ok_or_else(|| format!("{} has no field {}", body.object, body.field))?;
+    let level = match body.access {
+        Level::None => FieldLevel::Hidden,
+        Level::Read => FieldLevel::ReadOnly,
+        Level::Edit => FieldLevel::Editable,
+    };
+    org.set_field_level(&user, object, field, level);
+    Ok(Answer::json(200, &json!({})))
+}
