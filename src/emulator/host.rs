@@ -215,7 +215,7 @@ impl Host {
         serde_json::json!({
             "org": self.name, "api_calls": api_calls, "calls": by_kind, "rows_written": rows_written,
             "duplicate_rows": duplicate_rows, "records": org.counts(), "events": org.bus.published(),
-            "commits": org.last_commit(), "sessions": sessions,
+            "commits": org.last_commit(), "sessions": sessions, "locks_refused": org.locks.refused(),
         })
     }
 }

@@ -3,6 +3,7 @@
 // A test that panics has failed, which is what is meant here.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod automation;
 mod cli;
 mod crash;
 mod equal;

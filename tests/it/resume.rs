@@ -113,7 +113,8 @@ async fn a_parent_that_somebody_deleted_in_the_target_is_made_anew_with_its_chil
     world.caught_up().await;
     // In the target the account takes its contact with it.
     world.delete_in_target("Account").await;
-    assert_eq!(world.target().stats()["records"], json!({"Account": 0, "Contact": 0}));
+    let left = &world.target().stats()["records"];
+    assert_eq!((&left["Account"], &left["Contact"]), (&json!(0), &json!(0)));
     world.create("Contact", vec![json!({"LastName": "Second", "AccountId": accounts[0]})]).await;
     world.caught_up().await;
     assert_eq!(world.assert_equal().await, 3);

@@ -238,7 +238,16 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
                 "accounts",
                 "Account",
                 "ParentId",
-                &["Name", "Phone", "Industry", "NumberOfEmployees", "AnnualRevenue", "Description"],
+                &[
+                    "Name",
+                    "Phone",
+                    "Website",
+                    "Rating",
+                    "Industry",
+                    "NumberOfEmployees",
+                    "AnnualRevenue",
+                    "Description",
+                ],
                 &[("BillingCity", "BillingAddress.City"), ("BillingStreet", "BillingAddress.Street")],
             ),
             pipeline(

@@ -11,6 +11,7 @@ use super::Id;
 #[derive(Debug, Default)]
 pub struct Locks {
     held: HashMap<Id, Held>,
+    refused: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,11 @@ impl Locks {
         self.held.clear();
     }
 
+    /// How many attempts were refused.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
     /// Whether the record can not be locked now; an attempt counts.
     pub fn refuses(&mut self, id: &Id, now: i64) -> bool {
         let Some(held) = self.held.get_mut(id) else { return false };
@@ -47,7 +53,9 @@ impl Locks {
                 left
             }
         };
-        if !refuses {
+        if refuses {
+            self.refused += 1;
+        } else {
             self.held.remove(id);
         }
         refuses
