@@ -32,9 +32,15 @@ impl Scenario {
     fn try_build(&self, org: &str, pod: &str) -> Result<Setup, Problem> {
         let schema = self.spec.schema()?;
         let mut rows = Vec::new();
-        let users = self.users(&schema, pod, &mut rows)?;
+        let users = self.users(org, &schema, pod, &mut rows)?;
         let people = People {
-            users: users.iter().map(|user| (user.username.clone(), user.id.clone())).collect(),
+            users: self
+                .spec
+                .users
+                .iter()
+                .zip(&users)
+                .map(|(spec, user)| (spec.username.value.clone(), user.id.clone()))
+                .collect(),
             queues: self.queues(&schema, pod, &mut rows),
         };
         let mut all_rules = vec![rules::Rules::default(); schema.len()];
@@ -52,6 +58,7 @@ impl Scenario {
 
     fn users(
         &self,
+        org: &str,
         schema: &Schema,
         pod: &str,
         rows: &mut Vec<(ObjectIndex, Id, Map<String, Json>)>,
@@ -64,7 +71,7 @@ impl Scenario {
         let mut users = Vec::new();
         for (serial, spec) in (FIRST..).zip(&self.spec.users) {
             let id = Id::new("005", pod, serial);
-            let user = user(schema, spec, id.clone())?;
+            let user = user(org, schema, spec, id.clone())?;
             let alias: String = user.last_name.chars().take(8).collect();
             let fields = json!({"Username": user.username, "LastName": user.last_name, "FirstName": user.first_name,
                 "Alias": spec.alias.as_deref().unwrap_or(&alias), "Email": user.email, "IsActive": user.active,
@@ -219,13 +226,15 @@ pub(super) fn concerns(orgs: &[String], org: &str) -> bool {
     orgs.is_empty() || orgs.iter().any(|name| name == org)
 }
 
-fn user(schema: &Schema, spec: &UserSpec, id: Id) -> Result<User, Problem> {
+/// Usernames are unique over all orgs, so `{org}` in them is the org's name.
+fn user(org: &str, schema: &Schema, spec: &UserSpec, id: Id) -> Result<User, Problem> {
+    let username = spec.username.value.replace("{org}", org);
     Ok(User {
         id,
-        username: spec.username.value.clone(),
         first_name: spec.first_name.clone(),
         last_name: spec.last_name.clone(),
-        email: spec.email.clone().unwrap_or_else(|| spec.username.value.clone()),
+        email: spec.email.clone().unwrap_or_else(|| username.clone()),
+        username,
         active: spec.active,
         api_enabled: spec.api_enabled,
         password: spec.password.clone(),

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 
 fn limited(org: &Org) -> Caller {
-    Caller::new(org.user_by_name("LIMITED@example.com").unwrap().id.clone(), "")
+    Caller::new(org.user_by_name("LIMITED@one.example.com").unwrap().id.clone(), "")
 }
 
 fn attempt(org: &mut Org, caller: &Caller, write: Write) -> Result<Id, SaveError> {
@@ -70,7 +70,7 @@ fn a_private_record_of_somebody_else_is_not_there() {
 #[test]
 fn an_inactive_user_owns_nothing_new() {
     let mut org = org();
-    let inactive = org.user_by_name("nils@example.com").unwrap().id.clone();
+    let inactive = org.user_by_name("nils@one.example.com").unwrap().id.clone();
     let write = create(&org, "Account", json!({"Name": "A", "OwnerId": inactive.as_str()}));
     let error = try_one(&mut org, write).unwrap_err();
     assert_eq!(error.code, "INACTIVE_OWNER_OR_USER");
@@ -80,7 +80,7 @@ fn an_inactive_user_owns_nothing_new() {
 #[test]
 fn a_user_who_is_deactivated_by_a_write_is_inactive() {
     let mut org = org();
-    let olga = org.user_by_name("olga@example.com").unwrap().id.clone();
+    let olga = org.user_by_name("olga@one.example.com").unwrap().id.clone();
     let write = update(&org, &olga, json!({"IsActive": false}));
     try_one(&mut org, write).unwrap();
     assert!(!org.user(&olga).unwrap().active);
