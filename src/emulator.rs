@@ -13,24 +13,31 @@ mod org;
 mod rest;
 mod scenario;
 mod server;
+mod soap;
 mod soql;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod traffic;
 mod wire;
 
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use host::Host;
+pub use oauth::AppSpec;
 pub use scenario::{Scenario, ScenarioError};
+use server::Site;
+use tls::{AuthorityFile, Tls};
 pub use traffic::TrafficPlan;
 
 /// How long open connections may take to end.
@@ -51,6 +58,10 @@ pub struct Options {
     pub bus_delay: RangeInclusive<Duration>,
     /// What the orgs are made of; `None` is the standard scenario.
     pub scenario: Option<Arc<Scenario>>,
+    /// Every listener speaks HTTPS, and nothing else.
+    pub tls: bool,
+    /// The port of a login host that all orgs share; 0 takes a free one, `None` makes none.
+    pub login_port: Option<u16>,
 }
 
 impl Default for Options {
@@ -62,6 +73,8 @@ impl Default for Options {
             connect_hold: Duration::from_secs(110),
             bus_delay: Duration::ZERO..=Duration::from_millis(500),
             scenario: None,
+            tls: false,
+            login_port: None,
         }
     }
 }
@@ -70,17 +83,29 @@ impl Default for Options {
 pub struct Emulator {
     /// In the order of [`Options::orgs`].
     pub orgs: Vec<RunningOrg>,
+    /// Where users of every org can log in, like login.salesforce.com.
+    pub login_url: Option<String>,
+    authority: Option<AuthorityFile>,
+    stop: CancellationToken,
     servers: JoinSet<()>,
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Emulator");
+        shown.field("orgs", &self.orgs).field("login_url", &self.login_url).finish_non_exhaustive()
+    }
 }
 
 /// One org, and how to reach it.
 #[derive(Clone)]
 pub struct RunningOrg {
     pub name: String,
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`; with TLS `https://localhost:PORT`.
     pub base_url: String,
     /// 18 characters.
     pub org_id: String,
+    /// Of its first app.
     pub client_id: String,
     pub client_secret: String,
     host: Arc<Host>,
@@ -98,31 +123,52 @@ impl Emulator {
     /// # Errors
     /// When a port cannot be listened on, or the scenario does not fit together; then none runs.
     pub async fn start(options: Options) -> std::io::Result<Self> {
-        let mut emulator = Self { orgs: Vec::new(), servers: JoinSet::new() };
+        let tls = if options.tls { Some(Tls::new()?) } else { None };
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor.clone());
+        let mut listeners = Vec::new();
         for (offset, name) in (0u16..).zip(&options.orgs) {
             let port = match options.ports {
                 None => 0,
                 Some(first) => first.checked_add(offset).ok_or(std::io::ErrorKind::AddrNotAvailable)?,
             };
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-            let base_url = format!("http://{}", listener.local_addr()?);
+            listeners.push((name, TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?));
+        }
+        let login = match options.login_port {
+            None => None,
+            Some(port) => Some(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?),
+        };
+        let login_port = login.as_ref().map(|login| login.local_addr().map(|at| at.port())).transpose()?;
+        let base =
+            |port| if options.tls { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
+        let mut emulator = Self {
+            orgs: Vec::new(),
+            login_url: login_port.map(base),
+            authority: tls.map(|tls| tls.authority),
+            stop: CancellationToken::new(),
+            servers: JoinSet::new(),
+        };
+        for (name, listener) in listeners {
             let delay = options.bus_delay.clone();
             let scenario = options.scenario.as_deref().unwrap_or_else(|| Scenario::standard());
             let host = Host::new(name, scenario, options.seed, options.connect_hold, delay);
             let host = Arc::new(host.map_err(std::io::Error::other)?);
             host.keep_flows_running();
-            emulator.servers.spawn(server::serve(listener, host.clone()));
-            let org_id = host.org().id.as_str().to_owned();
-            emulator.orgs.push(RunningOrg {
-                name: name.clone(),
-                base_url,
-                org_id,
-                client_id: host.client_id.clone(),
-                client_secret: host.client_secret.clone(),
-                host,
-            });
+            let port = listener.local_addr()?.port();
+            host.listens_on(port, login_port);
+            let site = Site::Org(host.clone());
+            emulator.servers.spawn(server::serve(listener, acceptor.clone(), site, host.stopped()));
+            emulator.orgs.push(RunningOrg::new(base(port), host));
+        }
+        if let Some(listener) = login {
+            let site = Site::Login(emulator.orgs.iter().map(|org| org.host.clone()).collect());
+            emulator.servers.spawn(server::serve(listener, acceptor, site, emulator.stop.clone()));
         }
         Ok(emulator)
+    }
+
+    /// With TLS: a file with the certificate that clients have to trust, as PEM. It goes with this.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.authority.as_ref().map(AuthorityFile::path)
     }
 
     /// The org with this name.
@@ -140,6 +186,7 @@ impl Emulator {
     }
 
     fn stop(&self) {
+        self.stop.cancel();
         self.orgs.iter().for_each(|org| org.host.stopped().cancel());
     }
 }
@@ -151,6 +198,33 @@ impl Drop for Emulator {
 }
 
 impl RunningOrg {
+    fn new(base_url: String, host: Arc<Host>) -> Self {
+        let org_id = host.org().id.as_str().to_owned();
+        let (name, no_key) = (host.name.clone(), String::new());
+        let mut org = Self { name, base_url, org_id, client_id: no_key.clone(), client_secret: no_key, host };
+        org.show_first_app();
+        org
+    }
+
+    fn show_first_app(&mut self) {
+        let login = self.host.login();
+        if let Some(app) = login.apps().first() {
+            self.client_id = app.key.clone();
+            self.client_secret = app.secret().to_owned();
+        }
+    }
+
+    /// Replaces the apps of the org; what was given to apps that are gone ends. Other copies of this still show the
+    /// app that was the first before.
+    ///
+    /// # Errors
+    /// What is wrong with a description; then nothing has changed.
+    pub fn set_apps(&mut self, apps: Vec<AppSpec>) -> Result<(), String> {
+        self.host.set_apps(apps)?;
+        self.show_first_app();
+        Ok(())
+    }
+
     /// Starts traffic in the org; traffic that ran before ends.
     pub fn start_traffic(&self, plan: TrafficPlan) {
         traffic::start(&self.host, plan);

@@ -32,6 +32,12 @@ pub struct Emulator {
     /// Objects, fields, records, users and automation of the orgs, in YAML; the standard ones if absent
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
+    /// Speak HTTPS, with an authority of its own that clients must be told to trust
+    #[arg(long)]
+    tls: bool,
+    /// Port of a login host for the users of all orgs, like login.salesforce.com; 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    login_port: Option<u16>,
 }
 
 impl Emulator {
@@ -46,8 +52,18 @@ impl Emulator {
             connect_hold: self.connect_hold,
             bus_delay: Duration::ZERO..=self.bus_delay,
             scenario,
+            tls: self.tls,
+            login_port: self.login_port,
         };
         let orgs = Orgs::start(options).await.context("the emulated orgs could not start; is the port in use?")?;
+        if let Some(path) = orgs.ca_file() {
+            println!("# the authority that clients must trust");
+            println!("export EMULATOR_CA={}", path.display());
+        }
+        if let Some(url) = &orgs.login_url {
+            println!("# logs in the users of every org");
+            println!("export EMULATOR_LOGIN_URL={url}");
+        }
         for org in &orgs.orgs {
             let name = org.name.to_uppercase().replace('-', "_");
             println!("# org {} ({}); its controls: {}/emulator", org.name, org.org_id, org.base_url);

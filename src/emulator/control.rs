@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use super::host::{Host, Switches};
+use super::oauth::AppSpec;
 use super::org::time::SECOND;
 use super::org::{Caller, Commit, Id, Options, Org, SaveError, Write};
 use super::rest::item_errors;
@@ -34,6 +35,18 @@ pub fn handle(host: &Arc<Host>, call: &Call) -> Answer {
         }
         ("GET", ["switches"]) => show_switches(host),
         ("POST", ["switches"]) => with_body(call, |body| set_switches(host, body)),
+        ("GET", ["oauth"]) => Answer::json(200, &json!(host.login().settings)),
+        ("POST", ["oauth"]) => with_body(call, |body| {
+            let mut login = host.login();
+            login.settings = login.settings.merged(body)?;
+            Ok(Answer::json(200, &json!(login.settings)))
+        }),
+        ("GET", ["apps"]) => show_apps(host),
+        ("POST", ["apps"]) => with_body(call, |body| {
+            let apps: Vec<AppSpec> = serde_json::from_value(body).map_err(|error| error.to_string())?;
+            host.set_apps(apps)?;
+            Ok(show_apps(host))
+        }),
         (_, ["users" | "merge" | "convert" | "recycle-bin" | "locks" | "access"]) => people::handle(host, call),
         ("POST", ["undelete"]) => with_body(call, |body| Ok(undelete(host, &body))),
         ("POST", ["time"]) => with_body(call, |body| {
@@ -110,6 +123,13 @@ fn set_switches(host: &Host, body: Json) -> Result<Answer, String> {
     host.org().transaction_time = time;
     *host.switches() = switches;
     Ok(show_switches(host))
+}
+
+/// With keys and without secrets, in their order.
+fn show_apps(host: &Host) -> Answer {
+    let login = host.login();
+    let shown = login.apps().iter().map(|app| json!({"name": app.spec.name, "consumer_key": app.key}));
+    Answer::json(200, &shown.collect::<Json>())
 }
 
 fn undelete(host: &Host, body: &Json) -> Answer {

@@ -1,10 +1,11 @@
 //! What the endpoints of one org share: its state, its clock, its counters, and its running tasks.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cometd::Sessions;
 use super::faults::Faults;
-use super::oauth::Tokens;
+use super::oauth::{AppSpec, Login, Tokens};
 use super::org::Org;
 use super::rest::Cursors;
 use super::scenario::{Scenario, ScenarioError};
@@ -47,13 +48,15 @@ pub struct Counters {
     pub by_kind: BTreeMap<&'static str, u64>,
 }
 
+/// One org that runs.
 pub struct Host {
     pub name: String,
-    pub client_id: String,
-    pub client_secret: String,
     pub connect_hold: Duration,
     org: Mutex<Org>,
+    login: Mutex<Login>,
     tokens: Mutex<Tokens>,
+    /// The org's own port, and that of the login host.
+    ports: OnceLock<(u16, Option<u16>)>,
     sessions: Mutex<Sessions>,
     faults: Mutex<Faults>,
     switches: Mutex<Switches>,
@@ -65,6 +68,12 @@ pub struct Host {
     changed: watch::Sender<u64>,
     stop: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// State behind a lock stays usable after a panic elsewhere: every change to it is complete in itself.
@@ -86,17 +95,17 @@ impl Host {
             fastrand::Rng::with_seed(name.bytes().fold(seed, |hash, byte| {
                 hash.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(byte)).rotate_left(7)
             }));
-        let client_id = format!("3MVG9{}", text(&mut rng, 80));
-        let client_secret = (0..64).map(|_| rng.digit(16).to_ascii_uppercase()).collect();
+        // The usual app, drawn as every other one would be in its place.
+        let login = Login::new(rng.u64(..));
         let org = scenario.org(name, rng.u64(..), bus_delay, machine_time())?;
         // Tokens and sessions of an earlier run are unknown to this one, so they do not come from the seed alone.
         let started = machine_time().unsigned_abs();
         let fresh = |rng: &mut fastrand::Rng| fastrand::Rng::with_seed(rng.u64(..) ^ started);
         Ok(Self {
             name: name.to_owned(),
-            client_id,
-            client_secret,
             connect_hold,
+            login: Mutex::new(login),
+            ports: OnceLock::new(),
             tokens: Mutex::new(Tokens::new(fresh(&mut rng))),
             sessions: Mutex::new(Sessions::new(fresh(&mut rng))),
             faults: Mutex::new(Faults::new(rng.fork())),
@@ -124,6 +133,36 @@ impl Host {
 
     pub fn org(&self) -> MutexGuard<'_, Org> {
         locked(&self.org)
+    }
+
+    pub fn login(&self) -> MutexGuard<'_, Login> {
+        locked(&self.login)
+    }
+
+    /// Replaces the apps; what was given to apps that are gone ends.
+    ///
+    /// # Errors
+    /// What is wrong with a description; then nothing has changed.
+    pub fn set_apps(&self, apps: Vec<AppSpec>) -> Result<(), String> {
+        let gone = self.login().set_apps(apps)?;
+        for key in gone {
+            self.tokens().end_app(&key);
+        }
+        self.notify();
+        Ok(())
+    }
+
+    /// Says where the org listens, and where the login host does.
+    pub fn listens_on(&self, port: u16, login_port: Option<u16>) {
+        self.ports.get_or_init(|| (port, login_port));
+    }
+
+    pub fn port(&self) -> Option<u16> {
+        self.ports.get().map(|(port, _)| *port)
+    }
+
+    pub fn login_port(&self) -> Option<u16> {
+        self.ports.get().and_then(|(_, login)| *login)
     }
 
     pub fn tokens(&self) -> MutexGuard<'_, Tokens> {
@@ -220,7 +259,7 @@ impl Host {
     }
 }
 
-fn machine_time() -> i64 {
+pub fn machine_time() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -1,105 +1,157 @@
-//! The token endpoint: client credentials, and nothing else yet (oauth.md sections 3, 4, 8 and 12).
+//! Logging in: OAuth 2.0 with its endpoints, at an org's own door or at the one that all orgs share (oauth.md).
+//!
+//! [`Login`] is what an org keeps for it: its apps, and how logins behave. The tokens are beside it, in [`Tokens`].
+
+mod app;
+mod authorize;
+mod certificate;
+mod format;
+mod grants;
+mod identity;
+mod inspect;
+mod issued;
+mod jwt;
+mod keys;
+mod page;
+mod refusal;
+mod scopes;
+mod secret;
+mod settings;
+mod tokens;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ring::hmac;
-use serde_json::json;
 
-use super::host::{self, Host};
-use super::org::Id;
-use super::org::time::HOUR;
+pub use app::{App, AppSpec};
+pub use scopes::Scopes;
+pub use settings::Settings;
+pub use tokens::{Grant, Lifetime, Session, Tokens};
+
+use super::host::Host;
+use super::org::{Id, User};
 use super::wire::{Answer, Call};
+use refusal::Refusal;
 
-/// Inactivity after which a session ends: the platform's default.
-const LIFETIME: i64 = 2 * HOUR;
-
-/// The access tokens that are good, and when each was last used.
+/// What an org keeps for logins.
 #[derive(Debug)]
-pub struct Tokens {
-    sessions: HashMap<String, Session>,
-    rng: fastrand::Rng,
+pub struct Login {
+    apps: Vec<Arc<App>>,
+    pub settings: Settings,
+    /// Keys and secrets that are not given follow from it.
+    seed: u64,
 }
 
-/// What an access token stands for.
-#[derive(Debug, Clone)]
-pub struct Session {
-    pub user: Id,
-    used: i64,
-}
-
-impl Tokens {
-    pub fn new(rng: fastrand::Rng) -> Self {
-        Self { sessions: HashMap::new(), rng }
+impl Login {
+    /// With one app, the usual one.
+    pub fn new(seed: u64) -> Self {
+        let mut login = Self { apps: Vec::new(), settings: Settings::default(), seed };
+        let usual = login.set_apps(vec![AppSpec::default()]);
+        debug_assert!(usual.is_ok(), "nothing in the usual app can be wrong");
+        login
     }
 
-    fn issue(&mut self, org: &str, user: Id, now: i64) -> String {
-        let token = format!("{org}!AQ{}.{}", host::text(&mut self.rng, 60), host::text(&mut self.rng, 32));
-        self.sessions.insert(token.clone(), Session { user, used: now });
-        token
+    pub fn apps(&self) -> &[Arc<App>] {
+        &self.apps
     }
 
-    /// The session of a token that is good; using it prolongs it.
-    pub fn check(&mut self, token: Option<&str>, now: i64) -> Option<Session> {
-        let session = self.sessions.get_mut(token?)?;
-        if now - session.used > LIFETIME {
-            return None;
+    /// Replaces the apps; the first one keeps key and secret unless it brings its own. The keys of apps that are gone.
+    ///
+    /// # Errors
+    /// What is wrong with a description; then the apps are as before.
+    pub fn set_apps(&mut self, specs: Vec<AppSpec>) -> Result<Vec<String>, String> {
+        let mut apps = Vec::new();
+        for (place, spec) in (0u64..).zip(specs) {
+            let mut rng = fastrand::Rng::with_seed(self.seed.wrapping_add(place));
+            apps.push(Arc::new(App::new(spec, &mut rng)?));
         }
-        session.used = now;
-        Some(session.clone())
+        let before = std::mem::replace(&mut self.apps, apps);
+        let stays = |key: &str| self.apps.iter().any(|app| app.key == key);
+        Ok(before.iter().map(|app| app.key.clone()).filter(|key| !stays(key)).collect())
     }
 
-    /// Every token ends at once.
-    pub fn expire(&mut self) {
-        self.sessions.clear();
+    /// The app with this consumer key, unless it is blocked.
+    pub fn app(&self, key: &str) -> Option<Arc<App>> {
+        self.apps.iter().find(|app| app.key == key && !app.spec.blocked).cloned()
     }
 }
 
-/// `POST /services/oauth2/token`.
-pub fn token(host: &Host, call: &Call) -> Answer {
-    host.count("token", false);
-    if call.method != "POST" {
-        return refused("invalid_request", "must use HTTP POST");
-    }
-    let form = host::form(&call.body);
-    let Some(grant) = form.get("grant_type") else {
-        return refused("invalid_request", "missing required parameter: grant_type");
-    };
-    if grant != "client_credentials" {
-        return refused("unsupported_grant_type", "grant type not supported");
-    }
-    let (id, secret) = match basic(call) {
-        Some(pair) => pair,
-        None => match (form.get("client_id"), form.get("client_secret")) {
-            (None, _) => return refused("invalid_request", "missing required parameter: client_id"),
-            (Some(id), secret) => (id.clone(), secret.cloned().unwrap_or_default()),
-        },
-    };
-    if id != host.client_id {
-        return refused("invalid_client_id", "client identifier invalid");
-    }
-    if secret != host.client_secret {
-        return refused("invalid_client", "invalid client credentials");
-    }
-    let now = host.now();
-    let (org_id, user) = {
-        let org = host.org();
-        (org.id.clone(), org.integration_user())
-    };
-    // Clients go on with the base that they are given here, so it is the one that they called.
-    let base = format!("http://{}", call.header("host").unwrap_or("127.0.0.1"));
-    let identity = format!("{base}/id/{org_id}/{user}");
-    let issued_at = (now / 1_000).to_string();
-    let key = hmac::Key::new(hmac::HMAC_SHA256, host.client_secret.as_bytes());
-    let signature = BASE64.encode(hmac::sign(&key, format!("{identity}{issued_at}").as_bytes()));
-    let access_token = host.tokens().issue(org_id.short(), user, now);
-    let body = json!({"access_token": access_token, "signature": signature, "scope": "api id",
-        "instance_url": base, "id": identity, "token_type": "Bearer", "issued_at": issued_at});
-    Answer::json(200, &body).with("cache-control", "no-cache, no-store")
+/// Where a request came in, and the orgs that it can mean.
+#[derive(Debug, Clone, Copy)]
+pub struct Door<'a> {
+    pub hosts: &'a [Arc<Host>],
+    /// The login host, which stands for all orgs and is none.
+    pub shared: bool,
 }
 
-/// Client id and secret of an `Authorization: Basic` header; both parts are form-encoded (RFC 6749, 2.3.1).
+/// An org and an app of it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub host: Arc<Host>,
+    pub app: Arc<App>,
+}
+
+impl<'a> Door<'a> {
+    /// An org's own.
+    pub fn of(host: &'a Arc<Host>) -> Self {
+        Self { hosts: std::slice::from_ref(host), shared: false }
+    }
+
+    /// Answers a request that is about logging in.
+    pub async fn answer(&self, call: &Call) -> Option<Answer> {
+        let answer = match call.path().as_slice() {
+            ["services", "oauth2", "token"] => grants::token(self, call).await,
+            ["services", "oauth2", "authorize"] => authorize::handle(self, call),
+            ["services", "oauth2", "revoke"] => inspect::revoke(self, call),
+            ["services", "oauth2", "introspect"] => inspect::introspect(self, call),
+            ["services", "oauth2", "userinfo"] => identity::userinfo(self, call),
+            [".well-known", "openid-configuration"] => Answer::json(200, &identity::discovery(&call.base())),
+            ["id", "keys"] => Answer::json(200, &keys::shown()),
+            ["id", org, user] => identity::identity(self, call, org, user),
+            _ => return None,
+        };
+        Some(answer)
+    }
+
+    /// Every org with an app of this key.
+    fn clients(&self, key: &str) -> Result<Vec<Client>, Refusal> {
+        let find = |host: &Arc<Host>| Some(Client { app: host.login().app(key)?, host: host.clone() });
+        let clients: Vec<Client> = self.hosts.iter().filter_map(find).collect();
+        if clients.is_empty() { Err(Refusal::unknown_client()) } else { Ok(clients) }
+    }
+
+    /// The base to which API calls of the org go: by the name that the client called.
+    pub fn instance(&self, host: &Host, call: &Call) -> String {
+        match host.port() {
+            Some(port) if self.shared => format!("{}://{}:{port}", call.scheme(), call.host_name()),
+            _ => call.base(),
+        }
+    }
+}
+
+/// The identity URL of a user.
+fn identity_url(base: &str, org: &Id, user: &Id) -> String {
+    format!("{base}/id/{org}/{user}")
+}
+
+/// The session of a token, if it and its user are good.
+pub fn session(host: &Host, token: Option<&str>) -> Option<(Session, User)> {
+    let session = host.tokens().check(token, host.now())?;
+    let user = host.org().user(&session.user).filter(|user| user.active).cloned()?;
+    Some((session, user))
+}
+
+/// Client id and secret: from an `Authorization: Basic` header, or from the form.
+fn credentials(call: &Call, form: &HashMap<String, String>) -> (Option<String>, Option<String>) {
+    match basic(call) {
+        Some((id, secret)) => (Some(id), Some(secret)),
+        None => (form.get("client_id").cloned(), form.get("client_secret").cloned()),
+    }
+}
+
+/// Both parts of an `Authorization: Basic` header are form-encoded (RFC 6749, 2.3.1).
 fn basic(call: &Call) -> Option<(String, String)> {
     let encoded = call.header("authorization")?.strip_prefix("Basic ")?;
     let text = String::from_utf8(BASE64.decode(encoded.trim()).ok()?).ok()?;
@@ -108,6 +160,11 @@ fn basic(call: &Call) -> Option<(String, String)> {
     Some((decode(id), decode(secret)))
 }
 
-fn refused(error: &str, description: &str) -> Answer {
-    Answer::json(400, &json!({"error": error, "error_description": description}))
+/// Checks an app's secret; one that is not required may be missing, but not be wrong.
+fn authenticate(app: &App, secret: Option<&str>, required: bool) -> Result<(), Refusal> {
+    match secret {
+        Some(secret) if secret == app.secret() => Ok(()),
+        None if !required => Ok(()),
+        _ => Err(Refusal::wrong_secret()),
+    }
 }

@@ -17,9 +17,9 @@ pub use query::Cursors;
 
 use super::faults::{Plan, RefuseAs};
 use super::host::Host;
-use super::oauth::Session;
+use super::oauth;
 use super::org::{Caller, FieldIndex, Id, Object, ObjectIndex, Options, Org, Row, SaveError, Saved, Unit, Write};
-use super::wire::{Answer, Call};
+use super::wire::{Answer, Authorization, Call};
 
 /// The newest version; older ones answer too.
 const NEWEST: u32 = 66;
@@ -33,14 +33,28 @@ pub async fn handle(host: Arc<Host>, call: Call) -> Answer {
     };
     let kind = kind_of(&call);
     host.count(kind, true);
-    let session = host.tokens().check(call.token(), host.now());
-    let answer = if let Some(Session { user, .. }) = session {
-        with_faults(&host, Arc::new(Request::new(call, number, user)), is_write(kind)).await
-    } else {
-        Answer::error(401, "INVALID_SESSION_ID", "Session expired or invalid").with("www-authenticate", "Token")
+    let answer = match user_of(&host, &call) {
+        Ok(user) => with_faults(&host, Arc::new(Request::new(call, number, user)), is_write(kind)).await,
+        Err(refused) => refused.with("www-authenticate", "Token"),
     };
     let calls = host.counters().api_calls;
     answer.with("sforce-limit-info", format!("api-usage={calls}/100000"))
+}
+
+/// Who calls, if he may use the API (oauth.md section 12).
+fn user_of(host: &Host, call: &Call) -> Result<Id, Answer> {
+    let token = match call.authorization() {
+        Authorization::Malformed => return Err(Answer::error(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")),
+        Authorization::Missing => None,
+        Authorization::Token(token) => Some(token),
+    };
+    let (session, user) = oauth::session(host, token)
+        .ok_or_else(|| Answer::error(401, "INVALID_SESSION_ID", "Session expired or invalid"))?;
+    if user.api_enabled && session.scopes.allow_api() {
+        Ok(user.id)
+    } else {
+        Err(Answer::error(401, "INVALID_SESSION_ID", "This session is not valid for use with the REST API"))
+    }
 }
 
 /// A request with a good token.

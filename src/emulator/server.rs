@@ -1,4 +1,4 @@
-//! One listener for each org; the first segments of a path choose the endpoint family.
+//! One listener for each org, and one for the login host; the first segments of a path choose the endpoint family.
 
 mod line;
 
@@ -10,46 +10,93 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, Response, Uri};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
-use super::host::Host;
+use super::host::{self, Host};
+use super::oauth::Door;
 use super::org::time;
 use super::wire::{Answer, Call};
-use super::{cometd, control, oauth, rest};
+use super::{cometd, control, rest, soap};
 use line::{Cut, Lines};
 
 /// The platform's general limit for a message.
 const BODY_LIMIT: usize = 50 * 1024 * 1024;
 
-/// Serves an org until its host is stopped and the open connections have ended.
-pub async fn serve(listener: TcpListener, host: Arc<Host>) {
-    let stopped = host.stopped();
+/// What answers at a listener.
+#[derive(Clone)]
+pub enum Site {
+    Org(Arc<Host>),
+    /// Logins for every org, and nothing else.
+    Login(Arc<[Arc<Host>]>),
+}
+
+#[derive(Clone)]
+struct Served {
+    site: Site,
+    secure: bool,
+}
+
+/// Serves until stopped and until the open connections have ended.
+pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, site: Site, stopped: CancellationToken) {
+    let served = Served { site, secure: tls.is_some() };
     let app = Router::new()
         .fallback(answer)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(host)
+        .with_state(served)
         .into_make_service_with_connect_info::<Cut>();
     // It fails only if accepting does, which `Lines` never lets through.
-    let _ = axum::serve(Lines(listener), app).with_graceful_shutdown(async move { stopped.cancelled().await }).await;
+    let lines = Lines { listener, tls };
+    let _ = axum::serve(lines, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await;
 }
 
 async fn answer(
-    State(host): State<Arc<Host>>,
+    State(served): State<Served>,
     ConnectInfo(line): ConnectInfo<Cut>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response<Body>, Infallible> {
-    let call = Call::new(method, &uri, headers, body);
-    let answer = match call.path().as_slice() {
-        ["services", "oauth2", "token"] => oauth::token(&host, &call),
-        ["services", "data", ..] => rest::handle(host.clone(), call).await,
-        ["cometd", ..] => cometd::handle(&host, &call).await,
-        ["emulator", ..] => control::handle(&host, &call),
-        _ => Answer::error(404, "NOT_FOUND", "The requested resource does not exist"),
+    let call = Call { secure: served.secure, ..Call::new(method, &uri, headers, body) };
+    let (answer, now) = match &served.site {
+        Site::Org(host) => (at_org(host, call).await, host.now()),
+        Site::Login(hosts) => {
+            let now = hosts.first().map_or_else(host::machine_time, |host| host.now());
+            (at_login(hosts, &call).await, now)
+        }
     };
     if answer.cut {
         line.cut();
     }
-    Ok(answer.with("date", time::http(host.now())).into_response())
+    Ok(answer.with("date", time::http(now)).into_response())
+}
+
+async fn at_org(host: &Arc<Host>, call: Call) -> Answer {
+    let door = Door::of(host);
+    if let Some(answer) = door.answer(&call).await {
+        return answer;
+    }
+    match call.path().as_slice() {
+        ["services", "data", ..] => rest::handle(host.clone(), call).await,
+        ["services", "Soap", kind, version, ..] => soap::handle(&door, &call, kind, version),
+        ["cometd", ..] => cometd::handle(host, &call).await,
+        ["emulator", ..] => control::handle(host, &call),
+        _ => not_found(),
+    }
+}
+
+async fn at_login(hosts: &[Arc<Host>], call: &Call) -> Answer {
+    let door = Door { hosts, shared: true };
+    if let Some(answer) = door.answer(call).await {
+        return answer;
+    }
+    match call.path().as_slice() {
+        ["services", "Soap", kind, version, ..] => soap::handle(&door, call, kind, version),
+        _ => not_found(),
+    }
+}
+
+fn not_found() -> Answer {
+    Answer::error(404, "NOT_FOUND", "The requested resource does not exist")
 }

@@ -15,6 +15,17 @@ pub struct Call {
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// It came over TLS.
+    pub secure: bool,
+}
+
+/// What the `Authorization` header of a call holds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Authorization<'a> {
+    Missing,
+    /// Neither `Bearer T` nor `OAuth T`.
+    Malformed,
+    Token(&'a str),
 }
 
 impl Call {
@@ -22,7 +33,7 @@ impl Call {
         let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
         let segments = uri.path().split('/').filter(|part| !part.is_empty()).map(decode).collect();
         let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-        let mut call = Self { method, segments, query, headers, body };
+        let mut call = Self { method, segments, query, headers, body, secure: false };
         // For clients without PATCH (rest.md section 1).
         if call.method == Method::POST
             && let Some(method) =
@@ -46,6 +57,39 @@ impl Call {
     pub fn token(&self) -> Option<&str> {
         let value = self.header("authorization")?;
         Some(value.split_once(' ').map_or(value, |(_, token)| token.trim()))
+    }
+
+    /// The access token, in the two forms that the REST API takes.
+    pub fn authorization(&self) -> Authorization<'_> {
+        let Some(value) = self.header("authorization") else { return Authorization::Missing };
+        match value.split_once(' ') {
+            Some((scheme, token)) if ["bearer", "oauth"].contains(&scheme.to_ascii_lowercase().as_str()) => {
+                Authorization::Token(token.trim())
+            }
+            _ => Authorization::Malformed,
+        }
+    }
+
+    pub fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+
+    /// Scheme, host and port as the client called them: what it can go on with.
+    pub fn base(&self) -> String {
+        format!("{}://{}", self.scheme(), self.host_and_port())
+    }
+
+    /// The host as the client called it, without the port.
+    pub fn host_name(&self) -> &str {
+        let host = self.host_and_port();
+        match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => host,
+        }
+    }
+
+    fn host_and_port(&self) -> &str {
+        self.header("host").unwrap_or("127.0.0.1")
     }
 
     /// The path's segments as a slice pattern wants them.
@@ -123,4 +167,20 @@ impl Answer {
         }
         response
     }
+}
+
+/// Text as HTML and XML can hold it, also between quotes.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }

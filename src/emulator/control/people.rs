@@ -7,12 +7,13 @@ use serde_json::{Map, Value as Json, json};
 use super::{problem, with_body};
 use crate::emulator::host::Host;
 use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{Caller, FieldLevel, Id, SaveError};
+use crate::emulator::org::{Caller, FieldLevel, Id, Options, SaveError, User, Write};
 use crate::emulator::wire::{Answer, Call};
 
 pub fn handle(host: &Host, call: &Call) -> Answer {
     match (call.method.as_str(), call.path().get(1..).unwrap_or_default()) {
         ("GET", ["users"]) => users(host),
+        ("POST", ["users"]) => with_body(call, |body| change_user(host, read(body)?)),
         ("POST", ["merge"]) => with_body(call, |body| merge(host, &read(body)?)),
         ("POST", ["convert"]) => with_body(call, |body| convert(host, &read(body)?)),
         ("DELETE", ["recycle-bin"]) => {
@@ -27,6 +28,16 @@ pub fn handle(host: &Host, call: &Call) -> Answer {
         ("POST", ["access"]) => with_body(call, |body| access(host, &read(body)?)),
         _ => problem(405, "another method is expected here; GET /emulator explains it"),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserChange {
+    username: String,
+    active: Option<bool>,
+    api_enabled: Option<bool>,
+    password: Option<String>,
+    security_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -97,8 +108,38 @@ fn person(host: &Host) -> Caller {
 
 fn users(host: &Host) -> Answer {
     let org = host.org();
-    let show = |user: &crate::emulator::org::User| json!({"id": user.id.as_str(), "username": user.username, "active": user.active});
+    let show = |user: &User| {
+        json!({"id": user.id.as_str(), "username": user.username, "active": user.active,
+            "api_enabled": user.api_enabled})
+    };
     Answer::json(200, &org.users().iter().map(show).collect())
+}
+
+/// A user who is deactivated loses everything that he was given.
+fn change_user(host: &Host, change: UserChange) -> Result<Answer, String> {
+    let (caller, now) = (person(host), host.now());
+    let gone = {
+        let mut org = host.org();
+        let id = {
+            let user = org.user_by_name_mut(&change.username).ok_or("username: no such user")?;
+            user.api_enabled = change.api_enabled.unwrap_or(user.api_enabled);
+            user.password = change.password.or_else(|| user.password.take());
+            user.security_token = change.security_token.or_else(|| user.security_token.take());
+            user.id.clone()
+        };
+        if let (Some(active), Some((object, _))) = (change.active, org.schema.find("User")) {
+            let fields = Map::from_iter([("IsActive".to_owned(), json!(active))]);
+            let write = vec![Ok(Write::Update { object, id: id.clone(), fields })];
+            let results = org.transact(&caller, write, &Options::default(), now).map_err(|error| refused(&error))?;
+            results.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| refused(&error))?;
+        }
+        (change.active == Some(false)).then_some(id)
+    };
+    if let Some(user) = gone {
+        host.tokens().end_user(&user);
+    }
+    host.notify();
+    Ok(users(host))
 }
 
 fn merge(host: &Host, body: &Merge) -> Result<Answer, String> {

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 
 pub const SECOND: i64 = 1_000_000;
-pub const HOUR: i64 = 3_600 * SECOND;
+pub const MINUTE: i64 = 60 * SECOND;
+pub const HOUR: i64 = 60 * MINUTE;
 
 fn utc(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap_or_default()

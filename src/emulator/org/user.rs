@@ -2,6 +2,8 @@
 //!
 //! Each user is also a record of the object User, which requests read and change; this is what login needs of it.
 
+use std::fmt;
+
 use serde_json::Value as Json;
 
 use super::access::Access;
@@ -27,9 +29,17 @@ pub struct User {
     pub access: Access,
 }
 
-impl std::fmt::Debug for User {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("User").field("id", &self.id).field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl User {
+    /// Whether this is the password, alone or with the security token behind it.
+    pub fn accepts(&self, password: &str) -> bool {
+        let rest = self.password.as_deref().and_then(|own| password.strip_prefix(own));
+        rest.is_some_and(|rest| rest.is_empty() || Some(rest) == self.security_token.as_deref())
     }
 }
 
@@ -40,6 +50,10 @@ impl Org {
 
     pub fn user(&self, id: &Id) -> Option<&User> {
         self.users.iter().find(|user| user.id == *id)
+    }
+
+    pub fn user_by_name_mut(&mut self, username: &str) -> Option<&mut User> {
+        self.users.iter_mut().find(|user| user.username.eq_ignore_ascii_case(username))
     }
 
     /// Usernames have no case.

@@ -1,19 +1,22 @@
-//! A TCP connection that can be cut from inside a handler.
+//! A TCP connection that can be cut from inside a handler, with or without TLS over it.
 //!
-//! Once cut, nothing more is written to it: the client sees the line end without an answer.
+//! Once cut, nothing more is written to it: the client sees the line end without an answer. TLS begins with the first
+//! read, in the connection's own task, so that a client that says nothing holds nobody up.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
 
 /// The handle by which a handler cuts its own connection.
 #[derive(Debug, Clone, Default)]
@@ -29,18 +32,19 @@ impl Cut {
     }
 }
 
-pub struct Line {
+/// The connection as TCP has it; under TLS it is cut here too, so that not even a goodbye goes out.
+pub struct Wire {
     stream: TcpStream,
     cut: Cut,
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.cut.check()?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
@@ -56,7 +60,66 @@ impl AsyncWrite for Line {
     }
 }
 
-pub struct Lines(pub TcpListener);
+/// What the HTTP server talks over.
+pub enum Line {
+    Plain(Wire),
+    Handshake(Box<Accept<Wire>>),
+    Tls(Box<TlsStream<Wire>>),
+}
+
+impl Line {
+    /// Goes on with the handshake if there is one; after it the line is ready.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Self::Handshake(accept) = self {
+            let stream = ready!(Pin::new(accept.as_mut()).poll(cx))?;
+            *self = Self::Tls(Box::new(stream));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_ready(cx))?;
+        match &mut *self {
+            Self::Plain(wire) => Pin::new(wire).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+            Self::Handshake(_) => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_ready(cx))?;
+        match &mut *self {
+            Self::Plain(wire) => Pin::new(wire).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+            Self::Handshake(_) => Poll::Pending,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(wire) => Pin::new(wire).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            Self::Handshake(_) => Poll::Ready(Ok(())), // nothing was written yet
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            Self::Handshake(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+pub struct Lines {
+    pub listener: TcpListener,
+    pub tls: Option<TlsAcceptor>,
+}
 
 impl Listener for Lines {
     type Io = Line;
@@ -64,11 +127,16 @@ impl Listener for Lines {
 
     async fn accept(&mut self) -> (Line, Cut) {
         loop {
-            match self.0.accept().await {
+            match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let _ = stream.set_nodelay(true); // only a matter of speed
                     let cut = Cut::default();
-                    return (Line { stream, cut: cut.clone() }, cut);
+                    let wire = Wire { stream, cut: cut.clone() };
+                    let line = match &self.tls {
+                        None => Line::Plain(wire),
+                        Some(acceptor) => Line::Handshake(Box::new(acceptor.accept(wire))),
+                    };
+                    return (line, cut);
                 }
                 // Out of file handles, most likely: they come back.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -77,7 +145,7 @@ impl Listener for Lines {
     }
 
     fn local_addr(&self) -> io::Result<Cut> {
-        self.0.local_addr().map(|_: SocketAddr| Cut::default())
+        self.listener.local_addr().map(|_: SocketAddr| Cut::default())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::emulator::HELP;
 #[tokio::test]
 async fn the_help_names_every_fault_and_every_switch() {
     let world = World::new().await;
-    for path in ["/emulator/faults", "/emulator/switches"] {
+    for path in ["/emulator/faults", "/emulator/switches", "/emulator/oauth"] {
         let shown = world.ok("GET", path, Json::Null).await;
         for key in shown.as_object().unwrap().keys() {
             assert!(HELP.contains(key), "{key}");
