@@ -206,9 +206,10 @@ impl Request<'_> {
     }
 
     fn password(&self) -> Result<Body, Refusal> {
-        let (username, password) = (self.required("username")?, self.required("password")?);
-        let knows = |host: &Host| host.org().user_by_name(username).is_some();
+        let named = self.form.get("username").map(String::as_str).unwrap_or_default();
+        let knows = |host: &Host| host.org().user_by_name(named).is_some();
         let client = self.own_client(Flow::Password, |_| true, knows)?;
+        let (username, password) = (self.required("username")?, self.required("password")?);
         let user = client.host.org().user_by_name(username).filter(|user| user.accepts(password)).cloned();
         let user = user.ok_or_else(|| Refusal::grant("authentication failure"))?;
         let grant =

@@ -1,4 +1,15 @@
-//! The token endpoint.
+//! Logging in. Client credentials, and how tokens end, are here; the rest is below.
+
+mod code;
+mod errors;
+mod jwt;
+mod login_host;
+mod refresh;
+mod secrets;
+mod soap;
+mod support;
+mod tls;
+mod tokens;
 
 use serde_json::{Value as Json, json};
 
