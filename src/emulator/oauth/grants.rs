@@ -12,10 +12,10 @@ use super::format::Format;
 use super::issued::Issued;
 use super::jwt::Assertion;
 use super::refusal::Refusal;
-use super::tokens::{Grant, Lifetime};
+use super::tokens::{Grant, Lifetime, Tokens};
 use super::{Client, Door, authenticate, credentials, identity_url};
 use crate::emulator::host::{self, Host};
-use crate::emulator::org::User;
+use crate::emulator::org::{Id, User};
 use crate::emulator::wire::{Answer, Call};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -135,17 +135,16 @@ impl Request<'_> {
         let grant = client.host.tokens().begin_refresh(token, &client.app.key, policy, now)?;
         let takes = Duration::from_millis(client.host.login().settings.refresh_takes_ms);
         let (sender, receiver) = oneshot::channel();
-        let later = client.clone();
-        let (token, own_grant) = (token.to_owned(), grant.clone());
+        let (later, token) = (client.clone(), token.to_owned());
         client.host.spawn(async move {
             if !takes.is_zero() {
                 tokio::time::sleep(takes).await;
             }
-            let _ = sender.send(finish_refresh(&later, &token, &own_grant)); // whether or not somebody waits
+            let _ = sender.send(finish_refresh(&later, &token, grant)); // whether or not somebody waits
         });
         // The sender is lost only when the emulator stops.
-        let (family, replacement) = receiver.await.unwrap_or_else(|_| Err(Refusal::expired()))?;
-        let issued = self.issue(&client, grant, Some(family));
+        let (given, replacement) = receiver.await.unwrap_or_else(|_| Err(Refusal::expired()))?;
+        let issued = self.show(&client, given);
         let mut body = issued.with_scope(issued.signed(issued.body()));
         if let Some(replacement) = replacement {
             body.insert("refresh_token".into(), json!(replacement));
@@ -220,29 +219,47 @@ impl Request<'_> {
     }
 
     fn issue<'a>(&self, client: &'a Client, grant: Grant, family: Option<u64>) -> Issued<'a> {
-        let now = client.host.now();
+        let org = client.host.org().id.clone();
+        let given = give(client, grant, family, &mut client.host.tokens(), &org);
+        self.show(client, given)
+    }
+
+    fn show<'a>(&self, client: &'a Client, given: Given) -> Issued<'a> {
+        let Given { access_token, grant, now } = given;
         let org = client.host.org().id.clone();
         let login = self.call.base();
         let identity = identity_url(&login, &org, &grant.user);
-        let lifetime = Lifetime { idle: client.app.session_timeout(), total: client.app.access_lifetime() };
-        let scopes = grant.scopes.clone();
-        let access_token = client.host.tokens().issue(&org, grant, lifetime, family, now);
         let instance = self.door.instance(&client.host, self.call);
-        Issued { app: &client.app, access_token, scopes, instance, login, identity, now }
+        Issued { app: &client.app, access_token, scopes: grant.scopes, instance, login, identity, now }
     }
 }
 
-fn finish_refresh(client: &Client, token: &str, grant: &Grant) -> Result<(u64, Option<String>), Refusal> {
-    let good = active_user(&client.host, grant).and_then(|user| admit(client, &user));
+/// An access token that was given out.
+struct Given {
+    access_token: String,
+    grant: Grant,
+    now: i64,
+}
+
+fn give(client: &Client, grant: Grant, family: Option<u64>, tokens: &mut Tokens, org: &Id) -> Given {
+    let now = client.host.now();
+    let lifetime = Lifetime { idle: client.app.session_timeout(), total: client.app.access_lifetime() };
+    let access_token = tokens.issue(org, grant.clone(), lifetime, family, now);
+    Given { access_token, grant, now }
+}
+
+/// In one step, so that whatever ends the family ends the new tokens as well.
+fn finish_refresh(client: &Client, token: &str, grant: Grant) -> Result<(Given, Option<String>), Refusal> {
+    let good = active_user(&client.host, &grant).and_then(|user| admit(client, &user));
+    let org = client.host.org().id.clone();
     let now = client.host.now();
     let mut tokens = client.host.tokens();
-    match good {
-        Ok(()) => tokens.finish_refresh(token, client.app.spec.rotation, now),
-        Err(refusal) => {
-            tokens.release(token);
-            Err(refusal)
-        }
+    if let Err(refusal) = good {
+        tokens.release(token);
+        return Err(refusal);
     }
+    let (family, replacement) = tokens.finish_refresh(token, client.app.spec.rotation, now)?;
+    Ok((give(client, grant, Some(family), &mut tokens, &org), replacement))
 }
 
 fn active_user(host: &Host, grant: &Grant) -> Result<User, Refusal> {
