@@ -42,7 +42,7 @@ async fn each_mistake_has_its_error() {
             "invalid_client_id",
         ),
         (vec![("grant_type", "client_credentials"), ("client_id", id), ("client_secret", "x")], "invalid_client"),
-        (vec![("grant_type", "password"), ("client_id", id), ("client_secret", secret)], "unsupported_grant_type"),
+        (vec![("grant_type", "device"), ("client_id", id), ("client_secret", secret)], "unsupported_grant_type"),
         (vec![("client_id", id), ("client_secret", secret)], "invalid_request"),
         (vec![("grant_type", "client_credentials")], "invalid_request"),
     ];

@@ -11,7 +11,7 @@ use super::support::{CHALLENGE, REDIRECT, User, VERIFIER, keys, parameters, text
 async fn a_user_allows_an_app_on_the_page_and_the_app_gets_all_it_asked_for() {
     let world = world(json!([{"name": "Bridge <&>"}])).await;
     let user = User::of(&world);
-    let ordinary = usernames(&world).await.remove(1);
+    let [_, ordinary] = usernames(&world).await;
     let page = user.authorize(&[("scope", "api refresh_token openid"), ("nonce", "\"><script>")]).await;
     assert_eq!(page.status(), 200);
     let html = page.text().await.unwrap();
@@ -87,7 +87,7 @@ async fn deny_on_the_page_goes_back_to_the_app() {
 async fn a_hint_picks_the_user() {
     let world = world(json!([{}])).await;
     let user = User::of(&world);
-    let [integration, ordinary] = usernames(&world).await.try_into().unwrap();
+    let [integration, ordinary] = usernames(&world).await;
     let html = user.authorize(&[("login_hint", &ordinary)]).await.text().await.unwrap();
     assert!(html.contains(&format!("<option value=\"{ordinary}\">")) && !html.contains(&integration));
     let hint = [("login_hint", &*ordinary), ("prompt", "login select_account")];
@@ -146,7 +146,7 @@ async fn mistakes_behind_the_redirect_go_back_to_the_app() {
     world.ok("POST", "/emulator/oauth", json!({"consent": "approve", "org_inactive": true})).await;
     assert_eq!(user.redirected(&[challenge]).await["error"], "inactive_org");
     world.ok("POST", "/emulator/oauth", json!({"org_inactive": false})).await;
-    let ordinary = usernames(&world).await.remove(1);
+    let [_, ordinary] = usernames(&world).await;
     world.ok("POST", "/emulator/users", json!({"username": ordinary, "active": false})).await;
     let hint = ("login_hint", &*ordinary);
     assert_eq!(user.redirected(&[challenge, hint]).await["error"], "inactive_user");

@@ -5,7 +5,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::support::{CHALLENGE, REDIRECT, User, VERIFIER, text, usernames, world};
+use super::support::{CHALLENGE, PASSWORD, REDIRECT, SECURITY_TOKEN, User, VERIFIER, keys, text, usernames, world};
 
 const CODE: (&str, &str) = ("grant_type", "authorization_code");
 const BACK: (&str, &str) = ("redirect_uri", REDIRECT);
@@ -22,7 +22,7 @@ async fn every_grant_tells_what_is_missing_or_wrong() {
     for (form, error, description) in [
         (vec![], "invalid_request", "missing required parameter: grant_type"),
         (vec![("grant_type", "device")], "unsupported_grant_type", "grant type not supported"),
-        (vec![("grant_type", "password")], "unsupported_grant_type", "grant type not supported"),
+        (vec![("grant_type", "password")], "invalid_request", "missing required parameter: username"),
         (vec![CREDENTIALS, ("client_id", "")], "invalid_request", "missing required parameter: client_id"),
         (vec![CREDENTIALS, ("client_id", "x")], "invalid_client_id", "client identifier invalid"),
         (vec![CREDENTIALS, ("client_secret", "x")], "invalid_client", "invalid client credentials"),
@@ -91,7 +91,7 @@ async fn a_code_is_for_one_use_one_redirect_and_one_verifier() {
 async fn what_the_admin_has_not_allowed_is_refused() {
     let world = world(json!([{}])).await;
     let user = User::of(&world);
-    let [integration, ordinary] = usernames(&world).await.try_into().unwrap();
+    let [integration, ordinary] = usernames(&world).await;
     for (app, error, description) in [
         (json!({"flows": ["jwt"]}), "unauthorized_client", "grant type not supported"),
         (json!({"client_credentials_user": null}), "invalid_grant", "no client credentials user enabled"),
@@ -118,26 +118,29 @@ async fn what_the_admin_has_not_allowed_is_refused() {
 async fn the_password_grant_has_its_own_answer_and_its_own_errors() {
     let world = world(json!([{}])).await;
     let user = User::of(&world);
-    let name = usernames(&world).await.remove(0);
-    let log_in = |password: &'static str| {
-        let (user, name) = (&user, name.clone());
-        async move { user.token(&[("grant_type", "password"), ("username", &name), ("password", password)]).await }
+    let [name, _] = usernames(&world).await;
+    let log_in = async |password: &str| {
+        user.token(&[("grant_type", "password"), ("username", &name), ("password", password)]).await
     };
-    assert_eq!(log_in("secret").await.1["error"], "unsupported_grant_type");
-    world.ok("POST", "/emulator/oauth", json!({"password_grant": true})).await;
-    let (status, body) = log_in("secret").await;
+    let (status, body) = log_in(PASSWORD).await;
     assert_eq!(status, 200);
     let expected = ["access_token", "id", "instance_url", "issued_at", "signature", "token_type"];
-    assert_eq!(super::support::keys(&body), expected);
+    assert_eq!(keys(&body), expected);
+    assert_eq!(log_in(&format!("{PASSWORD}{SECURITY_TOKEN}")).await.0, 200);
     let failure = json!({"error": "invalid_grant", "error_description": "authentication failure"});
-    assert_eq!(log_in("wrong").await, (400, failure.clone()));
-    world.ok("POST", "/emulator/users", json!({"username": name, "security_token": "TOKEN"})).await;
-    assert_eq!(log_in("secret").await, (400, failure));
-    assert_eq!(log_in("secretTOKEN").await.0, 200);
+    for wrong in ["wrong", SECURITY_TOKEN, &format!("{PASSWORD}T")] {
+        assert_eq!(log_in(wrong).await, (400, failure.clone()), "{wrong}");
+    }
+    world.ok("POST", "/emulator/users", json!({"username": name, "password": "new"})).await;
+    assert_eq!((log_in(PASSWORD).await.0, log_in("new").await.0), (400, 200));
     world.ok("POST", "/emulator/users", json!({"username": name, "active": false})).await;
-    assert_eq!(log_in("secretTOKEN").await.1["error_description"], "inactive user");
+    assert_eq!(log_in("new").await.1["error_description"], "inactive user");
     world.ok("POST", "/emulator/oauth", json!({"org_inactive": true})).await;
-    assert_eq!(log_in("secretTOKEN").await.1["error_description"], "inactive organization");
+    assert_eq!(log_in("new").await.1["error_description"], "inactive organization");
+    world.ok("POST", "/emulator/oauth", json!({"password_grant": false})).await;
+    world.ok("POST", "/emulator/oauth", json!({"org_inactive": false})).await;
+    let blocked = json!({"error": "unsupported_grant_type", "error_description": "grant type not supported"});
+    assert_eq!(log_in("new").await, (400, blocked));
 }
 
 #[tokio::test]

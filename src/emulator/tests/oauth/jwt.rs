@@ -8,7 +8,7 @@ use crate::emulator::tests::World;
 /// The integration user is pre-authorized; he and the app.
 async fn ready() -> (World, User, String) {
     let world = world(json!([{}])).await;
-    let name = usernames(&world).await.remove(0);
+    let [name, _] = usernames(&world).await;
     let app = json!([{"certificate": CERTIFICATE, "permitted_users": "admin_approved", "approved_users": [name]}]);
     world.ok("POST", "/emulator/apps", app).await;
     let user = User::of(&world);
@@ -70,7 +70,7 @@ async fn what_is_wrong_with_an_assertion_is_told_as_the_platform_tells_it() {
         let (status, body) = user.jwt(assertion).await;
         assert_eq!((status, text(&body, "error_description")), (400, *description), "{assertion}");
     }
-    let ordinary = usernames(&world).await.remove(1);
+    let [_, ordinary] = usernames(&world).await;
     let (_, body) = user.jwt(&assertion(&user.key, &ordinary, json!({}))).await;
     assert_eq!(body["error"], "invalid_app_access");
     assert_eq!(body["error_description"], "user is not admin approved to access this app");
@@ -109,7 +109,7 @@ async fn an_assertion_may_end_far_ahead_unless_the_limit_is_on() {
 async fn a_user_who_may_authorize_himself_must_have_done_so() {
     let world = world(json!([{"certificate": CERTIFICATE}])).await;
     let user = User::of(&world);
-    let name = usernames(&world).await.remove(0);
+    let [name, _] = usernames(&world).await;
     let jwt = assertion(&user.key, &name, json!({}));
     let (_, body) = user.jwt(&jwt).await;
     assert_eq!(body["error_description"], "user hasn't approved this consumer");

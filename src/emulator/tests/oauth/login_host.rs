@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::support::{CERTIFICATE, User, assertion, emulator, text};
+use super::support::{CERTIFICATE, PASSWORD, User, assertion, emulator, text};
 use crate::emulator::{AppSpec, Emulator};
 
 /// Both orgs have an app with the same key, and approve by themselves. A user at the login host.
@@ -14,7 +14,7 @@ async fn ready() -> (Emulator, User) {
         org.set_apps(vec![serde_json::from_value::<AppSpec>(spec.clone()).unwrap()]).unwrap();
         assert_eq!((&*org.client_id, &*org.client_secret), ("shared", "s"));
         let url = format!("{}/emulator/oauth", org.base_url);
-        let settings = json!({"consent": "approve", "password_grant": true});
+        let settings = json!({"consent": "approve"});
         assert_eq!(user.browser.post(url).json(&settings).send().await.unwrap().status(), 200);
     }
     (emulator, user)
@@ -54,7 +54,7 @@ async fn every_grant_but_one_finds_the_org_of_the_user() {
         belongs_to(&user, &emulator, org, &fresh).await;
         let (_, jwt) = user.jwt(&assertion("shared", &name, json!({"aud": user.base}))).await;
         belongs_to(&user, &emulator, org, &jwt).await;
-        let form = [("grant_type", "password"), ("username", &*name), ("password", "secret")];
+        let form = [("grant_type", "password"), ("username", &*name), ("password", PASSWORD)];
         belongs_to(&user, &emulator, org, &user.token_ok(&form).await).await;
 
         let form = [("token", text(&body, "refresh_token")), ("client_id", "shared"), ("client_secret", "s")];

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::support::{User, text, world};
+use super::support::{PASSWORD, User, text, world};
 use crate::emulator::AppSpec;
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn no_secret_is_in_what_debug_prints() {
         ("first secret", &*world.org().client_secret),
         ("access token", text(&body, "access_token")),
         ("refresh token", text(&body, "refresh_token")),
-        ("password", "\"secret\""),
+        ("password", PASSWORD),
     ] {
         assert!(!printed.contains(secret), "{what}");
     }

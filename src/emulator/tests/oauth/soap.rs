@@ -3,7 +3,7 @@
 use roxmltree::Document;
 use serde_json::json;
 
-use super::support::{User, emulator, usernames, world};
+use super::support::{PASSWORD, SECURITY_TOKEN, User, emulator, usernames, world};
 use crate::emulator::tests::World;
 
 fn envelope(header: &str, body: &str) -> String {
@@ -36,7 +36,7 @@ fn value(xml: &str, name: &str) -> String {
 async fn set_up() -> (World, User, String) {
     let world = world(json!([{}])).await;
     let user = User::of(&world);
-    let name = usernames(&world).await.remove(0);
+    let [name, _] = usernames(&world).await;
     (world, user, name)
 }
 
@@ -44,7 +44,7 @@ async fn set_up() -> (World, User, String) {
 async fn a_login_gives_a_session_for_the_rest_api_until_the_logout() {
     let (world, user, name) = set_up().await;
     for kind in ["u", "c"] {
-        let (status, xml) = send(&user, &format!("{kind}/59.0"), login(&name, "secret")).await;
+        let (status, xml) = send(&user, &format!("{kind}/59.0"), login(&name, PASSWORD)).await;
         assert_eq!(status, 200, "{xml}");
         let short = &world.org().org_id[..15];
         assert_eq!(value(&xml, "serverUrl"), format!("{}/services/Soap/{kind}/59.0/{short}", user.base));
@@ -69,7 +69,7 @@ async fn a_login_gives_a_session_for_the_rest_api_until_the_logout() {
 async fn a_login_that_fails_is_a_fault() {
     let (world, user, name) = set_up().await;
     let message = "Invalid username, password, security token; or user locked out.";
-    for (username, password) in [(&*name, "wrong"), ("nobody@example.com", "secret"), (&*name, "")] {
+    for (username, password) in [(&*name, "wrong"), ("nobody@example.com", PASSWORD), (&*name, "")] {
         let (status, xml) = send(&user, "u/66.0", login(username, password)).await;
         assert_eq!(status, 500);
         assert_eq!(value(&xml, "faultcode"), "INVALID_LOGIN");
@@ -77,11 +77,10 @@ async fn a_login_that_fails_is_a_fault() {
         assert!(xml.contains("<sf:exceptionCode>INVALID_LOGIN</sf:exceptionCode>"));
         assert!(xml.contains(&format!("<sf:exceptionMessage>{message}</sf:exceptionMessage>")));
     }
-    world.ok("POST", "/emulator/users", json!({"username": name, "security_token": "T"})).await;
-    assert_eq!(send(&user, "u/66.0", login(&name, "secret")).await.0, 500);
-    assert_eq!(send(&user, "u/66.0", login(&name, "secretT")).await.0, 200);
+    let with_token = format!("{PASSWORD}{SECURITY_TOKEN}");
+    assert_eq!(send(&user, "u/66.0", login(&name, &with_token)).await.0, 200);
     world.ok("POST", "/emulator/users", json!({"username": name, "active": false})).await;
-    assert_eq!(send(&user, "u/66.0", login(&name, "secretT")).await.0, 500);
+    assert_eq!(send(&user, "u/66.0", login(&name, &with_token)).await.0, 500);
 }
 
 #[tokio::test]
@@ -92,8 +91,8 @@ async fn what_is_not_there_is_said_in_soap() {
     let text = value(&xml, "faultstring");
     assert!(text.starts_with("No operation available for request {urn:partner.soap.sforce.com}merge"), "{text}");
     assert_eq!(send(&user, "u/66.0", "no XML".into()).await.0, 500);
-    assert_eq!(send(&user, "u/999.0", login(&name, "secret")).await.0, 500);
-    assert_eq!(send(&user, "x/66.0", login(&name, "secret")).await.0, 404);
+    assert_eq!(send(&user, "u/999.0", login(&name, PASSWORD)).await.0, 500);
+    assert_eq!(send(&user, "x/66.0", login(&name, PASSWORD)).await.0, 404);
 }
 
 #[tokio::test]
@@ -103,7 +102,7 @@ async fn at_the_login_host_the_answer_leads_to_the_users_org() {
     for org in &emulator.orgs {
         let url = format!("{}/emulator/users", org.base_url);
         let users: serde_json::Value = user.browser.get(url).send().await.unwrap().json().await.unwrap();
-        let (status, xml) = send(&user, "u/66.0", login(users[0]["username"].as_str().unwrap(), "secret")).await;
+        let (status, xml) = send(&user, "u/66.0", login(users[0]["username"].as_str().unwrap(), PASSWORD)).await;
         assert_eq!(status, 200);
         assert!(value(&xml, "serverUrl").starts_with(&org.base_url));
         assert_eq!(value(&xml, "organizationId"), org.org_id);

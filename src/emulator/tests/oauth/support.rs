@@ -21,6 +21,9 @@ pub const REDIRECT: &str = "http://localhost:1717/OauthRedirect";
 // The pair of RFC 7636, appendix B.
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+/// Of every user who has one, and what may follow it.
+pub const PASSWORD: &str = "emulator1";
+pub const SECURITY_TOKEN: &str = "TOKEN";
 pub const CERTIFICATE: &str = include_str!("client_certificate.pem");
 const KEY: &str = include_str!("client_key.pem");
 
@@ -176,8 +179,8 @@ pub fn assertion(key: &str, username: &str, claims: Json) -> String {
     signed(&json!({"alg": "RS256"}), &all)
 }
 
-/// Usernames of the org, the integration user first.
-pub async fn usernames(world: &World) -> Vec<String> {
+/// Usernames of the integration user and of an ordinary one.
+pub async fn usernames(world: &World) -> [String; 2] {
     let users = world.ok("GET", "/emulator/users", Json::Null).await;
-    users.as_array().unwrap().iter().map(|user| text(user, "username").to_owned()).collect()
+    [0, 1].map(|place| text(&users[place], "username").to_owned())
 }

@@ -78,7 +78,7 @@ async fn userinfo_and_the_identity_url_tell_who_somebody_is() {
     assert_eq!(identity["user_id"], info["user_id"]);
 
     let org = &world.org().org_id;
-    let other = usernames(&world).await.remove(1);
+    let [_, other] = usernames(&world).await;
     let users = world.ok("POST", "/emulator/users", json!({"username": other, "active": false})).await;
     let inactive = format!("/id/{org}/{}", text(&users[1], "id"));
     for (path, token, expected) in [
@@ -130,7 +130,7 @@ async fn the_rest_api_tells_a_bad_header_a_bad_token_and_a_bad_session_apart() {
     let unfit = refused("INVALID_SESSION_ID", "This session is not valid for use with the REST API");
     let narrow = user.exchange(&user.code(&[("scope", "id refresh_token")]).await).await;
     assert_eq!(call(Some(format!("Bearer {}", text(&narrow, "access_token")))).await, unfit);
-    let name = usernames(&world).await.remove(0);
+    let [name, _] = usernames(&world).await;
     world.ok("POST", "/emulator/users", json!({"username": name, "api_enabled": false})).await;
     assert_eq!(call(Some(format!("Bearer {access}"))).await, unfit);
     let change = json!({"username": name, "api_enabled": true, "active": false});
