@@ -6,11 +6,11 @@
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use serde_json::Value as Json;
 
+use super::Id;
 use super::decimal::Decimal;
 use super::schema::{Field, Kind, NumberKind, RollUp, Summary, System};
 use super::table::folded;
 use super::time::SECOND;
-use super::Id;
 use crate::emulator::soql::{Comparison, Pattern, PatternPart, Value};
 
 /// What the values of a field are, as far as comparing goes.
@@ -77,9 +77,7 @@ impl Unfit {
                 ("INVALID_FIELD", message)
             }
             Self::Id(text) => ("INVALID_QUERY_FILTER_OPERATOR", format!("invalid ID field: {text}")),
-            Self::Operator => {
-                ("INVALID_QUERY_FILTER_OPERATOR", format!("invalid operator on the field '{field}'"))
-            }
+            Self::Operator => ("INVALID_QUERY_FILTER_OPERATOR", format!("invalid operator on the field '{field}'")),
         }
     }
 }
@@ -335,8 +333,14 @@ mod tests {
     #[test]
     fn null_is_unequal_and_neither_less_nor_greater() {
         for (condition, expected) in [
-            ("= null", true), ("!= null", false), ("= 'a'", false), ("!= 'a'", true), ("< 'a'", false), (">= 'a'", false),
-            ("LIKE '%'", false), ("<= null", false),
+            ("= null", true),
+            ("!= null", false),
+            ("= 'a'", false),
+            ("!= 'a'", true),
+            ("< 'a'", false),
+            (">= 'a'", false),
+            ("LIKE '%'", false),
+            ("<= null", false),
         ] {
             assert_eq!(holds(Domain::Text, Json::Null, condition), expected, "{condition}");
         }

@@ -27,8 +27,8 @@ impl Decimal {
             return None;
         }
         let significant = all.trim_start_matches('0');
-        let exponent =
-            i64::from(exponent) + i64::try_from(whole.len()).ok()? - i64::try_from(all.len() - significant.len()).ok()?;
+        let exponent = i64::from(exponent) + i64::try_from(whole.len()).ok()?
+            - i64::try_from(all.len() - significant.len()).ok()?;
         let digits = significant.trim_end_matches('0').to_owned();
         let zero = digits.is_empty();
         Some(Self { negative: negative && !zero, digits, exponent: if zero { 0 } else { exponent } })
@@ -90,7 +90,13 @@ impl Ord for Decimal {
         match (self.negative, other.negative) {
             (false, false) => size(self, other),
             (true, true) => size(other, self),
-            (negative, _) => if negative { Ordering::Less } else { Ordering::Greater },
+            (negative, _) => {
+                if negative {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
         }
     }
 }
@@ -113,7 +119,9 @@ mod tests {
 
     #[test]
     fn notation_does_not_matter() {
-        for (a, b) in [("1.50", "15e-1"), ("0", "-0.00"), ("100", "1E2"), ("+7", "007"), ("0.001", "1e-3"), (".5", "0.5")] {
+        for (a, b) in
+            [("1.50", "15e-1"), ("0", "-0.00"), ("100", "1E2"), ("+7", "007"), ("0.001", "1e-3"), (".5", "0.5")]
+        {
             assert_eq!(of(a), of(b), "{a} {b}");
         }
         assert!(of("9007199254740993") > of("9007199254740992"), "beyond what a float tells apart");
