@@ -31,7 +31,7 @@ pub struct Hop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Field(FieldIndex),
-    /// `Owner.Type`: the name of the object.
+    /// `Owner.Type`: the name of the object, or `Queue`.
     Type,
 }
 
@@ -189,7 +189,12 @@ impl<'a> Scope<'a> {
     pub fn read_end(self, route: &Route, object: ObjectIndex, row: &Row) -> Json {
         match route.ends.iter().find(|(end, _)| *end == object) {
             Some((_, End::Field(field))) => row.read(self.org.schema.object(object), *field),
-            Some((_, End::Type)) => json!(self.org.schema.object(object).name),
+            Some((_, End::Type)) => {
+                let definition = self.org.schema.object(object);
+                // A group says what kind of group it is: `Queue`.
+                let own = definition.find("Type").filter(|_| definition.name == "Group");
+                own.map_or_else(|| json!(definition.name), |(field, _)| row.read(definition, field))
+            }
             None => Json::Null,
         }
     }
