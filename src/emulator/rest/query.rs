@@ -98,3 +98,27 @@ fn answer(request: &Request, records: &[Json], offset: usize, page: usize, curso
     }
     Answer::json(200, &body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_belongs_to_its_user_and_lives_two_days() {
+        let (olga, other) = (Id::new("005", "xx0", 1), Id::new("005", "xx0", 2));
+        let mut cursors = Cursors::default();
+        let id = cursors.open(&olga, Arc::new(vec![Json::Null]), 5);
+        assert!(cursors.find(&olga, &id, 5 + LIFETIME - 1).is_some());
+        assert!(cursors.find(&olga, &id, 5 + LIFETIME).is_none());
+        assert!(cursors.find(&other, &id, 5).is_none());
+    }
+
+    #[test]
+    fn the_oldest_cursor_goes_first() {
+        let user = Id::new("005", "xx0", 1);
+        let mut cursors = Cursors::default();
+        let ids: Vec<Id> = (0..=KEPT).map(|_| cursors.open(&user, Arc::default(), 0)).collect();
+        assert!(cursors.find(&user, &ids[0], 0).is_none());
+        assert!(ids[1..].iter().all(|id| cursors.find(&user, id, 0).is_some()));
+    }
+}

@@ -84,6 +84,11 @@ fn literal(value: Value) -> Literal {
     Literal { value, at: Place::default() }
 }
 
+fn written(hundredths: i64) -> String {
+    let sign = if hundredths < 0 { "-" } else { "" };
+    format!("{sign}{}.{:02}", hundredths.abs() / 100, hundredths.abs() % 100)
+}
+
 /// A literal that fits a field.
 fn fitting(field: &'static str) -> BoxedStrategy<Literal> {
     let value = match field {
@@ -95,15 +100,9 @@ fn fitting(field: &'static str) -> BoxedStrategy<Literal> {
             let parts = prop::sample::subsequence(TAGS.to_vec(), 1..=3);
             parts.prop_map(|parts| Value::Text(parts.join(";"))).boxed()
         }
-        _ => (-3_i64..6, 0..3)
-            .prop_map(|(n, form)| {
-                let half = n * 50;
-                Value::Number(match form {
-                    0 => format!("{}.{}", n / 2, if n % 2 == 0 { "00" } else { "50" })
-                        .replace("0.50", if n < 0 { "-0.50" } else { "0.50" }),
-                    1 => format!("{half}e-2"),
-                    _ => format!("{}", n.div_euclid(2)),
-                })
+        _ => (-3_i64..6, any::<bool>())
+            .prop_map(|(halves, plain)| {
+                Value::Number(if plain { written(halves * 50) } else { format!("{}e-2", halves * 50) })
             })
             .boxed(),
     };
@@ -181,9 +180,7 @@ fn world(data: &Data) -> (World, Vec<Id>) {
         .map(|account| world.make("Account", json!({"Name": account.name, "NumberOfEmployees": account.employees})))
         .collect();
     for invoice in &data.invoices {
-        let amount =
-            invoice.amount.map(|n| format!("{}{}.{:02}", if n < 0 { "-" } else { "" }, n.abs() / 100, n.abs() % 100));
-        let amount = amount.map(|text| text.parse::<serde_json::Number>().unwrap());
+        let amount = invoice.amount.map(|amount| written(amount).parse::<serde_json::Number>().unwrap());
         let tags: Vec<&str> = invoice.tags.iter().map(String::as_str).collect();
         let id = world.make(
             "Invoice__c",
