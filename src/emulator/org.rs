@@ -42,10 +42,10 @@ pub use event::ChangeKind;
 pub use id::Id;
 pub use people::Converted;
 pub use prepare::Values;
-pub use query::{Asked, Found, QueryError};
-pub use schema::{FieldIndex, Kind, Object, ObjectIndex, ObjectKind, Schema, Sharing, System};
+pub use query::Asked;
+pub use schema::{FieldIndex, Kind, Object, ObjectIndex, ObjectKind, Schema, Sharing};
 pub use setup::{Channel, Identity, Member, Setup};
-pub use table::{Row, Table, folded, key_form};
+pub use table::{Row, Table, key_form};
 pub use transaction::{Options, Unit};
 pub use user::User;
 

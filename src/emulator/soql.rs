@@ -16,10 +16,9 @@ pub mod tests;
 mod token;
 
 pub use ast::{
-    Call, Comparison, Condition, Expression, FieldGroup, Function, Literal, Name, Order, Path, Pattern, PatternPart,
-    Place, Query, Selected, Set, Value,
+    Call, Comparison, Condition, Expression, FieldGroup, Function, Literal, Name, Path, Pattern, PatternPart, Place,
+    Query, Selected, Set, Value,
 };
-pub use dates::{DateSpan, Unit};
 pub use error::{SyntaxError, pointed};
 
 /// A query with anything around it that the grammar allows.

@@ -4,6 +4,7 @@ mod given;
 pub mod print;
 mod properties;
 
+use super::dates::{DateSpan, Unit};
 use super::*;
 
 fn refused(text: &str) -> String {

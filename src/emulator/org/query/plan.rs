@@ -44,7 +44,7 @@ pub enum Column {
     Children {
         name: String,
         field: FieldIndex,
-        plan: Plan,
+        plan: Box<Plan>,
     },
 }
 
@@ -246,7 +246,7 @@ fn child_column(scope: Scope<'_>, object: ObjectIndex, query: &Query) -> Result<
     let seen = scope.org.can_see_object(scope.asked.viewer, child.object)
         && scope.org.can_see_field(scope.asked.viewer, child.object, child.field);
     let name = child.relationship.clone().filter(|_| seen).ok_or_else(unknown)?;
-    Ok(Column::Children { name, field: child.field, plan: plan_of(scope, child.object, query, true)? })
+    Ok(Column::Children { name, field: child.field, plan: Box::new(plan_of(scope, child.object, query, true)?) })
 }
 
 /// The query within an `IN`: one field, of ids.

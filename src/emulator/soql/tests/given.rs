@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::super::{
-    Call, Comparison, Condition, DateSpan, Expression, FieldGroup, Function, Literal, Name, Order, Path, Pattern,
-    PatternPart, Place, Query, Selected, Set, Unit, Value,
+use super::super::ast::{
+    Call, Comparison, Condition, Expression, FieldGroup, Function, Literal, Name, Order, Path, Pattern, PatternPart,
+    Place, Query, Selected, Set, Value,
 };
+use super::super::dates::{DateSpan, Unit};
 
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![

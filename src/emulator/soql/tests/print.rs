@@ -1,8 +1,9 @@
 //! A query as text again.
 
-use super::super::{
-    Comparison, Condition, DateSpan, Expression, FieldGroup, Literal, PatternPart, Query, Selected, Set, Unit, Value,
+use super::super::ast::{
+    Comparison, Condition, Expression, FieldGroup, Literal, PatternPart, Query, Selected, Set, Value,
 };
+use super::super::dates::{DateSpan, Unit};
 
 pub fn query(query: &Query) -> String {
     let select: Vec<String> = query.select.iter().map(selected).collect();
