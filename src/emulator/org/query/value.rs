@@ -10,6 +10,7 @@ use super::plan::Scope;
 use super::route::Route;
 use crate::emulator::org::compare::{Domain, Key};
 use crate::emulator::org::decimal::Decimal;
+use crate::emulator::org::schema::{Kind, System};
 use crate::emulator::org::{ObjectIndex, Row};
 use crate::emulator::soql::{Call, Expression, Function};
 
@@ -106,6 +107,20 @@ impl Scope<'_> {
     }
 
     pub fn key(self, operand: &Operand, object: ObjectIndex, rows: &[&Row]) -> Option<Key> {
+        // What reconciliation asks of every row: not worth writing a text and reading it back.
+        if let (Operand::Field(route), [row]) = (operand, rows)
+            && route.hops.is_empty()
+            && let Some(Kind::System(system)) = self.definition(route).map(|field| &field.kind)
+        {
+            match system {
+                System::CreatedDate => return Some(Key::Instant(row.created.saturating_mul(1_000))),
+                System::LastModifiedDate | System::Modstamp => {
+                    return Some(Key::Instant(row.modified.saturating_mul(1_000)));
+                }
+                System::Id => return Some(Key::Text(row.id.short().to_owned())),
+                _ => {}
+            }
+        }
         operand.domain().key(&self.value(operand, object, rows))
     }
 }
