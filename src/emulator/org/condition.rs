@@ -4,9 +4,11 @@
 
 use serde_json::Value as Json;
 
+use super::compare::{Domain, Key, Wanted};
 use super::schema::{FieldIndex, Object};
-use super::table::{Row, folded};
-use crate::emulator::soql::{self, Comparison, Filter, Literal};
+use super::table::Row;
+use super::time::SECOND;
+use crate::emulator::soql::{self, Comparison, Expression, Literal, Set, Value};
 
 #[derive(Debug, Clone)]
 pub struct Condition(Node);
@@ -16,12 +18,26 @@ enum Node {
     All(Vec<Node>),
     Any(Vec<Node>),
     Not(Box<Node>),
-    Compare(Operand, Comparison, Json),
-    In(Operand, Vec<Json>),
+    Compare(Operand, Comparison, Right),
+    In(Operand, Vec<Right>),
+    Includes(Operand, Vec<Right>),
+}
+
+/// What a literal asks for; date literals ask for something else every day.
+#[derive(Debug, Clone)]
+enum Right {
+    Wanted(Wanted),
+    Dates(Value),
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Operand {
+struct Operand {
+    side: Side,
+    domain: Domain,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Side {
     New(FieldIndex),
     Old(FieldIndex),
     Changed(FieldIndex),
@@ -32,88 +48,117 @@ impl Condition {
     /// # Errors
     /// What cannot be read, or a field that the object does not have.
     pub fn compile(text: &str, object: &Object) -> Result<Self, String> {
-        Ok(Self(node(&soql::parse_condition(text)?, object)?))
+        let condition = soql::parse_condition(text).map_err(|error| error.to_string())?;
+        Ok(Self(node(&condition, object)?))
     }
 
     /// Whether it holds for a record as it is now; `old`: as it was before, if it was there.
     pub fn holds(&self, object: &Object, new: &Row, old: Option<&Row>) -> bool {
-        holds(&self.0, object, new, old)
+        holds(&self.0, &Record { object, new, old })
     }
 }
 
-fn node(filter: &Filter, object: &Object) -> Result<Node, String> {
-    let all = |parts: &[Filter]| parts.iter().map(|part| node(part, object)).collect::<Result<Vec<_>, _>>();
-    Ok(match filter {
-        Filter::All(parts) => Node::All(all(parts)?),
-        Filter::Any(parts) => Node::Any(all(parts)?),
-        Filter::Not(inner) => Node::Not(Box::new(node(inner, object)?)),
-        Filter::Compare(path, comparison, literal) => {
-            Node::Compare(operand(path, object)?, *comparison, value(literal))
+fn node(condition: &soql::Condition, object: &Object) -> Result<Node, String> {
+    let all = |parts: &[soql::Condition]| parts.iter().map(|part| node(part, object)).collect::<Result<Vec<_>, _>>();
+    let not = |negated: bool, node: Node| if negated { Node::Not(Box::new(node)) } else { node };
+    Ok(match condition {
+        soql::Condition::All(parts) => Node::All(all(parts)?),
+        soql::Condition::Any(parts) => Node::Any(all(parts)?),
+        soql::Condition::Not(inner) => Node::Not(Box::new(node(inner, object)?)),
+        soql::Condition::Compare { left, comparison, right } => {
+            let operand = operand(left, object)?;
+            Node::Compare(operand, *comparison, wanted(operand, left, *comparison, right)?)
         }
-        Filter::In(path, list) => Node::In(operand(path, object)?, list.iter().map(value).collect()),
+        soql::Condition::In { left, negated, set: Set::List(list) } => {
+            not(*negated, Node::In(operand(left, object)?, rights(left, object, list)?))
+        }
+        soql::Condition::In { .. } => return Err("a rule sees one record: no queries in it".into()),
+        soql::Condition::Includes { left, negated, values } => {
+            not(*negated, Node::Includes(operand(left, object)?, rights(left, object, values)?))
+        }
     })
 }
 
-fn operand(path: &[String], object: &Object) -> Result<Operand, String> {
+fn operand(left: &Expression, object: &Object) -> Result<Operand, String> {
+    let Expression::Path(path) = left else { return Err("a rule knows no functions".into()) };
     let field = |name: &str| {
-        let found = object.find(name).map(|(index, _)| index);
+        let found = object.find(name).map(|(index, field)| (index, Domain::of(field)));
         found.ok_or_else(|| format!("{} has no field {name}", object.name))
     };
-    match path {
-        [name] if name.eq_ignore_ascii_case("IsNew") => Ok(Operand::IsNew),
-        [name] => Ok(Operand::New(field(name)?)),
-        [old, name] if old.eq_ignore_ascii_case("Old") => Ok(Operand::Old(field(name)?)),
-        [changed, name] if changed.eq_ignore_ascii_case("Changed") => Ok(Operand::Changed(field(name)?)),
-        _ => Err(format!("{}: a rule sees the record's own fields only", path.join("."))),
-    }
+    let names: Vec<&str> = path.names.iter().map(String::as_str).collect();
+    let (side, domain) = match names.as_slice() {
+        [name] if name.eq_ignore_ascii_case("IsNew") => (Side::IsNew, Domain::Bool),
+        [name] => {
+            let (index, domain) = field(name)?;
+            (Side::New(index), domain)
+        }
+        [old, name] if old.eq_ignore_ascii_case("Old") => {
+            let (index, domain) = field(name)?;
+            (Side::Old(index), domain)
+        }
+        [changed, name] if changed.eq_ignore_ascii_case("Changed") => (Side::Changed(field(name)?.0), Domain::Bool),
+        _ => return Err(format!("{path}: a rule sees the record's own fields only")),
+    };
+    Ok(Operand { side, domain })
 }
 
-fn value(literal: &Literal) -> Json {
-    match literal {
-        Literal::Null => Json::Null,
-        Literal::Bool(value) => (*value).into(),
-        Literal::Text(text) => text.as_str().into(),
-        Literal::Bare(text) => text.parse::<serde_json::Number>().map_or_else(|_| text.as_str().into(), Json::Number),
-    }
+fn rights(left: &Expression, object: &Object, list: &[Literal]) -> Result<Vec<Right>, String> {
+    let operand = operand(left, object)?;
+    list.iter().map(|literal| wanted(operand, left, Comparison::Equal, literal)).collect()
 }
 
-fn holds(node: &Node, object: &Object, new: &Row, old: Option<&Row>) -> bool {
-    match node {
-        Node::All(parts) => parts.iter().all(|part| holds(part, object, new, old)),
-        Node::Any(parts) => parts.iter().any(|part| holds(part, object, new, old)),
-        Node::Not(inner) => !holds(inner, object, new, old),
-        Node::Compare(operand, comparison, wanted) => compare(&read(*operand, object, new, old), *comparison, wanted),
-        Node::In(operand, list) => {
-            let value = read(*operand, object, new, old);
-            list.iter().any(|wanted| compare(&value, Comparison::Equal, wanted))
+fn wanted(operand: Operand, left: &Expression, comparison: Comparison, literal: &Literal) -> Result<Right, String> {
+    let name = left.path().map(ToString::to_string).unwrap_or_default();
+    let wanted = operand.domain.wanted(comparison, &literal.value, 0).map_err(|unfit| unfit.error(&name).1)?;
+    Ok(match &literal.value {
+        dates @ Value::Dates(_) => Right::Dates(dates.clone()),
+        _ => Right::Wanted(wanted),
+    })
+}
+
+struct Record<'a> {
+    object: &'a Object,
+    new: &'a Row,
+    old: Option<&'a Row>,
+}
+
+impl Record<'_> {
+    fn read(&self, operand: Operand) -> Option<Key> {
+        let value = match operand.side {
+            Side::New(field) => self.new.read(self.object, field),
+            Side::Old(field) => self.old.map_or(Json::Null, |old| old.read(self.object, field)),
+            Side::Changed(field) => (self.new.values.get(&field) != self.old.and_then(|o| o.values.get(&field))).into(),
+            Side::IsNew => self.old.is_none().into(),
+        };
+        operand.domain.key(&value)
+    }
+
+    fn compare(&self, operand: Operand, key: Option<&Key>, comparison: Comparison, right: &Right) -> bool {
+        match right {
+            Right::Wanted(wanted) => wanted.holds(comparison, key),
+            Right::Dates(dates) => {
+                let wanted = operand.domain.wanted(comparison, dates, self.new.modified.saturating_mul(SECOND));
+                wanted.is_ok_and(|wanted| wanted.holds(comparison, key))
+            }
         }
     }
 }
 
-fn read(operand: Operand, object: &Object, new: &Row, old: Option<&Row>) -> Json {
-    match operand {
-        Operand::New(field) => new.read(object, field),
-        Operand::Old(field) => old.map_or(Json::Null, |old| old.read(object, field)),
-        Operand::Changed(field) => (new.values.get(&field) != old.and_then(|old| old.values.get(&field))).into(),
-        Operand::IsNew => old.is_none().into(),
-    }
-}
-
-fn compare(value: &Json, comparison: Comparison, wanted: &Json) -> bool {
-    let side = match (value, wanted) {
-        (Json::Number(a), Json::Number(b)) => a.as_f64().zip(b.as_f64()).and_then(|(a, b)| a.partial_cmp(&b)),
-        (Json::String(a), Json::String(b)) => Some(folded(a).cmp(&folded(b))),
-        (Json::Bool(a), Json::Bool(b)) => Some(a.cmp(b)),
-        (Json::Null, Json::Null) => Some(std::cmp::Ordering::Equal),
-        _ => None,
-    };
-    let either_null = value.is_null() || wanted.is_null();
-    match comparison {
-        Comparison::Equal => side.is_some_and(|side| side.is_eq()),
-        Comparison::NotEqual => side.is_none_or(|side| side.is_ne()),
-        Comparison::Less => !either_null && side.is_some_and(|side| side.is_lt()),
-        Comparison::LessOrEqual => !either_null && side.is_some_and(|side| side.is_le()),
-        Comparison::Greater => !either_null && side.is_some_and(|side| side.is_gt()),
-        Comparison::GreaterOrEqual => !either_null && side.is_some_and(|side| side.is_ge()),
+fn holds(node: &Node, record: &Record<'_>) -> bool {
+    match node {
+        Node::All(parts) => parts.iter().all(|part| holds(part, record)),
+        Node::Any(parts) => parts.iter().any(|part| holds(part, record)),
+        Node::Not(inner) => !holds(inner, record),
+        Node::Compare(operand, comparison, right) => {
+            record.compare(*operand, record.read(*operand).as_ref(), *comparison, right)
+        }
+        Node::In(operand, list) => {
+            let key = record.read(*operand);
+            list.iter().any(|right| record.compare(*operand, key.as_ref(), Comparison::Equal, right))
+        }
+        Node::Includes(operand, list) => {
+            let key = record.read(*operand);
+            list.iter().any(|right| matches!(right, Right::Wanted(wanted) if wanted.included(key.as_ref())))
+        }
     }
 }

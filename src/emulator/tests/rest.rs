@@ -278,6 +278,43 @@ async fn queries_come_in_pages_and_query_all_shows_deleted_rows() {
 }
 
 #[tokio::test]
+async fn a_page_is_as_small_as_wished_for_but_not_below_200() {
+    let world = World::new().await;
+    for from in (0..400).step_by(200) {
+        let records: Vec<Json> =
+            (from..from + 200).map(|n| json!({"Source_Id__c": format!("k{n}"), "Name": "A"})).collect();
+        world.upsert("Account", json!(records)).await;
+    }
+    let request =
+        world.request("GET", "queryAll?q=SELECT+Id+FROM+Account").header("Sforce-Query-Options", "batchSize=1");
+    let first: Json = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!((&first["totalSize"], &first["done"]), (&json!(400), &json!(false)));
+    assert_eq!(first["records"].as_array().unwrap().len(), 200);
+    let next = first["nextRecordsUrl"].as_str().unwrap().to_owned();
+    assert!(next.starts_with("/services/data/v66.0/query/01g") && next.ends_with("-200"), "{next}");
+    assert_eq!(world.ok("GET", &next, Json::Null).await["done"], true);
+    let far = next.replace("-200", "-401");
+    assert_eq!(world.call("GET", &far, Json::Null).await.1[0]["errorCode"], "INVALID_QUERY_LOCATOR");
+}
+
+#[tokio::test]
+async fn query_errors_point_at_their_place() {
+    let world = World::new().await;
+    let (status, body) = world.call("GET", "query?q=SELECT+Id,+Foo+FROM+Account", Json::Null).await;
+    assert_eq!((status, &body[0]["errorCode"]), (400, &json!("INVALID_FIELD")));
+    let message = body[0]["message"].as_str().unwrap();
+    assert!(
+        message
+            .starts_with("\nSELECT Id, Foo FROM Account\n           ^\nERROR at Row:1:Column:12\nNo such column 'Foo'"),
+        "{message}"
+    );
+    let (status, body) = world.call("GET", "query?q=SELECT+Id+FROM+Account+WHERE+Foo+LIKES+'a'", Json::Null).await;
+    assert_eq!((status, &body[0]["errorCode"]), (400, &json!("MALFORMED_QUERY")));
+    assert!(body[0]["message"].as_str().unwrap().ends_with("^\nERROR at Row:1:Column:34\nunexpected token: 'LIKES'"));
+    assert_eq!(world.call("GET", "query", Json::Null).await.1[0]["errorCode"], "MALFORMED_QUERY");
+}
+
+#[tokio::test]
 async fn conditions_order_and_parents_work_together() {
     let world = World::new().await;
     world
