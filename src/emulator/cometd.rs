@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::host::Host;
+use super::oauth::session;
 use super::wire::{Answer, Call};
 use messages::{Reply, advice, error};
 pub use sessions::Sessions;
@@ -94,7 +95,7 @@ async fn held_connect(host: &Arc<Host>, call: &Call, message: &Json, client_id: 
     let stopped = host.stopped();
     loop {
         changes.borrow_and_update();
-        if host.tokens().check(call.token(), host.now()).is_none() {
+        if session(host, call.token()).is_none() {
             return vec![error(message, "401::Authentication invalid", "none", host).to_string()];
         }
         let now = host.now();

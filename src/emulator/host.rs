@@ -96,7 +96,7 @@ impl Host {
                 hash.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(byte)).rotate_left(7)
             }));
         // The usual app, drawn as every other one would be in its place.
-        let login = Login::new(rng.u64(..));
+        let login = scenario.login(name, rng.u64(..))?;
         let org = scenario.org(name, rng.u64(..), bus_delay, machine_time())?;
         // Tokens and sessions of an earlier run are unknown to this one, so they do not come from the seed alone.
         let started = machine_time().unsigned_abs();

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-pub use app::{App, AppSpec};
+pub use app::{App, AppSpec, RunAs};
 pub use scopes::Scopes;
 pub use settings::Settings;
 pub use tokens::{Grant, Lifetime, Session, Tokens};

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::oauth::{Login, RunAs};
 use super::org::{Identity, Org};
 
 pub use spec::{
@@ -106,6 +107,7 @@ impl Scenario {
         // Some parts concern only the orgs of these names.
         for name in ["source", "target"] {
             scenario.org(name, 1, Duration::ZERO..=Duration::ZERO, 0)?;
+            scenario.login(name, 1)?;
         }
         Ok(scenario)
     }
@@ -131,6 +133,27 @@ impl Scenario {
             };
             self.error(problem)
         })
+    }
+
+    /// The apps of the org of this name, the usual one where the scenario names none. Keys and secrets that are
+    /// not given follow from the seed.
+    ///
+    /// # Errors
+    /// What is wrong with an app.
+    pub fn login(&self, org: &str, seed: u64) -> Result<Login, ScenarioError> {
+        let mut login = Login::new(seed);
+        let own = |name: &String| name.replace("{org}", org);
+        let mut apps = self.spec.apps.clone();
+        for app in &mut apps {
+            app.approved_users = app.approved_users.iter().map(own).collect();
+            if let RunAs::User(name) = &app.client_credentials_user {
+                app.client_credentials_user = RunAs::User(own(name));
+            }
+        }
+        if !apps.is_empty() {
+            login.set_apps(apps).map_err(|problem| self.error(Problem::from(format!("apps: {problem}"))))?;
+        }
+        Ok(login)
     }
 
     fn error(&self, problem: Problem) -> ScenarioError {

@@ -1,6 +1,9 @@
-//! The SOAP API, as far as old clients need it to log in and out: partner (`u`) and enterprise (`c`) alike.
+//! The SOAP API, as far as old clients need it to log in and out, and what nothing else offers: the recycle bin.
+//! Partner (`u`) and enterprise (`c`) alike.
 //!
 //! An envelope is read into a [`Request`]; what an operation answers is the inside of its response element.
+
+mod bin;
 
 use std::sync::Arc;
 
@@ -9,11 +12,12 @@ use roxmltree::{Document, Node};
 use super::host::Host;
 use super::oauth::{Door, Grant, Lifetime, Scopes};
 use super::org::time::HOUR;
+use super::org::{Caller, Org, User};
 use super::wire::{Answer, Call, escaped};
 
 const ENVELOPE: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 const OLDEST: u32 = 7;
-const NEWEST: u32 = 66;
+const NEWEST: u32 = 68;
 
 /// The two WSDLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,9 @@ enum Operation {
         password: String,
     },
     Logout,
+    UserInfo,
+    Undelete(Vec<String>),
+    EmptyRecycleBin(Vec<String>),
     /// Namespace and name of what is not here.
     Other(String, String),
 }
@@ -140,9 +147,16 @@ fn parse(body: &[u8]) -> Result<Request, Fault> {
     let body = part("Body").and_then(|body| body.children().find(Node::is_element));
     let asked = body.ok_or_else(|| Fault::client("SOAP body expected"))?;
     let field = |name: &str| text_of(asked, name).unwrap_or_default();
+    let ids = || {
+        let ids = asked.children().filter(|child| child.tag_name().name() == "ids");
+        ids.filter_map(|id| id.text()).map(|text| text.trim().to_owned()).collect()
+    };
     let operation = match asked.tag_name().name() {
         "login" => Operation::Login { username: field("username"), password: field("password") },
         "logout" => Operation::Logout,
+        "getUserInfo" => Operation::UserInfo,
+        "undelete" => Operation::Undelete(ids()),
+        "emptyRecycleBin" => Operation::EmptyRecycleBin(ids()),
         other => Operation::Other(asked.tag_name().namespace().unwrap_or_default().to_owned(), other.to_owned()),
     };
     Ok(Request { session, operation })
@@ -155,18 +169,36 @@ fn perform(door: &Door<'_>, call: &Call, flavour: Flavour, version: u32, request
             Ok(login_response(host, &door.instance(host, call), flavour, version, &username, &session))
         }
         Operation::Logout => {
-            let session = request.session.ok_or_else(Fault::invalid_session)?;
-            let mut hosts = door.hosts.iter();
-            let host = hosts.find(|host| super::oauth::session(host, Some(&session)).is_some());
-            let host = host.ok_or_else(Fault::invalid_session)?;
-            host.tokens().revoke(&session);
+            let (host, _) = session(door, request.session.as_deref())?;
+            host.tokens().revoke(&request.session.unwrap_or_default());
             host.notify();
             Ok("<logoutResponse/>".into())
+        }
+        Operation::UserInfo => {
+            let (host, user) = session(door, request.session.as_deref())?;
+            Ok(format!("<getUserInfoResponse><result>{}</result></getUserInfoResponse>", user_info(host, &user)))
+        }
+        Operation::Undelete(ids) => {
+            let (host, user) = session(door, request.session.as_deref())?;
+            let origin = format!("com/salesforce/api/soap/{version}.0");
+            Ok(bin::undelete(host, &Caller::new(user.id, origin), &ids))
+        }
+        Operation::EmptyRecycleBin(ids) => {
+            let (host, _) = session(door, request.session.as_deref())?;
+            Ok(bin::empty(host, &ids))
         }
         Operation::Other(namespace, name) => Err(Fault::client(format!(
             "No operation available for request {{{namespace}}}{name}, please check the WSDL for the service."
         ))),
     }
+}
+
+/// The org and the user of a session.
+fn session<'a>(door: &Door<'a>, session: Option<&str>) -> Result<(&'a Arc<Host>, User), Fault> {
+    let found = door.hosts.iter().find_map(|host| Some((host, super::oauth::session(host, session)?.1)));
+    let (host, user) = found.ok_or_else(Fault::invalid_session)?;
+    host.count("soap", true);
+    Ok((host, user))
 }
 
 /// A session without an app, which may do all that the user may.
@@ -197,15 +229,34 @@ fn login_response(host: &Host, base: &str, flavour: Flavour, version: u32, usern
     let Some(user) = org.user_by_name(username) else { return String::new() }; // it has just logged in
     let element = |name: &str, value: &str| format!("<{name}>{}</{name}>", escaped(value));
     let service = |letter: char| format!("{base}/services/Soap/{letter}/{version}.0/{}", org.id.short());
+    let result: String = [
+        element("metadataServerUrl", &service('m')),
+        element("passwordExpired", "false"),
+        element("sandbox", "false"),
+        element("serverUrl", &service(flavour.letter())),
+        element("sessionId", session),
+        element("userId", user.id.as_str()),
+        format!("<userInfo>{}</userInfo>", user_info_of(&org, &host.name, user)),
+    ]
+    .concat();
+    format!("<loginResponse><result>{result}</result></loginResponse>")
+}
+
+fn user_info(host: &Host, user: &User) -> String {
+    user_info_of(&host.org(), &host.name, user)
+}
+
+fn user_info_of(org: &Org, name: &str, user: &User) -> String {
+    let element = |name: &str, value: &str| format!("<{name}>{}</{name}>", escaped(value));
     let full_name = match &user.first_name {
         Some(first) => format!("{first} {}", user.last_name),
         None => user.last_name.clone(),
     };
-    let info: String = [
+    [
         ("orgDisallowHtmlAttachments", "false"),
         ("organizationId", org.id.as_str()),
         ("organizationMultiCurrency", "false"),
-        ("organizationName", &host.name),
+        ("organizationName", name),
         ("sessionSecondsValid", "7200"),
         ("userEmail", &user.email),
         ("userFullName", &full_name),
@@ -218,18 +269,7 @@ fn login_response(host: &Host, base: &str, flavour: Flavour, version: u32, usern
     ]
     .iter()
     .map(|(name, value)| element(name, value))
-    .collect();
-    let result: String = [
-        element("metadataServerUrl", &service('m')),
-        element("passwordExpired", "false"),
-        element("sandbox", "false"),
-        element("serverUrl", &service(flavour.letter())),
-        element("sessionId", session),
-        element("userId", user.id.as_str()),
-        format!("<userInfo>{info}</userInfo>"),
-    ]
-    .concat();
-    format!("<loginResponse><result>{result}</result></loginResponse>")
+    .collect()
 }
 
 fn fault_element(flavour: Flavour, fault: &Fault) -> String {

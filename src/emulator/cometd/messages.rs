@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::sessions::{Channel, Session};
 use super::{connected, with_advice};
 use crate::emulator::host::Host;
+use crate::emulator::oauth::session;
 use crate::emulator::org::time::HOUR;
 use crate::emulator::org::{Start, time};
 use crate::emulator::wire::Call;
@@ -35,7 +36,7 @@ pub fn answer(host: &Host, call: &Call, message: &Json, alone: bool) -> Reply {
     }
     let client_id = text(message, "clientId");
     let now = host.now();
-    if host.tokens().check(call.token(), now).is_none() {
+    if session(host, call.token()).is_none() {
         return one(error(message, "401::Authentication invalid", "none", host));
     }
     let check_cookies = host.switches().check_cookies;
@@ -99,7 +100,7 @@ pub fn answer(host: &Host, call: &Call, message: &Json, alone: bool) -> Reply {
 
 fn handshake(host: &Host, call: &Call, message: &Json) -> Reply {
     let now = host.now();
-    if host.tokens().check(call.token(), now).is_none() {
+    if session(host, call.token()).is_none() {
         let reason =
             if call.token().is_some() { "401::Authentication invalid" } else { "401::Request requires authentication" };
         let mut reply = error(message, "403::Handshake denied", "none", host);

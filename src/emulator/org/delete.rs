@@ -113,6 +113,13 @@ impl Org {
         Ok(Saved { id: id.clone(), created: false })
     }
 
+    /// Takes a deleted record out for good, without an event; whether it was there.
+    pub fn purge(&mut self, id: &Id) -> bool {
+        let Some((object, _)) = self.share_row(id).filter(|(_, row)| row.deleted_in.is_some()) else { return false };
+        self.remove(object, id);
+        true
+    }
+
     /// Takes deleted records out for good, without an event; how many there were.
     pub fn empty_recycle_bin(&mut self) -> usize {
         let mut purged = 0;

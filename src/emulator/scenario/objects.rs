@@ -40,6 +40,9 @@ impl Spec {
         self.limits.data_storage_mb = own.limits.data_storage_mb.or(self.limits.data_storage_mb);
         self.limits.hourly_published_events =
             own.limits.hourly_published_events.or(self.limits.hourly_published_events);
+        if !own.apps.is_empty() {
+            self.apps = own.apps;
+        }
         self.records.extend(own.records);
         self
     }

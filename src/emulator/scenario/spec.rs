@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use crate::emulator::oauth::AppSpec;
 use crate::emulator::org::Sharing;
 
 /// A name that knows its place in the file.
@@ -33,6 +34,9 @@ pub struct Spec {
     pub actions: Vec<ActionSpec>,
     #[serde(default)]
     pub channels: Vec<ChannelSpec>,
+    /// The first is the one whose key and secret are printed at the start.
+    #[serde(default)]
+    pub apps: Vec<AppSpec>,
     #[serde(default)]
     pub limits: LimitsSpec,
     #[serde(default)]

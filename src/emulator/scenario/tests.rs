@@ -78,3 +78,21 @@ fn a_mistake_is_told_with_its_place() {
         assert!(error.starts_with("my.yaml") && error.contains(told), "{error}");
     }
 }
+
+#[test]
+fn a_scenario_brings_its_own_apps() {
+    let text = "
+apps:
+  - name: Bridge
+    consumer_key: my-key
+    require_pkce: true
+    client_credentials_user: \"olga@{org}.example.com\"
+  - { name: Other, flows: [jwt] }
+";
+    let login = Scenario::read("my.yaml", text).unwrap().login("source", 1).unwrap();
+    let apps = login.apps();
+    assert_eq!((apps.len(), apps[0].key.as_str(), apps[0].spec.require_pkce), (2, "my-key", true));
+    assert!(format!("{:?}", apps[0].spec.client_credentials_user).contains("olga@source.example.com"));
+    assert!(error("apps: [{ name: A, certificate: nonsense }]").starts_with("my.yaml: apps: "));
+    assert!(error("apps: [{ name: A, refresh_policy: never }]").contains("never"));
+}

@@ -108,3 +108,29 @@ async fn at_the_login_host_the_answer_leads_to_the_users_org() {
         assert_eq!(value(&xml, "organizationId"), org.org_id);
     }
 }
+
+#[tokio::test]
+async fn the_recycle_bin_is_reached_by_soap() {
+    let (world, user, name) = set_up().await;
+    let (_, xml) = send(&user, "u/66.0", login(&name, PASSWORD)).await;
+    let session = value(&xml, "sessionId");
+    let header = format!("<urn:SessionHeader><urn:sessionId>{session}</urn:sessionId></urn:SessionHeader>");
+    let call = async |operation: &str, id: &str| {
+        let body = format!("<urn:{operation}><urn:ids>{id}</urn:ids></urn:{operation}>");
+        send(&user, "u/66.0", envelope(&header, &body)).await.1
+    };
+    let (_, xml) = send(&user, "u/66.0", envelope(&header, "<urn:getUserInfo/>")).await;
+    assert_eq!(value(&xml, "userName"), name);
+    let id = world.ok("POST", "sobjects/Account", json!({"Name": "A"})).await["id"].as_str().unwrap().to_owned();
+    let path = format!("sobjects/Account/{id}");
+    assert_eq!(value(&call("undelete", &id).await, "statusCode"), "UNDELETE_FAILED");
+    world.ok("DELETE", &path, json!(null)).await;
+    let xml = call("undelete", &id).await;
+    assert_eq!((value(&xml, "id"), value(&xml, "success")), (id.clone(), "true".to_owned()));
+    assert_eq!(world.ok("GET", &path, json!(null)).await["Name"], "A");
+    assert_eq!(value(&call("emptyRecycleBin", &id).await, "success"), "false");
+    world.ok("DELETE", &path, json!(null)).await;
+    assert_eq!(value(&call("emptyRecycleBin", &id).await, "success"), "true");
+    assert_eq!(value(&call("undelete", &id).await, "success"), "false");
+    assert_eq!(value(&call("undelete", "x").await, "statusCode"), "MALFORMED_ID");
+}
