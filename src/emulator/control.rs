@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use super::host::{Host, Switches};
 use super::oauth::AppSpec;
 use super::org::time::SECOND;
-use super::org::{Caller, Commit, Id, Options, Org, SaveError, Write};
+use super::org::{ActionCall, Caller, Commit, Id, Options, Org, SaveError, Write};
 use super::rest::item_errors;
 use super::traffic::{self, TrafficPlan};
 use super::wire::{Answer, Call};
@@ -25,6 +25,10 @@ pub fn handle(host: &Arc<Host>, call: &Call) -> Answer {
         ("GET", ["commits"]) => {
             let after = call.parameter("after").and_then(|n| n.parse().ok()).unwrap_or_default();
             Answer::json(200, &commits(&host.org(), after))
+        }
+        ("GET", ["actions"]) => {
+            let after = call.parameter("after").and_then(|n| n.parse().ok()).unwrap_or_default();
+            Answer::json(200, &host.org().action_calls_after(after).map(action_call).collect::<Json>())
         }
         ("GET", ["faults"]) => show_faults(host),
         ("POST", ["faults"]) => with_body(call, |body| set_faults(host, body)),
@@ -151,6 +155,16 @@ fn undelete(host: &Host, body: &Json) -> Answer {
         Err(error) => json!({"success": false, "errors": item_errors(&error)}),
     };
     Answer::json(200, &results.into_iter().map(item).collect::<Json>())
+}
+
+/// A call of an action, and what came of it.
+fn action_call(call: &ActionCall) -> Json {
+    let outcome = match &call.outcome {
+        Ok(outputs) => json!({"success": true, "outputs": outputs}),
+        Err(error) => json!({"success": false, "errors": item_errors(error)}),
+    };
+    json!({"n": call.n, "at_us": call.at, "user": call.user.as_str(), "type": call.kind.name(), "name": call.name,
+        "inputs": call.inputs, "outcome": outcome})
 }
 
 /// Exact instants of changes, for figures of latency.

@@ -33,11 +33,19 @@ pub struct Switches {
     pub malformed_fails_request: bool,
     /// So long a write takes, and its records stay locked; 0: no time at all.
     pub transaction_ms: u64,
+    /// A call of an action whose inputs all failed is answered with 400.
+    pub failed_actions_are_400: bool,
 }
 
 impl Default for Switches {
     fn default() -> Self {
-        Self { check_cookies: true, client_on_collections: true, malformed_fails_request: true, transaction_ms: 0 }
+        Self {
+            check_cookies: true,
+            client_on_collections: true,
+            malformed_fails_request: true,
+            transaction_ms: 0,
+            failed_actions_are_400: true,
+        }
     }
 }
 

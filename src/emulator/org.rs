@@ -4,7 +4,9 @@
 //! translate requests into [`Write`]s; each request is one transaction ([`Org::transact`]).
 
 mod access;
+mod action;
 mod automation;
+mod avro;
 mod bus;
 mod check;
 mod compare;
@@ -29,12 +31,13 @@ pub mod time;
 mod transaction;
 mod user;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 pub use access::{Access, FieldLevel, ObjectAccess};
+pub use action::{Action, ActionCall, ActionKind, Input};
 pub use bus::{InvalidReplayId, Start};
 pub use condition::Condition;
 pub use error::SaveError;
@@ -130,6 +133,13 @@ pub struct Org {
     /// How long what a transaction touched stays locked, in microseconds.
     pub transaction_time: i64,
     pub channels: Vec<Channel>,
+    pub actions: Vec<Action>,
+    action_calls: VecDeque<ActionCall>,
+    action_calls_made: u64,
+    /// Platform events that may be published in an hour.
+    pub hourly_events: u64,
+    /// The hour since 1970, and the platform events that were published in it.
+    events_this_hour: (i64, u64),
     users: Vec<User>,
     /// The user whom flows run as.
     automated_process: Id,

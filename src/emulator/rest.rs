@@ -2,6 +2,7 @@
 //!
 //! This module counts the call, checks the token, lets the faults strike, and passes on to the families below.
 
+mod actions;
 mod collections;
 mod query;
 mod records;
@@ -258,6 +259,7 @@ fn dispatch(context: &mut Context, request: &Request) -> Answer {
     let answer = match path.get(3..).unwrap_or_default() {
         [] => Ok(resources(request.version)),
         ["sobjects", object, rest @ ..] => records::handle(context, request, object, rest),
+        ["actions", rest @ ..] => actions::handle(context, request, rest),
         ["composite", "sobjects", rest @ ..] => collections::handle(context, request, rest),
         [word, rest @ ..] if word.eq_ignore_ascii_case("query") => query::handle(context, request, rest, false),
         [word, rest @ ..] if word.eq_ignore_ascii_case("queryAll") => query::handle(context, request, rest, true),
@@ -280,12 +282,13 @@ fn kind_of(call: &Call) -> &'static str {
         ("PATCH", ["sobjects", ..]) => "record_update",
         ("DELETE", ["sobjects", ..]) => "record_delete",
         (_, ["query" | "queryAll", ..]) => "query",
+        ("POST", ["actions", ..]) => "action",
         _ => "other",
     }
 }
 
 fn is_write(kind: &str) -> bool {
-    kind.starts_with("composite_") || kind.starts_with("record_")
+    kind.starts_with("composite_") || kind.starts_with("record_") || kind == "action"
 }
 
 fn version_number(segment: &str) -> Option<u32> {
@@ -308,7 +311,7 @@ fn versions() -> Answer {
 
 fn resources(version: u32) -> Answer {
     let path = |name: &str| format!("/services/data/v{version}.0/{name}");
-    let names = ["sobjects", "query", "queryAll", "composite"];
+    let names = ["actions", "sobjects", "query", "queryAll", "composite"];
     Answer::json(200, &names.iter().map(|name| ((*name).to_owned(), json!(path(name)))).collect::<Map<_, _>>().into())
 }
 

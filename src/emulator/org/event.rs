@@ -102,7 +102,7 @@ impl Org {
             return;
         }
         self.commit_number += self.rng.i64(1..5_000);
-        let key = transaction_key(&mut self.rng);
+        let key = uuid(&mut self.rng);
         for (place, event) in events.into_iter().enumerate() {
             let header = json!({
                 "entityName": self.schema.object(event.object).name,
@@ -158,7 +158,7 @@ impl Org {
         if !missing.is_empty() {
             return Err(SaveError::missing(missing));
         }
-        let uuid = transaction_key(&mut self.rng);
+        let uuid = uuid(&mut self.rng);
         let schema = self.schema_ids.get(object).cloned().unwrap_or_default();
         self.bus.publish(object, &schema, &Json::Object(payload).to_string(), Some(&uuid), now);
         Ok(uuid)
@@ -200,7 +200,7 @@ fn content(object: &Object, row: &Row, kind: ChangeKind, touch: &Touch) -> (Vec<
 }
 
 /// `MasterRecordId` tells of a merge only to those who ask.
-fn in_events(field: &Field) -> bool {
+pub(super) fn in_events(field: &Field) -> bool {
     field.stored() && field.name != "MasterRecordId"
 }
 
@@ -240,7 +240,7 @@ fn external_ids(object: &Object, row: &Row) -> Vec<(FieldIndex, String)> {
     .collect()
 }
 
-fn transaction_key(rng: &mut fastrand::Rng) -> String {
+pub(super) fn uuid(rng: &mut fastrand::Rng) -> String {
     let n = rng.u128(..);
     format!(
         "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",

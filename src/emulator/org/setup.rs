@@ -1,12 +1,13 @@
 //! An org as it is set up, before anybody works in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::action::Action;
 use super::bus::Bus;
 use super::lock::Locks;
 use super::rules::Rules;
@@ -14,6 +15,9 @@ use super::schema::{ObjectIndex, Schema};
 use super::table::{Row, Table};
 use super::user::User;
 use super::{Caller, Id, Org, Write};
+
+/// Setup's own records get the first serial numbers of their prefix.
+pub(super) const FIRST_ID: u64 = 1_000_001;
 
 /// What an org is made of; ids in it belong to the org's pod.
 #[derive(Debug)]
@@ -27,6 +31,9 @@ pub struct Setup {
     /// First records, in order: parents before their children.
     pub records: Vec<(ObjectIndex, Map<String, Json>)>,
     pub channels: Vec<Channel>,
+    pub actions: Vec<Action>,
+    /// Platform events that may be published in an hour.
+    pub hourly_events: u64,
 }
 
 /// A custom channel with its members, or the standard one.
@@ -87,6 +94,11 @@ impl Org {
             schema: setup.schema,
             users: setup.users,
             channels: setup.channels,
+            actions: setup.actions,
+            action_calls: VecDeque::new(),
+            action_calls_made: 0,
+            hourly_events: setup.hourly_events,
+            events_this_hour: (0, 0),
             id,
             pod,
             schema_ids,

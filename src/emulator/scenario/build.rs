@@ -5,14 +5,19 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value as Json, json};
 
 use super::spec::{
-    AccessSpec, Assigned, ChannelType, Computed, DuplicateAction, FieldAccess, Name, On, Right, TriggerSpec, UserSpec,
+    AccessSpec, ActionSpec, ActionType, Assigned, ChannelType, Computed, DuplicateAction, FieldAccess, InputSpec, Name,
+    On, Right, TriggerSpec, UserSpec,
 };
 use super::{Problem, Scenario, ScenarioError};
 use crate::emulator::org::schema::{Kind, Object, ObjectIndex, Schema};
-use crate::emulator::org::{Access, Channel, Condition, FieldLevel, Id, Member, ObjectAccess, Setup, User, rules};
+use crate::emulator::org::{
+    Access, Action, ActionKind, Channel, Condition, FieldLevel, Id, Input, Member, ObjectAccess, Setup, User, rules,
+};
 
 /// Setup objects get the first serial numbers of their prefix; records start behind them.
 const FIRST: u64 = 1_000_001;
+/// What the larger editions may publish in an hour.
+const HOURLY_EVENTS: u64 = 250_000;
 
 /// Ids of users and queues by the names that a scenario knows them by.
 struct People {
@@ -53,7 +58,9 @@ impl Scenario {
             records.push((object(&schema, &record.object)?.0, record.fields.clone()));
         }
         let channels = self.channels(&schema, pod)?;
-        Ok(Setup { schema, rules: all_rules, users, rows, records, channels })
+        let actions = self.spec.actions.iter().map(action).collect();
+        let hourly_events = self.spec.limits.hourly_published_events.unwrap_or(HOURLY_EVENTS);
+        Ok(Setup { schema, rules: all_rules, users, rows, records, channels, actions, hourly_events })
     }
 
     fn users(
@@ -272,6 +279,24 @@ fn access(schema: &Schema, name: &Name, spec: &AccessSpec) -> Result<Access, Pro
     }
     let objects = (!spec.objects.is_empty()).then_some(objects);
     Ok(Access { view_all_data: spec.view_all_data, modify_all_data: spec.modify_all_data, objects, fields })
+}
+
+fn action(spec: &ActionSpec) -> Action {
+    let input = |(name, input): (&String, &InputSpec)| {
+        (name.clone(), Input { kind: input.kind.clone(), required: input.required })
+    };
+    Action {
+        name: spec.name.value.clone(),
+        kind: match spec.kind {
+            ActionType::Flow => ActionKind::Flow,
+            ActionType::Apex => ActionKind::Apex,
+        },
+        label: spec.label.clone().unwrap_or_else(|| spec.name.value.clone()),
+        inputs: spec.inputs.iter().map(input).collect(),
+        outputs: spec.outputs.clone(),
+        fails_when: spec.fails_when.clone(),
+        fault: spec.fault.clone().unwrap_or_else(|| "An error occurred when executing a flow interview.".into()),
+    }
 }
 
 fn trigger(definition: &Object, spec: &TriggerSpec) -> Result<rules::Trigger, Problem> {
