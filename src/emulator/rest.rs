@@ -4,6 +4,7 @@
 
 mod actions;
 mod collections;
+mod events;
 mod query;
 mod records;
 
@@ -258,6 +259,10 @@ fn dispatch(context: &mut Context, request: &Request) -> Answer {
     let path = request.call.path();
     let answer = match path.get(3..).unwrap_or_default() {
         [] => Ok(resources(request.version)),
+        ["sobjects", object, rest @ ..] if events::concerns(context, request, object, rest) => {
+            events::handle(context, request, object, rest)
+        }
+        ["event", "eventSchema", id] => events::by_id(context, request, id),
         ["sobjects", object, rest @ ..] => records::handle(context, request, object, rest),
         ["actions", rest @ ..] => actions::handle(context, request, rest),
         ["composite", "sobjects", rest @ ..] => collections::handle(context, request, rest),

@@ -8,12 +8,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::error::SaveError;
-use super::prepare::Ready;
 use super::schema::{Field, FieldIndex, Kind, Object, ObjectIndex};
 use super::table::{Row, key_form};
 use super::time::{self, SECOND};
-use super::{Caller, Commit, Id, ObjectKind, Org, Write};
+use super::{Caller, Commit, Id, ObjectKind, Org};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
@@ -124,47 +122,6 @@ impl Org {
     }
 }
 
-impl Org {
-    /// Publishes a platform event; its UUID.
-    ///
-    /// # Errors
-    /// What is wrong with its fields.
-    pub fn publish_event(
-        &mut self,
-        caller: &Caller,
-        object: ObjectIndex,
-        fields: &Map<String, Json>,
-        now: i64,
-    ) -> Result<String, SaveError> {
-        let write = Write::Create { object, fields: fields.clone() };
-        let Ready::Create { values, .. } = self.prepare(caller, &write)? else {
-            return Err(SaveError::unknown_id()); // a create stays one
-        };
-        if !caller.system && !self.object_access(&caller.user, object).create {
-            return Err(SaveError::no_access());
-        }
-        let definition = self.schema.object(object);
-        let mut payload = Map::new();
-        payload.insert("CreatedDate".into(), json!(time::event(now.div_euclid(SECOND))));
-        payload.insert("CreatedById".into(), json!(caller.user.as_str()));
-        let mut missing = Vec::new();
-        for (index, field) in definition.fields().filter(|(_, field)| field.stored() && field.writable()) {
-            let value = values.get(&index).filter(|value| !value.is_null()).or(field.default.as_ref());
-            if field.required && value.is_none() {
-                missing.push(field.name.clone());
-            }
-            insert(&mut payload, field, value.cloned().unwrap_or(Json::Null));
-        }
-        if !missing.is_empty() {
-            return Err(SaveError::missing(missing));
-        }
-        let uuid = uuid(&mut self.rng);
-        let schema = self.schema_ids.get(object).cloned().unwrap_or_default();
-        self.bus.publish(object, &schema, &Json::Object(payload).to_string(), Some(&uuid), now);
-        Ok(uuid)
-    }
-}
-
 /// `changedFields` and the body's fields.
 fn content(object: &Object, row: &Row, kind: ChangeKind, touch: &Touch) -> (Vec<String>, Map<String, Json>) {
     let mut body = Map::new();
@@ -212,7 +169,7 @@ fn path(field: &Field) -> String {
     }
 }
 
-fn insert(body: &mut Map<String, Json>, field: &Field, value: Json) {
+pub(super) fn insert(body: &mut Map<String, Json>, field: &Field, value: Json) {
     // Moments have another form of the zone here than in REST answers.
     let value = match (&field.kind, value) {
         (Kind::DateTime, Json::String(text)) => Json::String(text.replace("+0000", "Z")),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Context, Request, not_allowed, not_found};
+use super::{Context, Request, events, not_allowed, not_found};
 use crate::emulator::org::{Id, ObjectIndex, Options, SaveError, Saved, Write};
 use crate::emulator::wire::Answer;
 
@@ -11,14 +11,14 @@ const READ_LIMIT: usize = 2_000;
 /// Runs of records of one type.
 const CHUNK_LIMIT: usize = 10;
 
-type Writes = Vec<Result<Write, SaveError>>;
+pub(super) type Writes = Vec<Result<Write, SaveError>>;
 
 pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) -> Result<Answer, Answer> {
     match (rest, request.call.method.as_str()) {
         ([], "POST") => {
             let (records, all_or_none) = records(request)?;
             let writes = mixed(context, request, records, |object, fields| Ok(Write::Create { object, fields }))?;
-            write(context, request, writes, all_or_none, false)
+            create(context, request, writes, all_or_none)
         }
         ([], "PATCH") => {
             let (records, all_or_none) = records(request)?;
@@ -104,6 +104,24 @@ fn mixed(
     Ok(writes)
 }
 
+/// Platform events among the records go out at once, whatever becomes of the others.
+fn create(context: &mut Context, request: &Request, writes: Writes, all_or_none: bool) -> Result<Answer, Answer> {
+    let (mut others, mut places) = (Writes::new(), Vec::new());
+    for write in events::apart(context, writes) {
+        places.push(write.map(|write| others.push(write)));
+    }
+    events::check_all(context, request, places.iter().filter_map(|place| place.as_ref().err()))?;
+    let mut others = results(context, request, others, all_or_none)?.into_iter();
+    let mut items = Vec::with_capacity(places.len());
+    for place in &places {
+        items.extend(match place {
+            Err(event) => Some(events::publish_one(context, request, event)),
+            Ok(()) => others.next().map(|result| item(result, false)),
+        });
+    }
+    Ok(Answer::json(200, &Json::Array(items)))
+}
+
 fn update(object: ObjectIndex, mut fields: Map<String, Json>) -> Result<Write, SaveError> {
     let name = fields.keys().find(|name| name.eq_ignore_ascii_case("id")).cloned();
     let Some(Json::String(text)) = name.and_then(|name| fields.remove(&name)) else {
@@ -154,14 +172,23 @@ fn write(
     all_or_none: bool,
     upsert: bool,
 ) -> Result<Answer, Answer> {
+    let results = results(context, request, writes, all_or_none)?;
+    Ok(Answer::json(200, &results.into_iter().map(|result| item(result, upsert)).collect::<Json>()))
+}
+
+fn results(
+    context: &mut Context,
+    request: &Request,
+    writes: Writes,
+    all_or_none: bool,
+) -> Result<Vec<Result<Saved, SaveError>>, Answer> {
     let options = Options {
         all_or_none,
         malformed_fails_alone: !context.host.switches().malformed_fails_request,
         locked: context.host.faults().locks(writes.len()),
     };
     let caller = request.caller(context.host, true);
-    let results = context.write(&caller, writes, &options).map_err(|error| Answer::refused(&error))?;
-    Ok(Answer::json(200, &results.into_iter().map(|result| item(result, upsert)).collect::<Json>()))
+    context.write(&caller, writes, &options).map_err(|error| Answer::refused(&error))
 }
 
 /// One element of the answer. `created` is there and true also where an upsert failed.
