@@ -3,6 +3,7 @@
 //! This module counts the call, checks the token, lets the faults strike, and passes on to the families below.
 
 mod actions;
+mod apexrest;
 mod collections;
 mod events;
 mod query;
@@ -33,6 +34,16 @@ pub async fn handle(host: Arc<Host>, call: Call) -> Answer {
     let Some(number) = version_number(&version) else {
         return not_found();
     };
+    guarded(host, call, number).await
+}
+
+/// Any request under `/services/apexrest`: the same token, limits and faults.
+pub async fn handle_apex(host: Arc<Host>, call: Call) -> Answer {
+    guarded(host, call, NEWEST).await
+}
+
+/// Counts a call, checks its token, lets the faults strike, and says how many calls there were.
+async fn guarded(host: Arc<Host>, call: Call, number: u32) -> Answer {
     let kind = kind_of(&call);
     host.count(kind, true);
     let answer = match user_of(&host, &call) {
@@ -257,6 +268,9 @@ fn perform(host: &Host, request: &Request) -> Answer {
 
 fn dispatch(context: &mut Context, request: &Request) -> Answer {
     let path = request.call.path();
+    if let ["services", "apexrest", rest @ ..] = path.as_slice() {
+        return apexrest::handle(context, request, rest).unwrap_or_else(|refused| refused);
+    }
     let answer = match path.get(3..).unwrap_or_default() {
         [] => Ok(resources(request.version)),
         ["sobjects", object, rest @ ..] if events::concerns(context, request, object, rest) => {
@@ -276,6 +290,9 @@ fn dispatch(context: &mut Context, request: &Request) -> Answer {
 /// The name under which a call is counted.
 fn kind_of(call: &Call) -> &'static str {
     let path = call.path();
+    if path.get(1) == Some(&"apexrest") {
+        return if call.method == "GET" { "apex_rest_read" } else { "apex_rest_write" };
+    }
     match (call.method.as_str(), path.get(3..).unwrap_or_default()) {
         ("POST", ["composite", "sobjects"]) => "composite_create",
         ("PATCH", ["composite", "sobjects"]) => "composite_update",
@@ -293,7 +310,7 @@ fn kind_of(call: &Call) -> &'static str {
 }
 
 fn is_write(kind: &str) -> bool {
-    kind.starts_with("composite_") || kind.starts_with("record_") || kind == "action"
+    kind.starts_with("composite_") || kind.starts_with("record_") || matches!(kind, "action" | "apex_rest_write")
 }
 
 fn version_number(segment: &str) -> Option<u32> {

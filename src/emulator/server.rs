@@ -79,6 +79,7 @@ async fn at_org(host: &Arc<Host>, call: Call) -> Answer {
     }
     match call.path().as_slice() {
         ["services", "data", ..] => rest::handle(host.clone(), call).await,
+        ["services", "apexrest", ..] => rest::handle_apex(host.clone(), call).await,
         ["services", "Soap", kind, version, ..] => soap::handle(&door, &call, kind, version),
         ["cometd", ..] => cometd::handle(host, &call).await,
         ["emulator", ..] => control::handle(host, &call),

@@ -1,7 +1,10 @@
 //! The emulator over real sockets, as a client sees it.
 
+mod actions;
+mod apexrest;
 mod cometd;
 mod control;
+mod events;
 mod faults;
 mod oauth;
 mod rest;
@@ -35,8 +38,15 @@ impl World {
     }
 
     async fn with(connect_hold: Duration) -> Self {
+        Self::start(Self::options(connect_hold)).await
+    }
+
+    fn options(connect_hold: Duration) -> Options {
         let bus_delay = Duration::ZERO..=Duration::ZERO;
-        let options = Options { orgs: vec!["one".into()], connect_hold, bus_delay, ..Options::default() };
+        Options { orgs: vec!["one".into()], connect_hold, bus_delay, ..Options::default() }
+    }
+
+    async fn start(options: Options) -> Self {
         let mut world =
             Self { emulator: Emulator::start(options).await.unwrap(), client: http_client(), token: String::new() };
         world.log_in().await;
@@ -89,6 +99,20 @@ impl World {
         let (status, body) = self.call(method, path, body).await;
         assert!((200..300).contains(&status), "{status} {body}");
         body
+    }
+
+    /// Every event on the bus, as subscribers get it.
+    fn events(&self) -> Vec<Json> {
+        let host = &self.org().host;
+        let now = host.now();
+        let org = host.org();
+        org.bus.after(0, now).map(|event| serde_json::from_str(&event.data).unwrap()).collect()
+    }
+
+    /// The `changeOrigin` of every change event.
+    fn origins(&self) -> Vec<String> {
+        let origin = |event: &Json| event["payload"]["ChangeEventHeader"]["changeOrigin"].as_str().map(str::to_owned);
+        self.events().iter().filter_map(origin).collect()
     }
 
     async fn faults(&self, script: Json) {
