@@ -8,6 +8,7 @@ mod action;
 mod automation;
 mod avro;
 mod bus;
+mod channel;
 mod check;
 mod compare;
 mod condition;
@@ -40,6 +41,7 @@ use serde_json::{Map, Value as Json};
 pub use access::{Access, FieldLevel, ObjectAccess};
 pub use action::{Action, ActionCall, ActionKind, Input};
 pub use bus::{InvalidReplayId, Start};
+pub use channel::STANDARD_CHANNEL;
 pub use condition::Condition;
 pub use error::SaveError;
 pub use event::ChangeKind;
@@ -135,6 +137,8 @@ pub struct Org {
     /// How long what a transaction touched stays locked, in microseconds.
     pub transaction_time: i64,
     pub channels: Vec<Channel>,
+    channels_made: u64,
+    members_made: u64,
     pub actions: Vec<Action>,
     action_calls: VecDeque<ActionCall>,
     action_calls_made: u64,

@@ -8,6 +8,7 @@ mod collections;
 mod events;
 mod query;
 mod records;
+mod tooling;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -276,6 +277,7 @@ fn dispatch(context: &mut Context, request: &Request) -> Answer {
         ["sobjects", object, rest @ ..] if events::concerns(context, request, object, rest) => {
             events::handle(context, request, object, rest)
         }
+        ["tooling", rest @ ..] => tooling::handle(context, request, rest),
         ["event", "eventSchema", id] => events::by_id(context, request, id),
         ["sobjects", object, rest @ ..] => records::handle(context, request, object, rest),
         ["actions", rest @ ..] => actions::handle(context, request, rest),
@@ -333,7 +335,7 @@ fn versions() -> Answer {
 
 fn resources(version: u32) -> Answer {
     let path = |name: &str| format!("/services/data/v{version}.0/{name}");
-    let names = ["actions", "sobjects", "query", "queryAll", "composite"];
+    let names = ["actions", "sobjects", "query", "queryAll", "composite", "tooling"];
     Answer::json(200, &names.iter().map(|name| ((*name).to_owned(), json!(path(name)))).collect::<Map<_, _>>().into())
 }
 

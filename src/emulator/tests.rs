@@ -8,6 +8,7 @@ mod events;
 mod faults;
 mod oauth;
 mod rest;
+mod tooling;
 
 use std::sync::Once;
 use std::time::Duration;

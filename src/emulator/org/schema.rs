@@ -94,6 +94,13 @@ impl Schema {
         self.find(&object)
     }
 
+    /// Whether changes of an object's records become events.
+    pub(super) fn select_for_change_events(&mut self, index: ObjectIndex, selected: bool) {
+        if let Some(object) = self.objects.get_mut(index) {
+            object.change_events = selected;
+        }
+    }
+
     /// # Panics
     /// Never for an index that this schema gave out: objects are only ever added.
     pub fn object(&self, index: ObjectIndex) -> &Object {

@@ -94,6 +94,8 @@ impl Org {
             schema: setup.schema,
             users: setup.users,
             channels: setup.channels,
+            channels_made: 0,
+            members_made: 0,
             actions: setup.actions,
             action_calls: VecDeque::new(),
             action_calls_made: 0,

@@ -1,0 +1,81 @@
+//! A part of the Tooling API: what is set up for events, and which fields and entities there are
+//! (setup-metadata.md sections 2 and 3).
+
+mod members;
+mod rows;
+mod select;
+
+use serde_json::{Value as Json, json};
+
+use super::{Context, Request, not_allowed, not_found};
+use crate::emulator::org::SaveError;
+use crate::emulator::wire::Answer;
+use rows::Row;
+
+pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) -> Result<Answer, Answer> {
+    let method = request.call.method.as_str();
+    match (rest, method) {
+        ([word], _) if word.eq_ignore_ascii_case("query") => query(context, request),
+        (["sobjects", object], "POST") => {
+            may_customize(context, request)?;
+            let id = match object.to_ascii_lowercase().as_str() {
+                "platformeventchannelmember" => members::add(context, request)?,
+                "platformeventchannel" => members::add_channel(context, request)?,
+                _ => return Err(not_found()),
+            };
+            let body = json!({"id": id.as_str(), "success": true, "errors": [], "warnings": [], "infos": []});
+            Ok(Answer::json(201, &body))
+        }
+        (["sobjects", object, id], "GET" | "HEAD") => {
+            let rows = rows::of(context, object).ok_or_else(not_found)?;
+            let named = |row: &&Row| row.get("Id").and_then(Json::as_str).is_some_and(|known| known.starts_with(*id));
+            let row = rows.rows.iter().find(named).filter(|_| matches!(id.len(), 15 | 18)).ok_or_else(not_found)?;
+            Ok(Answer::json(200, &Json::Object(rows.show(request, row))))
+        }
+        (["sobjects", object, id], "PATCH" | "DELETE") if object.eq_ignore_ascii_case("PlatformEventChannelMember") => {
+            may_customize(context, request)?;
+            match method {
+                "PATCH" => members::change(context, request, id)?,
+                _ => members::remove(context, id)?,
+            }
+            Ok(Answer::empty(204))
+        }
+        (["sobjects", _, _], _) => Err(not_allowed(&request.call, "HEAD,GET")),
+        _ => Err(not_found()),
+    }
+}
+
+/// "Customize Application" comes with the right to change everything here.
+fn may_customize(context: &Context, request: &Request) -> Result<(), Answer> {
+    match context.org.user(&request.user) {
+        Some(user) if user.access.modify_all_data => Ok(()),
+        _ => Err(Answer::refused(&SaveError::new("INSUFFICIENT_ACCESS", "insufficient access rights on entity"))),
+    }
+}
+
+fn query(context: &Context, request: &Request) -> Result<Answer, Answer> {
+    let malformed = |message: &str| Answer::error(400, "MALFORMED_QUERY", message);
+    let text = request.call.parameter("q").ok_or_else(|| malformed("A query string has to be specified"))?;
+    let wish = select::read(text).map_err(|message| malformed(&message))?;
+    let rows = rows::of(context, &wish.from).ok_or_else(|| {
+        Answer::error(400, "INVALID_TYPE", &format!("sObject type '{}' is not supported.", wish.from))
+    })?;
+    let unknown = |name: &str| {
+        let message = format!("No such column '{name}' on entity '{}'.", rows.name);
+        Answer::error(400, "INVALID_FIELD", &message)
+    };
+    if let Some(name) = wish.names().find(|name| !rows.has(name)) {
+        return Err(unknown(name));
+    }
+    let found: Vec<&Row> = rows.rows.iter().filter(|row| wish.holds(row)).take(wish.limit).collect();
+    let records: Vec<Json> = if wish.counts {
+        Vec::new()
+    } else {
+        found.iter().map(|row| Json::Object(rows.show_only(request, row, &wish.fields))).collect()
+    };
+    Ok(Answer::json(
+        200,
+        &json!({"size": records.len(), "totalSize": found.len(), "done": true, "queryLocator": null,
+            "entityTypeName": rows.name, "records": records}),
+    ))
+}

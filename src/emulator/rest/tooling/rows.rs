@@ -1,0 +1,185 @@
+//! Setup as rows of the Tooling API. They are made anew for each request: there are few.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::emulator::org::{Object, ObjectIndex, ObjectKind, Org, STANDARD_CHANNEL};
+use crate::emulator::rest::{Context, Request};
+
+/// Values by column; a column of a parent has a point in its name.
+pub type Row = Map<String, Json>;
+
+/// All rows of one entity.
+pub struct Rows {
+    pub name: &'static str,
+    columns: &'static [&'static str],
+    pub rows: Vec<Row>,
+}
+
+const CHANNEL: &[&str] =
+    &["Id", "DeveloperName", "ChannelType", "MasterLabel", "Language", "NamespacePrefix", "FullName", "Metadata"];
+const MEMBER: &[&str] = &[
+    "Id",
+    "DeveloperName",
+    "EventChannel",
+    "FilterExpression",
+    "SelectedEntity",
+    "MasterLabel",
+    "FullName",
+    "Metadata",
+];
+const ENRICHED: &[&str] = &["ChannelMemberId", "Field"];
+const CUSTOM_FIELD: &[&str] = &["Id", "DeveloperName", "TableEnumOrId", "NamespacePrefix", "FullName"];
+const ENTITY: &[&str] = &["DurableId", "QualifiedApiName", "DeveloperName", "KeyPrefix", "Label", "PluralLabel"];
+const FIELD: &[&str] = &[
+    "DurableId",
+    "QualifiedApiName",
+    "DeveloperName",
+    "Label",
+    "EntityDefinitionId",
+    "EntityDefinition.QualifiedApiName",
+];
+
+/// The rows of an entity, by its name without case.
+pub fn of(context: &Context, name: &str) -> Option<Rows> {
+    let org = &*context.org;
+    let (name, columns, rows) = match name.to_ascii_lowercase().as_str() {
+        "platformeventchannel" => ("PlatformEventChannel", CHANNEL, channels(org)),
+        "platformeventchannelmember" => ("PlatformEventChannelMember", MEMBER, members(org)),
+        "enrichedfield" => ("EnrichedField", ENRICHED, enriched_fields(org)),
+        "customfield" => ("CustomField", CUSTOM_FIELD, custom_fields(org)),
+        "entitydefinition" => ("EntityDefinition", ENTITY, entities(org)),
+        "fielddefinition" => ("FieldDefinition", FIELD, fields(org)),
+        _ => return None,
+    };
+    let rows = rows.map(|row| match row {
+        Json::Object(row) => row,
+        _ => Row::new(),
+    });
+    Some(Rows { name, columns, rows: rows.collect() })
+}
+
+impl Rows {
+    pub fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|known| known.eq_ignore_ascii_case(column))
+    }
+
+    pub fn show(&self, request: &Request, row: &Row) -> Row {
+        let all: Vec<String> =
+            self.columns.iter().filter(|name| !name.contains('.')).map(|&name| name.into()).collect();
+        self.show_only(request, row, &all)
+    }
+
+    pub fn show_only(&self, request: &Request, row: &Row, columns: &[String]) -> Row {
+        let id = row.get("Id").or_else(|| row.get("DurableId")).and_then(Json::as_str).unwrap_or_default();
+        let url = format!("/services/data/v{}.0/tooling/sobjects/{}/{id}", request.version, self.name);
+        let mut shown = Row::from_iter([("attributes".to_owned(), json!({"type": self.name, "url": url}))]);
+        for column in columns {
+            let Some(name) = self.columns.iter().find(|known| known.eq_ignore_ascii_case(column)) else { continue };
+            let value = row.get(*name).cloned().unwrap_or_default();
+            match name.split_once('.') {
+                Some((parent, name)) => drop(shown.insert(parent.into(), json!({name: value}))),
+                None => drop(shown.insert((*name).into(), value)),
+            }
+        }
+        shown
+    }
+}
+
+type Made<'a> = Box<dyn Iterator<Item = Json> + 'a>;
+
+fn channels(org: &Org) -> Made<'_> {
+    let custom = org.channels.iter().filter(|channel| channel.name != STANDARD_CHANNEL);
+    Box::new(custom.map(|channel| {
+        let kind = if channel.events { "event" } else { "data" };
+        json!({"Id": channel.id.as_str(), "DeveloperName": channel.name.trim_end_matches("__chn"), "ChannelType": kind,
+            "MasterLabel": channel.label, "Language": "en_US", "FullName": channel.name,
+            "Metadata": {"channelType": kind, "label": channel.label}})
+    }))
+}
+
+fn members(org: &Org) -> Made<'_> {
+    Box::new(org.members().into_iter().map(|(channel, member)| {
+        let name = format!("{}_{}", channel.replace("__", "_"), member.entity);
+        let id = org.channels.iter().find(|known| known.name == channel && channel != STANDARD_CHANNEL);
+        let enriched: Vec<Json> = member.enriched_fields.iter().map(|name| json!({"name": name})).collect();
+        json!({"Id": member.id.as_str(), "DeveloperName": name,
+            "EventChannel": id.map_or(channel.as_str(), |channel| channel.id.as_str()),
+            "FilterExpression": member.filter, "SelectedEntity": member.entity, "MasterLabel": name, "FullName": name,
+            "Metadata": {"eventChannel": channel, "selectedEntity": member.entity, "enrichedFields": enriched,
+                "filterExpression": member.filter}})
+    }))
+}
+
+/// A standard field is known by its name, a custom field by its id.
+fn enriched_fields(org: &Org) -> Made<'_> {
+    Box::new(org.members().into_iter().flat_map(|(_, member)| {
+        let object = org.schema.entity(&member.entity);
+        let show = |name: &String| {
+            let custom = object.and_then(|(index, object)| Some((index, object.find(name)?)));
+            let field = match custom {
+                Some((object, (field, definition))) if definition.custom() => {
+                    org.custom_field_id(object, field).as_str().to_owned()
+                }
+                _ => name.clone(),
+            };
+            json!({"ChannelMemberId": member.id.as_str(), "Field": field})
+        };
+        member.enriched_fields.iter().map(show).collect::<Vec<_>>()
+    }))
+}
+
+/// What Setup calls an object: its name, or the id of a custom one.
+fn durable_id(org: &Org, index: ObjectIndex, object: &Object) -> String {
+    if object.custom() { org.custom_object_id(index).as_str().to_owned() } else { object.name.clone() }
+}
+
+/// `Bridge_Id__c` is `Bridge_Id`.
+fn developer_name(name: &str) -> &str {
+    ["__c", "__e", "__ChangeEvent"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
+}
+
+fn custom_fields(org: &Org) -> Made<'_> {
+    Box::new(org.schema.objects().flat_map(move |(index, object)| {
+        let custom = object.fields().filter(|(_, field)| field.name.ends_with("__c"));
+        custom.map(move |(place, field)| {
+            json!({"Id": org.custom_field_id(index, place).as_str(), "DeveloperName": developer_name(&field.name),
+                "TableEnumOrId": durable_id(org, index, object), "FullName": format!("{}.{}", object.name, field.name)})
+        })
+    }))
+}
+
+fn entities(org: &Org) -> Made<'_> {
+    Box::new(org.schema.objects().flat_map(move |(index, object)| {
+        let show = |name: &str, id: String, prefix: Option<&str>, label: String, plural: String| {
+            json!({"DurableId": id, "QualifiedApiName": name, "DeveloperName": developer_name(name), "KeyPrefix": prefix,
+                "Label": label, "PluralLabel": plural})
+        };
+        let own = show(
+            &object.name,
+            durable_id(org, index, object),
+            Some(object.prefix.as_str()),
+            object.label.clone(),
+            object.label_plural.clone(),
+        );
+        let event = object.event_name();
+        let label = format!("{} Change Event", object.label);
+        let events = (object.kind == ObjectKind::Record)
+            .then(|| show(&event, event.clone(), None, label.clone(), format!("{label}s")));
+        std::iter::once(own).chain(events)
+    }))
+}
+
+fn fields(org: &Org) -> Made<'_> {
+    Box::new(org.schema.objects().flat_map(move |(index, object)| {
+        object.fields().map(move |(place, field)| {
+            let entity = durable_id(org, index, object);
+            let id = match field.custom() {
+                true => org.custom_field_id(index, place).short().to_owned(),
+                false => field.name.clone(),
+            };
+            json!({"DurableId": format!("{entity}.{id}"), "QualifiedApiName": field.name,
+                "DeveloperName": developer_name(&field.name), "Label": field.label, "EntityDefinitionId": entity,
+                "EntityDefinition.QualifiedApiName": object.name})
+        })
+    }))
+}
