@@ -10,7 +10,7 @@ mod query;
 mod records;
 mod tooling;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
@@ -77,7 +77,7 @@ struct Request {
     version: u32,
     user: Id,
     /// Read before the org is asked, so that nobody waits for a parser.
-    json: Result<Json, String>,
+    json: Result<Mutex<Json>, String>,
 }
 
 /// What a request works on: the org for itself, and what the host knows besides.
@@ -140,8 +140,8 @@ impl Context<'_> {
 impl Request {
     fn new(call: Call, version: u32, user: Id) -> Self {
         let json = match call.body.is_empty() {
-            true => Ok(Json::Null),
-            false => serde_json::from_slice(&call.body).map_err(|error| {
+            true => Ok(Mutex::default()),
+            false => serde_json::from_slice(&call.body).map(Mutex::new).map_err(|error| {
                 format!("Unexpected character: {error} at [line:{}, column:{}]", error.line(), error.column())
             }),
         };
@@ -178,9 +178,17 @@ impl Request {
         shown
     }
 
+    /// The body for good: it is large where many records come, and nobody reads it twice.
+    fn take_body(&self) -> Result<Json, Answer> {
+        match &self.json {
+            Ok(json) => Ok(std::mem::take(&mut *json.lock().unwrap_or_else(PoisonError::into_inner))),
+            Err(_) => self.body(),
+        }
+    }
+
     fn body(&self) -> Result<Json, Answer> {
         match &self.json {
-            Ok(json) => Ok(json.clone()),
+            Ok(json) => Ok(json.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             Err(message) => Err(Answer::error(400, "JSON_PARSER_ERROR", message)),
         }
     }

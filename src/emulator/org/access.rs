@@ -71,7 +71,8 @@ impl Org {
     }
 
     pub fn field_level(&self, user: &Id, object: ObjectIndex, field: FieldIndex) -> FieldLevel {
-        let level = self.user(user).and_then(|user| user.access.fields.get(&(object, field)));
+        let levels = self.user(user).map(|user| &user.access.fields).filter(|levels| !levels.is_empty());
+        let level = levels.and_then(|levels| levels.get(&(object, field)));
         level.copied().unwrap_or(FieldLevel::Editable)
     }
 

@@ -228,7 +228,8 @@ impl Org {
     }
 
     fn run_flow(&mut self, waiting: &Waiting, now: i64) {
-        let Some(flow) = self.rules(waiting.object).flows.get(waiting.flow).cloned() else { return };
+        let rules = self.rules(waiting.object).clone();
+        let Some(flow) = rules.flows.get(waiting.flow) else { return };
         let Some(row) = self.table(waiting.object).share(&waiting.id).filter(|row| row.deleted_in.is_none()) else {
             return;
         };

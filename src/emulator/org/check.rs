@@ -40,6 +40,29 @@ pub fn coerce(schema: &Schema, field: &Field, value: &Json) -> Result<Json, Save
     }
 }
 
+/// The same for a value that is given away: a text that can stay as it is, which most can, is not copied.
+///
+/// # Errors
+/// As for [`coerce`].
+pub fn coerce_owned(schema: &Schema, field: &Field, value: Json) -> Result<Json, SaveError> {
+    let longest = match &field.kind {
+        Kind::Text(length) | Kind::Phone(length) | Kind::Url(length) | Kind::TextArea { length, .. } => *length,
+        _ => 0,
+    };
+    match &value {
+        // No more bytes than characters are allowed, and nothing to trim.
+        Json::String(text)
+            if !text.is_empty()
+                && text.len() <= longest
+                && !text.starts_with(char::is_whitespace)
+                && !text.ends_with(char::is_whitespace) =>
+        {
+            Ok(value)
+        }
+        _ => coerce(schema, field, &value),
+    }
+}
+
 fn wrong(kind: &str, value: &Json) -> SaveError {
     let token = match value {
         Json::Null => "VALUE_NULL",
@@ -82,6 +105,9 @@ fn email(field: &Field, value: &Json, length: usize) -> Result<Json, SaveError> 
 
 fn number(field: &Field, value: &Json, kind: &str, digits: usize, scale: usize) -> Result<Json, SaveError> {
     let Json::Number(given) = value else { return Err(wrong(kind, value)) };
+    if is_plain(given.as_str(), digits) {
+        return Ok(value.clone());
+    }
     let stored = decimal(&given.to_string(), digits, scale).and_then(|text| text.parse::<Number>().ok());
     stored.map(Json::Number).ok_or_else(|| {
         let message = format!("{}: value outside of valid range on numeric field: {given}", field.label);
@@ -159,6 +185,11 @@ fn reference(schema: &Schema, field: &Field, value: &Json, to: &Reference) -> Re
     }
 }
 
+/// A whole number that [`decimal`] would leave as it is.
+fn is_plain(text: &str, digits: usize) -> bool {
+    text.len() <= digits && !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// A JSON number in its shortest plain form with at most `scale` fraction digits, the rest cut off; `None` when
 /// it has more than `digits` before the point.
 fn decimal(text: &str, digits: usize, scale: usize) -> Option<String> {
@@ -197,7 +228,7 @@ fn decimal(text: &str, digits: usize, scale: usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::decimal;
+    use super::{decimal, is_plain};
 
     #[test]
     fn numbers_are_stored_in_one_plain_form() {
@@ -217,6 +248,7 @@ mod tests {
             ("1.2e3", Some("1200")),
         ] {
             assert_eq!(decimal(given, 4, 2).as_deref(), stored, "{given}");
+            assert!(!is_plain(given, 4) || stored == Some(given), "{given}");
         }
     }
 }

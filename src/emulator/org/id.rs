@@ -4,14 +4,14 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CHECK: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
 
 /// An id of 18 characters whose check characters fit. Ids of one object sort in the order of their creation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id(Arc<str>);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id([u8; 18]); // ASCII
 
 impl Id {
     /// Reads 15 or 18 characters; `None` for anything else, also where the check characters do not fit.
@@ -19,7 +19,7 @@ impl Id {
         if !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return None;
         }
-        let id = Self::from_15(text.get(..15)?);
+        let id = Self::from_15(text.as_bytes().first_chunk()?);
         (text.len() == 15 || id.as_str() == text).then_some(id)
     }
 
@@ -31,43 +31,60 @@ impl Id {
             *place = DIGITS.get((rest % 62) as usize).copied().unwrap_or(b'0');
             rest /= 62;
         }
-        Self::from_15(&format!("{prefix}{pod}{}", String::from_utf8_lossy(&tail)))
+        let mut text = [b'0'; 15];
+        let all = prefix.bytes().chain(pod.bytes()).chain(tail);
+        text.iter_mut().zip(all).for_each(|(place, byte)| *place = byte);
+        Self::from_15(&text)
     }
 
-    fn from_15(text: &str) -> Self {
-        let mut id = String::with_capacity(18);
-        id.push_str(text);
-        for group in text.as_bytes().chunks(5) {
+    fn from_15(text: &[u8; 15]) -> Self {
+        let mut id = [b'A'; 18];
+        let (start, check) = id.split_at_mut(15);
+        start.copy_from_slice(text);
+        for (place, group) in check.iter_mut().zip(text.chunks(5)) {
             let bits = group.iter().enumerate().filter(|(_, b)| b.is_ascii_uppercase()).fold(0, |n, (i, _)| n | 1 << i);
-            id.push(char::from(CHECK.get(bits as usize).copied().unwrap_or(b'A')));
+            *place = CHECK.get(bits as usize).copied().unwrap_or(b'A');
         }
-        Self(id.into())
+        Self(id)
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).unwrap_or_default() // it is ASCII
     }
 
     /// The 15 characters without the check.
     pub fn short(&self) -> &str {
-        self.0.get(..15).unwrap_or(&self.0)
+        self.as_str().get(..15).unwrap_or_default()
     }
 
     /// Whether the id starts with the key prefix of an object.
     pub fn has_prefix(&self, prefix: &str) -> bool {
-        self.0.starts_with(prefix)
+        self.0.starts_with(prefix.as_bytes())
+    }
+}
+
+/// As a text hashes, which ids can be looked up by.
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 impl Borrow<str> for Id {
     fn borrow(&self) -> &str {
-        &self.0
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Id").field(&self.as_str()).finish()
     }
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 
 use super::access::FieldLevel;
-use super::check::coerce;
+use super::check::{coerce, coerce_owned};
 use super::error::SaveError;
 use super::schema::{FieldIndex, Object, ObjectIndex, ObjectKind, Reference};
 use super::table::key_form;
@@ -36,25 +36,25 @@ impl Ready {
 }
 
 impl Org {
-    pub(super) fn prepare(&self, caller: &Caller, write: &Write) -> Result<Ready, SaveError> {
+    pub(super) fn prepare(&self, caller: &Caller, write: Write) -> Result<Ready, SaveError> {
         match write {
             Write::Create { object, fields } => {
-                let values = self.values(caller, *object, fields, false)?;
-                self.may_write_fields(caller, *object, &values, false)?;
-                Ok(Ready::Create { object: *object, values })
+                let values = self.values(caller, object, fields, false)?;
+                self.may_write_fields(caller, object, &values, false)?;
+                Ok(Ready::Create { object, values })
             }
             Write::Update { object, id, fields } => {
-                let found = self.schema.object(*object);
+                let found = self.schema.object(object);
                 if !id.has_prefix(&found.prefix) {
                     return Err(SaveError::wrong_type_of_id(&format!("{} ID", found.name), id.as_str()).on("Id"));
                 }
-                let values = self.values(caller, *object, fields, true)?;
-                self.may_write_fields(caller, *object, &values, true)?;
-                Ok(Ready::Update { object: *object, id: id.clone(), values })
+                let values = self.values(caller, object, fields, true)?;
+                self.may_write_fields(caller, object, &values, true)?;
+                Ok(Ready::Update { object, id, values })
             }
-            Write::Upsert { object, key, fields } => self.prepare_upsert(caller, *object, *key, fields),
-            Write::Delete { id } => Ok(Ready::Delete { object: self.object_of(id)?, id: id.clone() }),
-            Write::Undelete { id } => Ok(Ready::Undelete { object: self.object_of(id)?, id: id.clone() }),
+            Write::Upsert { object, key, fields } => self.prepare_upsert(caller, object, key, fields),
+            Write::Delete { id } => Ok(Ready::Delete { object: self.object_of(&id)?, id }),
+            Write::Undelete { id } => Ok(Ready::Undelete { object: self.object_of(&id)?, id }),
         }
     }
 
@@ -73,7 +73,7 @@ impl Org {
         caller: &Caller,
         object: ObjectIndex,
         key: FieldIndex,
-        fields: &Map<String, Json>,
+        fields: Map<String, Json>,
     ) -> Result<Ready, SaveError> {
         let values = self.values(caller, object, fields, false)?;
         let found = self.schema.object(object);
@@ -109,7 +109,7 @@ impl Org {
         &self,
         caller: &Caller,
         object: ObjectIndex,
-        fields: &Map<String, Json>,
+        fields: Map<String, Json>,
         with_id: bool,
     ) -> Result<Values, SaveError> {
         let found = self.schema.object(object);
@@ -125,13 +125,13 @@ impl Org {
                 return Err(SaveError::id_in_body());
             }
             let visible = |index: FieldIndex| caller.system || self.can_see_field(&caller.user, object, index);
-            if let Some((index, field)) = found.find(name).filter(|(index, _)| visible(*index)) {
-                values.insert(index, coerce(&self.schema, field, value)?);
-            } else if let Some((index, field)) = found.relationship(name).filter(|(index, _)| visible(*index)) {
-                let Some(to) = field.reference() else { return Err(SaveError::no_such_column(name, &found.name)) };
-                values.insert(index, self.foreign_key(found, name, to, value)?);
+            if let Some((index, field)) = found.find(&name).filter(|(index, _)| visible(*index)) {
+                values.insert(index, coerce_owned(&self.schema, field, value)?);
+            } else if let Some((index, field)) = found.relationship(&name).filter(|(index, _)| visible(*index)) {
+                let Some(to) = field.reference() else { return Err(SaveError::no_such_column(&name, &found.name)) };
+                values.insert(index, self.foreign_key(found, &name, to, &value)?);
             } else {
-                return Err(SaveError::no_such_column(name, &found.name));
+                return Err(SaveError::no_such_column(&name, &found.name));
             }
         }
         Ok(values)

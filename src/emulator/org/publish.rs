@@ -65,7 +65,7 @@ impl Org {
         fields: &Map<String, Json>,
     ) -> Result<Values, SaveError> {
         let write = Write::Create { object, fields: fields.clone() };
-        let Ready::Create { values, .. } = self.prepare(caller, &write)? else {
+        let Ready::Create { values, .. } = self.prepare(caller, write)? else {
             return Err(SaveError::unknown_id()); // a create stays one
         };
         if !caller.system && !self.object_access(&caller.user, object).create {

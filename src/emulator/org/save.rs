@@ -71,7 +71,7 @@ impl Org {
         }
         self.lock(unit, id)?;
         let definition = self.schema.object(object);
-        let converted = definition.find("IsConverted").and_then(|(index, _)| old.values.get(&index));
+        let converted = definition.converted().and_then(|index| old.values.get(&index));
         if converted == Some(&Json::Bool(true)) && !caller.system {
             return Err(SaveError::new("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead"));
         }
@@ -272,8 +272,9 @@ impl Org {
 
 /// The stored fields in which two states of a record differ.
 pub(super) fn changed_fields(old: &Row, new: &Row) -> BTreeSet<FieldIndex> {
-    let differs = |field: &&FieldIndex| old.values.get(field) != new.values.get(field);
-    old.values.keys().chain(new.values.keys()).filter(differs).copied().collect()
+    let differs = |(field, value): &(&FieldIndex, &Json)| old.values.get(field) != Some(*value);
+    let gone = old.values.keys().filter(|field| !new.values.contains_key(field));
+    new.values.iter().filter(differs).map(|(field, _)| field).chain(gone).copied().collect()
 }
 
 pub(super) fn set(row: &mut Row, field: Option<FieldIndex>, value: Json) {

@@ -2,6 +2,7 @@
 //!
 //! Deleted rows stay (the recycle bin) and are in no index.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -40,6 +41,16 @@ impl Row {
                 None => Json::Null,
             },
             _ => self.values.get(&field).cloned().unwrap_or(Json::Null),
+        }
+    }
+
+    /// The same, without a copy of what is stored.
+    pub fn peek(&self, object: &Object, field: FieldIndex) -> Cow<'_, Json> {
+        match &object.field(field).kind {
+            Kind::System(_) | Kind::Address(_) | Kind::Location(_) | Kind::Formula(_) | Kind::Encrypted(_) => {
+                Cow::Owned(self.read(object, field))
+            }
+            _ => self.values.get(&field).map_or(Cow::Owned(Json::Null), Cow::Borrowed),
         }
     }
 

@@ -102,7 +102,7 @@ impl Org {
         let writes = self.without_doubles(writes);
         let mut ready = Vec::with_capacity(writes.len());
         for (place, write) in writes.into_iter().enumerate() {
-            let prepared = write.and_then(|write| self.prepare(caller, &write));
+            let prepared = write.and_then(|write| self.prepare(caller, write));
             if let Err(error) = &prepared
                 && error.malformed
                 && !options.malformed_fails_alone

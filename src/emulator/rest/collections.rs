@@ -51,7 +51,7 @@ pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) ->
 
 /// The records of a body and its `allOrNone`.
 fn records(request: &Request) -> Result<(Vec<Map<String, Json>>, bool), Answer> {
-    let mut body = request.body()?;
+    let mut body = request.take_body()?;
     let all_or_none = body.get("allOrNone").and_then(Json::as_bool).unwrap_or(false);
     let Some(Json::Array(list)) = body.get_mut("records").map(Json::take) else {
         return Err(Answer::refused(&SaveError::wrong_json("list", "VALUE_NULL", "null")));

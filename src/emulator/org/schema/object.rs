@@ -23,6 +23,9 @@ pub struct Object {
     fields: Vec<Field>,
     by_name: HashMap<String, FieldIndex>,
     by_relationship: HashMap<String, FieldIndex>,
+    owner: Option<FieldIndex>,
+    record_type: Option<FieldIndex>,
+    converted: Option<FieldIndex>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +96,12 @@ impl Object {
                 by_relationship.insert(relationship.to_ascii_lowercase(), index);
             }
         }
+        let special = |name: &str| by_name.get(name).copied();
+        let (owner, record_type, converted) = (special("OwnerId"), special("RecordTypeId"), special("IsConverted"));
         Ok(Self {
+            owner,
+            record_type,
+            converted,
             name: name.into(),
             label: name.into(),
             label_plural: format!("{name}s"),
@@ -145,11 +153,16 @@ impl Object {
 
     /// The field with an owner: a user or a queue.
     pub fn owner(&self) -> Option<FieldIndex> {
-        self.find("OwnerId").map(|(index, _)| index)
+        self.owner
     }
 
     pub fn record_type(&self) -> Option<FieldIndex> {
-        self.find("RecordTypeId").map(|(index, _)| index)
+        self.record_type
+    }
+
+    /// Says of a lead that it has become an account and a contact.
+    pub fn converted(&self) -> Option<FieldIndex> {
+        self.converted
     }
 
     pub fn custom(&self) -> bool {
