@@ -29,6 +29,7 @@ mod setup;
 mod table;
 #[cfg(test)]
 mod tests;
+pub mod text;
 pub mod time;
 mod transaction;
 mod user;

@@ -4,6 +4,7 @@
 //! commits and never changes. Time is an argument.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,12 +50,14 @@ pub struct Bus {
     published: u64,
     delay: RangeInclusive<Duration>,
     rng: fastrand::Rng,
+    /// Where messages are put together.
+    text: String,
 }
 
 impl Bus {
     pub fn new(mut rng: fastrand::Rng, delay: RangeInclusive<Duration>) -> Self {
         let base = rng.i64(1_000_000..90_000_000);
-        Self { events: VecDeque::new(), floor: base, last: base, published: 0, delay, rng }
+        Self { events: VecDeque::new(), floor: base, last: base, published: 0, delay, rng, text: String::new() }
     }
 
     /// Appends an event that was committed now.
@@ -67,12 +70,17 @@ impl Bus {
         let (least, most) = (micros(*self.delay.start()), micros(*self.delay.end()));
         let delay = if most > least { self.rng.i64(least..=most) } else { least };
         let before = self.events.back().map_or(i64::MIN, |event| event.visible);
-        let uuid = uuid.map(|uuid| format!(r#""EventUuid":"{uuid}","#)).unwrap_or_default();
-        let data = format!(r#"{{"schema":"{schema}","payload":{payload},"event":{{{uuid}"replayId":{}}}}}"#, self.last);
+        self.text.clear();
+        // Writing into a string never fails.
+        let _ = write!(self.text, r#"{{"schema":"{schema}","payload":{payload},"event":{{"#);
+        if let Some(uuid) = uuid {
+            let _ = write!(self.text, r#""EventUuid":"{uuid}","#);
+        }
+        let _ = write!(self.text, r#""replayId":{}}}}}"#, self.last);
         self.events.push_back(BusEvent {
             replay_id: self.last,
             object,
-            data: data.into(),
+            data: self.text.as_str().into(),
             committed: now,
             visible: before.max(now + delay),
         });

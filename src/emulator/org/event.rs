@@ -3,15 +3,18 @@
 //! Records of one object that changed in the same way share one event; the others get one each, with rising
 //! sequence numbers and a common transaction key.
 
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 
 use super::schema::{Field, FieldIndex, Kind, Object, ObjectIndex};
 use super::table::{Row, key_form};
 use super::time::{self, SECOND};
-use super::{Caller, Commit, Id, ObjectKind, Org};
+use super::{Caller, Commit, Id, ObjectKind, Org, text};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
@@ -63,16 +66,39 @@ impl Touch {
 struct Event {
     object: ObjectIndex,
     kind: ChangeKind,
-    changed: Vec<String>,
-    body: Map<String, Json>,
+    content: Content,
     ids: Vec<Id>,
+}
+
+/// What the records of one event have in common, as JSON text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Content {
+    /// `changedFields`, without the brackets.
+    changed: Arc<str>,
+    /// The body's fields, without the braces.
+    body: Arc<str>,
+}
+
+/// Times of records as events write them; most records of a transaction have the same.
+#[derive(Default)]
+struct Stamps(Option<(i64, String)>);
+
+impl Stamps {
+    fn of(&mut self, second: i64) -> &str {
+        if self.0.as_ref().is_none_or(|(known, _)| *known != second) {
+            self.0 = Some((second, time::event(second)));
+        }
+        self.0.as_ref().map(|(_, text)| text.as_str()).unwrap_or_default()
+    }
 }
 
 impl Org {
     /// Numbers the commits of a transaction and puts its events on the bus.
     pub(super) fn publish(&mut self, caller: &Caller, touched: Vec<Touch>, now: i64) {
-        let mut events: Vec<Event> = Vec::new();
-        let mut alike: HashMap<(ObjectIndex, ChangeKind, String), usize> = HashMap::new();
+        let mut events: Vec<Event> = Vec::with_capacity(touched.len());
+        let mut alike: HashMap<(ObjectIndex, ChangeKind, Content), usize> = HashMap::new();
+        let (mut stamps, mut scratch) = (Stamps::default(), (String::new(), String::new()));
+        let single = touched.len() == 1;
         for touch in touched {
             let Some(kind) = touch.kind else { continue };
             let Some(row) = self.tables.get(touch.object).and_then(|table| table.get(&touch.id)) else { continue };
@@ -86,13 +112,21 @@ impl Org {
             if !object.change_events {
                 continue;
             }
-            let (changed, body) = content(object, row, kind, &touch);
-            let likeness = (touch.object, kind, format!("{changed:?}{}", Json::Object(body.clone())));
-            match alike.get(&likeness).and_then(|place| events.get_mut(*place)) {
-                Some(event) => event.ids.push(touch.id),
-                None => {
-                    alike.insert(likeness, events.len());
-                    events.push(Event { object: touch.object, kind, changed, body, ids: vec![touch.id] });
+            let content = content(object, row, kind, &touch, &mut stamps, &mut scratch);
+            let event = Event { object: touch.object, kind, content, ids: vec![touch.id] };
+            if single {
+                events.push(event);
+                continue;
+            }
+            match alike.entry((event.object, kind, event.content.clone())) {
+                Entry::Occupied(known) => {
+                    if let Some(known) = events.get_mut(*known.get()) {
+                        known.ids.extend(event.ids);
+                    }
+                }
+                Entry::Vacant(place) => {
+                    place.insert(events.len());
+                    events.push(event);
                 }
             }
         }
@@ -101,59 +135,115 @@ impl Org {
         }
         self.commit_number += self.rng.i64(1..5_000);
         let key = uuid(&mut self.rng);
+        let mut payload = String::new();
         for (place, event) in events.into_iter().enumerate() {
-            let header = json!({
-                "entityName": self.schema.object(event.object).name,
-                "recordIds": event.ids.iter().map(Id::as_str).collect::<Vec<_>>(),
-                "changeType": event.kind.name(),
-                "changeOrigin": caller.origin,
-                "transactionKey": key,
-                "sequenceNumber": place + 1,
-                "commitTimestamp": now.div_euclid(SECOND) * 1_000,
-                "commitNumber": self.commit_number,
-                "commitUser": caller.user.as_str(),
-                "changedFields": event.changed,
-            });
-            let mut payload = event.body;
-            payload.insert("ChangeEventHeader".into(), header);
-            let schema = self.schema_ids.get(event.object).cloned().unwrap_or_default();
-            self.bus.publish(event.object, &schema, &Json::Object(payload).to_string(), None, now);
+            payload.clear();
+            payload.push_str(r#"{"ChangeEventHeader":{"entityName":"#);
+            text::string(&mut payload, &self.schema.object(event.object).name);
+            payload.push_str(r#","recordIds":["#);
+            for (place, id) in event.ids.iter().enumerate() {
+                payload.push_str(if place > 0 { r#",""# } else { r#"""# });
+                payload.push_str(id.as_str());
+                payload.push('"');
+            }
+            payload.push_str(r#"],"changeOrigin":"#);
+            text::string(&mut payload, &caller.origin);
+            // Writing into a string never fails.
+            let _ = write!(
+                payload,
+                r#","changeType":"{}","transactionKey":"{key}","sequenceNumber":{},"commitTimestamp":{},"commitNumber":{},"commitUser":"{}","changedFields":[{}]}}"#,
+                event.kind.name(),
+                place + 1,
+                now.div_euclid(SECOND) * 1_000,
+                self.commit_number,
+                caller.user,
+                event.content.changed,
+            );
+            if !event.content.body.is_empty() {
+                payload.push(',');
+                payload.push_str(&event.content.body);
+            }
+            payload.push('}');
+            let schema = self.schema_ids.get(event.object).map(String::as_str).unwrap_or_default();
+            self.bus.publish(event.object, schema, &payload, None, now);
         }
     }
 }
 
-/// `changedFields` and the body's fields.
-fn content(object: &Object, row: &Row, kind: ChangeKind, touch: &Touch) -> (Vec<String>, Map<String, Json>) {
-    let mut body = Map::new();
-    let mut changed = Vec::new();
+fn content(
+    object: &Object,
+    row: &Row,
+    kind: ChangeKind,
+    touch: &Touch,
+    stamps: &mut Stamps,
+    (changed, body): &mut (String, String),
+) -> Content {
+    changed.clear();
+    body.clear();
+    let system = |body: &mut String, name: &str, value: &str| {
+        text::name(body, name);
+        text::string(body, value);
+    };
     match kind {
         ChangeKind::Delete => {}
         ChangeKind::Create | ChangeKind::Undelete => {
-            for (field, value) in row.values.iter().filter(|(field, _)| in_events(object.field(**field))) {
-                insert(&mut body, object.field(*field), value.clone());
-            }
-            body.insert("CreatedDate".into(), json!(time::event(row.created)));
-            body.insert("CreatedById".into(), json!(row.created_by.as_str()));
-            body.insert("LastModifiedDate".into(), json!(time::event(row.modified)));
-            body.insert("LastModifiedById".into(), json!(row.modified_by.as_str()));
+            let values = row.values.iter().map(|(index, value)| (object.field(*index), Some(value)));
+            write_fields(body, values.filter(|(field, _)| in_events(field)));
+            system(body, "CreatedDate", stamps.of(row.created));
+            system(body, "CreatedById", row.created_by.as_str());
+            system(body, "LastModifiedDate", stamps.of(row.modified));
+            system(body, "LastModifiedById", row.modified_by.as_str());
         }
         ChangeKind::Update => {
-            for &index in &touch.fields {
-                let field = object.field(index);
-                if in_events(field) {
-                    changed.push(path(field));
-                    insert(&mut body, field, row.values.get(&index).cloned().unwrap_or(Json::Null));
-                }
+            let values = touch.fields.iter().map(|index| (object.field(*index), row.values.get(index)));
+            let values = values.filter(|(field, _)| in_events(field));
+            for (field, _) in values.clone() {
+                text::string(changed, &path(field));
+                changed.push(',');
             }
-            changed.push("LastModifiedDate".into());
-            body.insert("LastModifiedDate".into(), json!(time::event(row.modified)));
+            write_fields(body, values);
+            changed.push_str(r#""LastModifiedDate""#);
+            system(body, "LastModifiedDate", stamps.of(row.modified));
             if touch.user_changed {
-                changed.push("LastModifiedById".into());
-                body.insert("LastModifiedById".into(), json!(row.modified_by.as_str()));
+                changed.push_str(r#","LastModifiedById""#);
+                system(body, "LastModifiedById", row.modified_by.as_str());
             }
         }
     }
-    (changed, body)
+    Content { changed: changed.as_str().into(), body: body.as_str().into() }
+}
+
+/// Appends fields with their values, the parts of a compound as one object; without a value they are null.
+pub(super) fn write_fields<'a>(out: &mut String, fields: impl Iterator<Item = (&'a Field, Option<&'a Json>)> + Clone) {
+    let mut written: Vec<&str> = Vec::new();
+    for (field, value) in fields.clone() {
+        let Some((compound, _)) = &field.compound else {
+            text::name(out, &field.name);
+            write_value(out, field, value);
+            continue;
+        };
+        if written.contains(&compound.as_str()) {
+            continue;
+        }
+        written.push(compound);
+        text::name(out, compound);
+        out.push('{');
+        for (field, value) in fields.clone() {
+            if let Some((_, part)) = field.compound.as_ref().filter(|(own, _)| own == compound) {
+                text::name(out, part);
+                write_value(out, field, value);
+            }
+        }
+        out.push('}');
+    }
+}
+
+fn write_value(out: &mut String, field: &Field, value: Option<&Json>) {
+    match (&field.kind, value) {
+        // Moments have another form of the zone here than in REST answers.
+        (Kind::DateTime, Some(Json::String(moment))) => text::string(out, &moment.replace("+0000", "Z")),
+        (_, value) => text::value(out, value.unwrap_or(&Json::Null)),
+    }
 }
 
 /// `MasterRecordId` tells of a merge only to those who ask.
@@ -162,29 +252,10 @@ pub(super) fn in_events(field: &Field) -> bool {
 }
 
 /// The name of a field in `changedFields`.
-fn path(field: &Field) -> String {
+fn path(field: &Field) -> Cow<'_, str> {
     match &field.compound {
-        Some((compound, part)) => format!("{compound}.{part}"),
-        None => field.name.clone(),
-    }
-}
-
-pub(super) fn insert(body: &mut Map<String, Json>, field: &Field, value: Json) {
-    // Moments have another form of the zone here than in REST answers.
-    let value = match (&field.kind, value) {
-        (Kind::DateTime, Json::String(text)) => Json::String(text.replace("+0000", "Z")),
-        (_, value) => value,
-    };
-    match &field.compound {
-        Some((compound, part)) => {
-            let parts = body.entry(compound.clone()).or_insert_with(|| json!({}));
-            if let Some(parts) = parts.as_object_mut() {
-                parts.insert(part.clone(), value);
-            }
-        }
-        None => {
-            body.insert(field.name.clone(), value);
-        }
+        Some((compound, part)) => Cow::Owned(format!("{compound}.{part}")),
+        None => Cow::Borrowed(&field.name),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Platform events: published and never kept as records (rest.md section 11).
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
 use super::error::SaveError;
-use super::event::{insert, uuid};
+use super::event::{uuid, write_fields};
 use super::prepare::{Ready, Values};
 use super::schema::ObjectIndex;
 use super::time::{self, HOUR, SECOND};
-use super::{Caller, Id, Org, Write};
+use super::{Caller, Id, Org, Write, text};
 
 /// What the publisher is told of its event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,18 +39,22 @@ impl Org {
             return Err(SaveError::new("LIMIT_EXCEEDED", "Hourly limit for publishing platform events exceeded."));
         }
         self.events_this_hour.1 += 1;
-        let mut payload = Map::new();
-        payload.insert("CreatedDate".into(), json!(time::event(now.div_euclid(SECOND))));
-        payload.insert("CreatedById".into(), json!(caller.user.as_str()));
-        for (index, field) in
-            self.schema.object(object).fields().filter(|(_, field)| field.stored() && field.writable())
+        let mut payload = String::from("{");
+        for (name, value) in
+            [("CreatedDate", time::event(now.div_euclid(SECOND)).as_str()), ("CreatedById", caller.user.as_str())]
         {
-            let value = values.get(&index).filter(|value| !value.is_null()).or(field.default.as_ref());
-            insert(&mut payload, field, value.cloned().unwrap_or(Json::Null));
+            text::name(&mut payload, name);
+            text::string(&mut payload, value);
         }
+        let own = self.schema.object(object).fields().filter(|(_, field)| field.stored() && field.writable());
+        let values = own.map(|(index, field)| {
+            (field, values.get(&index).filter(|value| !value.is_null()).or(field.default.as_ref()))
+        });
+        write_fields(&mut payload, values);
+        payload.push('}');
         let (id, uuid) = (self.new_id(object), uuid(&mut self.rng));
         let schema = self.schema_ids.get(object).map(String::as_str).unwrap_or_default();
-        self.bus.publish(object, schema, &Json::Object(payload).to_string(), Some(&uuid), now);
+        self.bus.publish(object, schema, &payload, Some(&uuid), now);
         Ok(Published { id, uuid })
     }
 

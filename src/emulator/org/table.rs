@@ -103,11 +103,54 @@ impl Row {
     }
 }
 
+/// Rows under one entry of an index, in the order of their ids. Most keys have only one.
+#[derive(Debug)]
+enum Ids {
+    One(Id),
+    Many(BTreeSet<Id>),
+}
+
+impl Ids {
+    fn iter(&self) -> impl Iterator<Item = &Id> {
+        let (one, many) = match self {
+            Self::One(id) => (Some(id), None),
+            Self::Many(ids) => (None, Some(ids)),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(ids) => ids.len(),
+        }
+    }
+
+    fn insert(&mut self, id: &Id) {
+        match self {
+            Self::One(own) if own == id => {}
+            Self::One(own) => *self = Self::Many([own.clone(), id.clone()].into()),
+            Self::Many(ids) => drop(ids.insert(id.clone())),
+        }
+    }
+
+    /// Whether none is left.
+    fn remove(&mut self, id: &Id) -> bool {
+        match self {
+            Self::One(own) => own == id,
+            Self::Many(ids) => {
+                ids.remove(id);
+                ids.is_empty()
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Table {
     rows: BTreeMap<Id, Arc<Row>>,
-    keys: HashMap<FieldIndex, HashMap<String, BTreeSet<Id>>>,
-    children: HashMap<FieldIndex, HashMap<Id, BTreeSet<Id>>>,
+    keys: HashMap<FieldIndex, HashMap<String, Ids>>,
+    children: HashMap<FieldIndex, HashMap<Id, Ids>>,
     live: usize,
 }
 
@@ -159,11 +202,11 @@ impl Table {
 
     /// The live rows that refer to a record by a field.
     pub fn children(&self, field: FieldIndex, parent: &Id) -> impl Iterator<Item = &Id> {
-        self.children.get(&field).and_then(|index| index.get(parent)).into_iter().flatten()
+        self.children.get(&field).and_then(|index| index.get(parent)).into_iter().flat_map(Ids::iter)
     }
 
     pub fn child_count(&self, field: FieldIndex, parent: &Id) -> usize {
-        self.children.get(&field).and_then(|index| index.get(parent)).map_or(0, BTreeSet::len)
+        self.children.get(&field).and_then(|index| index.get(parent)).map_or(0, Ids::len)
     }
 
     /// Puts a row in, in place of the one with its id.
@@ -222,13 +265,10 @@ impl Table {
     }
 }
 
-fn update<K: std::hash::Hash + Eq>(index: &mut HashMap<K, BTreeSet<Id>>, key: K, id: &Id, add: bool) {
+fn update<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Ids>, key: K, id: &Id, add: bool) {
     if add {
-        index.entry(key).or_default().insert(id.clone());
-    } else if let Some(ids) = index.get_mut(&key) {
-        ids.remove(id);
-        if ids.is_empty() {
-            index.remove(&key);
-        }
+        index.entry(key).and_modify(|ids| ids.insert(id)).or_insert_with(|| Ids::One(id.clone()));
+    } else if index.get_mut(&key).is_some_and(|ids| ids.remove(id)) {
+        index.remove(&key);
     }
 }

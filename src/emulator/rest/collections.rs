@@ -173,7 +173,30 @@ fn write(
     upsert: bool,
 ) -> Result<Answer, Answer> {
     let results = results(context, request, writes, all_or_none)?;
-    Ok(Answer::json(200, &results.into_iter().map(|result| item(result, upsert)).collect::<Json>()))
+    let mut body = String::from("[");
+    for (place, result) in results.into_iter().enumerate() {
+        if place > 0 {
+            body.push(',');
+        }
+        match result {
+            // Nearly all of them: written straight away.
+            Ok(saved) => {
+                let created = match (upsert, saved.created) {
+                    (false, _) => "",
+                    (true, true) => r#","created":true"#,
+                    (true, false) => r#","created":false"#,
+                };
+                body.push_str(r#"{"id":""#);
+                body.push_str(saved.id.as_str());
+                body.push_str(r#"","success":true,"errors":[]"#);
+                body.push_str(created);
+                body.push('}');
+            }
+            failed => body.push_str(&item(failed, upsert).to_string()),
+        }
+    }
+    body.push(']');
+    Ok(Answer::text(200, "application/json;charset=UTF-8", body))
 }
 
 fn results(

@@ -117,7 +117,7 @@ impl Object {
         })
     }
 
-    pub fn fields(&self) -> impl Iterator<Item = (FieldIndex, &Field)> {
+    pub fn fields(&self) -> impl Iterator<Item = (FieldIndex, &Field)> + Clone {
         self.fields.iter().enumerate()
     }
 
