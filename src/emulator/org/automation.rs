@@ -10,7 +10,7 @@ use super::check::coerce;
 use super::error::SaveError;
 use super::event::{ChangeKind, Touch};
 use super::rules::{DuplicateRule, RollUpRule};
-use super::save::{changed_fields, set};
+use super::save::set;
 use super::schema::{FieldIndex, ObjectIndex, Summary};
 use super::table::{Row, folded};
 use super::transaction::Unit;
@@ -241,9 +241,7 @@ impl Org {
                 values.insert(*field, value);
             }
         }
-        let mut after = Row::clone(&row);
-        values.iter().for_each(|(field, value)| set(&mut after, Some(*field), value.clone()));
-        if changed_fields(&row, &after).is_empty() {
+        if values.iter().all(|(field, value)| row.values.get(field).unwrap_or(&Json::Null) == value) {
             return;
         }
         let caller = Caller { depth: waiting.depth, ..Caller::system(self.automated_process.clone(), "") };

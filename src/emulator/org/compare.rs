@@ -116,7 +116,7 @@ impl Domain {
         match self {
             Self::Bool => value.as_bool().map(Key::Bool),
             Self::Int | Self::Double => match value {
-                Json::Number(number) => Decimal::parse(&number.to_string()).map(Key::Number),
+                Json::Number(number) => Decimal::parse(number.as_str()).map(Key::Number),
                 _ => None,
             },
             Self::Text => text.map(|text| Key::Text(folded(text))),

@@ -2,8 +2,6 @@
 //!
 //! Beside the record's own fields it knows `Old.Phone` (null on create), `Changed.Phone = true` and `IsNew = true`.
 
-use serde_json::Value as Json;
-
 use super::compare::{Domain, Key, Wanted};
 use super::schema::{FieldIndex, Object};
 use super::table::Row;
@@ -124,13 +122,15 @@ struct Record<'a> {
 
 impl Record<'_> {
     fn read(&self, operand: Operand) -> Option<Key> {
-        let value = match operand.side {
-            Side::New(field) => self.new.read(self.object, field),
-            Side::Old(field) => self.old.map_or(Json::Null, |old| old.read(self.object, field)),
-            Side::Changed(field) => (self.new.values.get(&field) != self.old.and_then(|o| o.values.get(&field))).into(),
-            Side::IsNew => self.old.is_none().into(),
-        };
-        operand.domain.key(&value)
+        match operand.side {
+            Side::New(field) => operand.domain.key(&self.new.peek(self.object, field)),
+            Side::Old(field) => operand.domain.key(&self.old?.peek(self.object, field)),
+            Side::Changed(field) => {
+                let before = self.old.and_then(|old| old.values.get(&field));
+                Some(Key::Bool(self.new.values.get(&field) != before))
+            }
+            Side::IsNew => Some(Key::Bool(self.old.is_none())),
+        }
     }
 
     fn compare(&self, operand: Operand, key: Option<&Key>, comparison: Comparison, right: &Right) -> bool {

@@ -3,6 +3,7 @@
 //! Requests take either form, answers always have 18 (rest.md section 16).
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -10,7 +11,7 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const CHECK: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
 
 /// An id of 18 characters whose check characters fit. Ids of one object sort in the order of their creation.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Id([u8; 18]); // ASCII
 
 impl Id {
@@ -60,6 +61,23 @@ impl Id {
     /// Whether the id starts with the key prefix of an object.
     pub fn has_prefix(&self, prefix: &str) -> bool {
         self.0.starts_with(prefix.as_bytes())
+    }
+}
+
+impl Ord for Id {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // As the bytes compare, only faster: tables are full of ids that begin alike.
+        let parts = |id: &[u8; 18]| {
+            let (head, tail) = (id.first_chunk().copied(), id.last_chunk().copied());
+            (head.map(u128::from_be_bytes), tail.map(u16::from_be_bytes))
+        };
+        parts(&self.0).cmp(&parts(&other.0))
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -118,5 +136,6 @@ mod tests {
     fn ids_sort_in_the_order_of_creation() {
         let ids: Vec<Id> = [1, 9, 10, 35, 36, 61, 62, 4000].map(|n| Id::new("001", "5e0", n)).into();
         assert!(ids.is_sorted());
+        assert!(ids.windows(2).all(|pair| pair[0].as_str() < pair[1].as_str()), "as texts do");
     }
 }

@@ -5,12 +5,15 @@ mod members;
 mod rows;
 mod select;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value as Json, json};
 
 use super::{Context, Request, not_allowed, not_found};
 use crate::emulator::org::SaveError;
 use crate::emulator::wire::Answer;
 use rows::Row;
+use select::Shape;
 
 pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) -> Result<Answer, Answer> {
     let method = request.call.method.as_str();
@@ -68,14 +71,21 @@ fn query(context: &Context, request: &Request) -> Result<Answer, Answer> {
         return Err(unknown(name));
     }
     let found: Vec<&Row> = rows.rows.iter().filter(|row| wish.holds(row)).take(wish.limit).collect();
-    let records: Vec<Json> = if wish.counts {
-        Vec::new()
-    } else {
-        found.iter().map(|row| Json::Object(rows.show_only(request, row, &wish.fields))).collect()
+    let (records, total): (Vec<Json>, usize) = match wish.shape {
+        Shape::Count => (Vec::new(), found.len()),
+        Shape::CountDistinct => {
+            let values: BTreeSet<String> =
+                found.iter().filter_map(|row| rows.value(row, wish.fields.first()?)).collect();
+            (vec![json!({"attributes": {"type": "AggregateResult"}, "expr0": values.len()})], 1)
+        }
+        Shape::Records => {
+            let show = |row: &&Row| Json::Object(rows.show_only(request, row, &wish.fields));
+            (found.iter().map(show).collect(), found.len())
+        }
     };
     Ok(Answer::json(
         200,
-        &json!({"size": records.len(), "totalSize": found.len(), "done": true, "queryLocator": null,
+        &json!({"size": records.len(), "totalSize": total, "done": true, "queryLocator": null,
             "entityTypeName": rows.name, "records": records}),
     ))
 }

@@ -88,7 +88,7 @@ async fn events_are_neither_read_nor_changed_nor_queried() {
     let upsert = collection(&[("Order_Shipped__e", json!({"Order_Number__c": "1"}))]);
     assert_eq!(world.call("PATCH", "composite/sobjects/Order_Shipped__e/Order_Number__c", upsert).await.0, 404);
     let (status, answer) = world.call("GET", "query?q=SELECT+ReplayId+FROM+Order_Shipped__e", Json::Null).await;
-    assert_eq!((status, &answer[0]["errorCode"]), (400, &json!("INVALID_TYPE_FOR_OPERATION")));
+    assert_eq!((status, &answer[0]["errorCode"]), (400, &json!("INVALID_TYPE")));
 }
 
 #[tokio::test]

@@ -74,6 +74,8 @@ async fn entities_and_fields_are_rows() {
     let soql =
         "SELECT QualifiedApiName FROM FieldDefinition WHERE EntityDefinition.QualifiedApiName = 'Vault__c' LIMIT 3";
     assert_eq!(world.tooling(soql).await.len(), 3);
+    let count = world.tooling("SELECT COUNT_DISTINCT(EventChannel) FROM PlatformEventChannelMember").await;
+    assert_eq!(count, [json!({"attributes": {"type": "AggregateResult"}, "expr0": 2})]);
     let count = world.ok("GET", "tooling/query?q=SELECT+COUNT()+FROM+PlatformEventChannel", Json::Null).await;
     assert_eq!((&count["totalSize"], &count["records"]), (&json!(1), &json!([])));
 }

@@ -63,6 +63,12 @@ impl Rows {
         self.columns.iter().any(|known| known.eq_ignore_ascii_case(column))
     }
 
+    /// A value as text without case; `None` where it is null.
+    pub fn value(&self, row: &Row, column: &str) -> Option<String> {
+        let name = self.columns.iter().find(|known| known.eq_ignore_ascii_case(column))?;
+        row.get(*name).filter(|value| !value.is_null()).map(|value| value.to_string().to_lowercase())
+    }
+
     pub fn show(&self, request: &Request, row: &Row) -> Row {
         let all: Vec<String> =
             self.columns.iter().filter(|name| !name.contains('.')).map(|&name| name.into()).collect();

@@ -1,4 +1,4 @@
-//! A query of the Tooling API, as far as it is known here: columns, `=`, `!=`, `IN`, `AND`, `OR`, `NOT`, a limit.
+//! A query of the Tooling API, as far as it is known here: columns, counts, `=`, `!=`, `IN`, `AND`, `OR`, `NOT`, a limit.
 //!
 //! The only place under `tooling` that knows how a query is written down.
 
@@ -6,16 +6,25 @@ use serde_json::Value as Json;
 
 use super::rows::Row;
 use crate::emulator::org::Id;
-use crate::emulator::soql::{self, Comparison, Filter, Literal};
+use crate::emulator::soql::{self, Comparison, Condition, Expression, Function, Literal, Path, Selected, Set, Value};
 
 /// What a query wants.
 pub struct Wish {
     pub fields: Vec<String>,
-    /// Only how many there are.
-    pub counts: bool,
+    pub shape: Shape,
     pub from: String,
     pub limit: usize,
     test: Option<Test>,
+}
+
+/// What the answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Records,
+    /// Only how many there are.
+    Count,
+    /// How many different values the only field has.
+    CountDistinct,
 }
 
 enum Test {
@@ -29,12 +38,29 @@ enum Test {
 /// # Errors
 /// The message of a MALFORMED_QUERY.
 pub fn read(text: &str) -> Result<Wish, String> {
-    let query = soql::parse(text)?;
-    let fields = query.select.as_deref().unwrap_or_default();
+    let query = soql::parse(text).map_err(|error| error.shown(text))?;
+    let counts = query.is_count();
+    let mut shape = if counts { Shape::Count } else { Shape::Records };
+    let mut fields = Vec::new();
+    for selected in query.select.iter().filter(|_| !counts) {
+        match selected {
+            Selected::Value { what: Expression::Path(path), .. } => fields.push(path.to_string()),
+            Selected::Value { what: Expression::Call(call), .. }
+                if query.select.len() == 1 && call.function == Function::CountDistinct =>
+            {
+                shape = Shape::CountDistinct;
+                fields.extend(call.argument.as_deref().and_then(Expression::path).map(Path::to_string));
+            }
+            _ => return Err("only fields, COUNT() and COUNT_DISTINCT() can be selected here".into()),
+        }
+    }
+    if !query.group.is_empty() || query.having.is_some() || query.offset > 0 {
+        return Err("GROUP BY, HAVING and OFFSET are not supported here".into());
+    }
     Ok(Wish {
-        fields: fields.iter().map(|path| path.join(".")).collect(),
-        counts: query.select.is_none(),
-        from: query.from,
+        fields,
+        shape,
+        from: query.from.text,
         limit: query.limit.unwrap_or(usize::MAX),
         test: query.filter.as_ref().map(test).transpose()?,
     })
@@ -42,31 +68,41 @@ pub fn read(text: &str) -> Result<Wish, String> {
 
 /// What is wrong with the filter of a member.
 pub fn problem(filter: &str) -> Option<String> {
-    soql::parse_condition(filter).err()
+    soql::parse_condition(filter).err().map(|error| error.shown(filter))
 }
 
-fn test(filter: &Filter) -> Result<Test, String> {
-    let all = |parts: &[Filter]| parts.iter().map(test).collect::<Result<Vec<_>, _>>();
-    Ok(match filter {
-        Filter::All(parts) => Test::All(all(parts)?),
-        Filter::Any(parts) => Test::Any(all(parts)?),
-        Filter::Not(inner) => Test::Not(Box::new(test(inner)?)),
-        Filter::In(path, list) => Test::In(path.join("."), list.iter().map(value).collect()),
-        Filter::Compare(path, Comparison::Equal, literal) => Test::In(path.join("."), vec![value(literal)]),
-        Filter::Compare(path, Comparison::NotEqual, literal) => {
-            Test::Not(Box::new(Test::In(path.join("."), vec![value(literal)])))
+fn test(condition: &Condition) -> Result<Test, String> {
+    let all = |parts: &[Condition]| parts.iter().map(test).collect::<Result<Vec<_>, _>>();
+    let not = |negated: bool, test: Test| if negated { Test::Not(Box::new(test)) } else { test };
+    Ok(match condition {
+        Condition::All(parts) => Test::All(all(parts)?),
+        Condition::Any(parts) => Test::Any(all(parts)?),
+        Condition::Not(inner) => Test::Not(Box::new(test(inner)?)),
+        Condition::In { left, negated, set: Set::List(list) } => {
+            not(*negated, Test::In(column(left)?, list.iter().map(value).collect::<Result<_, _>>()?))
         }
-        Filter::Compare(path, ..) => return Err(format!("{}: only = and != are supported here", path.join("."))),
+        Condition::Compare { left, comparison: comparison @ (Comparison::Equal | Comparison::NotEqual), right } => {
+            not(*comparison == Comparison::NotEqual, Test::In(column(left)?, vec![value(right)?]))
+        }
+        _ => return Err("only =, != and IN with a list are supported here".into()),
     })
 }
 
-fn value(literal: &Literal) -> Json {
-    match literal {
-        Literal::Null => Json::Null,
-        Literal::Bool(value) => (*value).into(),
-        Literal::Text(text) => text.as_str().into(),
-        Literal::Bare(text) => text.parse::<serde_json::Number>().map_or_else(|_| text.as_str().into(), Json::Number),
+fn column(left: &Expression) -> Result<String, String> {
+    match left {
+        Expression::Path(path) => Ok(path.to_string()),
+        Expression::Call(_) => Err("functions are not supported here".into()),
     }
+}
+
+fn value(literal: &Literal) -> Result<Json, String> {
+    Ok(match &literal.value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Text(text) => text.as_str().into(),
+        Value::Number(text) => text.parse::<serde_json::Number>().map_or_else(|_| text.as_str().into(), Json::Number),
+        _ => return Err("dates and patterns are not supported here".into()),
+    })
 }
 
 impl Wish {
