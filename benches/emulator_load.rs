@@ -50,7 +50,7 @@ fn invoice(out: &mut String, n: u64) {
     let _ = write!(
         out,
         r#""Text__c":"Invoice {n}","Paid__c":{},"Quantity__c":{},"Amount__c":{n}.25,"Due__c":"2026-03-{:02}","Sent__c":"2026-03-01T10:11:{:02}Z","Status__c":"Sent","Contact_Phone__c":"+49 30 {n}""#,
-        n % 2 == 0,
+        n.is_multiple_of(2),
         n % 1_000,
         n % 28 + 1,
         n % 60

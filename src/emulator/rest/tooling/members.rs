@@ -67,7 +67,7 @@ impl Body {
         };
         let enriched = body.pointer("/Metadata/enrichedFields").and_then(Json::as_array).into_iter().flatten();
         let filter = text("/Metadata/filterExpression").map(str::to_owned);
-        if let Some(problem) = filter.as_deref().and_then(|filter| select::problem(filter)) {
+        if let Some(problem) = filter.as_deref().and_then(select::problem) {
             return Err(refused(SaveError::new("FIELD_INTEGRITY_EXCEPTION", problem).on("filterExpression")));
         }
         Ok(Self {
