@@ -47,7 +47,6 @@ pub use condition::Condition;
 pub use error::SaveError;
 pub use event::ChangeKind;
 pub use id::Id;
-pub use people::Converted;
 pub use prepare::Values;
 pub use publish::Published;
 pub use query::Asked;

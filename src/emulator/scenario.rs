@@ -19,10 +19,6 @@ use std::time::Duration;
 use super::oauth::{Login, RunAs};
 use super::org::{Identity, Org};
 
-pub use spec::{
-    ActionSpec, ActionType, ChannelSpec, ChannelType, Computed, DuplicateAction, FieldAccess, InputSpec, MemberSpec,
-    RecordSpec, Right,
-};
 use spec::{Base, Name, Spec};
 
 const CORE: &str = include_str!("scenario/core.yaml");
