@@ -20,8 +20,8 @@ use super::oauth::{Login, RunAs};
 use super::org::{Identity, Org};
 
 pub use spec::{
-    ActionSpec, ActionType, ChannelSpec, ChannelType, Computed, DuplicateAction, FieldAccess, InputSpec, MemberSpec,
-    RecordSpec, Right,
+    ActionSpec, ActionType, ChannelSpec, ChannelType, Computed, DuplicateAction, FieldAccess, InputSpec, LimitsSpec,
+    MemberSpec, RecordSpec, Right,
 };
 use spec::{Base, Name, Spec};
 
@@ -110,6 +110,11 @@ impl Scenario {
             scenario.login(name, 1)?;
         }
         Ok(scenario)
+    }
+
+    /// How much the org may be asked for.
+    pub fn limits(&self) -> &LimitsSpec {
+        &self.spec.limits
     }
 
     /// The org of this name, with its first records. The same seed gives the same ids.
