@@ -10,7 +10,7 @@ use super::host::{Host, Switches};
 use super::oauth::AppSpec;
 use super::org::time::SECOND;
 use super::org::{ActionCall, Caller, Commit, Id, Options, Org, SaveError, Write};
-use super::rest::item_errors;
+use super::rest::{self, item_errors};
 use super::traffic::{self, TrafficPlan};
 use super::wire::{Answer, Call};
 
@@ -52,6 +52,8 @@ pub fn handle(host: &Arc<Host>, call: &Call) -> Answer {
             Ok(show_apps(host))
         }),
         (_, ["users" | "merge" | "convert" | "recycle-bin" | "locks" | "access"]) => people::handle(host, call),
+        ("GET", ["limits"]) => Answer::json(200, &rest::limits_shown(host)),
+        ("POST", ["limits"]) => with_body(call, |body| set_limits(host, &body)),
         ("POST", ["undelete"]) => with_body(call, |body| Ok(undelete(host, &body))),
         ("POST", ["time"]) => with_body(call, |body| {
             let seconds = body.get("advance_seconds").and_then(Json::as_i64).filter(|seconds| *seconds >= 0);
@@ -134,6 +136,12 @@ fn show_apps(host: &Host) -> Answer {
     let login = host.login();
     let shown = login.apps().iter().map(|app| json!({"name": app.spec.name, "consumer_key": app.key}));
     Answer::json(200, &shown.collect::<Json>())
+}
+
+fn set_limits(host: &Host, body: &Json) -> Result<Answer, String> {
+    let daily = body.get("daily_api_requests").and_then(Json::as_u64);
+    host.usage().daily = daily.ok_or("daily_api_requests: a number from 0 up")?;
+    Ok(Answer::json(200, &rest::limits_shown(host)))
 }
 
 fn undelete(host: &Host, body: &Json) -> Answer {

@@ -17,8 +17,8 @@ use super::cometd::Sessions;
 use super::faults::Faults;
 use super::oauth::{AppSpec, Login, Tokens};
 use super::org::Org;
-use super::rest::Cursors;
-use super::scenario::{Scenario, ScenarioError};
+use super::rest::{Cursors, Usage};
+use super::scenario::{LimitsSpec, Scenario, ScenarioError};
 use super::traffic::TrafficState;
 
 /// Behaviour that the facts leave open (`UNSURE`), or that some clients cannot live with.
@@ -35,6 +35,14 @@ pub struct Switches {
     pub transaction_ms: u64,
     /// A call of an action whose inputs all failed is answered with 400.
     pub failed_actions_are_400: bool,
+    /// `deleted` refuses a start before its `earliestDateAvailable` (rest.md section 10).
+    pub early_start_fails: bool,
+    /// An update that sends the parent of a master-detail as it is already is refused as if it moved the record
+    /// (rest.md section 5).
+    pub unchanged_master_refused: bool,
+    /// External ids that differ only in case are one and the same within a request, unless their field tells case
+    /// apart (rest.md section 6).
+    pub doubles_ignore_case: bool,
 }
 
 impl Default for Switches {
@@ -45,6 +53,9 @@ impl Default for Switches {
             malformed_fails_request: true,
             transaction_ms: 0,
             failed_actions_are_400: true,
+            early_start_fails: true,
+            unchanged_master_refused: true,
+            doubles_ignore_case: true,
         }
     }
 }
@@ -70,6 +81,8 @@ pub struct Host {
     switches: Mutex<Switches>,
     counters: Mutex<Counters>,
     cursors: Mutex<Cursors>,
+    usage: Mutex<Usage>,
+    limits: LimitsSpec,
     traffic: Mutex<TrafficState>,
     /// Microseconds by which the org's time is ahead of the machine's.
     ahead: AtomicI64,
@@ -121,6 +134,8 @@ impl Host {
             switches: Mutex::default(),
             counters: Mutex::default(),
             cursors: Mutex::default(),
+            usage: Mutex::new(Usage::new(scenario.limits().daily_api_requests)),
+            limits: scenario.limits().clone(),
             traffic: Mutex::default(),
             ahead: AtomicI64::new(0),
             changed: watch::Sender::new(0),
@@ -197,11 +212,24 @@ impl Host {
         locked(&self.cursors)
     }
 
+    /// The calls of the last 24 hours.
+    pub fn usage(&self) -> MutexGuard<'_, Usage> {
+        locked(&self.usage)
+    }
+
+    /// What the scenario says of limits.
+    pub fn limits(&self) -> &LimitsSpec {
+        &self.limits
+    }
+
     pub fn traffic(&self) -> MutexGuard<'_, TrafficState> {
         locked(&self.traffic)
     }
 
     pub fn count(&self, kind: &'static str, api_call: bool) {
+        if api_call {
+            self.usage().count(self.now());
+        }
         let mut counters = self.counters();
         counters.api_calls += u64::from(api_call);
         *counters.by_kind.entry(kind).or_default() += 1;

@@ -94,6 +94,8 @@ pub struct Caller {
     pub auto_assign: bool,
     /// Duplicate rules that only alert let records pass.
     pub allow_duplicates: bool,
+    /// The parent of a master-detail may be among the fields of an update, as long as it stays the same.
+    pub unchanged_masters: bool,
     /// How many flows led to this one.
     pub depth: u32,
 }
@@ -101,7 +103,15 @@ pub struct Caller {
 impl Caller {
     /// Somebody whose permissions are checked.
     pub fn new(user: Id, origin: impl Into<String>) -> Self {
-        Self { user, origin: origin.into(), system: false, auto_assign: false, allow_duplicates: false, depth: 0 }
+        Self {
+            user,
+            origin: origin.into(),
+            system: false,
+            auto_assign: false,
+            allow_duplicates: false,
+            unchanged_masters: false,
+            depth: 0,
+        }
     }
 
     /// The org itself, in the name of a user.
@@ -146,6 +156,7 @@ pub struct Org {
     pub hourly_events: u64,
     /// The hour since 1970, and the platform events that were published in it.
     events_this_hour: (i64, u64),
+    setup_changed: i64,
     users: Vec<User>,
     /// The user whom flows run as.
     automated_process: Id,
@@ -164,6 +175,8 @@ pub struct Org {
     commits: Vec<Commit>,
     rows_written: u64,
     duplicate_rows: u64,
+    /// The latest deletion that the log of deletions does not know any more, in seconds.
+    forgotten: Option<i64>,
 }
 
 impl Org {
@@ -177,6 +190,21 @@ impl Org {
     /// Never for an index of this org's schema: there are rules for each object.
     fn rules(&self, object: ObjectIndex) -> &Arc<rules::Rules> {
         &self.rules[object]
+    }
+
+    /// When an object, a field or a permission last changed, in microseconds.
+    pub fn setup_changed(&self) -> i64 {
+        self.setup_changed
+    }
+
+    /// Notes such a change. Two changes never fall into one second, so that a client's date tells them apart.
+    pub fn note_setup_change(&mut self, now: i64) {
+        self.setup_changed = now.max(self.setup_changed.saturating_add(time::SECOND));
+    }
+
+    /// What a new record without a record type gets.
+    pub fn default_record_type(&self, object: ObjectIndex) -> Option<&Id> {
+        self.rules(object).default_record_type.as_ref()
     }
 
     fn put(&mut self, object: ObjectIndex, row: Arc<Row>) {

@@ -5,10 +5,21 @@
 mod actions;
 mod apexrest;
 mod collections;
+mod composite;
+mod conditions;
+mod describe;
 mod events;
+mod intake;
+mod limits;
+mod places;
 mod query;
 mod records;
+mod related;
+mod replication;
+#[cfg(test)]
+mod tests;
 mod tooling;
+mod versions;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +28,8 @@ use serde_json::{Map, Value as Json, json};
 use tokio::sync::oneshot;
 
 pub use collections::item_errors;
+pub use intake::too_large;
+pub use limits::{Usage, show as limits_shown};
 pub use query::Cursors;
 
 use super::faults::{Plan, RefuseAs};
@@ -25,34 +38,45 @@ use super::oauth;
 use super::org::{Caller, FieldIndex, Id, Object, ObjectIndex, Options, Org, Row, SaveError, Saved, Unit, Write};
 use super::wire::{Answer, Authorization, Call};
 
-/// The newest version; older ones answer too.
-const NEWEST: u32 = 66;
-const OLDEST: u32 = 31;
-
 /// Any request under `/services/data`.
 pub async fn handle(host: Arc<Host>, call: Call) -> Answer {
-    let Some(version) = call.segments.get(2).cloned() else { return versions() };
-    let Some(number) = version_number(&version) else {
-        return not_found();
+    let Some(version) = call.segments.get(2) else { return versions::list() };
+    let number = match versions::number(version) {
+        Ok(number) => number,
+        Err(refused) => return refused,
     };
     guarded(host, call, number).await
 }
 
 /// Any request under `/services/apexrest`: the same token, limits and faults.
 pub async fn handle_apex(host: Arc<Host>, call: Call) -> Answer {
-    guarded(host, call, NEWEST).await
+    guarded(host, call, versions::NEWEST).await
 }
 
 /// Counts a call, checks its token, lets the faults strike, and says how many calls there were.
-async fn guarded(host: Arc<Host>, call: Call, number: u32) -> Answer {
+async fn guarded(host: Arc<Host>, mut call: Call, number: u32) -> Answer {
     let kind = kind_of(&call);
-    host.count(kind, true);
-    let answer = match user_of(&host, &call) {
-        Ok(user) => with_faults(&host, Arc::new(Request::new(call, number, user)), is_write(kind)).await,
-        Err(refused) => refused.with("www-authenticate", "Token"),
+    let now = host.now();
+    let (user, spent) = (user_of(&host, &call), host.usage().spent(now));
+    let pretty = call.header("x-prettyprint") == Some("1");
+    let answer = match (user, intake::admit(&mut call, number)) {
+        (Err(refused), _) => {
+            host.count(kind, true);
+            refused.with("www-authenticate", "Token")
+        }
+        // A call that is refused for this does not count, or the org would never come out of it.
+        (Ok(_), _) if spent => limits::exceeded(),
+        (Ok(_), Err(refused)) => {
+            host.count(kind, true);
+            refused
+        }
+        (Ok(user), Ok(())) => {
+            host.count(kind, true);
+            with_faults(&host, Arc::new(Request::new(call, number, user)), is_write(kind)).await
+        }
     };
-    let calls = host.counters().api_calls;
-    answer.with("sforce-limit-info", format!("api-usage={calls}/100000"))
+    let answer = versions::warned(if pretty { answer.pretty() } else { answer }, number);
+    answer.with("sforce-limit-info", host.usage().header(host.now()))
 }
 
 /// Who calls, if he may use the API (oauth.md section 12).
@@ -139,12 +163,7 @@ impl Context<'_> {
 
 impl Request {
     fn new(call: Call, version: u32, user: Id) -> Self {
-        let json = match call.body.is_empty() {
-            true => Ok(Mutex::default()),
-            false => serde_json::from_slice(&call.body).map(Mutex::new).map_err(|error| {
-                format!("Unexpected character: {error} at [line:{}, column:{}]", error.line(), error.column())
-            }),
-        };
+        let json = intake::json(&call.body).map(Mutex::new);
         Self { call, version, user, json }
     }
 
@@ -160,7 +179,8 @@ impl Request {
         let allow_duplicates =
             duplicates.split([';', ',']).any(|part| part.trim().eq_ignore_ascii_case("allowSave=true"));
         let origin = format!("com/salesforce/api/rest/{}.0{tail}", self.version);
-        Caller { auto_assign, allow_duplicates, ..Caller::new(self.user.clone(), origin) }
+        let unchanged_masters = !host.switches().unchanged_master_refused;
+        Caller { auto_assign, allow_duplicates, unchanged_masters, ..Caller::new(self.user.clone(), origin) }
     }
 
     fn url(&self, object: &str, id: &str) -> String {
@@ -183,6 +203,19 @@ impl Request {
         match &self.json {
             Ok(json) => Ok(std::mem::take(&mut *json.lock().unwrap_or_else(PoisonError::into_inner))),
             Err(_) => self.body(),
+        }
+    }
+
+    /// An error with the place of the value that it is about; `prefix` leads to the record.
+    fn placed(&self, error: SaveError, prefix: &[&str]) -> SaveError {
+        if error.path.is_empty() {
+            return error;
+        }
+        let path: Vec<String> =
+            prefix.iter().map(|step| (*step).to_owned()).chain(error.path.iter().cloned()).collect();
+        match places::of(&self.call.body, &path) {
+            Some((line, column)) => error.at(line, column),
+            None => error,
         }
     }
 
@@ -255,7 +288,7 @@ fn refuse(kind: RefuseAs, retry_after: Option<u64>) -> Answer {
         RefuseAs::Unavailable => {
             Answer::error(503, "SERVER_UNAVAILABLE", "Server is too busy. Please try again later.")
         }
-        RefuseAs::LimitExceeded => Answer::error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
+        RefuseAs::LimitExceeded => limits::exceeded(),
     };
     match retry_after {
         Some(seconds) => answer.with("retry-after", seconds.to_string()),
@@ -281,15 +314,18 @@ fn dispatch(context: &mut Context, request: &Request) -> Answer {
         return apexrest::handle(context, request, rest).unwrap_or_else(|refused| refused);
     }
     let answer = match path.get(3..).unwrap_or_default() {
-        [] => Ok(resources(request.version)),
+        [] => Ok(versions::resources(context, request)),
         ["sobjects", object, rest @ ..] if events::concerns(context, request, object, rest) => {
             events::handle(context, request, object, rest)
         }
         ["tooling", rest @ ..] => tooling::handle(context, request, rest),
         ["event", "eventSchema", id] => events::by_id(context, request, id),
+        ["limits", rest @ ..] => limits::handle(context, request, rest),
+        ["sobjects"] => describe::global(context, request),
         ["sobjects", object, rest @ ..] => records::handle(context, request, object, rest),
         ["actions", rest @ ..] => actions::handle(context, request, rest),
         ["composite", "sobjects", rest @ ..] => collections::handle(context, request, rest),
+        ["composite", rest @ ..] => composite::handle(context, request, rest),
         [word, rest @ ..] if word.eq_ignore_ascii_case("query") => query::handle(context, request, rest, false),
         [word, rest @ ..] if word.eq_ignore_ascii_case("queryAll") => query::handle(context, request, rest, true),
         _ => Err(not_found()),
@@ -308,6 +344,10 @@ fn kind_of(call: &Call) -> &'static str {
         ("PATCH", ["composite", "sobjects"]) => "composite_update",
         ("PATCH", ["composite", "sobjects", ..]) => "composite_upsert",
         ("DELETE", ["composite", "sobjects", ..]) => "composite_delete",
+        ("POST", ["composite"]) => "composite",
+        ("POST", ["composite", "graph"]) => "composite_graph",
+        ("POST", ["composite", "batch"]) => "composite_batch",
+        ("POST", ["composite", "tree", _]) => "composite_tree",
         (_, ["composite", "sobjects", _, ..]) | ("GET" | "HEAD", ["sobjects", ..]) => "read",
         ("POST", ["sobjects", ..]) => "record_create",
         ("PATCH", ["sobjects", _, _, _, ..]) => "record_upsert",
@@ -320,31 +360,7 @@ fn kind_of(call: &Call) -> &'static str {
 }
 
 fn is_write(kind: &str) -> bool {
-    kind.starts_with("composite_") || kind.starts_with("record_") || matches!(kind, "action" | "apex_rest_write")
-}
-
-fn version_number(segment: &str) -> Option<u32> {
-    let number = segment.strip_prefix('v')?.strip_suffix(".0")?.parse().ok()?;
-    (OLDEST..=NEWEST).contains(&number).then_some(number)
-}
-
-/// Needs no token and is not counted.
-fn versions() -> Answer {
-    let list: Vec<Json> = (OLDEST..=NEWEST)
-        .map(|n| {
-            // Three releases a year; version 58 was Summer '23.
-            let season = ["Spring", "Summer", "Winter"].get((n % 3) as usize).copied().unwrap_or_default();
-            let year = if n % 3 == 2 { (n - 2) / 3 + 5 } else { n / 3 + 4 };
-            json!({"label": format!("{season} '{year}"), "url": format!("/services/data/v{n}.0"), "version": format!("{n}.0")})
-        })
-        .collect();
-    Answer::json(200, &Json::Array(list))
-}
-
-fn resources(version: u32) -> Answer {
-    let path = |name: &str| format!("/services/data/v{version}.0/{name}");
-    let names = ["actions", "sobjects", "query", "queryAll", "composite", "tooling"];
-    Answer::json(200, &names.iter().map(|name| ((*name).to_owned(), json!(path(name)))).collect::<Map<_, _>>().into())
+    kind.starts_with("composite") || kind.starts_with("record_") || matches!(kind, "action" | "apex_rest_write")
 }
 
 fn not_found() -> Answer {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::oauth::{Login, RunAs};
 use super::org::{Identity, Org};
 
+pub use spec::LimitsSpec;
 use spec::{Base, Name, Spec};
 
 const CORE: &str = include_str!("scenario/core.yaml");
@@ -106,6 +107,11 @@ impl Scenario {
             scenario.login(name, 1)?;
         }
         Ok(scenario)
+    }
+
+    /// How much the org may be asked for.
+    pub fn limits(&self) -> &LimitsSpec {
+        &self.spec.limits
     }
 
     /// The org of this name, with its first records. The same seed gives the same ids.

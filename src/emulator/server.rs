@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
-use axum::http::{HeaderMap, Method, Response, Uri};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -16,12 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::host::{self, Host};
 use super::oauth::Door;
 use super::org::time;
-use super::wire::{Answer, Call};
+use super::wire::{Answer, BODY_LIMIT, Call, oversized};
 use super::{cometd, control, rest, soap};
 use line::{Cut, Lines};
-
-/// The platform's general limit for a message.
-const BODY_LIMIT: usize = 50 * 1024 * 1024;
 
 /// What answers at a listener.
 #[derive(Clone)]
@@ -56,20 +54,40 @@ async fn answer(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response<Body>, Infallible> {
-    let call = Call { secure: served.secure, ..Call::new(method, &uri, headers, body) };
-    let (answer, now) = match &served.site {
-        Site::Org(host) => (at_org(host, call).await, host.now()),
-        Site::Login(hosts) => {
-            let now = hosts.first().map_or_else(host::machine_time, |host| host.now());
-            (at_login(hosts, &call).await, now)
+    let (answer, packed) = match (oversized(&uri, &headers), body) {
+        (Some(refused), _) => (refused, false),
+        (None, Err(rejected)) if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE => (rest::too_large(), false),
+        // The client went away in the middle of its body.
+        (None, Err(_)) => (Answer::empty(400), false),
+        (None, Ok(body)) => {
+            let call = Call { secure: served.secure, ..Call::new(method, &uri, headers, body) };
+            let packed = takes_gzip(&call);
+            let answer = match &served.site {
+                Site::Org(host) => at_org(host, call).await,
+                Site::Login(hosts) => at_login(hosts, &call).await,
+            };
+            (answer, packed)
         }
     };
     if answer.cut {
         line.cut();
     }
-    Ok(answer.with("date", time::http(now)).into_response())
+    let now = match &served.site {
+        Site::Org(host) => host.now(),
+        Site::Login(hosts) => hosts.first().map_or_else(host::machine_time, |host| host.now()),
+    };
+    Ok(answer.with("date", time::http(now)).into_response(packed))
+}
+
+/// Answers of the REST API are packed for those who take it.
+fn takes_gzip(call: &Call) -> bool {
+    let accepted = call.header("accept-encoding").unwrap_or_default();
+    call.segments.get(1).is_some_and(|family| family == "data")
+        && accepted
+            .split(',')
+            .any(|name| name.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("gzip"))
 }
 
 async fn at_org(host: &Arc<Host>, call: Call) -> Answer {

@@ -10,13 +10,13 @@ mod oauth;
 mod rest;
 mod tooling;
 
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value as Json, json};
 
-use super::{Emulator, Options, RunningOrg};
+use super::{Emulator, Options, RunningOrg, Scenario};
 
 /// One org without bus delay, and a client that is logged in.
 struct World {
@@ -47,6 +47,12 @@ impl World {
         Options { orgs: vec!["one".into()], connect_hold, bus_delay, ..Options::default() }
     }
 
+    /// An org of this scenario.
+    async fn of(scenario: &str) -> Self {
+        let scenario = Some(Arc::new(Scenario::read("test", scenario).unwrap()));
+        Self::start(Options { scenario, ..Self::options(Duration::from_secs(20)) }).await
+    }
+
     async fn start(options: Options) -> Self {
         let mut world =
             Self { emulator: Emulator::start(options).await.unwrap(), client: http_client(), token: String::new() };
@@ -71,6 +77,20 @@ impl World {
         let answer = self.client.post(self.url("/services/oauth2/token")).form(&form).send().await.unwrap();
         let body: Json = answer.json().await.unwrap();
         self.token = body["access_token"].as_str().unwrap().to_owned();
+    }
+
+    /// From now on the client is this user: `limited`.
+    async fn log_in_as(&mut self, name: &str) {
+        let form = [
+            ("grant_type", "password"),
+            ("client_id", &*self.org().client_id),
+            ("client_secret", &*self.org().client_secret),
+            ("username", &*format!("{name}@one.example.com")),
+            ("password", "emulator1TOKEN"),
+        ];
+        let answer = self.client.post(self.url("/services/oauth2/token")).form(&form).send().await.unwrap();
+        let body: Json = answer.json().await.unwrap();
+        self.token = body["access_token"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned();
     }
 
     fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {

@@ -1,10 +1,21 @@
 //! A request and an answer, without the HTTP library's types in between.
 
+use std::io::Write;
+
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value as Json, json};
 
 use super::org::SaveError;
+
+/// The platform's general limit for a message.
+pub const BODY_LIMIT: usize = 50 * 1024 * 1024;
+/// What a URI may have, and a URI together with the headers.
+const HEAD_LIMIT: usize = 16_384;
+/// Shorter answers are not worth the work.
+const WORTH_PACKING: usize = 1_024;
 
 /// A request that has been read to its end.
 #[derive(Debug)]
@@ -133,7 +144,9 @@ impl Answer {
     /// A record's error as the answer of a request for that record alone.
     pub fn refused(error: &SaveError) -> Self {
         let status = match error.code {
-            "NOT_FOUND" | "ENTITY_IS_DELETED" => 404,
+            "NOT_FOUND" => 404,
+            // A parent that is gone is a wrong value, not a wrong address.
+            "ENTITY_IS_DELETED" if error.fields.is_empty() => 404,
             "INSUFFICIENT_ACCESS" | "INSUFFICIENT_ACCESS_OR_READONLY" => 403,
             _ => 400,
         };
@@ -157,8 +170,26 @@ impl Answer {
         self
     }
 
-    pub fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.body));
+    /// The same JSON with line breaks and blanks.
+    pub fn pretty(mut self) -> Self {
+        let plain = serde_json::from_str::<Json>(&self.body);
+        if let Some(body) = plain.ok().and_then(|json| serde_json::to_string_pretty(&json).ok()) {
+            self.body = body;
+        }
+        self
+    }
+
+    /// `packed`: the client takes gzip.
+    pub fn into_response(mut self, packed: bool) -> Response<Body> {
+        let packed = if packed && self.body.len() > WORTH_PACKING { gzip(self.body.as_bytes()) } else { None };
+        let body = match packed {
+            Some(packed) => {
+                self.headers.push(("content-encoding", "gzip".into()));
+                Body::from(packed)
+            }
+            None => Body::from(self.body),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
@@ -183,4 +214,25 @@ pub fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+fn gzip(body: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok()
+}
+
+/// The answer for a request whose URI or headers are longer than the platform's edge lets through; it is no JSON.
+pub fn oversized(uri: &Uri, headers: &HeaderMap) -> Option<Answer> {
+    let line = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let page = |status: u16, reason: &str| {
+        let body = format!("<h1>Bad Message {status}</h1><pre>reason: {reason}</pre>");
+        Some(Answer::text(status, "text/html;charset=iso-8859-1", body))
+    };
+    match () {
+        () if line > HEAD_LIMIT => page(414, "URI Too Long"),
+        () if line + fields > HEAD_LIMIT => page(431, "Request Header Fields Too Large"),
+        () => None,
+    }
 }

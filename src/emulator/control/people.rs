@@ -191,5 +191,6 @@ fn access(host: &Host, body: &Access) -> Result<Answer, String> {
         Level::Edit => FieldLevel::Editable,
     };
     org.set_field_level(&user, object, field, level);
+    org.note_setup_change(host.now());
     Ok(Answer::json(200, &json!({})))
 }

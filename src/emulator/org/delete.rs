@@ -125,12 +125,20 @@ impl Org {
         let mut purged = 0;
         let objects: Vec<ObjectIndex> = self.schema.objects().map(|(index, _)| index).collect();
         for object in objects {
-            let gone: Vec<Id> =
-                self.table(object).rows().filter(|row| row.deleted_in.is_some()).map(|row| row.id.clone()).collect();
+            let rows = self.table(object).rows().filter(|row| row.deleted_in.is_some());
+            let gone: Vec<(Id, i64)> = rows.map(|row| (row.id.clone(), row.modified)).collect();
             purged += gone.len();
-            gone.iter().for_each(|id| self.remove(object, id));
+            for (id, deleted) in gone {
+                self.remove(object, &id);
+                self.forgotten = self.forgotten.max(Some(deleted));
+            }
         }
         purged
+    }
+
+    /// The latest deletion, in seconds, that nobody can be told of any more because the recycle bin was emptied.
+    pub fn forgotten_deletion(&self) -> Option<i64> {
+        self.forgotten
     }
 
     /// The live records that refer to a record, with how they do it.

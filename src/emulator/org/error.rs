@@ -1,5 +1,7 @@
 //! Why the org did not save a record, in the platform's codes and texts (rest.md sections 4 to 7 and 15).
 
+const UNPLACED: &str = "[line:1, column:1]";
+
 /// One error of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaveError {
@@ -9,11 +11,13 @@ pub struct SaveError {
     /// The request itself is wrong: within a collection it fails all of it, unless a switch says otherwise.
     pub malformed: bool,
     /// What else is wrong with the record: several validation rules can be broken at once.
-    pub others: Vec<SaveError>,
+    pub others: Box<[SaveError]>,
     /// Every record of its chunk fails with it.
     pub whole_chunk: bool,
     /// What a duplicate rule found, in the form of the answer's `duplicateResult`.
     pub duplicates: Option<Box<serde_json::Value>>,
+    /// Of a value of the wrong JSON type: the keys and indexes that lead to it in the request.
+    pub path: Box<[String]>,
 }
 
 impl SaveError {
@@ -23,14 +27,23 @@ impl SaveError {
             message: message.into(),
             fields: Vec::new(),
             malformed: false,
-            others: Vec::new(),
+            others: Box::default(),
             whole_chunk: false,
             duplicates: None,
+            path: Box::default(),
         }
     }
 
     pub fn on(mut self, field: &str) -> Self {
         self.fields.push(field.to_owned());
+        self
+    }
+
+    /// It was found under this key, or at this index.
+    pub fn within(mut self, step: impl ToString) -> Self {
+        let mut path = std::mem::take(&mut self.path).into_vec();
+        path.insert(0, step.to_string());
+        self.path = path.into();
         self
     }
 
@@ -52,11 +65,20 @@ impl SaveError {
         Self::new("INVALID_FIELD", format!("No such column '{field}' on sobject of type {object}")).malformed()
     }
 
+    /// Its place is known only to those who have the text of the request: see [`Self::at`].
     pub fn wrong_json(kind: &str, token: &str, value: &str) -> Self {
         let message = format!(
-            "Cannot deserialize instance of {kind} from {token} value {value} or request may be missing a required field at [line:1, column:1]"
+            "Cannot deserialize instance of {kind} from {token} value {value} or request may be missing a required field at {UNPLACED}"
         );
         Self::new("JSON_PARSER_ERROR", message).malformed()
+    }
+
+    /// Tells where the wrong value stands.
+    pub fn at(mut self, line: usize, column: usize) -> Self {
+        if let Some(text) = self.message.strip_suffix(UNPLACED) {
+            self.message = format!("{text}[line:{line}, column:{column}]");
+        }
+        self
     }
 
     pub fn missing(fields: Vec<String>) -> Self {
@@ -83,6 +105,13 @@ impl SaveError {
     pub fn locked(id: Option<&str>) -> Self {
         let tail = id.map(|id| format!(" or 1 records: {id}")).unwrap_or_default();
         Self::new("UNABLE_TO_LOCK_ROW", format!("unable to obtain exclusive access to this record{tail}"))
+    }
+
+    pub fn mixed(object: &str, earlier: &str) -> Self {
+        let message = format!(
+            "DML operation on setup object is not permitted after you have updated a non-setup object (or vice versa): {object}, original object: {earlier}"
+        );
+        Self::new("MIXED_DML_OPERATION", message)
     }
 
     pub fn rolled_back() -> Self {

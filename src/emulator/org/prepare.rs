@@ -40,7 +40,7 @@ impl Org {
         match write {
             Write::Create { object, fields } => {
                 let values = self.values(caller, object, fields, false)?;
-                self.may_write_fields(caller, object, &values, false)?;
+                self.may_write_fields(caller, object, &values, None)?;
                 Ok(Ready::Create { object, values })
             }
             Write::Update { object, id, fields } => {
@@ -49,7 +49,7 @@ impl Org {
                     return Err(SaveError::wrong_type_of_id(&format!("{} ID", found.name), id.as_str()).on("Id"));
                 }
                 let values = self.values(caller, object, fields, true)?;
-                self.may_write_fields(caller, object, &values, true)?;
+                self.may_write_fields(caller, object, &values, Some(&id))?;
                 Ok(Ready::Update { object, id, values })
             }
             Write::Upsert { object, key, fields } => self.prepare_upsert(caller, object, key, fields),
@@ -68,6 +68,13 @@ impl Org {
         key_form(field, &coerce(&self.schema, field, value).ok()?)
     }
 
+    /// The same as the request has it.
+    pub(super) fn given_key(&self, object: ObjectIndex, key: FieldIndex, fields: &Map<String, Json>) -> Option<String> {
+        let field = &self.schema.object(object).field(key).name;
+        let (_, value) = fields.iter().find(|(given, _)| given.eq_ignore_ascii_case(field))?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
     fn prepare_upsert(
         &self,
         caller: &Caller,
@@ -84,11 +91,11 @@ impl Org {
         let mut ids = self.table(object).by_key(key, &value);
         match (ids.pop(), ids.is_empty()) {
             (None, _) => {
-                self.may_write_fields(caller, object, &values, false)?;
+                self.may_write_fields(caller, object, &values, None)?;
                 Ok(Ready::Create { object, values })
             }
             (Some(id), true) => {
-                self.may_write_fields(caller, object, &values, true)?;
+                self.may_write_fields(caller, object, &values, Some(&id))?;
                 Ok(Ready::Update { object, id, values })
             }
             (Some(id), false) => {
@@ -126,10 +133,12 @@ impl Org {
             }
             let visible = |index: FieldIndex| caller.system || self.can_see_field(&caller.user, object, index);
             if let Some((index, field)) = found.find(&name).filter(|(index, _)| visible(*index)) {
-                values.insert(index, coerce_owned(&self.schema, field, value)?);
+                let value = coerce_owned(&self.schema, field, value).map_err(|error| error.within(&name))?;
+                values.insert(index, value);
             } else if let Some((index, field)) = found.relationship(&name).filter(|(index, _)| visible(*index)) {
                 let Some(to) = field.reference() else { return Err(SaveError::no_such_column(&name, &found.name)) };
-                values.insert(index, self.foreign_key(found, &name, to, &value)?);
+                let parent = self.foreign_key(found, &name, to, &value).map_err(|error| error.within(&name))?;
+                values.insert(index, parent);
             } else {
                 return Err(SaveError::no_such_column(&name, &found.name));
             }
@@ -137,18 +146,22 @@ impl Org {
         Ok(values)
     }
 
-    /// Fields that nobody writes, or not this caller, or not any more.
+    /// Fields that nobody writes, or not this caller, or not any more; `old`: the record that is updated.
     fn may_write_fields(
         &self,
         caller: &Caller,
         object: ObjectIndex,
         values: &Values,
-        update: bool,
+        old: Option<&Id>,
     ) -> Result<(), SaveError> {
         let found = self.schema.object(object);
+        let row = old.and_then(|id| self.table(object).get(id));
         let refused = |index: &FieldIndex| {
             let field = found.field(*index);
-            let fixed = if update { !field.updateable() } else { !field.writable() };
+            let same = caller.unchanged_masters
+                && field.reference().is_some_and(|to| to.master)
+                && row.is_some_and(|row| row.values.get(index) == values.get(index));
+            let fixed = if old.is_some() { !field.updateable() && !same } else { !field.writable() };
             fixed || (!caller.system && self.field_level(&caller.user, object, *index) < FieldLevel::Editable)
         };
         let names: Vec<String> =
@@ -189,7 +202,8 @@ impl Org {
             return Err(SaveError::no_such_column(key, &parent_object.name));
         };
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let key = key_form(definition, &coerce(&self.schema, definition, value)?).unwrap_or_default();
+        let coerced = coerce(&self.schema, definition, value).map_err(|error| error.within(key))?;
+        let key = key_form(definition, &coerced).unwrap_or_default();
         let mut ids = self.table(parent_index).by_key(field, &key);
         match (ids.pop(), ids.is_empty()) {
             (Some(id), true) => Ok(Json::String(id.as_str().to_owned())),

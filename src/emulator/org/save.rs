@@ -217,7 +217,8 @@ impl Org {
                 Some(_) => {}
             }
             if definition.name == "OwnerId" && self.user(&id).is_some_and(|user| !user.active) {
-                let message = format!("operation performed with inactive user [{}] as owner", id.short());
+                let object = self.schema.object(object).name.to_ascii_lowercase();
+                let message = format!("operation performed with inactive user [{}] as owner of {object}", id.short());
                 return Err(SaveError::new("INACTIVE_OWNER_OR_USER", message).on(&definition.name));
             }
         }

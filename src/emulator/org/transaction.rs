@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::error::SaveError;
 use super::event::{ChangeKind, Touch};
 use super::prepare::Ready;
-use super::schema::{FieldIndex, ObjectIndex};
+use super::schema::{FieldIndex, ObjectIndex, ObjectKind, Schema};
 use super::{Caller, Id, Org, Row, Saved, Write};
 
 /// Records of one type that Apex sees together.
@@ -23,6 +23,8 @@ pub struct Options {
     pub all_or_none: bool,
     /// A record that is malformed (unknown field, wrong JSON type) fails alone instead of failing the request.
     pub malformed_fails_alone: bool,
+    /// External ids that differ in case are two, whatever their field says.
+    pub doubles_by_case: bool,
     /// Records, by their place, whose lock is not to be had.
     pub locked: Vec<bool>,
 }
@@ -99,10 +101,12 @@ impl Org {
         writes: Vec<Result<Write, SaveError>>,
         options: &Options,
     ) -> Result<Vec<Result<Saved, SaveError>>, SaveError> {
-        let writes = self.without_doubles(writes);
+        let writes = self.without_doubles(writes, options.doubles_by_case);
         let mut ready = Vec::with_capacity(writes.len());
         for (place, write) in writes.into_iter().enumerate() {
-            let prepared = write.and_then(|write| self.prepare(caller, write));
+            let prepared = write.and_then(|write| {
+                self.prepare(caller, write).map_err(|error| if error.malformed { error.within(place) } else { error })
+            });
             if let Err(error) = &prepared
                 && error.malformed
                 && !options.malformed_fails_alone
@@ -176,6 +180,10 @@ impl Org {
 
     fn apply(&mut self, unit: &mut Unit, caller: &Caller, write: Ready) -> Result<Saved, SaveError> {
         self.may_write(caller, &write)?;
+        let object = self.schema.object(write.object());
+        if let Some(earlier) = unit.unfit(&self.schema, object.kind).filter(|_| !caller.system) {
+            return Err(SaveError::mixed(&object.name, &self.schema.object(earlier).name));
+        }
         match write {
             Ready::Create { object, values } => self.create(unit, caller, object, values),
             Ready::Update { object, id, values } => self.update(unit, caller, object, &id, values),
@@ -273,14 +281,17 @@ impl Org {
     }
 
     /// The same external id, or the same id, twice in one request fails every record that has it.
-    fn without_doubles(&self, writes: Vec<Result<Write, SaveError>>) -> Vec<Result<Write, SaveError>> {
+    fn without_doubles(&self, writes: Vec<Result<Write, SaveError>>, by_case: bool) -> Vec<Result<Write, SaveError>> {
         if writes.len() < 2 {
             return writes;
         }
         let names: Vec<Option<String>> = writes
             .iter()
             .map(|write| match write.as_ref().ok()? {
-                Write::Upsert { object, key, fields } => self.key_of(*object, *key, fields),
+                Write::Upsert { object, key, fields } => {
+                    let folded = self.key_of(*object, *key, fields)?;
+                    if by_case { Some(self.given_key(*object, *key, fields).unwrap_or(folded)) } else { Some(folded) }
+                }
                 Write::Update { id, .. } => Some(id.as_str().to_owned()),
                 _ => None,
             })
@@ -294,9 +305,7 @@ impl Org {
             Ok(write) if double(name) => {
                 let message = match &write {
                     Write::Upsert { object, key, fields } => {
-                        let field = &self.schema.object(*object).field(*key).name;
-                        let given = fields.iter().find(|(given, _)| given.eq_ignore_ascii_case(field));
-                        let given = given.map(|(_, value)| value.as_str().map_or(value.to_string(), str::to_owned));
+                        let given = self.given_key(*object, *key, fields);
                         format!("Duplicate external id specified: {}", given.unwrap_or_default())
                     }
                     _ => "duplicate id in list".into(),
@@ -310,6 +319,13 @@ impl Org {
 }
 
 impl Unit {
+    /// The object of a record that this transaction changed and that cannot be changed together with this kind.
+    fn unfit(&self, schema: &Schema, kind: ObjectKind) -> Option<ObjectIndex> {
+        let setup = kind == ObjectKind::Setup;
+        let differs = |touch: &&Touch| (schema.object(touch.object).kind == ObjectKind::Setup) != setup;
+        self.touched.iter().find(differs).map(|touch| touch.object)
+    }
+
     pub(super) fn mark(&self) -> Mark {
         Mark(self.undo.len())
     }

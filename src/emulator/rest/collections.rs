@@ -136,20 +136,42 @@ fn update(object: ObjectIndex, mut fields: Map<String, Json>) -> Result<Write, S
 fn upsert(context: &mut Context, request: &Request, object: ObjectIndex, key: &str) -> Result<Answer, Answer> {
     let (records, all_or_none) = records(request)?;
     let definition = context.org.schema.object(object);
+    of_one_type(&records, &definition.name)?;
+    if key.eq_ignore_ascii_case("id") {
+        let writes = records.into_iter().map(|fields| by_id(object, fields)).collect();
+        return write(context, request, writes, all_or_none, true);
+    }
     let index = context.field(request, object, key).filter(|index| definition.field(*index).lookup_key);
     let Some(key) = index else {
         let message = format!("Provided external ID field does not exist or is not accessible: {key}");
         return Err(Answer::error(404, "NOT_FOUND", &message));
     };
-    for record in &records {
+    let writes = records.into_iter().map(|fields| Ok(Write::Upsert { object, key, fields })).collect();
+    write(context, request, writes, all_or_none, true)
+}
+
+/// Every record of an upsert has the type that the URL names.
+fn of_one_type(records: &[Map<String, Json>], wanted: &str) -> Result<(), Answer> {
+    for record in records {
         let name = type_of(record)?;
-        if !name.eq_ignore_ascii_case(&definition.name) {
-            let message = format!("The type '{name}' of a record is not '{}'", definition.name);
+        if !name.eq_ignore_ascii_case(wanted) {
+            let message = format!("The type '{name}' of a record is not '{wanted}'");
             return Err(Answer::error(400, "INVALID_TYPE", &message));
         }
     }
-    let writes = records.into_iter().map(|fields| Ok(Write::Upsert { object, key, fields })).collect();
-    write(context, request, writes, all_or_none, true)
+    Ok(())
+}
+
+/// An upsert by the record's own id: a record without one is new.
+fn by_id(object: ObjectIndex, mut fields: Map<String, Json>) -> Result<Write, SaveError> {
+    let given = fields.keys().find(|name| name.eq_ignore_ascii_case("id")).cloned();
+    match given.as_ref().and_then(|name| fields.get(name)) {
+        None | Some(Json::Null) => {
+            given.and_then(|name| fields.remove(&name));
+            Ok(Write::Create { object, fields })
+        }
+        Some(_) => update(object, fields),
+    }
 }
 
 fn delete(context: &mut Context, request: &Request) -> Result<Answer, Answer> {
@@ -205,13 +227,17 @@ fn results(
     writes: Writes,
     all_or_none: bool,
 ) -> Result<Vec<Result<Saved, SaveError>>, Answer> {
+    let switches = context.host.switches().clone();
     let options = Options {
         all_or_none,
-        malformed_fails_alone: !context.host.switches().malformed_fails_request,
+        malformed_fails_alone: !switches.malformed_fails_request,
+        doubles_by_case: !switches.doubles_ignore_case,
         locked: context.host.faults().locks(writes.len()),
     };
     let caller = request.caller(context.host, true);
-    context.write(&caller, writes, &options).map_err(|error| Answer::refused(&error))
+    let placed = |error: SaveError| request.placed(error, &["records"]);
+    let results = context.write(&caller, writes, &options).map_err(|error| Answer::refused(&placed(error)))?;
+    Ok(results.into_iter().map(|result| result.map_err(placed)).collect())
 }
 
 /// One element of the answer. `created` is there and true also where an upsert failed.

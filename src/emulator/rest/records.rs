@@ -3,7 +3,8 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Context, Request, not_allowed, not_found};
+use super::{Context, Request, conditions, describe, not_allowed, not_found, related, replication};
+use crate::emulator::org::time::SECOND;
 use crate::emulator::org::{FieldIndex, Id, Kind, ObjectIndex, Options, SaveError, Saved, Write, key_form};
 use crate::emulator::wire::Answer;
 
@@ -12,7 +13,11 @@ pub(super) fn handle(context: &mut Context, request: &Request, object: &str, res
     let method = request.call.method.as_str();
     match (rest, method) {
         ([], "POST") => create(context, request, object),
+        ([], "GET" | "HEAD") => describe::basic(context, request, object),
         ([], _) => Err(not_allowed(&request.call, "HEAD,GET,POST")),
+        (["describe"], _) => describe::full(context, request, object),
+        (["updated"], _) => replication::updated(context, request, object),
+        (["deleted"], _) => replication::deleted(context, request, object),
         ([word], "POST") if word.eq_ignore_ascii_case("id") => create(context, request, object),
         ([id], _) => {
             let id = record_id(context, object, id)?;
@@ -24,6 +29,11 @@ pub(super) fn handle(context: &mut Context, request: &Request, object: &str, res
 }
 
 fn one(context: &mut Context, request: &Request, object: ObjectIndex, id: &Id, method: &str) -> Result<Answer, Answer> {
+    if let ("PATCH", Some(row)) = (method, context.row(request, object, id))
+        && let Some(refused) = conditions::on_write(&request.call, context.org.schema.object(object), row)
+    {
+        return Err(refused);
+    }
     match method {
         "GET" | "HEAD" => read(context, request, object, id),
         "PATCH" => {
@@ -46,7 +56,14 @@ fn by_key(
     value: &str,
     method: &str,
 ) -> Result<Answer, Answer> {
+    if field.eq_ignore_ascii_case("id") {
+        let id = record_id(context, object, value)?;
+        return one(context, request, object, &id, method);
+    }
     let definition = context.org.schema.object(object);
+    if let Some(id) = Id::parse(field).filter(|id| id.has_prefix(&definition.prefix)) {
+        return related::handle(context, request, object, &id, value);
+    }
     let key = context.field(request, object, field).filter(|index| definition.field(*index).lookup_key);
     let key = key.ok_or_else(not_found)?;
     let field = definition.field(key);
@@ -106,22 +123,30 @@ fn upsert(
     })
 }
 
-fn read(context: &Context, request: &Request, object: ObjectIndex, id: &Id) -> Result<Answer, Answer> {
+pub(super) fn read(context: &Context, request: &Request, object: ObjectIndex, id: &Id) -> Result<Answer, Answer> {
     let Some(row) = context.row(request, object, id) else { return Err(not_found()) };
+    let definition = context.org.schema.object(object);
+    if let Some(answer) = conditions::on_read(&request.call, definition, row) {
+        return Ok(answer);
+    }
     let fields = match request.call.parameter("fields") {
         Some(names) => context.fields(request, object, &names.split(',').collect::<Vec<_>>())?,
         None => context.all_fields(request, object),
     };
-    let mut shown = request.show(context.org.schema.object(object), row, &fields);
+    let mut shown = request.show(definition, row, &fields);
     shown.insert("Id".into(), json!(row.id.as_str())); // there, asked for or not
-    Ok(Answer::json(200, &Json::Object(shown)))
+    let answer = conditions::dated(Answer::json(200, &Json::Object(shown)), row.modified * SECOND);
+    Ok(match conditions::etag(definition, row) {
+        Some(tag) => answer.with("etag", tag),
+        None => answer,
+    })
 }
 
 fn record_id(context: &Context, object: ObjectIndex, text: &str) -> Result<Id, Answer> {
     let definition = context.org.schema.object(object);
     let wrong = || {
         let shown = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        Answer::refused(&SaveError::wrong_type_of_id(&format!("{} ID", definition.name), &shown))
+        Answer::refused(&SaveError::wrong_type_of_id(&format!("{} ID", definition.name), &shown).on("Id"))
     };
     Id::parse(text).filter(|id| id.has_prefix(&definition.prefix)).ok_or_else(wrong)
 }
@@ -150,6 +175,10 @@ fn transact(context: &mut Context, request: &Request, write: Write) -> Result<Sa
             let message = format!("Provided external ID field does not exist or is not accessible: {id}");
             Answer::error(404, "NOT_FOUND", &message)
         }
-        _ => Answer::refused(&error),
+        _ => {
+            // The body is the record itself, and not the first one of a list.
+            let path = error.path.get(1..).unwrap_or_default().into();
+            Answer::refused(&request.placed(SaveError { path, ..error }, &[]))
+        }
     })
 }

@@ -1,5 +1,12 @@
 //! The REST API: single records, collections, queries.
 
+mod composite;
+mod describe;
+mod permissions;
+mod refusals;
+mod replication;
+mod requests;
+
 use serde_json::{Value as Json, json};
 
 use super::{World, collection};
@@ -12,7 +19,14 @@ async fn versions_need_no_token_and_are_not_counted() {
     assert!(!answer.headers().contains_key("sforce-limit-info"));
     let list: Json = answer.json().await.unwrap();
     let newest = list.as_array().unwrap().last().unwrap().clone();
-    assert_eq!(newest, json!({"label": "Spring '26", "url": "/services/data/v66.0", "version": "66.0"}));
+    assert_eq!(newest, json!({"label": "Winter '27", "url": "/services/data/v68.0", "version": "68.0"}));
+    for (number, label) in
+        [("58.0", "Summer '23"), ("65.0", "Winter '26"), ("66.0", "Spring '26"), ("67.0", "Summer '26")]
+    {
+        let found = list.as_array().unwrap().iter().find(|version| version["version"] == number).unwrap();
+        assert_eq!(found["label"], label);
+    }
+    assert_eq!((list[0]["version"].as_str(), list.as_array().unwrap().len()), (Some("31.0"), 38));
     assert_eq!(world.org().stats()["api_calls"], 0);
 }
 

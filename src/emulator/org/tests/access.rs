@@ -74,7 +74,10 @@ fn an_inactive_user_owns_nothing_new() {
     let write = create(&org, "Account", json!({"Name": "A", "OwnerId": inactive.as_str()}));
     let error = try_one(&mut org, write).unwrap_err();
     assert_eq!(error.code, "INACTIVE_OWNER_OR_USER");
-    assert_eq!(error.message, format!("operation performed with inactive user [{}] as owner", inactive.short()));
+    assert_eq!(
+        error.message,
+        format!("operation performed with inactive user [{}] as owner of account", inactive.short())
+    );
 }
 
 #[test]
