@@ -22,6 +22,8 @@ use line::{Cut, Lines};
 
 /// The platform's general limit for a message.
 const BODY_LIMIT: usize = 50 * 1024 * 1024;
+/// Bytes of an address, and of it with the headers (rest.md section 1).
+const HEAD_LIMIT: usize = 16_384;
 
 /// What answers at a listener.
 #[derive(Clone)]
@@ -58,6 +60,9 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response<Body>, Infallible> {
+    if let Some(answer) = too_long(&uri, &headers) {
+        return Ok(answer.into_response());
+    }
     let call = Call { secure: served.secure, ..Call::new(method, &uri, headers, body) };
     let (answer, now) = match &served.site {
         Site::Org(host) => (at_org(host, call).await, host.now()),
@@ -70,6 +75,19 @@ async fn answer(
         line.cut();
     }
     Ok(answer.with("date", time::http(now)).into_response())
+}
+
+/// The platform's front door reads so much and no more, of the address and of it together with the headers.
+fn too_long(uri: &Uri, headers: &HeaderMap) -> Option<Answer> {
+    let address = uri.path_and_query().map_or(0, |address| address.as_str().len());
+    let lines: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let (status, reason) = match () {
+        () if address > HEAD_LIMIT => (414, "URI Too Long"),
+        () if address + lines > HEAD_LIMIT => (431, "Request Header Fields Too Large"),
+        () => return None,
+    };
+    let page = format!("<h1>Bad Message {status}</h1><pre>reason: {reason}</pre>");
+    Some(Answer::text(status, "text/html;charset=iso-8859-1", page).with("connection", "close"))
 }
 
 async fn at_org(host: &Arc<Host>, call: Call) -> Answer {
