@@ -30,7 +30,7 @@ pub use scopes::Scopes;
 pub use settings::Settings;
 pub use tokens::{Grant, Lifetime, Session, Tokens};
 
-use super::host::Host;
+use super::host::{self, Host};
 use super::org::{Id, User};
 use super::wire::{Answer, Call};
 use refusal::Refusal;
@@ -143,17 +143,27 @@ pub fn session(host: &Host, token: Option<&str>) -> Option<(Session, User)> {
     Some((session, user))
 }
 
+/// The parameters of a POST: of the form, or of the URL, where many an old client has them. An empty one is as good as
+/// none.
+fn parameters(call: &Call) -> HashMap<String, String> {
+    let form = host::form(&call.body).into_iter().filter(|(_, value)| !value.is_empty());
+    call.query.iter().cloned().chain(form).collect()
+}
+
 /// Client id and secret: from an `Authorization: Basic` header, or from the form.
 fn credentials(call: &Call, form: &HashMap<String, String>) -> (Option<String>, Option<String>) {
-    match basic(call) {
+    let (id, secret) = match basic(call) {
         Some((id, secret)) => (Some(id), Some(secret)),
         None => (form.get("client_id").cloned(), form.get("client_secret").cloned()),
-    }
+    };
+    let given = |text: &String| !text.is_empty();
+    (id.filter(given), secret.filter(given))
 }
 
 /// Both parts of an `Authorization: Basic` header are form-encoded (RFC 6749, 2.3.1).
 fn basic(call: &Call) -> Option<(String, String)> {
-    let encoded = call.header("authorization")?.strip_prefix("Basic ")?;
+    let (scheme, encoded) = call.header("authorization")?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then_some(())?;
     let text = String::from_utf8(BASE64.decode(encoded.trim()).ok()?).ok()?;
     let (id, secret) = text.split_once(':')?;
     let decode = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned();

@@ -13,15 +13,15 @@ use super::issued::Issued;
 use super::jwt::Assertion;
 use super::refusal::Refusal;
 use super::tokens::{Grant, Lifetime, Tokens};
-use super::{Client, Door, authenticate, credentials, identity_url};
-use crate::emulator::host::{self, Host};
+use super::{Client, Door, authenticate, credentials, identity_url, parameters};
+use crate::emulator::host::Host;
 use crate::emulator::org::{Id, User};
 use crate::emulator::wire::{Answer, Call};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 pub async fn token(door: &Door<'_>, call: &Call) -> Answer {
-    let form = host::form(&call.body);
+    let form = parameters(call);
     let format = Format::of(call, &form);
     format.answer(Request { door, call, form }.answer().await)
 }
@@ -160,7 +160,7 @@ impl Request<'_> {
         let limited = host.login().settings.jwt_exp_limit;
         let certificate = app.certificate.as_ref().ok_or_else(Refusal::invalid_assertion)?;
         assertion.check(certificate, limited, host.now())?;
-        if !assertion.audience.as_deref().is_some_and(|audience| is_audience(host, audience)) {
+        if !assertion.audience.as_deref().is_some_and(|audience| is_audience(host, self.call, audience)) {
             return Err(Refusal::grant("audience is invalid"));
         }
         let not_approved = || Refusal::grant("user hasn't approved this consumer");
@@ -277,13 +277,17 @@ fn admit(client: &Client, user: &User) -> Result<(), Refusal> {
     client.host.tokens().admit(&user.id, limit, now)
 }
 
-/// The login hosts of the platform, the org's own base, or the base of the login host that orgs here share.
-fn is_audience(host: &Host, audience: &str) -> bool {
+/// The login hosts of the platform, the org's own base, the base of the login host that orgs here share, or the host
+/// that the client has called, whatever name it has for it.
+fn is_audience(host: &Host, call: &Call, audience: &str) -> bool {
     let audience = audience.trim_end_matches('/');
     if matches!(audience, "https://login.salesforce.com" | "https://test.salesforce.com") {
         return true;
     }
     let Ok(url) = Url::parse(audience) else { return false };
+    if Url::parse(&call.base()).is_ok_and(|called| called.authority() == url.authority() && url.path() == "/") {
+        return true;
+    }
     let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     local && url.path() == "/" && url.port().is_some_and(|port| [host.port(), host.login_port()].contains(&Some(port)))
 }

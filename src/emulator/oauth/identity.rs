@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Door, Session, identity_url};
+use super::{Door, Session, identity_url, parameters};
 use crate::emulator::host::Host;
 use crate::emulator::org::time::{self, SECOND};
 use crate::emulator::org::{Id, User};
@@ -16,7 +16,8 @@ fn refused(status: u16, text: &str) -> Answer {
 
 /// The token of the call, the org that gave it out, and what it stands for.
 fn session<'a>(door: &Door<'a>, call: &Call) -> Result<(&'a Arc<Host>, Session, User), Answer> {
-    let parameter = call.parameter("access_token").or_else(|| call.parameter("oauth_token"));
+    let parameters = parameters(call);
+    let parameter = parameters.get("access_token").or_else(|| parameters.get("oauth_token")).map(String::as_str);
     let token = call.token().or(parameter).ok_or_else(|| refused(403, "Missing_OAuth_Token"))?;
     let find = |host: &'a Arc<Host>| {
         let (session, user) = super::session(host, Some(token))?;

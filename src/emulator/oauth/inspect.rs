@@ -7,18 +7,15 @@ use serde_json::{Map, Value as Json, json};
 use super::format::Format;
 use super::refusal::Refusal;
 use super::tokens::Seen;
-use super::{Client, Door, authenticate, credentials, identity_url};
-use crate::emulator::host::{self, Host};
+use super::{Client, Door, authenticate, credentials, identity_url, parameters};
+use crate::emulator::host::Host;
 use crate::emulator::org::time::SECOND;
 use crate::emulator::wire::{Answer, Call};
 
 /// `/services/oauth2/revoke`: POST, or GET with the token in the URL.
 pub fn revoke(door: &Door<'_>, call: &Call) -> Answer {
-    let form = host::form(&call.body);
-    let token = match call.method.as_str() {
-        "POST" => form.get("token").map(String::as_str).or_else(|| call.parameter("token")),
-        _ => call.parameter("token"),
-    };
+    let form = parameters(call);
+    let token = form.get("token").map(String::as_str);
     let refuse = |refusal: Refusal| Format::of(call, &form).refuse(&refusal);
     let Some(token) = token.filter(|token| !token.is_empty()) else {
         return refuse(Refusal::missing("token"));
@@ -47,7 +44,7 @@ fn looks_like_token(text: &str) -> bool {
 
 /// `POST /services/oauth2/introspect`.
 pub fn introspect(door: &Door<'_>, call: &Call) -> Answer {
-    let form = host::form(&call.body);
+    let form = parameters(call);
     let format = Format::of(call, &form);
     if call.method != "POST" {
         return format.refuse(&Refusal::request("must use HTTP POST"));

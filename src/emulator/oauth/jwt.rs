@@ -39,7 +39,8 @@ impl Assertion {
             username: text("prn").or_else(|| text("sub"))?,
             audience: text("aud"),
             id: text("jti"),
-            expires: claims.get("exp").and_then(Json::as_f64),
+            // Some clients send a text.
+            expires: claims.get("exp").and_then(|exp| exp.as_f64().or_else(|| exp.as_str()?.parse().ok())),
             message: message.to_owned(),
             signature: decode(signature)?,
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Context, Request, not_found};
+use super::{Context, Request, not_allowed, not_found};
 use crate::emulator::org::time::HOUR;
 use crate::emulator::org::{Asked, Id};
 use crate::emulator::soql;
@@ -57,12 +57,14 @@ pub(super) fn handle(
     rest: &[&str],
     with_deleted: bool,
 ) -> Result<Answer, Answer> {
-    let wish = request.call.header("sforce-query-options").and_then(|options| options.split_once("batchSize="));
-    let page = wish.and_then(|(_, n)| n.trim().parse().ok()).map_or(PAGE, |n: usize| n.clamp(SMALLEST_PAGE, PAGE));
+    if request.call.method != "GET" && request.call.method != "HEAD" {
+        return Err(not_allowed(&request.call, "HEAD,GET"));
+    }
+    let page = page_size(request.call.header("sforce-query-options").unwrap_or_default());
     match rest {
         [] => {
             let refused = |code: &str, message: &str| Answer::error(400, code, message);
-            let text = request.call.parameter("q");
+            let text = request.call.parameter("q").filter(|text| !text.trim().is_empty());
             let text = text.ok_or_else(|| refused("MALFORMED_QUERY", "A query string has to be specified"))?;
             let query = soql::parse(text).map_err(|error| refused("MALFORMED_QUERY", &error.shown(text)))?;
             let base = format!("/services/data/v{}.0/sobjects", request.version);
@@ -88,6 +90,15 @@ pub(super) fn handle(
     }
 }
 
+/// The records of a page, as `Sforce-Query-Options` may wish for.
+fn page_size(options: &str) -> usize {
+    let wish = options.split([',', ';']).find_map(|option| {
+        let (name, number) = option.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("batchSize").then(|| number.trim().parse().ok())?
+    });
+    wish.map_or(PAGE, |n: usize| n.clamp(SMALLEST_PAGE, PAGE))
+}
+
 fn answer(request: &Request, records: &[Json], offset: usize, page: usize, cursor: &Id) -> Answer {
     let end = records.len().min(offset.saturating_add(page));
     let shown = records.get(offset..end).unwrap_or_default();
@@ -111,6 +122,16 @@ mod tests {
         assert!(cursors.find(&olga, &id, 5 + LIFETIME - 1).is_some());
         assert!(cursors.find(&olga, &id, 5 + LIFETIME).is_none());
         assert!(cursors.find(&other, &id, 5).is_none());
+    }
+
+    #[test]
+    fn a_wish_for_a_page_is_read_whatever_stands_around_it() {
+        for options in ["batchSize=500", "batchsize = 500", "x=1; batchSize=500", "batchSize=500,x=1"] {
+            assert_eq!(page_size(options), 500, "{options}");
+        }
+        for (options, size) in [("", PAGE), ("batchSize=x", PAGE), ("batchSize=10", SMALLEST_PAGE)] {
+            assert_eq!(page_size(options), size, "{options}");
+        }
     }
 
     #[test]

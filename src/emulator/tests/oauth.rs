@@ -11,6 +11,8 @@ mod support;
 mod tls;
 mod tokens;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
 use super::World;
@@ -53,6 +55,40 @@ async fn each_mistake_has_its_error() {
     }
     let (status, body) = world.call("GET", "/services/oauth2/token", Json::Null).await;
     assert_eq!((status, &body["error_description"]), (400, &json!("must use HTTP POST")));
+}
+
+#[tokio::test]
+async fn a_post_may_have_its_parameters_in_the_url_and_empty_ones_are_none() {
+    let world = World::new().await;
+    let (id, secret) = (&world.org().client_id, &world.org().client_secret);
+    let all = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
+    let url = url::Url::parse_with_params(&world.url("/services/oauth2/token"), &all).unwrap();
+    assert_eq!(world.client.post(url.clone()).send().await.unwrap().status(), 200);
+    assert_eq!(world.client.get(url).send().await.unwrap().status(), 400);
+    let mut form = all.to_vec();
+    form[2].1 = "";
+    let answer = world.client.post(world.url("/services/oauth2/token")).form(&form).send().await.unwrap();
+    assert_eq!(answer.json::<Json>().await.unwrap()["error"], "invalid_client");
+    form[1].1 = "";
+    let answer = world.client.post(world.url("/services/oauth2/token")).form(&form).send().await.unwrap();
+    let missing = json!({"error": "invalid_request", "error_description": "missing required parameter: client_id"});
+    assert_eq!(answer.json::<Json>().await.unwrap(), missing);
+}
+
+#[tokio::test]
+async fn the_name_of_the_basic_scheme_has_no_case_and_an_empty_secret_is_none() {
+    let world = World::new().await;
+    let id = world.org().client_id.clone();
+    let basic = |id: &str, secret: &str| STANDARD.encode(format!("{id}:{secret}"));
+    let ask = async |authorization: String| {
+        let request = world.client.post(world.url("/services/oauth2/token")).header("authorization", authorization);
+        let answer = request.form(&[("grant_type", "client_credentials")]).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Json>().await.unwrap())
+    };
+    let encoded = basic(&id, &world.org().client_secret);
+    assert_eq!(ask(format!("basic {encoded}")).await.0, 200);
+    assert_eq!(ask(format!("BASIC {encoded}")).await.0, 200);
+    assert_eq!(ask(format!("Basic {}", basic(&id, ""))).await.1["error"], "invalid_client");
 }
 
 #[tokio::test]

@@ -106,6 +106,28 @@ async fn an_assertion_may_end_far_ahead_unless_the_limit_is_on() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_assertion_may_be_a_text() {
+    let (_world, user, name) = ready().await;
+    let now = chrono::Utc::now().timestamp();
+    for (exp, status) in [(format!("{}", now + 170), 200), (format!("{}", now - 1), 400), ("soon".to_owned(), 400)] {
+        assert_eq!(user.jwt(&assertion(&user.key, &name, json!({"exp": exp}))).await.0, status, "{exp}");
+    }
+}
+
+#[tokio::test]
+async fn the_host_that_was_called_is_an_audience_under_any_name() {
+    let (_world, user, name) = ready().await;
+    let ask = async |host: &str| {
+        let jwt = assertion(&user.key, &name, json!({"aud": "https://acme.my.salesforce.com"}));
+        let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &jwt)];
+        let url = format!("{}/services/oauth2/token", user.base);
+        user.browser.post(url).header("host", host).form(&form).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask("acme.my.salesforce.com").await, 200);
+    assert_eq!(ask("other.my.salesforce.com").await, 400);
+}
+
+#[tokio::test]
 async fn a_user_who_may_authorize_himself_must_have_done_so() {
     let world = world(json!([{"certificate": CERTIFICATE}])).await;
     let user = User::of(&world);

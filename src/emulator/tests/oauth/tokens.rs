@@ -149,3 +149,12 @@ async fn tokens_of_an_app_that_is_gone_are_gone() {
     let shown = world.ok("GET", "/emulator/apps", Json::Null).await;
     assert_eq!(shown, json!([{"name": "OrgBridge", "consumer_key": "new"}]));
 }
+
+#[tokio::test]
+async fn userinfo_takes_the_token_from_a_form_too() {
+    let (_world, user, login) = logged_in().await;
+    let answer = user.post("/services/oauth2/userinfo", &[("access_token", text(&login, "access_token"))]).await;
+    assert_eq!(answer.status(), 200);
+    let answer = user.post("/services/oauth2/userinfo", &[("access_token", "x")]).await;
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (403, "Bad_OAuth_Token"));
+}
