@@ -15,7 +15,8 @@ pub(super) fn concerns(context: &Context, request: &Request, object: &str, rest:
     match rest {
         [] => request.call.method == "POST" && is_event(),
         [word] if word.eq_ignore_ascii_case("eventSchema") => true,
-        [word, ..] => !word.eq_ignore_ascii_case("describe") && is_event(),
+        ["describe" | "updated" | "deleted"] => false,
+        [_, ..] => is_event(),
     }
 }
 

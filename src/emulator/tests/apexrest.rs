@@ -59,5 +59,5 @@ async fn it_counts_as_a_call_of_the_api_and_its_writes_have_their_own_origin() {
     let usage = answer.headers()["sforce-limit-info"].to_str().unwrap().to_owned();
     assert_eq!(usage, format!("api-usage={}/100000", before + 1));
     let origins = world.origins();
-    assert_eq!(origins, ["com/salesforce/api/apex/66.0"]);
+    assert_eq!(origins, ["com/salesforce/api/apex/68.0"]);
 }
