@@ -126,7 +126,11 @@ fn set_switches(host: &Host, body: Json) -> Result<Answer, String> {
     }
     let switches: Switches = serde_json::from_value(merged).map_err(|error| error.to_string())?;
     let time = i64::try_from(switches.transaction_ms).unwrap_or(i64::MAX / 2_000).saturating_mul(1_000);
-    host.org().transaction_time = time;
+    {
+        let mut org = host.org();
+        org.transaction_time = time;
+        org.roll_ups_in_events = switches.roll_ups_in_events;
+    }
     *host.switches() = switches;
     Ok(show_switches(host))
 }

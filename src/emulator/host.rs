@@ -43,6 +43,8 @@ pub struct Switches {
     /// External ids that differ only in case are one and the same within a request, unless their field tells case
     /// apart (rest.md section 6).
     pub doubles_ignore_case: bool,
+    /// Roll-ups travel in change events (streaming-cometd.md section 13: the documents contradict each other).
+    pub roll_ups_in_events: bool,
 }
 
 impl Default for Switches {
@@ -56,6 +58,7 @@ impl Default for Switches {
             early_start_fails: true,
             unchanged_master_refused: true,
             doubles_ignore_case: true,
+            roll_ups_in_events: true,
         }
     }
 }

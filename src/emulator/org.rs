@@ -146,6 +146,8 @@ pub struct Org {
     pub locks: lock::Locks,
     /// How long what a transaction touched stays locked, in microseconds.
     pub transaction_time: i64,
+    /// Roll-ups travel in change events.
+    pub roll_ups_in_events: bool,
     pub channels: Vec<Channel>,
     channels_made: u64,
     members_made: u64,

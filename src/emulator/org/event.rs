@@ -112,7 +112,16 @@ impl Org {
             if !object.change_events {
                 continue;
             }
-            let content = content(object, row, kind, &touch, &mut stamps, &mut scratch);
+            let content = content(
+                object,
+                row,
+                kind,
+                &touch,
+                &mut stamps,
+                self.roll_ups_in_events,
+                self.roll_ups_in_events,
+                &mut scratch,
+            );
             let event = Event { object: touch.object, kind, content, ids: vec![touch.id] };
             if single {
                 events.push(event);
@@ -176,8 +185,10 @@ fn content(
     kind: ChangeKind,
     touch: &Touch,
     stamps: &mut Stamps,
+    roll_ups: bool,
     (changed, body): &mut (String, String),
 ) -> Content {
+    let travels = |field: &Field| in_events(field) && (roll_ups || !matches!(field.kind, Kind::RollUp(_)));
     changed.clear();
     body.clear();
     let system = |body: &mut String, name: &str, value: &str| {
@@ -188,7 +199,7 @@ fn content(
         ChangeKind::Delete => {}
         ChangeKind::Create | ChangeKind::Undelete => {
             let values = row.values.iter().map(|(index, value)| (object.field(*index), Some(value)));
-            write_fields(body, values.filter(|(field, _)| in_events(field)));
+            write_fields(body, values.filter(|(field, _)| travels(field)));
             system(body, "CreatedDate", stamps.of(row.created));
             system(body, "CreatedById", row.created_by.as_str());
             system(body, "LastModifiedDate", stamps.of(row.modified));
@@ -196,7 +207,7 @@ fn content(
         }
         ChangeKind::Update => {
             let values = touch.fields.iter().map(|index| (object.field(*index), row.values.get(index)));
-            let values = values.filter(|(field, _)| in_events(field));
+            let values = values.filter(|(field, _)| travels(field));
             for (field, _) in values.clone() {
                 text::string(changed, &path(field));
                 changed.push(',');

@@ -114,6 +114,7 @@ impl Org {
             auto_numbers: HashMap::new(),
             locks: Locks::default(),
             transaction_time: 0,
+            roll_ups_in_events: true,
             waiting_flows: BTreeMap::new(),
             flows_started: 0,
         };

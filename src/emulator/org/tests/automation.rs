@@ -233,3 +233,20 @@ fn a_unit_of_work_over_several_requests_is_taken_back_as_a_whole() {
     assert_eq!((org.table(object(&org, "Contact")).rows().count(), events(&mut org).len()), (0, 0));
     assert_eq!(org.written(), (1, 0));
 }
+
+#[test]
+fn roll_ups_travel_in_events_unless_the_org_keeps_them_back() {
+    let mut org = org();
+    let parent = account(&mut org, json!({}));
+    for shown in [true, false] {
+        org.roll_ups_in_events = shown;
+        events(&mut org);
+        made(&mut org, "Contact", json!({"LastName": "C", "AccountId": parent.as_str()}));
+        let all = events(&mut org);
+        let of_parent = |event: &&Json| event["ChangeEventHeader"]["entityName"] == "Account";
+        let event = all.iter().find(of_parent).unwrap();
+        assert_eq!(event.get("Contacts__c").is_some(), shown);
+        let changed = if shown { json!(["Contacts__c", "LastModifiedDate"]) } else { json!(["LastModifiedDate"]) };
+        assert_eq!(event["ChangeEventHeader"]["changedFields"], changed);
+    }
+}
