@@ -18,6 +18,8 @@ use crate::emulator::host::Host;
 use crate::emulator::org::{Id, User};
 use crate::emulator::wire::{Answer, Call};
 
+/// Where the platform's own login hosts are, for clients that are led here under their names.
+const LOGIN_HOSTS: [&str; 2] = ["login.salesforce.com", "test.salesforce.com"];
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 pub async fn token(door: &Door<'_>, call: &Call) -> Answer {
@@ -184,7 +186,8 @@ impl Request<'_> {
     }
 
     fn client_credentials(&self) -> Result<Body, Refusal> {
-        if self.door.shared {
+        let named_so = LOGIN_HOSTS.iter().any(|host| host.eq_ignore_ascii_case(self.call.host_name()));
+        if self.door.shared || named_so {
             return Err(Refusal::grant("request not supported on this domain"));
         }
         let client = self.own_client(Flow::ClientCredentials, |_| true, |_| true)?;
@@ -281,7 +284,7 @@ fn admit(client: &Client, user: &User) -> Result<(), Refusal> {
 /// that the client has called, whatever name it has for it.
 fn is_audience(host: &Host, call: &Call, audience: &str) -> bool {
     let audience = audience.trim_end_matches('/');
-    if matches!(audience, "https://login.salesforce.com" | "https://test.salesforce.com") {
+    if audience.strip_prefix("https://").is_some_and(|host| LOGIN_HOSTS.contains(&host)) {
         return true;
     }
     let Ok(url) = Url::parse(audience) else { return false };

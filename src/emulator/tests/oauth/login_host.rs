@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::support::{CERTIFICATE, PASSWORD, User, assertion, emulator, text};
+use crate::emulator::tests::World;
 use crate::emulator::{AppSpec, Emulator};
 
 /// Both orgs have an app with the same key, and approve by themselves. A user at the login host.
@@ -40,6 +41,22 @@ async fn belongs_to(user: &User, emulator: &Emulator, org: usize, body: &Json) {
     assert_eq!(user.get(path, token).await.0, 200);
     let (_, info) = user.get("/services/oauth2/userinfo", token).await;
     assert!(info.contains(&own.org_id));
+}
+
+#[tokio::test]
+async fn an_org_that_is_called_by_the_name_of_a_login_host_refuses_client_credentials() {
+    let world = World::new().await;
+    let org = world.org();
+    let ask = async |host: &str| {
+        let form = [("grant_type", "client_credentials"), ("client_id", &*org.client_id)];
+        let request = world.client.post(world.url("/services/oauth2/token")).header("host", host);
+        let form = form.into_iter().chain([("client_secret", &*org.client_secret)]).collect::<Vec<_>>();
+        request.form(&form).send().await.unwrap().json::<Json>().await.unwrap()
+    };
+    for host in ["login.salesforce.com", "TEST.salesforce.com:8443"] {
+        assert_eq!(ask(host).await["error_description"], "request not supported on this domain");
+    }
+    assert_eq!(ask("acme.my.salesforce.com").await["instance_url"], "http://acme.my.salesforce.com");
 }
 
 #[tokio::test]
