@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono::{DateTime, Datelike, Days, Utc};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -30,11 +31,25 @@ impl Tls {
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Some clients trust no certificate that is good for more than about two years.
+const DAYS: u64 = 365;
+
+/// From yesterday on, for clients whose clock is behind.
+fn limit(parameters: &mut CertificateParams, now: DateTime<Utc>) {
+    let day = |at: DateTime<Utc>| {
+        let part = |number: u32| u8::try_from(number).unwrap_or(1); // months and days fit
+        rcgen::date_time_ymd(at.year(), part(at.month()), part(at.day()))
+    };
+    parameters.not_before = day(now - Days::new(1));
+    parameters.not_after = day(now + Days::new(DAYS));
+}
+
 fn make() -> Result<(ServerConfig, String), AnyError> {
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "Orgbridge emulator");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    limit(&mut authority, Utc::now());
     let authority_key = KeyPair::generate()?;
     let pem = authority.self_signed(&authority_key)?.pem();
     let issuer = Issuer::new(authority, authority_key);
@@ -44,6 +59,7 @@ fn make() -> Result<(ServerConfig, String), AnyError> {
     server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     server.use_authority_key_identifier_extension = true;
+    limit(&mut server, Utc::now());
     let key = KeyPair::generate()?;
     let certificate = server.signed_by(&key, &issuer)?;
 
@@ -80,5 +96,18 @@ impl Drop for AuthorityFile {
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").field("authority", &self.authority.0).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_good_from_yesterday_for_a_year() {
+        let mut parameters = CertificateParams::default();
+        limit(&mut parameters, DateTime::from_timestamp(1_772_323_200, 0).unwrap()); // 2026-03-01
+        assert_eq!(parameters.not_before, rcgen::date_time_ymd(2026, 2, 28));
+        assert_eq!(parameters.not_after, rcgen::date_time_ymd(2027, 3, 1));
     }
 }
