@@ -22,7 +22,7 @@ mod traffic;
 mod wire;
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -131,13 +131,13 @@ impl Emulator {
                 None => 0,
                 Some(first) => first.checked_add(offset).ok_or(std::io::ErrorKind::AddrNotAvailable)?,
             };
-            listeners.push((name, TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?));
+            listeners.push((name, listen(port).await?));
         }
         let login = match options.login_port {
             None => None,
-            Some(port) => Some(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?),
+            Some(port) => Some(listen(port).await?),
         };
-        let login_port = login.as_ref().map(|login| login.local_addr().map(|at| at.port())).transpose()?;
+        let login_port = login.as_ref().map(|(port, _)| *port);
         let base =
             |port| if options.tls { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
         let mut emulator = Self {
@@ -147,21 +147,22 @@ impl Emulator {
             stop: CancellationToken::new(),
             servers: JoinSet::new(),
         };
-        for (name, listener) in listeners {
+        for (name, (port, listeners)) in listeners {
             let delay = options.bus_delay.clone();
             let scenario = options.scenario.as_deref().unwrap_or_else(|| Scenario::standard());
             let host = Host::new(name, scenario, options.seed, options.connect_hold, delay);
             let host = Arc::new(host.map_err(std::io::Error::other)?);
             host.keep_flows_running();
-            let port = listener.local_addr()?.port();
             host.listens_on(port, login_port);
-            let site = Site::Org(host.clone());
-            emulator.servers.spawn(server::serve(listener, acceptor.clone(), site, host.stopped()));
+            for listener in listeners {
+                let site = Site::Org(host.clone());
+                emulator.servers.spawn(server::serve(listener, acceptor.clone(), site, host.stopped()));
+            }
             emulator.orgs.push(RunningOrg::new(base(port), host));
         }
-        if let Some(listener) = login {
+        for listener in login.into_iter().flat_map(|(_, listeners)| listeners) {
             let site = Site::Login(emulator.orgs.iter().map(|org| org.host.clone()).collect());
-            emulator.servers.spawn(server::serve(listener, acceptor, site, emulator.stop.clone()));
+            emulator.servers.spawn(server::serve(listener, acceptor.clone(), site, emulator.stop.clone()));
         }
         Ok(emulator)
     }
@@ -189,6 +190,15 @@ impl Emulator {
         self.stop.cancel();
         self.orgs.iter().for_each(|org| org.host.stopped().cancel());
     }
+}
+
+/// Listens on a port of this machine, and says which; where `localhost` also means `::1`, there too.
+async fn listen(port: u16) -> std::io::Result<(u16, Vec<TcpListener>)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let port = listener.local_addr()?.port();
+    // Not every machine has IPv6, and a free port of the one may be taken on the other.
+    let other = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await.ok();
+    Ok((port, [Some(listener), other].into_iter().flatten().collect()))
 }
 
 impl Drop for Emulator {

@@ -112,16 +112,7 @@ impl Org {
             if !object.change_events {
                 continue;
             }
-            let content = content(
-                object,
-                row,
-                kind,
-                &touch,
-                &mut stamps,
-                self.roll_ups_in_events,
-                self.roll_ups_in_events,
-                &mut scratch,
-            );
+            let content = content(object, row, kind, &touch, &mut stamps, self.roll_ups_in_events, &mut scratch);
             let event = Event { object: touch.object, kind, content, ids: vec![touch.id] };
             if single {
                 events.push(event);
