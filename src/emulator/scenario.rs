@@ -128,8 +128,8 @@ impl Scenario {
         let identity = Identity::new(seed);
         let setup = self.build(name, &identity.pod)?;
         Org::new(identity, setup, bus_delay, now).map_err(|(place, error)| {
-            let records = self.spec.records.iter().filter(|record| build::concerns(&record.orgs, name));
-            let problem = match records.skip(place).next() {
+            let mut records = self.spec.records.iter().filter(|record| build::concerns(&record.orgs, name));
+            let problem = match records.nth(place) {
                 Some(record) => Problem::at(&record.object, format!("{}: {}", error.code, error.message)),
                 None => Problem::from(error.message),
             };
