@@ -61,6 +61,16 @@ impl Problem {
     }
 }
 
+impl Problem {
+    fn in_file(self, file: &str) -> ScenarioError {
+        let place = match self.line.filter(|line| *line > 0) {
+            Some(line) => format!("{file}:{line}"),
+            None => file.to_owned(),
+        };
+        ScenarioError { place, problem: self.text }
+    }
+}
+
 impl From<String> for Problem {
     fn from(text: String) -> Self {
         Self { line: None, text }
@@ -94,7 +104,7 @@ impl Scenario {
     /// # Errors
     /// What is wrong with it, with file and line.
     pub fn read(file: &str, text: &str) -> Result<Self, ScenarioError> {
-        let failed = |problem: String| ScenarioError { place: file.into(), problem };
+        let failed = |problem: Problem| problem.in_file(file);
         let own = parse(text).map_err(failed)?;
         let base = match own.base {
             Base::Standard => Self::standard().spec.clone(),
@@ -159,14 +169,18 @@ impl Scenario {
     }
 
     fn error(&self, problem: Problem) -> ScenarioError {
-        let place = match problem.line.filter(|line| *line > 0) {
-            Some(line) => format!("{}:{line}", self.file),
-            None => self.file.clone(),
-        };
-        ScenarioError { place, problem: problem.text }
+        problem.in_file(&self.file)
     }
 }
 
-fn parse(text: &str) -> Result<Spec, String> {
-    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+fn parse(text: &str) -> Result<Spec, Problem> {
+    // `no` and `on` are words here, as in the bridge's own config.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let line = error.location().map(|at| at.line());
+        let text = error.without_snippet().to_string();
+        // The place is told in front of it.
+        let told = text.split_once(": ").filter(|(place, _)| place.starts_with("line ")).map(|(_, rest)| rest);
+        Problem { line, text: told.unwrap_or(&text).to_owned() }
+    })
 }

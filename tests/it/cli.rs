@@ -122,3 +122,14 @@ fn help_of_the_emulator_explains_its_faults() {
     let output = orgbridge().args(["emulator", "--help"]).output().unwrap();
     assert!(shown(&output).contains("do_then_cut_percent"));
 }
+
+#[test]
+fn a_scenario_with_a_mistake_is_refused_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("orgs.yaml");
+    std::fs::write(&file, "triggers:\n  - { name: T, object: Account, when: Foo = 1 }\n").unwrap();
+    let output = orgbridge().args(["emulator", "--scenario"]).arg(&file).output().unwrap();
+    let text = shown(&output);
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("orgs.yaml:2: T: `when`: Account has no field Foo"), "{text}");
+}

@@ -10,7 +10,7 @@ fn error(text: &str) -> String {
 
 #[test]
 fn the_standard_scenario_is_good() {
-    let spec: Result<Spec, Problem> = super::parse(super::STANDARD).map_err(Problem::from);
+    let spec: Result<Spec, Problem> = super::parse(super::STANDARD);
     assert!(spec.unwrap().objects.len() > 8);
     for name in ["source", "target", "other"] {
         let org = Scenario::standard().org(name, 1, Duration::ZERO..=Duration::ZERO, 0).unwrap();
@@ -51,8 +51,8 @@ fn an_empty_base_has_what_no_org_is_without() {
 #[test]
 fn a_mistake_is_told_with_its_place() {
     for (text, told) in [
-        ("objects: [{ name: A__c, fields: [{ name: x, type: strin }] }]", "strin"),
-        ("objekts: []", "objekts"),
+        ("objects: [{ name: A__c, fields: [{ name: x, type: strin }] }]", "my.yaml:1: unknown variant `strin`"),
+        ("objekts: []", "my.yaml:1: unknown field `objekts`"),
         (
             "\nobjects:\n  - name: A__c\n    fields:\n      - { name: P__c, type: lookup, to: [Nope] }",
             "there is no object Nope",
@@ -95,4 +95,15 @@ apps:
     assert!(format!("{:?}", apps[0].spec.client_credentials_user).contains("olga@source.example.com"));
     assert!(error("apps: [{ name: A, certificate: nonsense }]").starts_with("my.yaml: apps: "));
     assert!(error("apps: [{ name: A, refresh_policy: never }]").contains("never"));
+}
+
+#[test]
+fn the_example_of_the_docs_is_good() {
+    let docs = include_str!("../../../docs/emulator.md");
+    let example = docs.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let scenario = Scenario::read("docs/emulator.md", example).unwrap();
+    let org = scenario.org("source", 1, Duration::ZERO..=Duration::ZERO, 0).unwrap();
+    let (machine, _) = org.schema.find("Machine__c").unwrap();
+    assert_eq!(org.table(machine).live(), 1);
+    assert!(org.user_by_name("erp@source.example.com").is_some());
 }
