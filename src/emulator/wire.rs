@@ -41,7 +41,10 @@ pub enum Authorization<'a> {
 
 impl Call {
     pub fn new(method: Method, uri: &Uri, headers: HeaderMap, body: Bytes) -> Self {
-        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        // `+` is a blank in a path too, which is why external ids have to encode it (rest.md section 5).
+        let decode = |text: &str| {
+            percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+        };
         let segments = uri.path().split('/').filter(|part| !part.is_empty()).map(decode).collect();
         let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let mut call = Self { method, segments, query, headers, body, secure: false };

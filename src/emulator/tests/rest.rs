@@ -434,3 +434,21 @@ async fn a_stop_of_traffic_leaves_no_change_behind_it() {
     world.count("Account").await;
     assert_eq!(world.org().stats()["commits"], commits);
 }
+
+#[tokio::test]
+async fn an_external_id_in_a_path_is_one_segment_however_it_is_written() {
+    let world = World::new().await;
+    for (name, written) in [
+        ("a b", vec!["a%20b", "a+b"]),
+        ("a+b", vec!["a%2Bb"]),
+        ("a/b", vec!["a%2Fb"]),
+        ("ä", vec!["%C3%A4"]),
+    ] {
+        let record = json!([{"Source_Id__c": name, "Name": name}]);
+        world.upsert("Account", record).await;
+        for path in written {
+            let found = world.ok("GET", &format!("sobjects/Account/Source_Id__c/{path}"), Json::Null).await;
+            assert_eq!(found["Name"], name, "{path}");
+        }
+    }
+}
