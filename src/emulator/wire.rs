@@ -1,5 +1,7 @@
 //! A request and an answer, without the HTTP library's types in between.
 
+mod order;
+
 use std::io::Write;
 
 use axum::body::{Body, Bytes};
@@ -7,6 +9,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCod
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value as Json, json};
+
+pub use order::Ordered;
 
 use super::org::SaveError;
 
@@ -42,9 +46,8 @@ pub enum Authorization<'a> {
 impl Call {
     pub fn new(method: Method, uri: &Uri, headers: HeaderMap, body: Bytes) -> Self {
         // `+` is a blank in a path too, which is why external ids have to encode it (rest.md section 5).
-        let decode = |text: &str| {
-            percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
-        };
+        let decode =
+            |text: &str| percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
         let segments = uri.path().split('/').filter(|part| !part.is_empty()).map(decode).collect();
         let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let mut call = Self { method, segments, query, headers, body, secure: false };
@@ -132,7 +135,7 @@ impl Answer {
     }
 
     pub fn json(status: u16, body: &Json) -> Self {
-        Self::text(status, "application/json;charset=UTF-8", body.to_string())
+        Self::text(status, "application/json;charset=UTF-8", Ordered(body).to_string())
     }
 
     pub fn cut() -> Self {
@@ -176,7 +179,7 @@ impl Answer {
     /// The same JSON with line breaks and blanks.
     pub fn pretty(mut self) -> Self {
         let plain = serde_json::from_str::<Json>(&self.body);
-        if let Some(body) = plain.ok().and_then(|json| serde_json::to_string_pretty(&json).ok()) {
+        if let Some(body) = plain.ok().and_then(|json| serde_json::to_string_pretty(&Ordered(&json)).ok()) {
             self.body = body;
         }
         self

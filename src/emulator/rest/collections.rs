@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{Context, Request, events, not_allowed, not_found};
 use crate::emulator::org::{Id, ObjectIndex, Options, SaveError, Saved, Write};
-use crate::emulator::wire::Answer;
+use crate::emulator::wire::{Answer, Ordered};
 
 const WRITE_LIMIT: usize = 200;
 const READ_LIMIT: usize = 2_000;
@@ -214,7 +214,7 @@ fn write(
                 body.push_str(created);
                 body.push('}');
             }
-            failed => body.push_str(&item(failed, upsert).to_string()),
+            failed => body.push_str(&Ordered(&item(failed, upsert)).to_string()),
         }
     }
     body.push(']');

@@ -438,12 +438,9 @@ async fn a_stop_of_traffic_leaves_no_change_behind_it() {
 #[tokio::test]
 async fn an_external_id_in_a_path_is_one_segment_however_it_is_written() {
     let world = World::new().await;
-    for (name, written) in [
-        ("a b", vec!["a%20b", "a+b"]),
-        ("a+b", vec!["a%2Bb"]),
-        ("a/b", vec!["a%2Fb"]),
-        ("ä", vec!["%C3%A4"]),
-    ] {
+    for (name, written) in
+        [("a b", vec!["a%20b", "a+b"]), ("a+b", vec!["a%2Bb"]), ("a/b", vec!["a%2Fb"]), ("ä", vec!["%C3%A4"])]
+    {
         let record = json!([{"Source_Id__c": name, "Name": name}]);
         world.upsert("Account", record).await;
         for path in written {
@@ -451,4 +448,26 @@ async fn an_external_id_in_a_path_is_one_segment_however_it_is_written() {
             assert_eq!(found["Name"], name, "{path}");
         }
     }
+}
+
+#[tokio::test]
+async fn bodies_read_as_the_documents_show_them() {
+    let world = World::new().await;
+    let text =
+        async |method: &str, path: &str, body: Json| world.raw(method, path, body).await.unwrap().text().await.unwrap();
+    assert_eq!(
+        text("POST", "sobjects/Contact", json!({})).await,
+        r#"[{"message":"Required fields are missing: [LastName]","errorCode":"REQUIRED_FIELD_MISSING","fields":["LastName"]}]"#
+    );
+    let upserted = text("PATCH", "sobjects/Account/Source_Id__c/k", json!({"Name": "A"})).await;
+    assert!(upserted.starts_with(r#"{"id":"001"#), "{upserted}");
+    assert!(upserted.ends_with(r#"","success":true,"errors":[],"created":true}"#), "{upserted}");
+    let body = collection("Contact", json!([{"Source_Id__c": "k", "FirstName": "No last name"}]));
+    assert_eq!(
+        text("PATCH", "composite/sobjects/Contact/Source_Id__c", body).await,
+        r#"[{"success":false,"errors":[{"statusCode":"REQUIRED_FIELD_MISSING","message":"Required fields are missing: [LastName]","fields":["LastName"]}],"created":true}]"#
+    );
+    let found = text("GET", "query?q=SELECT+Name+FROM+Account", Json::Null).await;
+    let start = r#"{"totalSize":1,"done":true,"records":[{"attributes":{"type":"Account","url":"/services/data/v66.0/sobjects/Account/001"#;
+    assert!(found.starts_with(start), "{found}");
 }
