@@ -38,12 +38,15 @@ use super::oauth;
 use super::org::{Caller, FieldIndex, Id, Object, ObjectIndex, Options, Org, Row, SaveError, Saved, Unit, Write};
 use super::wire::{Answer, Authorization, Call};
 
+/// What a request is told that brings nothing where it has to bring something.
+const NO_BODY: &str = "The HTTP entity body is required, but this request has no entity body.";
+
 /// Any request under `/services/data`.
 pub async fn handle(host: Arc<Host>, call: Call) -> Answer {
     let Some(version) = call.segments.get(2) else { return versions::list() };
     let number = match versions::number(version) {
         Ok(number) => number,
-        Err(refused) => return refused,
+        Err(refused) => return refused.with("sforce-limit-info", host.usage().header(host.now())),
     };
     guarded(host, call, number).await
 }
@@ -219,6 +222,15 @@ impl Request {
         }
     }
 
+    /// The body as the fields of one record.
+    fn record(&self) -> Result<Map<String, Json>, Answer> {
+        match self.body()? {
+            Json::Object(fields) => Ok(fields),
+            Json::Null if self.call.body.is_empty() => Err(Answer::error(400, "JSON_PARSER_ERROR", NO_BODY)),
+            other => Err(Answer::refused(&SaveError::wrong_json("sobject", &other))),
+        }
+    }
+
     fn body(&self) -> Result<Json, Answer> {
         match &self.json {
             Ok(json) => Ok(json.lock().unwrap_or_else(PoisonError::into_inner).clone()),
@@ -314,7 +326,7 @@ fn dispatch(context: &mut Context, request: &Request) -> Answer {
         return apexrest::handle(context, request, rest).unwrap_or_else(|refused| refused);
     }
     let answer = match path.get(3..).unwrap_or_default() {
-        [] => Ok(versions::resources(context, request)),
+        [] => versions::resources(context, request),
         ["sobjects", object, rest @ ..] if events::concerns(context, request, object, rest) => {
             events::handle(context, request, object, rest)
         }

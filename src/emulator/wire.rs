@@ -53,8 +53,9 @@ impl Call {
         let mut call = Self { method, segments, query, headers, body, secure: false };
         // For clients without PATCH (rest.md section 1).
         if call.method == Method::POST
-            && let Some(method) =
-                call.parameter("_HttpMethod").and_then(|name| Method::from_bytes(name.as_bytes()).ok())
+            && let Some(method) = call
+                .parameter("_HttpMethod")
+                .and_then(|name| Method::from_bytes(name.to_ascii_uppercase().as_bytes()).ok())
         {
             call.method = method;
         }

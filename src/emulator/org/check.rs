@@ -23,7 +23,7 @@ pub fn coerce(schema: &Schema, field: &Field, value: &Json) -> Result<Json, Save
         Kind::Email(length) => email(field, value, *length),
         Kind::Picklist(list) => picklist(field, value, list),
         Kind::MultiPicklist(list) => multi_picklist(field, value, list),
-        Kind::Boolean => value.as_bool().map(Json::Bool).ok_or_else(|| wrong("boolean", value)),
+        Kind::Boolean => value.as_bool().map(Json::Bool).ok_or_else(|| SaveError::wrong_json("boolean", value)),
         Kind::Int(digits) => number(field, value, "int", *digits, 0),
         Kind::Number(_, digits, scale) => number(field, value, "double", *digits, *scale),
         Kind::Date => date(value),
@@ -63,23 +63,8 @@ pub fn coerce_owned(schema: &Schema, field: &Field, value: Json) -> Result<Json,
     }
 }
 
-fn wrong(kind: &str, value: &Json) -> SaveError {
-    let token = match value {
-        Json::Null => "VALUE_NULL",
-        Json::Bool(true) => "VALUE_TRUE",
-        Json::Bool(false) => "VALUE_FALSE",
-        Json::Number(n) if n.to_string().contains(['.', 'e', 'E']) => "VALUE_NUMBER_FLOAT",
-        Json::Number(_) => "VALUE_NUMBER_INT",
-        Json::String(_) => "VALUE_STRING",
-        Json::Array(_) => "START_ARRAY",
-        Json::Object(_) => "START_OBJECT",
-    };
-    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    SaveError::wrong_json(kind, token, &shown)
-}
-
 fn text(field: &Field, value: &Json, length: usize) -> Result<Json, SaveError> {
-    let Some(text) = value.as_str() else { return Err(wrong("string", value)) };
+    let Some(text) = value.as_str() else { return Err(SaveError::wrong_json("string", value)) };
     let text = text.trim();
     if text.is_empty() {
         return Ok(Json::Null);
@@ -104,7 +89,7 @@ fn email(field: &Field, value: &Json, length: usize) -> Result<Json, SaveError> 
 }
 
 fn number(field: &Field, value: &Json, kind: &str, digits: usize, scale: usize) -> Result<Json, SaveError> {
-    let Json::Number(given) = value else { return Err(wrong(kind, value)) };
+    let Json::Number(given) = value else { return Err(SaveError::wrong_json(kind, value)) };
     if is_plain(given.as_str(), digits) {
         return Ok(value.clone());
     }
@@ -118,25 +103,27 @@ fn number(field: &Field, value: &Json, kind: &str, digits: usize, scale: usize) 
 fn date(value: &Json) -> Result<Json, SaveError> {
     let given = value.as_str().filter(|text| text.len() == 10);
     let parsed = given.and_then(|text| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok());
-    parsed.map(|date| Json::String(date.format("%Y-%m-%d").to_string())).ok_or_else(|| wrong("date", value))
+    parsed
+        .map(|date| Json::String(date.format("%Y-%m-%d").to_string()))
+        .ok_or_else(|| SaveError::wrong_json("date", value))
 }
 
 /// With a zone; fractions of a second are dropped. Stored as REST answers show it.
 fn date_time(value: &Json) -> Result<Json, SaveError> {
-    let given = value.as_str().ok_or_else(|| wrong("datetime", value))?;
+    let given = value.as_str().ok_or_else(|| SaveError::wrong_json("datetime", value))?;
     let parsed = chrono::DateTime::parse_from_rfc3339(given)
         .or_else(|_| chrono::DateTime::parse_from_str(given, "%Y-%m-%dT%H:%M:%S%.f%z"))
         .or_else(|_| chrono::DateTime::parse_from_str(given, "%Y-%m-%dT%H:%M%z"));
     let in_range = parsed.ok().filter(|at| (0..10_000).contains(&chrono::Datelike::year(at)));
-    in_range.map(|at| time::rest(at.timestamp()).into()).ok_or_else(|| wrong("datetime", value))
+    in_range.map(|at| time::rest(at.timestamp()).into()).ok_or_else(|| SaveError::wrong_json("datetime", value))
 }
 
 fn time_of_day(value: &Json) -> Result<Json, SaveError> {
-    let given = value.as_str().ok_or_else(|| wrong("time", value))?;
+    let given = value.as_str().ok_or_else(|| SaveError::wrong_json("time", value))?;
     let plain = given.strip_suffix('Z').unwrap_or(given);
     let parsed = chrono::NaiveTime::parse_from_str(plain, "%H:%M:%S%.f")
         .or_else(|_| chrono::NaiveTime::parse_from_str(plain, "%H:%M"));
-    parsed.map(|at| at.format("%H:%M:%S%.3fZ").to_string().into()).map_err(|_| wrong("time", value))
+    parsed.map(|at| at.format("%H:%M:%S%.3fZ").to_string().into()).map_err(|_| SaveError::wrong_json("time", value))
 }
 
 fn picklist(field: &Field, value: &Json, list: &Picklist) -> Result<Json, SaveError> {
@@ -174,7 +161,7 @@ fn bad_value(field: &Field, given: &str) -> SaveError {
 }
 
 fn reference(schema: &Schema, field: &Field, value: &Json, to: &Reference) -> Result<Json, SaveError> {
-    let Some(text) = value.as_str() else { return Err(wrong("string", value)) };
+    let Some(text) = value.as_str() else { return Err(SaveError::wrong_json("string", value)) };
     if text.is_empty() {
         return Ok(Json::Null);
     }

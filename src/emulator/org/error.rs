@@ -1,5 +1,7 @@
 //! Why the org did not save a record, in the platform's codes and texts (rest.md sections 4 to 7 and 15).
 
+use serde_json::Value as Json;
+
 const UNPLACED: &str = "[line:1, column:1]";
 
 /// One error of one record.
@@ -15,7 +17,7 @@ pub struct SaveError {
     /// Every record of its chunk fails with it.
     pub whole_chunk: bool,
     /// What a duplicate rule found, in the form of the answer's `duplicateResult`.
-    pub duplicates: Option<Box<serde_json::Value>>,
+    pub duplicates: Option<Box<Json>>,
     /// Of a value of the wrong JSON type: the keys and indexes that lead to it in the request.
     pub path: Box<[String]>,
 }
@@ -65,8 +67,20 @@ impl SaveError {
         Self::new("INVALID_FIELD", format!("No such column '{field}' on sobject of type {object}")).malformed()
     }
 
-    /// Its place is known only to those who have the text of the request: see [`Self::at`].
-    pub fn wrong_json(kind: &str, token: &str, value: &str) -> Self {
+    /// A value of the wrong JSON type, named as the platform's parser names it. Its place is known only to those who
+    /// have the text of the request: see [`Self::at`].
+    pub fn wrong_json(kind: &str, value: &Json) -> Self {
+        let token = match value {
+            Json::Null => "VALUE_NULL",
+            Json::Bool(true) => "VALUE_TRUE",
+            Json::Bool(false) => "VALUE_FALSE",
+            Json::Number(n) if n.to_string().contains(['.', 'e', 'E']) => "VALUE_NUMBER_FLOAT",
+            Json::Number(_) => "VALUE_NUMBER_INT",
+            Json::String(_) => "VALUE_STRING",
+            Json::Array(_) => "START_ARRAY",
+            Json::Object(_) => "START_OBJECT",
+        };
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let message = format!(
             "Cannot deserialize instance of {kind} from {token} value {value} or request may be missing a required field at {UNPLACED}"
         );
@@ -96,6 +110,13 @@ impl SaveError {
 
     pub fn unknown_id() -> Self {
         Self::new("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+    }
+
+    /// A parent that is named by an external id and by its own.
+    pub fn both_references(relationship: &str, field: &str) -> Self {
+        let message =
+            format!("Cannot specify both an external ID reference {relationship} and a salesforce id, {field}");
+        Self::new("INVALID_FIELD", message)
     }
 
     pub fn is_deleted() -> Self {

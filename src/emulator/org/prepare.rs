@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::access::FieldLevel;
 use super::check::{coerce, coerce_owned};
 use super::error::SaveError;
-use super::schema::{FieldIndex, Object, ObjectIndex, ObjectKind, Reference};
+use super::schema::{Field, FieldIndex, Object, ObjectIndex, ObjectKind, Reference};
 use super::table::key_form;
 use super::{Caller, Id, Org, Write};
 
@@ -121,6 +121,7 @@ impl Org {
     ) -> Result<Values, SaveError> {
         let found = self.schema.object(object);
         let mut values = Values::new();
+        let mut parents = Vec::new();
         for (name, value) in fields {
             if name == "attributes" {
                 continue;
@@ -137,10 +138,18 @@ impl Org {
                 values.insert(index, value);
             } else if let Some((index, field)) = found.relationship(&name).filter(|(index, _)| visible(*index)) {
                 let Some(to) = field.reference() else { return Err(SaveError::no_such_column(&name, &found.name)) };
-                let parent = self.foreign_key(found, &name, to, &value).map_err(|error| error.within(&name))?;
-                values.insert(index, parent);
+                let parent =
+                    self.foreign_key(found, &name, (field, to), &value).map_err(|error| error.within(&name))?;
+                parents.push((index, name, parent));
             } else {
                 return Err(SaveError::no_such_column(&name, &found.name));
+            }
+        }
+        for (index, name, parent) in parents {
+            if !values.contains_key(&index) {
+                values.insert(index, parent);
+            } else if !parent.is_null() {
+                return Err(SaveError::both_references(&name, &found.field(index).name));
             }
         }
         Ok(values)
@@ -176,11 +185,17 @@ impl Org {
         Err(SaveError { fields: names, ..SaveError::new("INVALID_FIELD_FOR_INSERT_UPDATE", message) })
     }
 
-    fn foreign_key(&self, object: &Object, name: &str, to: &Reference, value: &Json) -> Result<Json, SaveError> {
+    fn foreign_key(
+        &self,
+        object: &Object,
+        name: &str,
+        (field, to): (&Field, &Reference),
+        value: &Json,
+    ) -> Result<Json, SaveError> {
         let Some(parent) = value.as_object() else {
             return match value {
                 Json::Null => Ok(Json::Null),
-                other => Err(SaveError::wrong_json(name, "VALUE_STRING", &other.to_string())),
+                other => Err(SaveError::wrong_json(name, other)),
             };
         };
         // Which object a polymorphic reference means is told by the type; the others have but one.
@@ -198,6 +213,9 @@ impl Org {
         let (Some((key, value)), None) = (keys.next(), keys.next()) else {
             return Err(SaveError::new("INVALID_FIELD", format!("{name} must have exactly one external id field")));
         };
+        if key.eq_ignore_ascii_case("id") {
+            return coerce(&self.schema, field, value).map_err(|error| error.within(key));
+        }
         let Some((field, definition)) = parent_object.find(key).filter(|(_, field)| field.lookup_key) else {
             return Err(SaveError::no_such_column(key, &parent_object.name));
         };

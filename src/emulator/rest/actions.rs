@@ -84,14 +84,14 @@ fn describe(action: &Action) -> Answer {
 fn call(context: &mut Context, request: &Request, action: &Action) -> Result<Answer, Answer> {
     let body = request.body()?;
     let Some(inputs) = body.get("inputs").and_then(Json::as_array) else {
-        return Err(Answer::refused(&SaveError::wrong_json("list", "VALUE_NULL", "null")));
+        return Err(Answer::refused(&SaveError::wrong_json("list", &Json::Null)));
     };
     if inputs.len() > LIMIT {
         let message = format!("The number of inputs is greater than the limit of {LIMIT}");
         return Err(Answer::error(400, "LIMIT_EXCEEDED", &message));
     }
-    let inputs: Option<Vec<&Map<String, Json>>> = inputs.iter().map(Json::as_object).collect();
-    let inputs = inputs.ok_or_else(|| Answer::refused(&SaveError::wrong_json("map", "VALUE_STRING", "")))?;
+    let map = |input| Json::as_object(input).ok_or_else(|| Answer::refused(&SaveError::wrong_json("map", input)));
+    let inputs = inputs.iter().map(map).collect::<Result<Vec<&Map<String, Json>>, Answer>>()?;
     let (mut failed, mut results) = (0, Vec::with_capacity(inputs.len()));
     for input in &inputs {
         let result = context.org.call_action(&request.user, action, input, context.now);

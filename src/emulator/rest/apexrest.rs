@@ -24,8 +24,7 @@ pub(super) fn handle(context: &mut Context, request: &Request, path: &[&str]) ->
         ["accounts"] => None,
         ["accounts", id] => Some(*id),
         _ => {
-            let message = format!("Could not find a match for URL /{}", path.join("/"));
-            return Err(Answer::error(404, "NOT_FOUND", &message));
+            return Err(Answer::error(404, "NOT_FOUND", "Could not find a match for URL"));
         }
     };
     let found = context.org.schema.find("Account").map(|(index, _)| index);
@@ -91,9 +90,7 @@ fn shown(context: &Context, object: ObjectIndex, id: &Id, status: u16) -> Answer
 /// The typed parameters of a method: the id, if there is one, and the account's fields.
 fn body(request: &Request) -> Result<(Option<String>, Map<String, Json>), Answer> {
     let wrong = |message: &str| Answer::error(400, "JSON_PARSER_ERROR", message);
-    let Json::Object(body) = request.body()? else {
-        return Err(wrong("The HTTP entity body is required, but this request has no entity body."));
-    };
+    let body = request.record()?;
     let (mut id, mut fields) = (None, Map::new());
     for (name, value) in body {
         let field = FIELDS.iter().find(|(known, _)| *known == name).map(|(_, field)| *field);
@@ -103,7 +100,7 @@ fn body(request: &Request) -> Result<(Option<String>, Map<String, Json>), Answer
             )));
         }
         if !value.is_string() && !value.is_null() {
-            return Err(Answer::refused(&SaveError::wrong_json("string", "VALUE", &value.to_string())));
+            return Err(Answer::refused(&SaveError::wrong_json("string", &value)));
         }
         match field {
             Some(field) => drop(fields.insert(field.into(), value)),

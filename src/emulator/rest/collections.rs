@@ -8,6 +8,8 @@ use crate::emulator::wire::{Answer, Ordered};
 
 const WRITE_LIMIT: usize = 200;
 const READ_LIMIT: usize = 2_000;
+/// The version that brought upserts here.
+const UPSERT_SINCE: u32 = 46;
 /// Runs of records of one type.
 const CHUNK_LIMIT: usize = 10;
 
@@ -29,19 +31,21 @@ pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) ->
         ([], _) => Err(not_allowed(&request.call, "DELETE,PATCH,POST")),
         ([name], "GET") => {
             let object = context.object(request, name)?;
-            let list = |key: &str| request.call.parameter(key).unwrap_or_default().split(',').collect::<Vec<_>>();
+            let given = |key: &str| request.call.parameter(key).filter(|list| !list.is_empty());
+            let list = |key: &str| given(key).map(|list| list.split(',').collect::<Vec<_>>()).unwrap_or_default();
             read(context, request, object, &list("ids"), &list("fields"))
         }
         ([name], "POST") => {
             let object = context.object(request, name)?;
             let body = request.body()?;
+            // What is no text is no id, and keeps its place as one.
             let list = |key: &str| match body.get(key).and_then(Json::as_array) {
-                Some(list) => list.iter().filter_map(Json::as_str).collect::<Vec<_>>(),
+                Some(list) => list.iter().map(|item| item.as_str().unwrap_or_default()).collect::<Vec<_>>(),
                 None => Vec::new(),
             };
             read(context, request, object, &list("ids"), &list("fields"))
         }
-        ([name, key], "PATCH") => {
+        ([name, key], "PATCH") if request.version >= UPSERT_SINCE => {
             let object = context.object(request, name)?;
             upsert(context, request, object, key)
         }
@@ -54,12 +58,12 @@ fn records(request: &Request) -> Result<(Vec<Map<String, Json>>, bool), Answer> 
     let mut body = request.take_body()?;
     let all_or_none = body.get("allOrNone").and_then(Json::as_bool).unwrap_or(false);
     let Some(Json::Array(list)) = body.get_mut("records").map(Json::take) else {
-        return Err(Answer::refused(&SaveError::wrong_json("list", "VALUE_NULL", "null")));
+        return Err(Answer::refused(&SaveError::wrong_json("list", &Json::Null)));
     };
     within_limit(list.len(), WRITE_LIMIT)?;
     let map = |record: Json| match record {
         Json::Object(fields) => Ok(fields),
-        other => Err(Answer::refused(&SaveError::wrong_json("sobject", "VALUE_STRING", &other.to_string()))),
+        other => Err(Answer::refused(&SaveError::wrong_json("sobject", &other))),
     };
     Ok((list.into_iter().map(map).collect::<Result<_, _>>()?, all_or_none))
 }
@@ -87,21 +91,27 @@ fn mixed(
     records: Vec<Map<String, Json>>,
     make: impl Fn(ObjectIndex, Map<String, Json>) -> Result<Write, SaveError>,
 ) -> Result<Writes, Answer> {
-    let mut chunks = 0;
-    let mut last = None;
+    let mut objects = Vec::with_capacity(records.len());
     let mut writes = Vec::with_capacity(records.len());
     for record in records {
         let name = type_of(&record)?;
         let unknown = |_| Answer::error(400, "INVALID_TYPE", &format!("sObject type '{name}' is not supported."));
         let object = context.object(request, name).map_err(unknown)?;
-        chunks += usize::from(last.replace(object) != Some(object));
+        objects.push(object);
         writes.push(make(object, record));
     }
-    if chunks > CHUNK_LIMIT {
-        // The facts name the limit and not the code.
-        return Err(Answer::error(400, "LIMIT_EXCEEDED", "Cannot have more than 10 chunks in a single operation."));
-    }
+    within_chunks(objects)?;
     Ok(writes)
+}
+
+/// `kinds`: of what type each record is.
+fn within_chunks<T: PartialEq>(mut kinds: Vec<T>) -> Result<(), Answer> {
+    kinds.dedup();
+    if kinds.len() <= CHUNK_LIMIT {
+        return Ok(());
+    }
+    // The facts name the limit and not the code.
+    Err(Answer::error(400, "LIMIT_EXCEEDED", "Cannot have more than 10 chunks in a single operation."))
 }
 
 /// Platform events among the records go out at once, whatever becomes of the others.
@@ -110,7 +120,11 @@ fn create(context: &mut Context, request: &Request, writes: Writes, all_or_none:
     for write in events::apart(context, writes) {
         places.push(write.map(|write| others.push(write)));
     }
-    events::check_all(context, request, places.iter().filter_map(|place| place.as_ref().err()))?;
+    events::check_all(
+        context,
+        request,
+        places.iter().enumerate().filter_map(|(at, place)| Some((at, place.as_ref().err()?))),
+    )?;
     let mut others = results(context, request, others, all_or_none)?.into_iter();
     let mut items = Vec::with_capacity(places.len());
     for place in &places {
@@ -184,6 +198,7 @@ fn delete(context: &mut Context, request: &Request) -> Result<Answer, Answer> {
         None => Err(Answer::error(400, "MALFORMED_ID", &format!("malformed id {text}"))),
     };
     let writes = given.iter().map(parse).collect::<Result<Writes, Answer>>()?;
+    within_chunks(given.iter().map(|id| id.trim().get(..3)).collect())?;
     write(context, request, writes, all_or_none, false)
 }
 
@@ -280,6 +295,5 @@ fn read(
         Some(row) => Json::Object(request.show(definition, row, &fields)),
         None => Json::Null, // in its place
     };
-    let ids = ids.iter().filter(|id| !id.is_empty());
-    Ok(Answer::json(200, &ids.map(show).collect::<Json>()))
+    Ok(Answer::json(200, &ids.iter().map(show).collect::<Json>()))
 }

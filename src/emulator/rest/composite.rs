@@ -21,6 +21,8 @@ use crate::emulator::wire::{Answer, Call};
 use references::Known;
 
 const OPERATIONS: usize = 25;
+/// The version that brought graphs.
+const GRAPHS_SINCE: u32 = 50;
 /// Of them queries and collections.
 const HEAVY: usize = 5;
 
@@ -34,6 +36,7 @@ pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) ->
         ([], "GET" | "HEAD") => Ok(resources(request)),
         ([], _) => Err(not_allowed(&request.call, "GET,HEAD,POST")),
         (["batch"], "POST") => batch::handle(context, request),
+        (["graph"], _) if request.version < GRAPHS_SINCE => Err(not_found()),
         (["graph"], "POST") => graph::handle(context, request),
         (["tree", object], "POST") => tree::handle(context, request, object),
         (["batch" | "graph"] | ["tree", _], _) => Err(not_allowed(&request.call, "POST")),

@@ -79,12 +79,10 @@ fn expanded(mut record: Json) -> Json {
 
 fn publish(context: &mut Context, request: &Request, name: &str) -> Result<Answer, Answer> {
     let object = context.object(request, name)?;
-    let Json::Object(fields) = request.body()? else {
-        return Err(Answer::refused(&SaveError::wrong_json("sobject", "START_ARRAY", "[]")));
-    };
+    let fields = request.record()?;
     let caller = request.caller(context.host, false);
     let published = context.org.publish_event(&caller, object, &fields, context.now);
-    let published = published.map_err(|error| Answer::refused(&error))?;
+    let published = published.map_err(|error| Answer::refused(&request.placed(error, &[])))?;
     let location = request.url(&context.org.schema.object(object).name, published.id.as_str());
     Ok(Answer::json(201, &enqueued(&published)).with("location", location))
 }
@@ -113,15 +111,15 @@ pub(super) fn apart(context: &Context, writes: Writes) -> Vec<Result<Result<Writ
 pub(super) fn check_all<'a>(
     context: &Context,
     request: &Request,
-    mut events: impl Iterator<Item = &'a Event>,
+    mut events: impl Iterator<Item = (usize, &'a Event)>,
 ) -> Result<(), Answer> {
     if !context.host.switches().malformed_fails_request {
         return Ok(());
     }
     let caller = request.caller(context.host, true);
-    events.try_for_each(|(object, fields)| {
+    events.try_for_each(|(place, (object, fields))| {
         let error = context.org.check_event(&caller, *object, fields).err().filter(|error| error.malformed);
-        error.map_or(Ok(()), |error| Err(Answer::refused(&error)))
+        error.map_or(Ok(()), |error| Err(Answer::refused(&request.placed(error, &["records", &place.to_string()]))))
     })
 }
 

@@ -1,7 +1,6 @@
 //! One record at a time: create, read, update, delete, and upsert by an External ID (rest.md sections 4 and 5).
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::{Context, Request, conditions, describe, not_allowed, not_found, related, replication};
 use crate::emulator::org::time::SECOND;
@@ -37,7 +36,7 @@ fn one(context: &mut Context, request: &Request, object: ObjectIndex, id: &Id, m
     match method {
         "GET" | "HEAD" => read(context, request, object, id),
         "PATCH" => {
-            let fields = fields(request)?;
+            let fields = request.record()?;
             if fields.keys().any(|name| name.eq_ignore_ascii_case("id")) {
                 return Err(Answer::refused(&SaveError::id_in_body()));
             }
@@ -77,6 +76,10 @@ fn by_key(
         return Ok(Answer::json(300, &json!(urls)));
     }
     if method == "PATCH" {
+        let row = found.first().and_then(|id| context.row(request, object, id));
+        if let Some(refused) = row.and_then(|row| conditions::on_write(&request.call, definition, row)) {
+            return Err(refused);
+        }
         let name = field.name.clone();
         return upsert(context, request, object, (key, &name), value, found.is_empty());
     }
@@ -87,7 +90,7 @@ fn by_key(
 }
 
 fn create(context: &mut Context, request: &Request, object: ObjectIndex) -> Result<Answer, Answer> {
-    let saved = transact(context, request, Write::Create { object, fields: fields(request)? })?;
+    let saved = transact(context, request, Write::Create { object, fields: request.record()? })?;
     Ok(created(context, request, object, &saved, json!({"id": saved.id.as_str(), "success": true, "errors": []})))
 }
 
@@ -104,7 +107,7 @@ fn upsert(
     value: Json,
     new: bool,
 ) -> Result<Answer, Answer> {
-    let mut fields = fields(request)?;
+    let mut fields = request.record()?;
     if fields.keys().any(|given| given.eq_ignore_ascii_case(name)) {
         let message = format!("The {name} field should not be specified in the sobject data.");
         return Err(Answer::refused(&SaveError::new("INVALID_FIELD", message)));
@@ -144,18 +147,8 @@ pub(super) fn read(context: &Context, request: &Request, object: ObjectIndex, id
 
 fn record_id(context: &Context, object: ObjectIndex, text: &str) -> Result<Id, Answer> {
     let definition = context.org.schema.object(object);
-    let wrong = || {
-        let shown = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        Answer::refused(&SaveError::wrong_type_of_id(&format!("{} ID", definition.name), &shown).on("Id"))
-    };
+    let wrong = || Answer::refused(&SaveError::wrong_type_of_id(&format!("{} ID", definition.name), text).on("Id"));
     Id::parse(text).filter(|id| id.has_prefix(&definition.prefix)).ok_or_else(wrong)
-}
-
-fn fields(request: &Request) -> Result<Map<String, Json>, Answer> {
-    match request.body()? {
-        Json::Object(fields) => Ok(fields),
-        _ => Err(Answer::refused(&SaveError::wrong_json("sobject", "START_ARRAY", "[]"))),
-    }
 }
 
 /// A write of one record; an id that the org does not know is 404 here, unlike in collections.

@@ -43,6 +43,9 @@ pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) ->
             }
             Ok(Answer::empty(204))
         }
+        (["sobjects", object, _], _) if object.eq_ignore_ascii_case("PlatformEventChannelMember") => {
+            Err(not_allowed(&request.call, "HEAD,GET,PATCH,DELETE"))
+        }
         (["sobjects", _, _], _) => Err(not_allowed(&request.call, "HEAD,GET")),
         _ => Err(not_found()),
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Context, Request, not_found};
+use super::{Context, Request, not_allowed, not_found};
 use crate::emulator::wire::Answer;
 
 /// The newest version; older ones answer too.
@@ -58,7 +58,9 @@ const RESOURCES: [&str; 38] = [
 /// # Errors
 /// The answer for a version that is gone, or was never there.
 pub fn number(segment: &str) -> Result<u32, Answer> {
-    let number = segment.strip_prefix('v').and_then(|rest| rest.strip_suffix(".0")).and_then(|n| n.parse().ok());
+    let number = segment.strip_prefix('v').and_then(|rest| rest.strip_suffix(".0"));
+    // Written in one way only: neither `v066.0` nor `v+66.0`.
+    let number = number.and_then(|text| text.parse::<u32>().ok().filter(|number| number.to_string() == text));
     match number {
         Some(number) if (OLDEST..=NEWEST).contains(&number) => Ok(number),
         Some(number) if number < OLDEST => {
@@ -94,10 +96,13 @@ pub fn warned(answer: Answer, number: u32) -> Answer {
 }
 
 /// What a version offers.
-pub(super) fn resources(context: &Context, request: &Request) -> Answer {
+pub(super) fn resources(context: &Context, request: &Request) -> Result<Answer, Answer> {
+    if !matches!(request.call.method.as_str(), "GET" | "HEAD") {
+        return Err(not_allowed(&request.call, "HEAD,GET"));
+    }
     let path = |name: &str| json!(format!("/services/data/v{}.0/{name}", request.version));
     let mut map: Map<String, Json> = RESOURCES.iter().map(|name| ((*name).to_owned(), path(name))).collect();
     let identity = format!("{}/id/{}/{}", request.call.base(), context.org.id, request.user);
     map.insert("identity".into(), identity.into());
-    Answer::json(200, &Json::Object(map))
+    Ok(Answer::json(200, &Json::Object(map)))
 }

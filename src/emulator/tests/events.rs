@@ -48,6 +48,18 @@ async fn what_is_wrong_with_an_event_is_said_and_nothing_goes_out() {
         let (status, answer) = world.call("POST", EVENT, body).await;
         assert_eq!((status, &answer[0]["errorCode"]), (400, &json!(code)));
     }
+    let wrong = |column: usize| {
+        format!(
+            "Cannot deserialize instance of boolean from VALUE_STRING value yes or request may be missing a required field at [line:1, column:{column}]"
+        )
+    };
+    let event = json!({"Order_Number__c": "x", "Shipped__c": "yes"});
+    let column = |body: &Json| body.to_string().find("\"yes\"").unwrap() + 1;
+    let answer = world.call("POST", EVENT, event.clone()).await.1;
+    assert_eq!(answer[0]["message"], wrong(column(&event)));
+    let body = collection(&[("Order_Shipped__e", json!({"Order_Number__c": "x"})), ("Order_Shipped__e", event)]);
+    let answer = world.call("POST", "composite/sobjects", body.clone()).await.1;
+    assert_eq!(answer[0]["message"], wrong(column(&body)));
     assert_eq!(world.events(), Vec::<Json>::new());
 }
 

@@ -250,14 +250,14 @@ async fn a_read_of_a_collection_has_null_in_the_place_of_what_is_not_there() {
         world.upsert("Account", json!([{"Source_Id__c": "a", "Name": "A"}, {"Source_Id__c": "b", "Name": "B"}])).await;
     let (a, b) = (made[0]["id"].as_str().unwrap(), made[1]["id"].as_str().unwrap());
     world.ok("DELETE", &format!("sobjects/Account/{a}"), Json::Null).await;
-    let body = json!({"ids": [a, b, "nonsense"], "fields": ["Id", "name", "Phone"]});
+    let body = json!({"ids": [a, b, "nonsense", "", null], "fields": ["Id", "name", "Phone"]});
     let many = world.ok("POST", "composite/sobjects/Account", body).await;
     let few = world
-        .ok("GET", &format!("composite/sobjects/Account?ids={a},{b},nonsense&fields=Id,Name,Phone"), Json::Null)
+        .ok("GET", &format!("composite/sobjects/Account?ids={a},{b},nonsense,,&fields=Id,Name,Phone"), Json::Null)
         .await;
     let url = format!("/services/data/v66.0/sobjects/Account/{b}");
     let record = json!({"attributes": {"type": "Account", "url": url}, "Id": b, "Name": "B", "Phone": null});
-    assert_eq!(many, json!([null, record, null]));
+    assert_eq!(many, json!([null, record, null, null, null]));
     assert_eq!(few, many);
     let wrong = json!({"ids": [b], "fields": ["Foo"]});
     assert_eq!(world.call("POST", "composite/sobjects/Account", wrong).await.0, 400);

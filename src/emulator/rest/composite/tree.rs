@@ -26,7 +26,7 @@ pub(super) fn handle(context: &mut Context, request: &Request, object: &str) -> 
     let object = context.object(request, object)?;
     let mut body = request.body()?;
     let Some(Json::Array(records)) = body.get_mut("records").map(Json::take) else {
-        return Err(Answer::refused(&SaveError::wrong_json("list", "VALUE_NULL", "null")));
+        return Err(Answer::refused(&SaveError::wrong_json("list", &Json::Null)));
     };
     let mut nodes = Vec::new();
     let read = records.into_iter().try_for_each(|record| grow(context, request, record, object, None, &mut nodes));

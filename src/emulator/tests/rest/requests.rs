@@ -10,12 +10,16 @@ fn error(code: &str, message: &str) -> Json {
     json!([{"errorCode": code, "message": message}])
 }
 
+fn error_on(code: &str, message: &str) -> Json {
+    json!([{"errorCode": code, "message": message, "fields": ["Id"]}])
+}
+
 #[tokio::test]
 async fn versions_that_are_gone_or_not_there_yet_are_told_apart() {
     let world = World::new().await;
     let gone = world.call("GET", "/services/data/v30.0/sobjects", Json::Null).await;
     assert_eq!((gone.0, &gone.1[0]["errorCode"]), (410, &json!("UNSUPPORTED_API_VERSION")));
-    for version in ["v69.0", "66.0", "v66", "vx.0"] {
+    for version in ["v69.0", "66.0", "v66", "vx.0", "v066.0", "v+66.0"] {
         let missing = world.call("GET", &format!("/services/data/{version}/sobjects"), Json::Null).await;
         assert_eq!(missing, (404, error("NOT_FOUND", "The requested resource does not exist")), "{version}");
     }
@@ -27,6 +31,9 @@ async fn versions_that_are_gone_or_not_there_yet_are_told_apart() {
         let identity = map["identity"].as_str().unwrap();
         assert!(identity.starts_with(&format!("{}/id/{}/005", world.org().base_url, world.org().org_id)), "{identity}");
     }
+    // Only the list of versions is answered without it.
+    let missing = world.raw("GET", "/services/data/v30.0/sobjects", Json::Null).await.unwrap();
+    assert!(missing.headers()["sforce-limit-info"].to_str().unwrap().starts_with("api-usage="));
     let old = world.raw("GET", "/services/data/v31.0/limits", Json::Null).await.unwrap();
     assert!(old.headers()["warning"].to_str().unwrap().starts_with("299 - "));
 }
@@ -192,6 +199,13 @@ async fn a_record_that_changed_meanwhile_is_not_written() {
     assert_eq!(with("PATCH", "if-match", &tag).await, 412); // the first one changed it
     assert_eq!(with("GET", "if-none-match", &tag).await, 200);
     assert_eq!(with("PATCH", "if-unmodified-since", "no date").await, 204);
+    let by_key = async |date: &str| {
+        let request = world.request("PATCH", "sobjects/Account/Source_Id__c/k").header("if-unmodified-since", date);
+        request.json(&json!({"Name": "K"})).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(by_key(early).await, 201); // nothing there yet that could have changed
+    assert_eq!(by_key(early).await, 412);
+    assert_eq!(by_key("Wed, 30 Nov 2095 08:34:54 GMT").await, 200);
     let head = world.raw("HEAD", &path, Json::Null).await.unwrap();
     assert_eq!((head.status().as_u16(), head.text().await.unwrap().as_str()), (200, ""));
 }
@@ -202,6 +216,8 @@ async fn methods_that_a_path_does_not_have_are_named_with_those_that_it_has() {
     let id = world.ok("POST", "sobjects/Account", json!({"Name": "A"})).await["id"].as_str().unwrap().to_owned();
     for (method, path, allowed) in [
         ("PATCH", "sobjects/Account".to_owned(), "HEAD,GET,POST"),
+        ("DELETE", "/services/data/v66.0/".into(), "HEAD,GET"),
+        ("PUT", "tooling/sobjects/PlatformEventChannelMember/x".into(), "HEAD,GET,PATCH,DELETE"),
         ("POST", format!("sobjects/Account/{id}"), "HEAD,GET,PATCH,DELETE"),
         ("POST", "sobjects/Account/describe".into(), "HEAD,GET"),
         ("POST", "sobjects".into(), "HEAD,GET"),
@@ -216,10 +232,70 @@ async fn methods_that_a_path_does_not_have_are_named_with_those_that_it_has() {
     }
     let patched = world.call("POST", &format!("sobjects/Account/{id}?_HttpMethod=PATCH"), json!({"Phone": "1"})).await;
     assert_eq!(patched.0, 204);
+    let patched = world.call("POST", &format!("sobjects/Account/{id}?_HttpMethod=patch"), json!({"Phone": "1"})).await;
+    assert_eq!(patched.0, 204);
     assert_eq!(world.call("POST", "sobjects/Account/Id", json!({"Name": "B"})).await.0, 201);
     let by_id = world.call("GET", &format!("sobjects/Account/Id/{id}"), Json::Null).await;
     assert_eq!(by_id.1["Phone"], "1");
     assert_eq!(world.call("GET", "nothing", Json::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn what_a_version_did_not_have_yet_is_not_there() {
+    let world = World::new().await;
+    let records = json!({"records": [{"attributes": {"type": "Account"}, "Source_Id__c": "a", "Name": "A"}]});
+    let upsert = async |version: u32| {
+        let path = format!("/services/data/v{version}.0/composite/sobjects/Account/Source_Id__c");
+        world.call("PATCH", &path, records.clone()).await.0
+    };
+    assert_eq!((upsert(45).await, upsert(46).await), (404, 200));
+    let graph = async |version: u32| {
+        world.call("POST", &format!("/services/data/v{version}.0/composite/graph"), json!({"graphs": []})).await.0
+    };
+    assert_eq!((graph(49).await, graph(50).await), (404, 200));
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_record_is_named_as_what_it_is() {
+    let world = World::new().await;
+    let id = world.ok("POST", "sobjects/Account", json!({"Name": "A"})).await["id"].as_str().unwrap().to_owned();
+    let none = "The HTTP entity body is required, but this request has no entity body.";
+    let wrong = |what: &str, place: &str| {
+        let text =
+            format!("Cannot deserialize instance of {what} or request may be missing a required field at {place}");
+        error("JSON_PARSER_ERROR", &text)
+    };
+    let first = "[line:1, column:1]";
+    for (method, path) in [
+        ("POST", "sobjects/Account".to_owned()),
+        ("PATCH", format!("sobjects/Account/{id}")),
+        ("PATCH", "sobjects/Account/Source_Id__c/a".into()),
+        ("POST", "sobjects/Order_Shipped__e".into()),
+    ] {
+        assert_eq!(world.call(method, &path, Json::Null).await, (400, error("JSON_PARSER_ERROR", none)), "{path}");
+        let text = world.call(method, &path, json!("a")).await.1;
+        assert_eq!(text, wrong("sobject from VALUE_STRING value a", first), "{path}");
+        let list = world.call(method, &path, json!([1])).await.1;
+        assert_eq!(list, wrong("sobject from START_ARRAY value [1]", first), "{path}");
+    }
+    let item = world.call("POST", "composite/sobjects", json!({"records": ["a"]})).await.1;
+    assert_eq!(item, wrong("sobject from VALUE_STRING value a", first));
+    let parent = json!({"LastName": "L", "Account": "a"});
+    let place = format!("[line:1, column:{}]", parent.to_string().find("\"a\"").unwrap() + 1);
+    let answer = world.call("POST", "sobjects/Contact", parent).await.1;
+    assert_eq!(answer, wrong("Account from VALUE_STRING value a", &place));
+    let input = world.call("POST", "actions/custom/flow/Ship_Order", json!({"inputs": [true]})).await.1;
+    assert_eq!(input, wrong("map from VALUE_TRUE value true", first));
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_id_is_shown_as_it_came() {
+    let world = World::new().await;
+    let message = |shown: &str| error_on("MALFORMED_ID", &format!("Account ID: id value of incorrect type: {shown}"));
+    for (path, shown) in [("Source_Id__c/", "Source_Id__c"), ("a%2Fb%20c", "a/b c"), ("%C3%AB\"", "ë\"")] {
+        let answer = world.call("PATCH", &format!("sobjects/Account/{path}"), json!({"Name": "A"})).await;
+        assert_eq!(answer, (400, message(shown)));
+    }
 }
 
 #[tokio::test]

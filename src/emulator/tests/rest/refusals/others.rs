@@ -11,6 +11,7 @@ async fn parents_that_are_not_there() {
     let world = World::new().await;
     let gone = world.id_of("Account", json!({"Name": "G"})).await;
     world.ok("DELETE", &format!("sobjects/Account/{gone}"), Json::Null).await;
+    let account = world.id_of("Account", json!({"Name": "A", "Source_Id__c": "a"})).await;
     for last in ["M", "N"] {
         world.id_of("Contact", json!({"LastName": last, "Email": "twice@b.example"})).await;
     }
@@ -52,6 +53,24 @@ async fn parents_that_are_not_there() {
             "MALFORMED_ID",
             "Account ID: id value of incorrect type: x",
             &["AccountId"],
+        ),
+        row(
+            with(json!({"Account": {"Id": unknown}})),
+            "INVALID_CROSS_REFERENCE_KEY",
+            "invalid cross reference id",
+            &["AccountId"],
+        ),
+        row(
+            with(json!({"Account": {"Id": "x"}})),
+            "MALFORMED_ID",
+            "Account ID: id value of incorrect type: x",
+            &["AccountId"],
+        ),
+        row(
+            with(json!({"AccountId": account, "Account": {"Source_Id__c": "a"}})),
+            "INVALID_FIELD",
+            "Cannot specify both an external ID reference Account and a salesforce id, AccountId",
+            &[],
         ),
         row(
             with(json!({"Account": {"Phone": "1"}})),

@@ -43,6 +43,13 @@ async fn collections_are_refused_above_their_limits() {
     };
     let (status, body) = world.call("POST", "composite/sobjects", mixed(11)).await;
     assert_eq!((status, &body[0]["errorCode"]), (400, &json!("LIMIT_EXCEEDED")));
+    let ids = |runs: usize| {
+        let ids = (0..runs).map(|n| if n % 2 == 0 { "001000000000000AAA" } else { "003000000000000AAA" });
+        format!("composite/sobjects?ids={}", ids.collect::<Vec<_>>().join(","))
+    };
+    let (status, body) = world.call("DELETE", &ids(11), Json::Null).await;
+    assert_eq!((status, &body[0]["errorCode"]), (400, &json!("LIMIT_EXCEEDED")));
+    assert_eq!(world.ok("DELETE", &ids(10), Json::Null).await.as_array().unwrap().len(), 10);
     let made = world.ok("POST", "composite/sobjects", mixed(10)).await;
     assert!(made.as_array().unwrap().iter().all(|item| item["success"] == true));
     let made = world.ok("POST", "composite/sobjects", accounts(200)).await;

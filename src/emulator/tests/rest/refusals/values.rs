@@ -71,3 +71,20 @@ async fn polymorphic_parents_are_named_with_their_type() {
     let untyped = json!({"Subject": "S", "Who": {"Source_Id__c": "c"}});
     assert_eq!(world.call("POST", "sobjects/Task", untyped).await.0, 400);
 }
+
+#[tokio::test]
+async fn a_parent_is_named_by_its_id_too_and_cleared_in_either_form() {
+    let world = World::new().await;
+    let account = world.id_of("Account", json!({"Name": "A", "Source_Id__c": "a"})).await;
+    let contact = world.id_of("Contact", json!({"LastName": "L", "Account": {"Id": &account[..15]}})).await;
+    let invoice = world.id_of("Invoice__c", json!({"Account__c": account, "Account__r": null})).await;
+    let parent = async |path: &str, field: &str| world.ok("GET", path, Json::Null).await[field].clone();
+    let (contact, invoice) = (format!("sobjects/Contact/{contact}"), format!("sobjects/Invoice__c/{invoice}"));
+    // A relationship that is null says nothing where the id is there too.
+    assert_eq!(parent(&contact, "AccountId").await, json!(account));
+    assert_eq!(parent(&invoice, "Account__c").await, json!(account));
+    world.ok("PATCH", &contact, json!({"Account": null})).await;
+    world.ok("PATCH", &invoice, json!({"Account__c": null})).await;
+    assert_eq!(parent(&contact, "AccountId").await, Json::Null);
+    assert_eq!(parent(&invoice, "Account__c").await, Json::Null);
+}
