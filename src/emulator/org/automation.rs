@@ -94,7 +94,8 @@ impl Org {
             Summary::Max => numbers.reduce(f64::max),
         };
         // Two places behind the point, as the fields that are summed up have.
-        figure.map_or(Json::Null, |figure: f64| json!((figure * 100.0).round() / 100.0))
+        // The sum of nothing is a negative zero to the machine, and 0 to everybody else.
+        figure.map_or(Json::Null, |figure: f64| json!((figure * 100.0).round() / 100.0 + 0.0))
     }
 
     /// The owner that the object's assignment rules give to a new record.

@@ -2,6 +2,8 @@
 
 use serde_json::Value as Json;
 
+use super::Id;
+
 const UNPLACED: &str = "[line:1, column:1]";
 
 /// One error of one record.
@@ -61,6 +63,12 @@ impl SaveError {
 
     pub fn no_access() -> Self {
         Self::new("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
+    }
+
+    /// A parent that is not shared with the caller.
+    pub fn no_access_to_parent(id: &Id) -> Self {
+        let message = format!("insufficient access rights on cross-reference id: {}", id.short());
+        Self::new("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", message)
     }
 
     pub fn no_such_column(field: &str, object: &str) -> Self {

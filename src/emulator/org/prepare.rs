@@ -139,7 +139,7 @@ impl Org {
             } else if let Some((index, field)) = found.relationship(&name).filter(|(index, _)| visible(*index)) {
                 let Some(to) = field.reference() else { return Err(SaveError::no_such_column(&name, &found.name)) };
                 let parent =
-                    self.foreign_key(found, &name, (field, to), &value).map_err(|error| error.within(&name))?;
+                    self.foreign_key(caller, found, &name, (field, to), &value).map_err(|error| error.within(&name))?;
                 parents.push((index, name, parent));
             } else {
                 return Err(SaveError::no_such_column(&name, &found.name));
@@ -187,6 +187,7 @@ impl Org {
 
     fn foreign_key(
         &self,
+        caller: &Caller,
         object: &Object,
         name: &str,
         (field, to): (&Field, &Reference),
@@ -222,7 +223,11 @@ impl Org {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let coerced = coerce(&self.schema, definition, value).map_err(|error| error.within(key))?;
         let key = key_form(definition, &coerced).unwrap_or_default();
-        let mut ids = self.table(parent_index).by_key(field, &key);
+        let table = self.table(parent_index);
+        let mut ids = table.by_key(field, &key);
+        // What is not shared with the caller is as if it were not there.
+        let seen = |id: &Id| table.get(id).is_some_and(|row| self.can_see_row(&caller.user, parent_index, row));
+        ids.retain(|id| caller.system || seen(id));
         match (ids.pop(), ids.is_empty()) {
             (Some(id), true) => Ok(Json::String(id.as_str().to_owned())),
             (Some(_), false) => {

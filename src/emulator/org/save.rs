@@ -179,7 +179,7 @@ impl Org {
         changed: &BTreeSet<FieldIndex>,
     ) -> Result<(), SaveError> {
         self.check_required(object, row)?;
-        self.check_references(object, row, changed)?;
+        self.check_references(caller, object, row, changed)?;
         self.check_unique(object, row, changed)?;
         self.check_validations(object, row, old)?;
         self.check_duplicates(caller, object, row, old, changed)?;
@@ -200,6 +200,7 @@ impl Org {
 
     fn check_references(
         &self,
+        caller: &Caller,
         object: ObjectIndex,
         row: &Row,
         changed: &BTreeSet<FieldIndex>,
@@ -210,10 +211,13 @@ impl Org {
                 continue;
             }
             let Some(id) = row.reference(*field) else { continue };
-            let target = self.schema.of_id(&id).and_then(|(index, _)| self.table(index).get(&id));
+            let target = self.schema.of_id(&id).and_then(|(index, _)| Some((index, self.table(index).get(&id)?)));
             match target {
                 None => return Err(SaveError::unknown_id().on(&definition.name)),
-                Some(row) if row.deleted_in.is_some() => return Err(SaveError::is_deleted().on(&definition.name)),
+                Some((index, row)) if !caller.system && !self.can_see_row(&caller.user, index, row) => {
+                    return Err(SaveError::no_access_to_parent(&id).on(&definition.name));
+                }
+                Some((_, row)) if row.deleted_in.is_some() => return Err(SaveError::is_deleted().on(&definition.name)),
                 Some(_) => {}
             }
             if definition.name == "OwnerId" && self.user(&id).is_some_and(|user| !user.active) {

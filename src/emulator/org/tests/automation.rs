@@ -147,6 +147,8 @@ fn roll_ups_follow_the_children_and_lock_the_parent() {
     assert_eq!((read(&org, &contact, "AccountId"), events(&mut org).len()), (json!(one.as_str()), 0));
     try_one(&mut org, write).unwrap();
     assert_eq!(read(&org, &one, "Contacts__c"), json!(0));
+    try_one(&mut org, Write::Delete { id: first }).unwrap();
+    assert_eq!(read(&org, &two, "Pipeline__c"), json!(0.0), "and no negative zero");
 }
 
 #[test]

@@ -102,3 +102,36 @@ async fn private_records_of_others_are_as_if_they_were_not_there() {
     assert_eq!(world.ok("GET", &path, Json::Null).await["Name"], "Mine");
     assert_eq!(world.call("PATCH", &path, json!({"Name": "Still mine"})).await.0, 204);
 }
+
+#[tokio::test]
+async fn a_parent_that_is_not_shared_cannot_be_referred_to() {
+    let scenario = r#"
+users:
+  - username: "guest@{org}.example.com"
+    last_name: Guest
+    password: emulator1
+    security_token: TOKEN
+    access: { view_all_data: false, modify_all_data: false, objects: { Vault__c: [create, read], Slot__c: [create, read] } }
+objects:
+  - name: Slot__c
+    prefix: a20
+    label: Slot
+    owner: user
+    fields:
+      - { name: Name, type: string, length: 80 }
+      - { name: Vault__c, type: lookup, to: [Vault__c], relationship: Vault__r, label: Vault }
+"#;
+    let mut world = World::of(scenario).await;
+    let other = world.ok("POST", "sobjects/Vault__c", json!({"Name": "Secret", "Ext__c": "v"})).await["id"].clone();
+    let other = other.as_str().unwrap();
+    world.log_in_as("guest").await;
+    world.ok("POST", "sobjects/Vault__c", json!({"Name": "Mine", "Ext__c": "m"})).await;
+    world.ok("POST", "sobjects/Slot__c", json!({"Vault__r": {"Ext__c": "m"}})).await;
+    let message = format!("insufficient access rights on cross-reference id: {}", &other[..15]);
+    let code = "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY";
+    let refused = json!([{"errorCode": code, "message": message, "fields": ["Vault__c"]}]);
+    assert_eq!(world.call("POST", "sobjects/Slot__c", json!({"Vault__c": other})).await, (400, refused));
+    let message = "Foreign key external ID: v not found for field Ext__c in entity Vault__c";
+    let refused = json!([{"errorCode": "INVALID_FIELD", "message": message}]);
+    assert_eq!(world.call("POST", "sobjects/Slot__c", json!({"Vault__r": {"Ext__c": "v"}})).await, (400, refused));
+}
