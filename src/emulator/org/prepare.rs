@@ -2,6 +2,7 @@
 //! ids, an upsert becomes a create or an update. What the caller may not write is refused here.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::{Map, Value as Json};
 
@@ -146,10 +147,10 @@ impl Org {
             }
         }
         for (index, name, parent) in parents {
-            if !values.contains_key(&index) {
-                values.insert(index, parent);
-            } else if !parent.is_null() {
-                return Err(SaveError::both_references(&name, &found.field(index).name));
+            match values.entry(index) {
+                Entry::Vacant(free) => drop(free.insert(parent)),
+                Entry::Occupied(_) if parent.is_null() => {}
+                Entry::Occupied(_) => return Err(SaveError::both_references(&name, &found.field(index).name)),
             }
         }
         Ok(values)
