@@ -122,8 +122,9 @@ pub fn handle(door: &Door<'_>, call: &Call, kind: &str, version: &str) -> Answer
     }
 }
 
+/// Many clients write the version as REST paths have it, with a `v`.
 fn version_number(segment: &str) -> Option<u32> {
-    let number = segment.strip_suffix(".0")?.parse().ok()?;
+    let number = segment.strip_prefix('v').unwrap_or(segment).strip_suffix(".0")?.parse().ok()?;
     (OLDEST..=NEWEST).contains(&number).then_some(number)
 }
 

@@ -3,6 +3,7 @@
 import base64
 import unittest
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -19,6 +20,7 @@ from emulator import Emulator
 
 PASSWORD = "emulator1"
 TOKEN = "TOKEN"
+KEYS = Path(__file__).parents[2] / "src/emulator/tests/oauth"
 
 
 class ToLocalhost(HTTPAdapter):
@@ -106,6 +108,21 @@ class Test(unittest.TestCase):
         self.assertEqual(f"https://{instance}", self.base)
         client = Salesforce(session_id=session_id, instance=instance, session=self.session())
         self.assertEqual(client.query("SELECT COUNT() FROM Organization")["totalSize"], 1)
+
+    def test_a_signed_assertion_logs_in(self):
+        apps = self.control("GET", "apps")
+        self.addCleanup(self.control, "POST", "apps", json=apps)
+        certificate = (KEYS / "client_certificate.pem").read_text()
+        username = "integration@one.example.com"
+        approved = {"permitted_users": "admin_approved", "approved_users": [username], "certificate": certificate}
+        self.control("POST", "apps", json=[{**app, **approved} for app in apps])
+        signed = {"consumer_key": self.emulator["ONE_KEY"], "privatekey_file": str(KEYS / "client_key.pem")}
+        client = Salesforce(username=username, session=self.session(), **signed)
+        self.assertEqual(f"https://{client.sf_instance}", self.base)
+        self.assertEqual(client.query("SELECT COUNT() FROM Organization")["totalSize"], 1)
+        with self.assertRaises(SalesforceAuthenticationFailed) as caught:
+            Salesforce(username="olga@one.example.com", session=self.session(), **signed)
+        self.assertIn("user is not admin approved to access this app", str(caught.exception))
 
     def test_a_wrong_password_is_refused(self):
         with self.assertRaises(SalesforceAuthenticationFailed) as caught:

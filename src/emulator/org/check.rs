@@ -23,7 +23,7 @@ pub fn coerce(schema: &Schema, field: &Field, value: &Json) -> Result<Json, Save
         Kind::Email(length) => email(field, value, *length),
         Kind::Picklist(list) => picklist(field, value, list),
         Kind::MultiPicklist(list) => multi_picklist(field, value, list),
-        Kind::Boolean => value.as_bool().map(Json::Bool).ok_or_else(|| SaveError::wrong_json("boolean", value)),
+        Kind::Boolean => boolean(value),
         Kind::Int(digits) => number(field, value, "int", *digits, 0),
         Kind::Number(_, digits, scale) => number(field, value, "double", *digits, *scale),
         Kind::Date => date(value),
@@ -88,10 +88,22 @@ fn email(field: &Field, value: &Json, length: usize) -> Result<Json, SaveError> 
     Ok(stored)
 }
 
+/// In quotes too, as clients send it that know nothing of types.
+fn boolean(value: &Json) -> Result<Json, SaveError> {
+    let quoted = value.as_str().and_then(|text| text.parse().ok());
+    value.as_bool().or(quoted).map(Json::Bool).ok_or_else(|| SaveError::wrong_json("boolean", value))
+}
+
 fn number(field: &Field, value: &Json, kind: &str, digits: usize, scale: usize) -> Result<Json, SaveError> {
-    let Json::Number(given) = value else { return Err(SaveError::wrong_json(kind, value)) };
+    // Clients that know nothing of types send numbers in quotes.
+    let quoted = value.as_str().and_then(|text| text.parse::<Number>().ok());
+    let given = match (value, quoted) {
+        (Json::Number(given), _) => given.clone(),
+        (_, Some(given)) => given,
+        _ => return Err(SaveError::wrong_json(kind, value)),
+    };
     if is_plain(given.as_str(), digits) {
-        return Ok(value.clone());
+        return Ok(Json::Number(given));
     }
     let stored = decimal(&given.to_string(), digits, scale).and_then(|text| text.parse::<Number>().ok());
     stored.map(Json::Number).ok_or_else(|| {

@@ -58,7 +58,31 @@ pub(super) fn full(context: &Context, request: &Request, object: ObjectIndex) ->
     body.insert("fields".into(), fields.into());
     body.insert("childRelationships".into(), children.into());
     body.insert("recordTypeInfos".into(), record_types(context, request, object).into());
+    appearance(request, definition, &mut body);
     Ok(conditions::dated(Answer::json(200, &Json::Object(body)), context.org.setup_changed()))
+}
+
+/// What only the user interface has a use for; clients that read a describe into types insist on the keys.
+fn appearance(request: &Request, object: &Object, body: &mut Map<String, Json>) {
+    let record = object.kind == ObjectKind::Record;
+    for (name, value) in [
+        ("actionOverrides", json!([])),
+        ("compactLayoutable", record.into()),
+        ("listviewable", Json::Null),
+        ("lookupLayoutable", Json::Null),
+        ("namedLayoutInfos", json!([])),
+        ("networkScopeFieldName", Json::Null),
+        ("searchLayoutable", record.into()),
+        ("supportedScopes", json!([])),
+    ] {
+        body.insert(name.into(), value);
+    }
+    let site = request.call.base();
+    if let (true, Some(Json::Object(urls))) = (record, body.get_mut("urls")) {
+        urls.insert("uiDetailTemplate".into(), format!("{site}/{{ID}}").into());
+        urls.insert("uiEditTemplate".into(), format!("{site}/{{ID}}/e").into());
+        urls.insert("uiNewRecord".into(), format!("{site}/{}/e", object.prefix).into());
+    }
 }
 
 fn only_get(request: &Request) -> Result<(), Answer> {
@@ -87,6 +111,8 @@ fn summary(context: &Context, request: &Request, index: ObjectIndex) -> Map<Stri
         ("searchable", record),
         ("layoutable", record),
         ("mergeable", object.mergeable && access.delete),
+        ("mruEnabled", record),
+        ("activateable", false),
         ("custom", object.custom()),
         ("customSetting", false),
         ("deprecatedAndHidden", false),
@@ -112,8 +138,20 @@ fn urls(request: &Request, object: &Object) -> Json {
     let base = format!("/services/data/v{}.0/sobjects/{}", request.version, object.name);
     let mut urls =
         json!({"sobject": base, "describe": format!("{base}/describe"), "rowTemplate": format!("{base}/{{ID}}")});
-    if let (ObjectKind::Event, Some(urls)) = (object.kind, urls.as_object_mut()) {
-        urls.insert("eventSchema".into(), format!("{base}/eventSchema").into());
+    let more: &[(&str, &str)] = match object.kind {
+        ObjectKind::Record => &[
+            ("approvalLayouts", "describe/approvalLayouts"),
+            ("compactLayouts", "describe/compactLayouts"),
+            ("defaultValues", "defaultValues?recordTypeId&fields"),
+            ("layouts", "describe/layouts"),
+            ("listviews", "listviews"),
+            ("quickActions", "quickActions"),
+        ],
+        ObjectKind::Event => &[("eventSchema", "eventSchema")],
+        _ => &[],
+    };
+    if let Some(urls) = urls.as_object_mut() {
+        urls.extend(more.iter().map(|(name, path)| ((*name).to_owned(), format!("{base}/{path}").into())));
     }
     urls
 }

@@ -1,26 +1,12 @@
 // jsforce against the emulator, over plain http.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import jsforce from 'jsforce';
+import { control, refusal, start, stop, values } from './emulator.mjs';
 
-const values = {};
-let emulator;
-
-before(async () => {
-  const options = ['emulator', '--org', 'one', '--login-port', '0', '--bus-delay', '0s'];
-  emulator = spawn(process.env.ORGBRIDGE, options, { stdio: ['ignore', 'pipe', 'inherit'] });
-  for await (const line of createInterface({ input: emulator.stdout })) {
-    const found = line.match(/^export (\w+)=(.*)$/);
-    if (found) values[found[1]] = found[2];
-    if (line.startsWith('# ready')) return;
-  }
-  throw new Error('the emulator did not start');
-});
-
-after(() => emulator.kill());
+before(start);
+after(stop);
 
 const loggedIn = async (options = {}) => {
   const connection = new jsforce.Connection({ loginUrl: values.ONE_URL, ...options });
@@ -35,21 +21,6 @@ const oauth2 = (loginUrl = values.ONE_URL) => new jsforce.OAuth2({
   redirectUri: 'http://localhost:1717/OauthRedirect',
   useVerifier: true,
 });
-
-const control = async (path, body) => {
-  const answer = await fetch(`${values.ONE_URL}/emulator/${path}`, { method: 'POST', body: JSON.stringify(body) });
-  assert.equal(answer.status, 200, await answer.clone().text());
-};
-
-/** The code and the message of a call that fails. */
-const refusal = async (call) => {
-  try {
-    await call();
-  } catch (error) {
-    return [error.errorCode ?? error.name, error.message];
-  }
-  throw new Error('it was not refused');
-};
 
 test('a password logs in at the org and at the shared login host', async () => {
   for (const loginUrl of [values.ONE_URL, values.EMULATOR_LOGIN_URL]) {

@@ -41,6 +41,17 @@ async fn set_up() -> (World, User, String) {
 }
 
 #[tokio::test]
+async fn a_version_may_be_written_as_in_rest_paths() {
+    let (_world, user, name) = set_up().await;
+    let (status, xml) = send(&user, "u/v44.0", login(&name, PASSWORD)).await;
+    assert_eq!(status, 200, "{xml}");
+    assert!(value(&xml, "serverUrl").starts_with(&format!("{}/services/Soap/u/44.0/", user.base)));
+    for path in ["u/vv44.0", "u/v5000.0", "u/v"] {
+        assert_eq!(send(&user, path, login(&name, PASSWORD)).await.0, 500, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_gives_a_session_for_the_rest_api_until_the_logout() {
     let (world, user, name) = set_up().await;
     for kind in ["u", "c"] {

@@ -17,7 +17,12 @@ const FIELD_KEYS: &str = "aggregatable aiPredictionField autoNumber byteLength c
     updateable writeRequiresMasterRead";
 const OBJECT_KEYS: &str = "name label labelPlural keyPrefix custom createable updateable deletable undeletable \
     queryable retrieveable replicateable triggerable searchable layoutable mergeable customSetting \
-    deprecatedAndHidden feedEnabled hasSubtypes isSubtype urls";
+    deprecatedAndHidden feedEnabled hasSubtypes isSubtype mruEnabled activateable urls";
+/// Besides, where an object is described for itself.
+const DESCRIBE_KEYS: &str = "fields childRelationships recordTypeInfos actionOverrides compactLayoutable listviewable \
+    lookupLayoutable namedLayoutInfos networkScopeFieldName searchLayoutable supportedScopes";
+const URLS: &str =
+    "approvalLayouts compactLayouts defaultValues describe layouts listviews quickActions rowTemplate sobject";
 
 fn keys(json: &Json) -> BTreeSet<&str> {
     json.as_object().unwrap().keys().map(String::as_str).collect()
@@ -36,7 +41,7 @@ async fn a_describe_has_every_key_of_an_object_and_of_its_fields() {
     let world = World::new().await;
     let account = world.ok("GET", "sobjects/account/describe/", Json::Null).await;
     let mut wanted = words(OBJECT_KEYS);
-    wanted.extend(["fields", "childRelationships", "recordTypeInfos"]);
+    wanted.extend(words(DESCRIBE_KEYS));
     assert_eq!(keys(&account), wanted);
     for field in account["fields"].as_array().unwrap() {
         assert_eq!(keys(field), words(FIELD_KEYS), "{}", field["name"]);
@@ -55,6 +60,11 @@ async fn a_describe_has_every_key_of_an_object_and_of_its_fields() {
         assert_eq!(&field(&account, "Name")[key], value, "{key}");
     }
     assert_eq!(account["urls"]["rowTemplate"], "/services/data/v66.0/sobjects/Account/{ID}");
+    let mut urls = words(URLS);
+    urls.extend(["uiDetailTemplate", "uiEditTemplate", "uiNewRecord"]);
+    assert_eq!(keys(&account["urls"]), urls);
+    let edit = account["urls"]["uiNewRecord"].as_str().unwrap();
+    assert!(edit.starts_with("http") && edit.ends_with("/001/e"), "{edit}");
 }
 
 #[tokio::test]
@@ -149,6 +159,8 @@ async fn all_objects_are_listed_and_each_has_a_short_form() {
     let lead = list.iter().find(|object| object["name"] == "Lead").unwrap();
     let short = world.ok("GET", "sobjects/Lead", Json::Null).await;
     assert_eq!(short, json!({"objectDescribe": lead, "recentItems": []}));
+    assert_eq!(keys(&lead["urls"]), words(URLS));
+    assert_eq!(keys(&event["urls"]), words("describe eventSchema rowTemplate sobject"));
     assert_eq!((&lead["keyPrefix"], &lead["mergeable"]), (&json!("00Q"), &json!(true)));
 }
 
