@@ -10,7 +10,7 @@ use super::error::SaveError;
 use super::event::ChangeKind;
 use super::prepare::Values;
 use super::rules::On;
-use super::schema::{FieldIndex, Kind, ObjectIndex, ObjectKind};
+use super::schema::{FieldIndex, Kind, ObjectIndex, ObjectKind, Summary};
 use super::table::{Row, key_form};
 use super::time::SECOND;
 use super::transaction::Unit;
@@ -106,6 +106,13 @@ impl Org {
         for (index, field) in definition.fields() {
             if let Kind::AutoNumber { prefix, digits } = &field.kind {
                 numbered.push((index, prefix.clone(), *digits));
+            } else if let Kind::RollUp(roll_up) = &field.kind {
+                // There is nothing yet to count or to sum up.
+                match roll_up.summary {
+                    Summary::Count => drop(values.insert(index, 0.into())),
+                    Summary::Sum => drop(values.insert(index, 0.0.into())),
+                    Summary::Min | Summary::Max => {}
+                }
             } else if let Some(default) = field.default.as_ref().filter(|_| !values.contains_key(&index)) {
                 values.insert(index, default.clone());
             }

@@ -1,24 +1,19 @@
 //! JSON with its keys in the order in which the platform writes them, for people and for clients that compare texts.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 /// These come first, in this order; the others follow by name.
-const FIRST: [&str; 13] = [
-    "attributes",
-    "totalSize",
-    "done",
-    "nextRecordsUrl",
-    "records",
-    "id",
-    "success",
-    "errors",
-    "created",
-    "statusCode",
-    "message",
-    "errorCode",
-    "fields",
-];
+const FIRST: [&str; 9] =
+    ["attributes", "totalSize", "done", "nextRecordsUrl", "records", "statusCode", "message", "errorCode", "fields"];
+/// And these in the result of a write.
+const RESULT: [&str; 4] = ["id", "success", "errors", "created"];
+
+/// The keys of an object that come first.
+fn first(object: &Map<String, Json>) -> &'static [&'static str] {
+    // What a duplicate rule found has a `success` too, and is no result.
+    if object.contains_key("success") && !object.contains_key("entityType") { &RESULT } else { &FIRST }
+}
 
 pub struct Ordered<'a>(pub &'a Json);
 
@@ -28,12 +23,13 @@ impl Serialize for Ordered<'_> {
             Json::Array(list) => serializer.collect_seq(list.iter().map(Ordered)),
             Json::Object(object) => {
                 let mut map = serializer.serialize_map(Some(object.len()))?;
-                for key in FIRST {
-                    if let Some(value) = object.get(key) {
+                let first = first(object);
+                for key in first {
+                    if let Some(value) = object.get(*key) {
                         map.serialize_entry(key, &Ordered(value))?;
                     }
                 }
-                for (key, value) in object.iter().filter(|(key, _)| !FIRST.contains(&key.as_str())) {
+                for (key, value) in object.iter().filter(|(key, _)| !first.contains(&key.as_str())) {
                     map.serialize_entry(key, &Ordered(value))?;
                 }
                 map.end()
@@ -66,6 +62,10 @@ mod tests {
             (
                 json!({"created": true, "errors": [{"fields": [], "message": "m", "statusCode": "S"}], "success": false}),
                 r#"{"success":false,"errors":[{"statusCode":"S","message":"m","fields":[]}],"created":true}"#,
+            ),
+            (
+                json!([{"actionName": "a", "errors": null, "isSuccess": true}, {"deletedDate": "d", "id": "i"}]),
+                r#"[{"actionName":"a","errors":null,"isSuccess":true},{"deletedDate":"d","id":"i"}]"#,
             ),
             (
                 json!({"records": [{"Name": 1.50, "attributes": {"url": "u", "type": "t"}}], "done": true}),
