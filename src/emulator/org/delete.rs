@@ -1,6 +1,6 @@
 //! Deleting a record, with what goes with it; bringing it back; and emptying the recycle bin.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -44,11 +44,12 @@ impl Org {
             self.schema.object(child.object).field(child.field).reference().is_some_and(|to| to.restricts)
         };
         if let Some((child, _)) = children.iter().find(holds) {
+            let same = |(other, _): &&(Child, Id)| (other.object, other.field) == (child.object, child.field);
             let message = format!(
                 "Your attempt to delete {} could not be completed because it is associated with the following {}: {}",
                 row.id.short(),
                 self.schema.object(child.object).label_plural,
-                children.iter().map(|(_, id)| id.short()).collect::<Vec<_>>().join(", "),
+                children.iter().filter(same).map(|(_, id)| id.short()).collect::<Vec<_>>().join(", "),
             );
             return Err(SaveError::new("DELETE_FAILED", message));
         }
@@ -83,6 +84,8 @@ impl Org {
             return Err(SaveError::new("UNDELETE_FAILED", "entity is not in the recycle bin"));
         };
         let mut back = vec![(object, row)];
+        // Records can take each other along, or one another by two ways.
+        let mut known = HashSet::from([id.clone()]);
         let mut next = 0;
         while let Some((object, row)) = back.get(next).cloned() {
             next += 1;
@@ -91,8 +94,9 @@ impl Org {
                     child_row.deleted_in == Some(deleted_in)
                         && child_row.reference(child.field).as_ref() == Some(&row.id)
                 };
-                let found = self.table(child.object).rows().filter(went_with).cloned();
-                back.extend(found.map(|row| (child.object, Arc::new(row))));
+                let found = self.table(child.object).rows().filter(went_with);
+                let new: Vec<Row> = found.filter(|row| known.insert(row.id.clone())).cloned().collect();
+                back.extend(new.into_iter().map(|row| (child.object, Arc::new(row))));
             }
         }
         for (object, row) in &back {
@@ -102,6 +106,8 @@ impl Org {
         for (object, row) in back {
             let mut row = Row::clone(&row);
             row.deleted_in = None;
+            // Who comes back after a merge is a record of its own again.
+            set(&mut row, self.schema.object(object).find("MasterRecordId").map(|(index, _)| index), Json::Null);
             let gone: Vec<FieldIndex> =
                 row.values.keys().copied().filter(|field| self.refers_to_deleted(object, &row, *field)).collect();
             gone.into_iter().for_each(|field| set(&mut row, Some(field), Json::Null));

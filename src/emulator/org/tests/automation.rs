@@ -252,3 +252,46 @@ fn roll_ups_travel_in_events_unless_the_org_keeps_them_back() {
         assert_eq!(event["ChangeEventHeader"]["changedFields"], changed);
     }
 }
+
+fn org_of(objects: &str) -> Org {
+    let scenario = crate::emulator::scenario::Scenario::read("my.yaml", objects).unwrap();
+    scenario.org("one", 1, Duration::ZERO..=Duration::ZERO, NOW).unwrap()
+}
+
+#[test]
+fn records_that_take_each_other_along_come_back_together() {
+    let mut org = org_of(
+        "objects: [{ name: Ring__c, fields: [{ name: Next__c, type: lookup, to: [Ring__c], on_parent_delete: delete }] }]",
+    );
+    let first = made(&mut org, "Ring__c", json!({}));
+    let second = made(&mut org, "Ring__c", json!({"Next__c": first.as_str()}));
+    let write = update(&org, &first, json!({"Next__c": second.as_str()}));
+    try_one(&mut org, write).unwrap();
+    try_one(&mut org, Write::Delete { id: first.clone() }).unwrap();
+    assert_eq!([read(&org, &first, "IsDeleted"), read(&org, &second, "IsDeleted")], [true, true]);
+    try_one(&mut org, Write::Undelete { id: first.clone() }).unwrap();
+    assert_eq!([read(&org, &first, "IsDeleted"), read(&org, &second, "IsDeleted")], [false, false]);
+}
+
+#[test]
+fn a_refused_deletion_names_only_those_that_hold_the_record() {
+    let mut org = org_of(
+        "objects: [{ name: Holder__c, fields: [{ name: Of__c, type: lookup, to: [Account], on_parent_delete: refuse }] }]",
+    );
+    let held = account(&mut org, json!({}));
+    made(&mut org, "Contact", json!({"LastName": "C", "AccountId": held.as_str()}));
+    let holder = made(&mut org, "Holder__c", json!({"Of__c": held.as_str()}));
+    let error = try_one(&mut org, Write::Delete { id: held }).unwrap_err();
+    assert_eq!(error.code, "DELETE_FAILED");
+    assert!(error.message.ends_with(&format!("Holder__cs: {}", holder.short())), "{}", error.message);
+}
+
+#[test]
+fn the_loser_of_a_merge_that_comes_back_has_no_master() {
+    let mut org = org();
+    let [winner, loser] = [account(&mut org, json!({})), account(&mut org, json!({}))];
+    let caller = caller(&org);
+    org.merge(&caller, &winner, std::slice::from_ref(&loser), map(json!({})), NOW).unwrap();
+    try_one(&mut org, Write::Undelete { id: loser.clone() }).unwrap();
+    assert_eq!(read(&org, &loser, "MasterRecordId"), Json::Null);
+}
