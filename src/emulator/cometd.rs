@@ -93,6 +93,7 @@ async fn held_connect(host: &Arc<Host>, call: &Call, message: &Json, client_id: 
     let _waiting = Waiting { host, client_id, number };
     let end = tokio::time::Instant::now() + host.connect_hold;
     let stopped = host.stopped();
+    let forms = host.switches().stream_forms();
     loop {
         changes.borrow_and_update();
         if session(host, call.token()).is_none() {
@@ -109,7 +110,7 @@ async fn held_connect(host: &Arc<Host>, call: &Call, message: &Json, client_id: 
                 break;
             }
             let org = host.org();
-            let mut events = session.take_events(&org, now);
+            let mut events = session.take_events(&org, forms, now);
             if !events.is_empty() {
                 events.push(connected(message, client_id).to_string());
                 return events;

@@ -130,6 +130,9 @@ fn set_switches(host: &Host, body: Json) -> Result<Answer, String> {
         let mut org = host.org();
         org.transaction_time = time;
         org.roll_ups_in_events = switches.roll_ups_in_events;
+        org.field_security_in_events = switches.field_security_in_events;
+        org.split_updates = switches.split_updates;
+        org.overflow_after = switches.overflow_after;
     }
     *host.switches() = switches;
     Ok(show_switches(host))

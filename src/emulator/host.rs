@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::cometd::Sessions;
 use super::faults::Faults;
 use super::oauth::{AppSpec, Login, Tokens};
-use super::org::Org;
+use super::org::{Org, StreamForms};
 use super::rest::{Cursors, Usage};
 use super::scenario::{LimitsSpec, Scenario, ScenarioError};
 use super::traffic::TrafficState;
@@ -45,6 +45,18 @@ pub struct Switches {
     pub doubles_ignore_case: bool,
     /// Roll-ups travel in change events (streaming-cometd.md section 13: the documents contradict each other).
     pub roll_ups_in_events: bool,
+    /// Fields that are hidden from a subscriber are left out of change events (section 11: a statement of 2019).
+    pub field_security_in_events: bool,
+    /// An update comes as two events, one with its stamps and one with its fields (section 15, seen live).
+    pub split_updates: bool,
+    /// Change events of the Streaming API have an `EventUuid` (section 12).
+    pub uuid_in_changes: bool,
+    /// Gap events of the Streaming API have an empty `changedFields` (section 12).
+    pub changed_fields_in_gaps: bool,
+    /// Empty fields of platform events are there in the Streaming API, as null (section 17).
+    pub nulls_in_events: bool,
+    /// Changes of one transaction behind so many are told as an overflow only.
+    pub overflow_after: u64,
 }
 
 impl Default for Switches {
@@ -59,6 +71,22 @@ impl Default for Switches {
             unchanged_master_refused: true,
             doubles_ignore_case: true,
             roll_ups_in_events: true,
+            field_security_in_events: true,
+            split_updates: false,
+            uuid_in_changes: false,
+            changed_fields_in_gaps: true,
+            nulls_in_events: true,
+            overflow_after: super::org::OVERFLOW,
+        }
+    }
+}
+
+impl Switches {
+    pub fn stream_forms(&self) -> StreamForms {
+        StreamForms {
+            uuid_in_changes: self.uuid_in_changes,
+            changed_fields_in_gaps: self.changed_fields_in_gaps,
+            nulls_in_events: self.nulls_in_events,
         }
     }
 }

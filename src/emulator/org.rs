@@ -6,7 +6,6 @@
 mod access;
 mod action;
 mod automation;
-mod avro;
 mod bus;
 mod channel;
 mod check;
@@ -35,7 +34,7 @@ mod transaction;
 mod user;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value as Json};
 
@@ -45,13 +44,13 @@ pub use bus::{InvalidReplayId, Start};
 pub use channel::STANDARD_CHANNEL;
 pub use condition::Condition;
 pub use error::SaveError;
-pub use event::ChangeKind;
+pub use event::{ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Mishaps, Position, StreamForms, View};
 pub use id::Id;
 pub use prepare::Values;
 pub use publish::Published;
 pub use query::Asked;
 pub use schema::{FieldIndex, Kind, Object, ObjectIndex, ObjectKind, Schema, Sharing};
-pub use setup::{Channel, Identity, Member, Setup};
+pub use setup::{Channel, Identity, Member, OVERFLOW, Setup};
 pub use table::{Row, Table, key_form};
 pub use transaction::{Options, Unit};
 pub use user::User;
@@ -148,6 +147,13 @@ pub struct Org {
     pub transaction_time: i64,
     /// Roll-ups travel in change events.
     pub roll_ups_in_events: bool,
+    /// An update comes as two events: when it was made, and what it changed.
+    pub split_updates: bool,
+    /// Fields that are hidden from a subscriber are left out of change events.
+    pub field_security_in_events: bool,
+    /// Changes of one transaction behind so many are only told as an overflow.
+    pub overflow_after: u64,
+    pub mishaps: Mishaps,
     pub channels: Vec<Channel>,
     channels_made: u64,
     members_made: u64,
@@ -171,6 +177,10 @@ pub struct Org {
     flows_started: u64,
     pod: String,
     schema_ids: Vec<String>,
+    /// By object, each made when it is first needed.
+    event_schemas: Vec<OnceLock<Arc<EventSchema>>>,
+    /// Those that were replaced, which older events have.
+    old_schemas: Vec<Arc<EventSchema>>,
     rng: fastrand::Rng,
     transactions: u64,
     commit_number: i64,

@@ -128,7 +128,9 @@ impl World {
         let host = &self.org().host;
         let now = host.now();
         let org = host.org();
-        org.bus.after(0, now).map(|event| serde_json::from_str(&event.data).unwrap()).collect()
+        let forms = host.switches().stream_forms();
+        let all = org.everything(now).into_iter();
+        all.map(|event| serde_json::from_str(&event.to_stream(forms)).unwrap()).collect()
     }
 
     /// The `changeOrigin` of every change event.

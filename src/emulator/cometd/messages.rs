@@ -2,12 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
-use super::sessions::{Channel, Session};
+use super::sessions::Session;
 use super::{connected, with_advice};
 use crate::emulator::host::Host;
 use crate::emulator::oauth::session;
 use crate::emulator::org::time::HOUR;
-use crate::emulator::org::{Start, time};
+use crate::emulator::org::{Id, Start, time};
 use crate::emulator::wire::Call;
 
 /// What a message gets.
@@ -36,9 +36,10 @@ pub fn answer(host: &Host, call: &Call, message: &Json, alone: bool) -> Reply {
     }
     let client_id = text(message, "clientId");
     let now = host.now();
-    if session(host, call.token()).is_none() {
+    let Some((_, user)) = session(host, call.token()) else {
         return one(error(message, "401::Authentication invalid", "none", host));
-    }
+    };
+    let forms = host.switches().stream_forms();
     let check_cookies = host.switches().check_cookies;
     let mut sessions = host.sessions();
     let with_answer = sessions.with_answer();
@@ -61,18 +62,18 @@ pub fn answer(host: &Host, call: &Call, message: &Json, alone: bool) -> Reply {
             if alone && !first && !asks_at_once {
                 return Reply::Held { client_id: client_id.to_owned() };
             }
-            let mut texts = session.take_events(&host.org(), now);
+            let mut texts = session.take_events(&host.org(), forms, now);
             let reply = connected(message, client_id);
             let reply = if first { with_advice(reply, "retry", host) } else { reply };
             texts.push(reply.to_string());
             Reply::Now(texts)
         }
         "/meta/subscribe" => {
-            let reply = subscribe(host, session, message, now);
+            let reply = subscribe(host, &user.id, session, message, now);
             let mut texts = vec![reply.to_string()];
             if with_answer {
                 // Events may come with any answer, before the reply as well as behind it.
-                let events = session.take_events(&host.org(), now);
+                let events = session.take_events(&host.org(), forms, now);
                 let at = if events.len() % 2 == 0 { 0 } else { 1 };
                 texts.splice(at..at, events);
             }
@@ -122,7 +123,7 @@ fn handshake(host: &Host, call: &Call, message: &Json) -> Reply {
     Reply::Handshake { text: reply.to_string(), set_cookies }
 }
 
-fn subscribe(host: &Host, session: &mut Session, message: &Json, now: i64) -> Json {
+fn subscribe(host: &Host, user: &Id, session: &mut Session, message: &Json, now: i64) -> Json {
     let channel = text(message, "subscription");
     let refused = |problem: &str| {
         let mut reply = bare_error(message, problem);
@@ -138,9 +139,17 @@ fn subscribe(host: &Host, session: &mut Session, message: &Json, now: i64) -> Js
         return refused("400::Channel subscriptions must start with a leading '/'");
     }
     let mut org = host.org();
-    let Some(found) = Channel::find(&org, channel) else {
+    let Some(feed) = org.feed(channel) else {
         return refused(&format!("400::The channel you requested to subscribe to doesn't exist {{{channel}}}"));
     };
+    let view = org.view(user);
+    if !org.may_subscribe(&view, &feed) {
+        return refused(if feed.is_platform_event() {
+            "403::Subscriber does not have access to the entity in this topic"
+        } else {
+            "403::User not allowed to subscribe CDC without View All Data permissions"
+        });
+    }
     let start = match message.pointer("/ext/replay").filter(|map| map.is_object()) {
         None => Start::Tip,
         Some(map) => match map.get(channel).map(|id| (id, id.as_i64())) {
@@ -151,7 +160,7 @@ fn subscribe(host: &Host, session: &mut Session, message: &Json, now: i64) -> Js
             Some((given, None)) => return refused(&invalid_id(&given.to_string())),
         },
     };
-    if session.subscribe(&mut org, &found, start, now).is_err() {
+    if session.subscribe(&mut org, feed, view, start, now).is_err() {
         let given = message.pointer("/ext/replay").and_then(|map| map.get(channel));
         return refused(&invalid_id(&given.map(Json::to_string).unwrap_or_default()));
     }

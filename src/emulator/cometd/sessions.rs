@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{InvalidReplayId, Object, ObjectIndex, ObjectKind, Org, Start};
+use crate::emulator::org::{Delivery, Feed, InvalidReplayId, Org, Start, StreamForms, View};
 
 /// How long a session lives without a connect.
 const EXPIRY: i64 = 40 * SECOND;
@@ -36,8 +36,9 @@ pub struct Session {
 
 #[derive(Debug, Clone)]
 struct Subscription {
-    /// `None`: change events of all objects.
-    object: Option<ObjectIndex>,
+    feed: Feed,
+    /// What its user could see when it began: later changes of permissions do not count.
+    view: View,
     /// The replay id behind which it reads on.
     position: i64,
 }
@@ -126,12 +127,13 @@ impl Session {
     pub fn subscribe(
         &mut self,
         org: &mut Org,
-        channel: &Channel,
+        feed: Feed,
+        view: View,
         start: Start,
         now: i64,
     ) -> Result<(), InvalidReplayId> {
         let position = org.bus.position(start, now)?;
-        self.subscriptions.insert(channel.name.clone(), Subscription { object: channel.object, position });
+        self.subscriptions.insert(feed.name.clone(), Subscription { feed, view, position });
         Ok(())
     }
 
@@ -140,24 +142,21 @@ impl Session {
     }
 
     /// The event messages that can go out now, as JSON texts in the order of their replay ids.
-    pub fn take_events(&mut self, org: &Org, now: i64) -> Vec<String> {
+    pub fn take_events(&mut self, org: &Org, forms: StreamForms, now: i64) -> Vec<String> {
         let Some(from) = self.subscriptions.values().map(|subscription| subscription.position).min() else {
             return Vec::new();
         };
-        let mut messages = Vec::new();
+        let (mut messages, mut deliveries) = (Vec::new(), Vec::new());
         for event in org.bus.after(from, now) {
             for (channel, subscription) in &mut self.subscriptions {
                 if event.replay_id <= subscription.position {
                     continue;
                 }
                 subscription.position = event.replay_id;
-                let wanted = match subscription.object {
-                    Some(object) => object == event.object,
-                    None => org.schema.object(event.object).kind != ObjectKind::Event,
-                };
-                if wanted {
-                    messages.push(format!(r#"{{"data":{},"channel":"{channel}"}}"#, event.data));
-                }
+                org.deliveries(&subscription.feed, &subscription.view, event, &mut deliveries);
+                let message =
+                    |delivery: Delivery| format!(r#"{{"data":{},"channel":"{channel}"}}"#, delivery.to_stream(forms));
+                messages.extend(deliveries.drain(..).map(message));
             }
             if messages.len() >= BATCH {
                 break;
@@ -171,30 +170,4 @@ impl Session {
         let positions = self.subscriptions.values().map(|subscription| subscription.position);
         org.bus.next_visible(positions.min()?, now)
     }
-}
-
-/// A channel that exists.
-#[derive(Debug, Clone)]
-pub struct Channel {
-    pub name: String,
-    object: Option<ObjectIndex>,
-}
-
-impl Channel {
-    /// `/data/ChangeEvents`, `/data/<Object>ChangeEvent` or `/event/<Event>__e`, with exact case.
-    pub fn find(org: &Org, name: &str) -> Option<Self> {
-        let exact = |entity: &str| org.schema.entity(entity).filter(|(_, object)| entity.starts_with(stem(object)));
-        let object = match (name, name.strip_prefix("/data/"), name.strip_prefix("/event/")) {
-            ("/data/ChangeEvents", _, _) => None,
-            (_, Some(entity), _) => Some(exact(entity).filter(|(_, object)| object.change_events)?.0),
-            (_, _, Some(entity)) => Some(exact(entity).filter(|(_, object)| object.kind == ObjectKind::Event)?.0),
-            _ => return None,
-        };
-        Some(Self { name: name.to_owned(), object })
-    }
-}
-
-/// What an entity's name has in common with its object's.
-fn stem(object: &Object) -> &str {
-    object.name.strip_suffix('c').filter(|stem| stem.ends_with("__")).unwrap_or(&object.name)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 
 use super::error::SaveError;
-use super::event::uuid;
+use super::event::uuid_text;
 use super::{Id, Org};
 
 /// Calls that are kept; the oldest go first.
@@ -79,7 +79,7 @@ impl Org {
     ) -> Result<Map<String, Json>, SaveError> {
         let mut outcome = action.run(inputs);
         if let (ActionKind::Flow, Ok(outputs)) = (action.kind, &mut outcome) {
-            outputs.insert("Flow__InterviewGuid".into(), uuid(&mut self.rng).into());
+            outputs.insert("Flow__InterviewGuid".into(), uuid_text(self.rng.u128(..)).into());
             outputs.insert("Flow__InterviewStatus".into(), "Finished".into());
         }
         self.action_calls_made += 1;

@@ -4,12 +4,13 @@
 //! commits and never changes. Time is an argument.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::schema::ObjectIndex;
+use bytes::Bytes;
+
+use super::event::{ChangeType, EventSchema};
 use super::time::HOUR;
 
 /// How long events are kept, in microseconds.
@@ -30,14 +31,21 @@ pub enum Start {
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidReplayId;
 
-/// One change event as subscribers get it.
+/// One event, before anybody reads it.
 #[derive(Debug, Clone)]
 pub struct BusEvent {
     pub replay_id: i64,
-    pub object: ObjectIndex,
-    /// The `data` object of the message, as JSON text.
-    pub data: Arc<str>,
-    committed: i64,
+    /// The one that it was written with.
+    pub schema: Arc<EventSchema>,
+    /// Avro, with the header.
+    pub payload: Bytes,
+    /// `None`: a platform event.
+    pub change: Option<ChangeType>,
+    /// Its object was selected for change events then, so the standard channels have it.
+    pub selected: bool,
+    /// The same in an event that is there twice.
+    pub uuid: u128,
+    pub committed: i64,
     visible: i64,
 }
 
@@ -50,41 +58,48 @@ pub struct Bus {
     published: u64,
     delay: RangeInclusive<Duration>,
     rng: fastrand::Rng,
-    /// Where messages are put together.
-    text: String,
 }
 
 impl Bus {
     pub fn new(mut rng: fastrand::Rng, delay: RangeInclusive<Duration>) -> Self {
         let base = rng.i64(1_000_000..90_000_000);
-        Self { events: VecDeque::new(), floor: base, last: base, published: 0, delay, rng, text: String::new() }
+        Self { events: VecDeque::new(), floor: base, last: base, published: 0, delay, rng }
     }
 
-    /// Appends an event that was committed now.
-    ///
-    /// A platform event has a UUID, which its publisher knows too.
-    pub fn publish(&mut self, object: ObjectIndex, schema: &str, payload: &str, uuid: Option<&str>, now: i64) {
+    /// Appends an event that was committed now; its replay id.
+    pub fn publish(
+        &mut self,
+        schema: Arc<EventSchema>,
+        payload: Vec<u8>,
+        change: Option<ChangeType>,
+        selected: bool,
+        uuid: u128,
+        now: i64,
+    ) -> i64 {
         self.expire(now);
-        // Mostly neighbours, now and then a wide gap, as other traffic of the instance makes them.
-        self.last += if self.rng.u8(..) < 200 { 1 } else { self.rng.i64(2..40) };
+        self.skip();
         let (least, most) = (micros(*self.delay.start()), micros(*self.delay.end()));
         let delay = if most > least { self.rng.i64(least..=most) } else { least };
         let before = self.events.back().map_or(i64::MIN, |event| event.visible);
-        self.text.clear();
-        // Writing into a string never fails.
-        let _ = write!(self.text, r#"{{"schema":"{schema}","payload":{payload},"event":{{"#);
-        if let Some(uuid) = uuid {
-            let _ = write!(self.text, r#""EventUuid":"{uuid}","#);
-        }
-        let _ = write!(self.text, r#""replayId":{}}}}}"#, self.last);
         self.events.push_back(BusEvent {
             replay_id: self.last,
-            object,
-            data: self.text.as_str().into(),
+            schema,
+            payload: payload.into(),
+            change,
+            selected,
+            uuid,
             committed: now,
             visible: before.max(now + delay),
         });
         self.published += 1;
+        self.last
+    }
+
+    /// Takes the next replay id, which no event has if none follows.
+    pub fn skip(&mut self) -> i64 {
+        // Mostly neighbours, now and then a wide gap, as other traffic of the instance makes them.
+        self.last += if self.rng.u8(..) < 200 { 1 } else { self.rng.i64(2..40) };
+        self.last
     }
 
     /// The replay id behind which a subscriber that starts now reads on.
@@ -124,6 +139,20 @@ impl Bus {
         self.floor = self.last;
     }
 
+    /// The stream begins anew with ids from another place, as after a move of the org to another instance.
+    ///
+    /// Old ids are mostly above those that come now, and none is valid.
+    pub fn migrate(&mut self) {
+        self.events.clear();
+        let base = self.rng.i64(1_000..1_000_000);
+        (self.floor, self.last) = (base, base);
+    }
+
+    /// How long events need to become visible from now on.
+    pub fn set_delay(&mut self, delay: RangeInclusive<Duration>) {
+        self.delay = delay;
+    }
+
     /// How many events were ever published.
     pub fn published(&self) -> u64 {
         self.published
@@ -150,6 +179,13 @@ mod tests {
         Bus::new(fastrand::Rng::with_seed(7), delay)
     }
 
+    fn publish(bus: &mut Bus, now: i64) -> i64 {
+        let org = crate::emulator::scenario::Scenario::standard().org("one", 1, Duration::ZERO..=Duration::ZERO, 0);
+        thread_local!(static SCHEMA: std::cell::OnceCell<Arc<EventSchema>> = const { std::cell::OnceCell::new() });
+        let schema = SCHEMA.with(|schema| schema.get_or_init(|| org.unwrap().schema_of(0).unwrap().clone()).clone());
+        bus.publish(schema, Vec::new(), None, true, 0, now)
+    }
+
     fn ids(bus: &Bus, after: i64, now: i64) -> Vec<i64> {
         bus.after(after, now).map(|event| event.replay_id).collect()
     }
@@ -157,7 +193,9 @@ mod tests {
     #[test]
     fn replay_ids_rise_with_gaps_and_are_read_strictly_after() {
         let mut bus = bus(0..=0);
-        (0..500).for_each(|n| bus.publish(0, "s", "{}", None, n));
+        (0..500).for_each(|n| {
+            publish(&mut bus, n);
+        });
         let all = ids(&bus, bus.floor, 1_000);
         assert_eq!(all.len(), 500);
         assert!(all.is_sorted_by(|a, b| a < b));
@@ -168,7 +206,9 @@ mod tests {
     #[test]
     fn an_event_becomes_visible_later_but_never_before_an_older_one() {
         let mut bus = bus(0..=500);
-        (0..200).for_each(|n| bus.publish(0, "s", "{}", None, n));
+        (0..200).for_each(|n| {
+            publish(&mut bus, n);
+        });
         let seen: Vec<usize> = (0..=600_000).step_by(10_000).map(|now| ids(&bus, 0, now).len()).collect();
         assert!(seen.is_sorted());
         assert!(seen[0] < 200, "some event must be late");
@@ -180,8 +220,8 @@ mod tests {
     #[test]
     fn the_tip_leaves_out_what_is_visible_and_keeps_what_is_under_way() {
         let mut bus = bus(100..=100);
-        bus.publish(0, "s", "{}", None, 0);
-        bus.publish(0, "s", "{}", None, 50_000);
+        publish(&mut bus, 0);
+        publish(&mut bus, 50_000);
         let tip = bus.position(Start::Tip, 100_000).unwrap();
         assert_eq!(ids(&bus, tip, 1_000_000).len(), 1);
     }
@@ -189,7 +229,9 @@ mod tests {
     #[test]
     fn ids_within_the_range_are_valid_even_if_no_event_had_them() {
         let mut bus = bus(0..=0);
-        (0..300).for_each(|n| bus.publish(0, "s", "{}", None, n));
+        (0..300).for_each(|n| {
+            publish(&mut bus, n);
+        });
         let all = ids(&bus, 0, 1_000);
         let gap = all.windows(2).find(|pair| pair[1] - pair[0] > 1).unwrap();
         assert_eq!(bus.position(Start::After(gap[0] + 1), 1_000), Ok(gap[0] + 1));
@@ -200,8 +242,8 @@ mod tests {
     #[test]
     fn after_72_hours_events_are_gone_and_their_ids_invalid() {
         let mut bus = bus(0..=0);
-        bus.publish(0, "s", "{}", None, 0);
-        bus.publish(0, "s", "{}", None, HOUR);
+        publish(&mut bus, 0);
+        publish(&mut bus, HOUR);
         let all = ids(&bus, 0, HOUR);
         let now = RETENTION + 1;
         assert_eq!(bus.position(Start::After(all[0]), now), Err(InvalidReplayId));
@@ -213,12 +255,25 @@ mod tests {
     #[test]
     fn forgetting_makes_every_known_id_invalid() {
         let mut bus = bus(0..=0);
-        bus.publish(0, "s", "{}", None, 0);
+        publish(&mut bus, 0);
         let id = bus.last;
         bus.forget();
         assert_eq!(bus.position(Start::After(id), 1), Err(InvalidReplayId));
         let earliest = bus.position(Start::Earliest, 1).unwrap();
-        bus.publish(0, "s", "{}", None, 2);
+        publish(&mut bus, 2);
         assert_eq!(ids(&bus, earliest, 3).len(), 1);
+    }
+
+    #[test]
+    fn after_a_migration_no_old_id_is_valid_and_new_ones_begin_elsewhere() {
+        let mut bus = bus(0..=0);
+        let old: Vec<i64> = (0..50).map(|n| publish(&mut bus, n)).collect();
+        bus.migrate();
+        let new = publish(&mut bus, 60);
+        assert!(new < old[0]);
+        for id in old {
+            assert_eq!(bus.position(Start::After(id), 70), Err(InvalidReplayId));
+        }
+        assert_eq!(bus.position(Start::After(new), 70), Ok(new));
     }
 }

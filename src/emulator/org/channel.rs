@@ -6,7 +6,7 @@
 use super::error::SaveError;
 use super::schema::ObjectIndex;
 use super::setup::FIRST_ID;
-use super::{Channel, Id, Member, ObjectKind, Org};
+use super::{Channel, Filter, Id, Member, ObjectKind, Org};
 
 pub const STANDARD_CHANNEL: &str = "ChangeEvents";
 /// Fields that one member can be enriched with.
@@ -17,6 +17,15 @@ const MADE: u64 = FIRST_ID + 500_000;
 const SELECTED: u64 = FIRST_ID + 900_000;
 
 impl Org {
+    /// Whether changes of an object's records become events, for whichever channel.
+    pub(super) fn is_captured(&self, object: ObjectIndex) -> bool {
+        let definition = self.schema.object(object);
+        definition.change_events || {
+            let custom = self.channels.iter().filter(|channel| !channel.events);
+            custom.flat_map(|channel| &channel.members).any(|member| member.entity == definition.event_name())
+        }
+    }
+
     /// Every member with the name of its channel, those of the standard channel first.
     pub fn members(&self) -> Vec<(String, Member)> {
         let named = |entity: &str| {
@@ -88,6 +97,7 @@ impl Org {
             return Err(SaveError::new("DUPLICATE_VALUE", message).on("selectedEntity"));
         }
         self.check_enriched(object, &enriched_fields)?;
+        self.check_filter(object, filter.as_deref())?;
         if standard {
             self.schema.select_for_change_events(object, true);
             if enriched_fields.is_empty() && filter.is_none() {
@@ -112,6 +122,7 @@ impl Org {
         let Some((channel, member)) = found else { return Err(SaveError::unknown_id()) };
         let Some((object, _)) = self.schema.entity(&member.entity) else { return Err(SaveError::unknown_id()) };
         self.check_enriched(object, &enriched_fields)?;
+        self.check_filter(object, filter.as_deref())?;
         let members = &mut self.channel_mut(&channel).members;
         match members.iter_mut().find(|member| member.id == *id) {
             Some(member) => (member.enriched_fields, member.filter) = (enriched_fields, filter),
@@ -152,6 +163,13 @@ impl Org {
             Some(name) => Err(wrong(&format!("the field {name} cannot be enriched"), "enrichedFields")),
             None => Ok(()),
         }
+    }
+}
+
+impl Org {
+    fn check_filter(&self, object: ObjectIndex, filter: Option<&str>) -> Result<(), SaveError> {
+        let compiled = filter.map_or(Ok(()), |filter| Filter::compile(filter, self.schema.object(object)).map(drop));
+        compiled.map_err(|problem| wrong(&format!("the filter expression is not valid: {problem}"), "filterExpression"))
     }
 }
 

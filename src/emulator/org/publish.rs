@@ -3,11 +3,11 @@
 use serde_json::{Map, Value as Json};
 
 use super::error::SaveError;
-use super::event::{uuid, write_fields};
+use super::event::{Cell, EVENT_LIMIT, Source, uuid_text};
 use super::prepare::{Ready, Values};
-use super::schema::ObjectIndex;
-use super::time::{self, HOUR, SECOND};
-use super::{Caller, Id, Org, Write, text};
+use super::schema::{FieldIndex, ObjectIndex};
+use super::time::HOUR;
+use super::{Caller, Id, Org, Write};
 
 /// What the publisher is told of its event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Published {
     pub id: Id,
     /// Which the delivered event has too.
     pub uuid: String,
+    /// Its place on the bus.
+    pub replay_id: i64,
 }
 
 impl Org {
@@ -39,23 +41,31 @@ impl Org {
             return Err(SaveError::new("LIMIT_EXCEEDED", "Hourly limit for publishing platform events exceeded."));
         }
         self.events_this_hour.1 += 1;
-        let mut payload = String::from("{");
-        for (name, value) in
-            [("CreatedDate", time::event(now.div_euclid(SECOND)).as_str()), ("CreatedById", caller.user.as_str())]
-        {
-            text::name(&mut payload, name);
-            text::string(&mut payload, value);
+        let schema = self.schema_of(object).cloned().ok_or_else(SaveError::unknown_id)?;
+        let definition = self.schema.object(object);
+        let default = |field: FieldIndex| definition.field(field).default.as_ref();
+        let value = |field: FieldIndex| values.get(&field).filter(|value| !value.is_null()).or_else(|| default(field));
+        let slots = schema.layout.slots.iter().zip(&schema.sources);
+        let cells: Vec<Cell<'_>> = slots
+            .map(|(slot, source)| match source {
+                Source::CreatedDate => Cell::Long(now.div_euclid(1_000)),
+                Source::CreatedById => Cell::Text(caller.user.as_str().into()),
+                Source::Field(field) => Cell::of(&slot.form, value(*field)),
+                _ => Cell::Null,
+            })
+            .collect();
+        let payload = schema.layout.encode(&cells).map_err(|_| SaveError::unknown_id())?; // its own cells fit
+        if payload.len() > EVENT_LIMIT {
+            return Err(SaveError::new("LIMIT_EXCEEDED", "The event message is larger than 1 MB."));
         }
-        let own = self.schema.object(object).fields().filter(|(_, field)| field.stored() && field.writable());
-        let values = own.map(|(index, field)| {
-            (field, values.get(&index).filter(|value| !value.is_null()).or(field.default.as_ref()))
-        });
-        write_fields(&mut payload, values);
-        payload.push('}');
-        let (id, uuid) = (self.new_id(object), uuid(&mut self.rng));
-        let schema = self.schema_ids.get(object).map(String::as_str).unwrap_or_default();
-        self.bus.publish(object, schema, &payload, Some(&uuid), now);
-        Ok(Published { id, uuid })
+        let (id, n) = (self.new_id(object), self.rng.u128(..));
+        let replay_id = if self.mishaps.lose > 0 {
+            self.mishaps.lose -= 1;
+            self.bus.skip()
+        } else {
+            self.bus.publish(schema, payload, None, true, n, now)
+        };
+        Ok(Published { id, uuid: uuid_text(n), replay_id })
     }
 
     /// The values of an event that could be published.

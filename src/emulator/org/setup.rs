@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
@@ -14,10 +14,13 @@ use super::rules::Rules;
 use super::schema::{ObjectIndex, Schema};
 use super::table::{Row, Table};
 use super::user::User;
-use super::{Caller, Id, Org, Write};
+use super::{Caller, Id, Mishaps, Org, Write};
 
 /// Setup's own records get the first serial numbers of their prefix.
 pub(super) const FIRST_ID: u64 = 1_000_001;
+
+/// Changes of one transaction that are told one by one (streaming-cometd.md section 14).
+pub const OVERFLOW: u64 = 100_000;
 
 /// What an org is made of; ids in it belong to the org's pod.
 #[derive(Debug)]
@@ -91,7 +94,6 @@ impl Org {
             serials: vec![1_000_000; setup.schema.len()],
             commit_number: 1_725_000_000_000_000_000 + rng.i64(0..1_000_000_000),
             rules: setup.rules.into_iter().map(Arc::new).collect(),
-            schema: setup.schema,
             users: setup.users,
             channels: setup.channels,
             channels_made: 0,
@@ -105,6 +107,9 @@ impl Org {
             id,
             pod,
             schema_ids,
+            event_schemas: setup.schema.objects().map(|_| OnceLock::new()).collect(),
+            old_schemas: Vec::new(),
+            schema: setup.schema,
             rng,
             transactions: 0,
             commits: Vec::new(),
@@ -115,6 +120,10 @@ impl Org {
             locks: Locks::default(),
             transaction_time: 0,
             roll_ups_in_events: true,
+            split_updates: false,
+            field_security_in_events: true,
+            overflow_after: OVERFLOW,
+            mishaps: Mishaps::default(),
             waiting_flows: BTreeMap::new(),
             flows_started: 0,
         };

@@ -13,18 +13,6 @@ pub fn string(out: &mut String, text: &str) {
     }
 }
 
-/// Appends any value.
-pub fn value(out: &mut String, value: &Json) {
-    match value {
-        Json::Null => out.push_str("null"),
-        Json::Bool(true) => out.push_str("true"),
-        Json::Bool(false) => out.push_str("false"),
-        Json::Number(number) => out.push_str(number.as_str()),
-        Json::String(text) => string(out, text),
-        other => out.push_str(&other.to_string()),
-    }
-}
-
 /// Appends a name and its colon, with a comma in front of all but the first.
 pub fn name(out: &mut String, name: &str) {
     if !out.is_empty() && !out.ends_with(['{', '[']) {
@@ -51,16 +39,14 @@ mod tests {
     }
 
     #[test]
-    fn values_and_names_make_an_object() {
+    fn names_and_texts_make_an_object() {
         let mut out = String::from("{");
-        for (key, given) in
-            [("a", json!(1.50)), ("b\"", json!(null)), ("c", json!([true, {"x": "ü\n"}])), ("d", json!(false))]
-        {
+        for (key, given) in [("a", "1.50"), ("b\"", "ü\n")] {
             name(&mut out, key);
-            value(&mut out, &given);
+            string(&mut out, given);
         }
         out.push('}');
         let read: Json = serde_json::from_str(&out).unwrap();
-        assert_eq!(read, json!({"a": 1.50, "b\"": null, "c": [true, {"x": "ü\n"}], "d": false}));
+        assert_eq!(read, json!({"a": "1.50", "b\"": "ü\n"}));
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! An event is published at once and for good: nothing takes it back, and no request reads, changes or deletes it.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::collections::Writes;
 use super::{Context, Request, not_allowed, not_found};
-use crate::emulator::org::{ObjectIndex, ObjectKind, Published, SaveError, Write};
+use crate::emulator::org::{EventSchema, ObjectIndex, ObjectKind, Published, SaveError, Write};
 use crate::emulator::wire::Answer;
 
 /// Whether a path under `/sobjects` is about events, and not about records or a describe.
@@ -24,7 +26,7 @@ pub(super) fn handle(context: &mut Context, request: &Request, name: &str, rest:
     match rest {
         [] => publish(context, request, name),
         [word] if word.eq_ignore_ascii_case("eventSchema") => {
-            let found = context.org.schema.entity(name).map(|(index, _)| index).ok_or_else(not_found)?;
+            let found = context.org.schema.entity(name).and_then(|(index, _)| context.org.schema_of(index));
             schema(context, request, found)
         }
         _ => Err(not_allowed(&request.call, "POST")),
@@ -33,21 +35,20 @@ pub(super) fn handle(context: &mut Context, request: &Request, name: &str, rest:
 
 /// `/event/eventSchema/<schemaId>`.
 pub(super) fn by_id(context: &Context, request: &Request, id: &str) -> Result<Answer, Answer> {
-    let found = context.org.object_of_schema(id).ok_or_else(not_found)?;
-    schema(context, request, found)
+    schema(context, request, context.org.schema_by_id(id))
 }
 
-fn schema(context: &Context, request: &Request, object: ObjectIndex) -> Result<Answer, Answer> {
+fn schema(context: &Context, request: &Request, found: Option<&Arc<EventSchema>>) -> Result<Answer, Answer> {
+    let found = found.ok_or_else(not_found)?;
     if !matches!(request.call.method.as_str(), "GET" | "HEAD") {
         return Err(not_allowed(&request.call, "HEAD,GET"));
     }
-    let definition = context.org.schema.object(object);
+    let definition = context.org.schema.object(found.object);
     let has_events = definition.change_events || definition.kind == ObjectKind::Event;
-    if !has_events || !context.org.can_see_object(&request.user, object) {
+    if !has_events || !context.org.can_see_object(&request.user, found.object) {
         return Err(not_found());
     }
-    let record = context.org.event_schema(object);
-    let id = context.org.schema_id(object);
+    let record = found.json.clone();
     let mut shown = match request.call.parameter("payloadFormat") {
         Some(format) if format.eq_ignore_ascii_case("COMPACT") => record,
         None => expanded(record),
@@ -58,7 +59,7 @@ fn schema(context: &Context, request: &Request, object: ObjectIndex) -> Result<A
         }
     };
     if let Some(shown) = shown.as_object_mut() {
-        shown.insert("uuid".into(), json!(id));
+        shown.insert("uuid".into(), json!(found.id));
     }
     Ok(Answer::json(200, &shown))
 }

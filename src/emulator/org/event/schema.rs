@@ -2,12 +2,17 @@
 //!
 //! The order of the fields counts: bitmaps name them by their position.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde_json::{Value as Json, json};
 
-use super::event::in_events;
-use super::schema::{Field, FieldIndex, Kind, NumberKind, Object, ObjectIndex, RollUp, Summary};
-use super::setup::FIRST_ID;
-use super::{Id, ObjectKind, Org};
+use super::cell::Cell;
+use super::header::ChangeType;
+use super::layout::{Layout, NotAnEvent, SWITCHABLE};
+use crate::emulator::org::schema::{Field, FieldIndex, Kind, NumberKind, Object, ObjectIndex, RollUp, Summary};
+use crate::emulator::org::setup::FIRST_ID;
+use crate::emulator::org::{Id, ObjectKind, Org};
 
 const NAMESPACE: &str = "com.sforce.eventbus";
 const ADDRESS: [(&str, &str); 8] = [
@@ -22,18 +27,59 @@ const ADDRESS: [(&str, &str); 8] = [
 ];
 const LOCATION: [(&str, &str); 2] = [("Latitude", "double"), ("Longitude", "double")];
 const NAME: [(&str, &str); 3] = [("Salutation", "string"), ("FirstName", "string"), ("LastName", "string")];
-const KINDS: [&str; 10] = [
-    "CREATE",
-    "UPDATE",
-    "DELETE",
-    "UNDELETE",
-    "GAP_CREATE",
-    "GAP_UPDATE",
-    "GAP_DELETE",
-    "GAP_UNDELETE",
-    "GAP_OVERFLOW",
-    "SNAPSHOT",
-];
+
+/// One version of the schema of an object's events. Its id never means another one.
+pub struct EventSchema {
+    /// 22 characters.
+    pub id: String,
+    pub object: ObjectIndex,
+    /// Avro's JSON.
+    pub json: Json,
+    pub layout: Layout,
+    /// Where the cell at each position comes from, the header's left out.
+    pub sources: Vec<Source>,
+    /// The bytes of a record without any value, behind the header.
+    pub nothing: Vec<u8>,
+}
+
+impl fmt::Debug for EventSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSchema").field("id", &self.id).field("object", &self.object).finish_non_exhaustive()
+    }
+}
+
+/// Where a cell comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    CreatedDate,
+    CreatedById,
+    LastModifiedDate,
+    LastModifiedById,
+    Field(FieldIndex),
+    /// The parts of a compound; those without a field are never filled.
+    Parts(Vec<Option<FieldIndex>>),
+    /// A text, or parts of a name.
+    TextOrParts(FieldIndex, Vec<Option<FieldIndex>>),
+}
+
+impl Source {
+    /// The field, or the part, whose values come from a field of the object.
+    pub fn finds(&self, field: FieldIndex) -> Option<Option<usize>> {
+        let part = |parts: &[Option<FieldIndex>]| parts.iter().position(|part| *part == Some(field)).map(Some);
+        match self {
+            Self::Field(own) => (*own == field).then_some(None),
+            Self::Parts(parts) => part(parts),
+            Self::TextOrParts(own, parts) => {
+                if *own == field {
+                    Some(None)
+                } else {
+                    part(parts)
+                }
+            }
+            _ => None,
+        }
+    }
+}
 
 impl Object {
     /// The name of its events: `AccountChangeEvent`, `Invoice__ChangeEvent`, `Order_Shipped__e`.
@@ -47,14 +93,28 @@ impl Object {
 }
 
 impl Org {
-    /// The id of the schema of an object's events.
-    pub fn schema_id(&self, object: ObjectIndex) -> &str {
-        self.schema_ids.get(object).map(String::as_str).unwrap_or_default()
+    /// The schema of an object's events as it is now.
+    pub fn schema_of(&self, object: ObjectIndex) -> Option<&Arc<EventSchema>> {
+        let id = self.schema_ids.get(object)?;
+        let current = self.event_schemas.get(object)?;
+        Some(current.get_or_init(|| Arc::new(self.make_schema(object, id.clone()))))
     }
 
-    /// The object whose events have the schema with this id.
-    pub fn object_of_schema(&self, id: &str) -> Option<ObjectIndex> {
-        self.schema_ids.iter().position(|known| known == id)
+    /// The schema with this id, also one that is not written any more.
+    pub fn schema_by_id(&self, id: &str) -> Option<&Arc<EventSchema>> {
+        let old = || self.old_schemas.iter().find(|schema| schema.id == id);
+        let current = self.schema_ids.iter().position(|known| known == id);
+        current.and_then(|object| self.schema_of(object)).or_else(old)
+    }
+
+    /// Gives an object's events a new schema, after its fields have changed.
+    pub(in crate::emulator::org) fn renew_schema(&mut self, object: ObjectIndex) {
+        let _ = self.schema_of(object); // those who have seen its id may still ask for it
+        let id = (0..22).map(|_| self.rng.alphanumeric()).collect();
+        if let (Some(known), Some(current)) = (self.schema_ids.get_mut(object), self.event_schemas.get_mut(object)) {
+            *known = id;
+            self.old_schemas.extend(current.take());
+        }
     }
 
     /// The id by which Setup knows a custom field.
@@ -68,12 +128,11 @@ impl Org {
         Id::new("01I", &self.pod, FIRST_ID + object as u64)
     }
 
-    /// The Avro record of an object's events.
-    pub fn event_schema(&self, object: ObjectIndex) -> Json {
+    fn make_schema(&self, object: ObjectIndex, id: String) -> EventSchema {
         let definition = self.schema.object(object);
         let travels = |field: &Field| in_events(field) && (definition.kind != ObjectKind::Event || field.writable());
         let mut known = Vec::new();
-        let mut entries = |custom: bool| -> Vec<Json> {
+        let mut entries = |custom: bool| -> Vec<(Json, Source)> {
             let own = definition.fields().filter(|(_, field)| travels(field) && field.custom() == custom);
             own.filter_map(|(index, field)| self.field(object, index, field, &mut known)).collect()
         };
@@ -82,14 +141,35 @@ impl Org {
             ObjectKind::Event => (None, event_system()),
             _ => (Some(header()), change_system()),
         };
-        let all: Vec<Json> = first.into_iter().chain(standard).chain(system).chain(custom).collect();
-        json!({"type": "record", "name": definition.event_name(), "namespace": NAMESPACE, "fields": all})
+        let (fields, sources): (Vec<Json>, Vec<Source>) = standard.into_iter().chain(system).chain(custom).unzip();
+        let fields: Vec<Json> = first.into_iter().chain(fields).collect();
+        let json = json!({"type": "record", "name": definition.event_name(), "namespace": NAMESPACE, "fields": fields});
+        let layout = Layout::read(&json).unwrap_or_else(|error: NotAnEvent| {
+            debug_assert!(false, "{error}"); // a test makes the schema of every object
+            Layout::empty()
+        });
+        // Only fields of platform events are never empty, and those have no use for it.
+        let nothing = layout.encode(&vec![Cell::Null; sources.len()]).unwrap_or_default();
+        EventSchema { id, object, json, layout, sources, nothing }
     }
 
     /// A field's entry; none for the further parts of a compound that already has one.
-    fn field(&self, object: ObjectIndex, index: FieldIndex, field: &Field, known: &mut Vec<String>) -> Option<Json> {
+    fn field(
+        &self,
+        object: ObjectIndex,
+        index: FieldIndex,
+        field: &Field,
+        known: &mut Vec<String>,
+    ) -> Option<(Json, Source)> {
         let definition = self.schema.object(object);
-        let (name, doc, types) = match &field.compound {
+        let fields_of = |compound: &str, parts: &[(&str, &str)]| -> Vec<Option<FieldIndex>> {
+            let of_part = |part: &str| {
+                let is_it = |own: &Field| own.compound.as_ref().is_some_and(|(c, p)| c == compound && p == part);
+                definition.fields().find(|(_, own)| is_it(own)).map(|(index, _)| index)
+            };
+            parts.iter().map(|(part, _)| of_part(part)).collect()
+        };
+        let (name, doc, types, source) = match &field.compound {
             Some((compound, _)) => {
                 if known.contains(compound) {
                     return None;
@@ -101,15 +181,16 @@ impl Org {
                         Some(Kind::Location(_)) => ("Location", &LOCATION),
                         _ => ("PersonName", &NAME),
                     };
-                (compound.as_str(), record, vec![named(record, parts, known)])
+                let source = Source::Parts(fields_of(compound, parts));
+                (compound.as_str(), record, vec![named(record, parts, known)], source)
             }
             None if definition.name == "Account" && field.name == "Name" => {
-                let record = "Switchable_PersonName";
-                ("Name", record, vec![json!("string"), named(record, &NAME, known)])
+                let source = Source::TextOrParts(index, fields_of("Name", &NAME));
+                ("Name", SWITCHABLE, vec![json!("string"), named(SWITCHABLE, &NAME, known)], source)
             }
             None => {
                 let (doc, kind) = avro(field);
-                (field.name.as_str(), doc, vec![json!(kind)])
+                (field.name.as_str(), doc, vec![json!(kind)], Source::Field(index))
             }
         };
         let custom =
@@ -120,8 +201,13 @@ impl Org {
             _ => String::new(),
         };
         let union: Vec<Json> = std::iter::once(json!("null")).chain(types).collect();
-        Some(json!({"name": name, "type": union, "doc": format!("{role}:{doc}{id}"), "default": null}))
+        Some((json!({"name": name, "type": union, "doc": format!("{role}:{doc}{id}"), "default": null}), source))
     }
+}
+
+/// Whether a field is among those of an object's events. `MasterRecordId` tells of a merge only to those who ask.
+pub fn in_events(field: &Field) -> bool {
+    field.stored() && field.name != "MasterRecordId"
 }
 
 /// A record of optional parts; after its first use only its name.
@@ -170,7 +256,7 @@ fn header() -> Json {
     let fields = json!([
         {"name": "entityName", "type": "string"},
         {"name": "recordIds", "type": strings},
-        {"name": "changeType", "type": {"type": "enum", "name": "ChangeType", "symbols": KINDS}},
+        {"name": "changeType", "type": {"type": "enum", "name": "ChangeType", "symbols": ChangeType::ALL}},
         {"name": "changeOrigin", "type": "string"},
         {"name": "transactionKey", "type": "string"},
         {"name": "sequenceNumber", "type": "int"},
@@ -185,21 +271,21 @@ fn header() -> Json {
         "doc": "Data:ComplexValueType"})
 }
 
-fn change_system() -> Vec<Json> {
+fn change_system() -> Vec<(Json, Source)> {
     let optional =
         |name: &str, kind: &str, doc: &str| json!({"name": name, "type": ["null", kind], "doc": doc, "default": null});
     vec![
-        optional("CreatedDate", "long", "CreatedDate:DateTime"),
-        optional("CreatedById", "string", "ForeignKey:EntityId"),
-        optional("LastModifiedDate", "long", "Data:DateTime"),
-        optional("LastModifiedById", "string", "ForeignKey:EntityId"),
+        (optional("CreatedDate", "long", "CreatedDate:DateTime"), Source::CreatedDate),
+        (optional("CreatedById", "string", "ForeignKey:EntityId"), Source::CreatedById),
+        (optional("LastModifiedDate", "long", "Data:DateTime"), Source::LastModifiedDate),
+        (optional("LastModifiedById", "string", "ForeignKey:EntityId"), Source::LastModifiedById),
     ]
 }
 
 /// Never null in platform events.
-fn event_system() -> Vec<Json> {
+fn event_system() -> Vec<(Json, Source)> {
     vec![
-        json!({"name": "CreatedDate", "type": "long", "doc": "CreatedDate:DateTime"}),
-        json!({"name": "CreatedById", "type": "string", "doc": "CreatedBy:EntityId"}),
+        (json!({"name": "CreatedDate", "type": "long", "doc": "CreatedDate:DateTime"}), Source::CreatedDate),
+        (json!({"name": "CreatedById", "type": "string", "doc": "CreatedBy:EntityId"}), Source::CreatedById),
     ]
 }
