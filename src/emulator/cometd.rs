@@ -1,9 +1,11 @@
-//! The Streaming API: Bayeux messages over long-polling (streaming-cometd.md).
+//! The Streaming API: Bayeux messages over long-polling (streaming-cometd.md), and over a WebSocket if that is
+//! switched on.
 //!
 //! A connect that comes alone is held until events are there; every other message is answered at once.
 
 mod messages;
 mod sessions;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use super::oauth::session;
 use super::wire::{Answer, Call};
 use messages::{Reply, advice, error};
 pub use sessions::Sessions;
+use sessions::Transport;
+pub use websocket::open;
 
 const BODY_LIMIT: usize = 32_768;
 const OLDEST: u32 = 37;
@@ -41,7 +45,7 @@ pub async fn handle(host: &Arc<Host>, call: &Call) -> Answer {
     let mut cookies = Vec::new();
     let alone = batch.len() == 1;
     for message in &batch {
-        match messages::answer(host, call, message, alone) {
+        match messages::answer(host, call, Transport::LongPolling, message, alone) {
             Reply::Now(texts) => out.extend(texts),
             Reply::Handshake { text, set_cookies } => {
                 out.push(text);

@@ -55,6 +55,8 @@ pub struct Switches {
     pub changed_fields_in_gaps: bool,
     /// Empty fields of platform events are there in the Streaming API, as null (section 17).
     pub nulls_in_events: bool,
+    /// The Streaming API takes WebSockets, which the platform never does (section 9).
+    pub websocket: bool,
     /// Changes of one transaction behind so many are told as an overflow only.
     pub overflow_after: u64,
 }
@@ -76,6 +78,7 @@ impl Default for Switches {
             uuid_in_changes: false,
             changed_fields_in_gaps: true,
             nulls_in_events: true,
+            websocket: false,
             overflow_after: super::org::OVERFLOW,
         }
     }

@@ -20,6 +20,7 @@ mod lock;
 mod people;
 mod prepare;
 mod publish;
+mod push;
 mod query;
 pub mod rules;
 mod save;
@@ -48,6 +49,7 @@ pub use event::{ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Mis
 pub use id::Id;
 pub use prepare::Values;
 pub use publish::Published;
+pub use push::PushFeed;
 pub use query::Asked;
 pub use schema::{FieldIndex, Kind, Object, ObjectIndex, ObjectKind, Schema, Sharing};
 pub use setup::{Channel, Identity, Member, OVERFLOW, Setup};
@@ -142,6 +144,8 @@ pub struct Org {
     pub id: Id,
     pub schema: Schema,
     pub bus: bus::Bus,
+    /// PushTopics and generic channels.
+    pub pushed: push::Streams,
     pub locks: lock::Locks,
     /// How long what a transaction touched stays locked, in microseconds.
     pub transaction_time: i64,

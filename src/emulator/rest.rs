@@ -16,6 +16,7 @@ mod query;
 mod records;
 mod related;
 mod replication;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod tooling;
@@ -329,6 +330,9 @@ fn dispatch(context: &mut Context, request: &Request) -> Answer {
         [] => versions::resources(context, request),
         ["sobjects", object, rest @ ..] if events::concerns(context, request, object, rest) => {
             events::handle(context, request, object, rest)
+        }
+        ["sobjects", object, id, "push"] if object.eq_ignore_ascii_case("StreamingChannel") => {
+            streaming::push(context, request, id)
         }
         ["tooling", rest @ ..] => tooling::handle(context, request, rest),
         ["event", "eventSchema", id] => events::by_id(context, request, id),

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use tokio::net::TcpListener;
@@ -54,6 +56,7 @@ async fn answer(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response<Body>, Infallible> {
     let (answer, packed) = match (oversized(&uri, &headers), body) {
@@ -63,6 +66,11 @@ async fn answer(
         (None, Err(_)) => (Answer::empty(400), false),
         (None, Ok(body)) => {
             let call = Call { secure: served.secure, ..Call::new(method, &uri, headers, body) };
+            if let (Site::Org(host), Ok(upgrade), ["cometd", ..]) = (&served.site, upgrade, call.path().as_slice())
+                && host.switches().websocket
+            {
+                return Ok(cometd::open(host.clone(), call, upgrade));
+            }
             let packed = takes_gzip(&call);
             let answer = match &served.site {
                 Site::Org(host) => at_org(host, call).await,

@@ -2,12 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
-use super::sessions::Session;
+use super::sessions::{Session, Source, Transport};
 use super::{connected, with_advice};
 use crate::emulator::host::Host;
 use crate::emulator::oauth::session;
 use crate::emulator::org::time::HOUR;
-use crate::emulator::org::{Id, Start, time};
+use crate::emulator::org::{Id, Org, Start, time};
 use crate::emulator::wire::Call;
 
 /// What a message gets.
@@ -29,10 +29,10 @@ const STICKY: &str = "sfdc-stream";
 const BROWSER: &str = "BAYEUX_BROWSER";
 
 /// `alone`: the message is the only one of its request.
-pub fn answer(host: &Host, call: &Call, message: &Json, alone: bool) -> Reply {
+pub fn answer(host: &Host, call: &Call, transport: Transport, message: &Json, alone: bool) -> Reply {
     let channel = text(message, "channel");
     if channel == "/meta/handshake" {
-        return handshake(host, call, message);
+        return handshake(host, call, transport, message);
     }
     let client_id = text(message, "clientId");
     let now = host.now();
@@ -46,13 +46,15 @@ pub fn answer(host: &Host, call: &Call, message: &Json, alone: bool) -> Reply {
     let Some(session) = sessions.get(client_id, now) else {
         return one(error(message, "403::Unknown client", "handshake", host));
     };
+    // A session that was made inside a WebSocket never had a cookie.
+    let check_cookies = check_cookies && session.transport == Transport::LongPolling;
     if check_cookies && let Some(problem) = cookie_problem(call, session, client_id) {
         return one(error(message, &problem, "handshake", host));
     }
     match channel {
         "/meta/connect" => {
             let kind = text(message, "connectionType");
-            if kind != "long-polling" {
+            if kind != transport.name() {
                 return one(error(message, &format!("400::Invalid connection type {{{kind}}}"), "none", host));
             }
             let first = !session.connected_once;
@@ -99,7 +101,7 @@ pub fn answer(host: &Host, call: &Call, message: &Json, alone: bool) -> Reply {
     }
 }
 
-fn handshake(host: &Host, call: &Call, message: &Json) -> Reply {
+fn handshake(host: &Host, call: &Call, transport: Transport, message: &Json) -> Reply {
     let now = host.now();
     if session(host, call.token()).is_none() {
         let reason =
@@ -110,9 +112,11 @@ fn handshake(host: &Host, call: &Call, message: &Json) -> Reply {
         }
         return one(reply);
     }
-    let (client_id, session) = host.sessions().create(cookie(call, BROWSER), now);
+    let (client_id, session) = host.sessions().create(cookie(call, BROWSER), transport, now);
+    let websocket = host.switches().websocket.then_some(Transport::WebSocket.name());
+    let types: Vec<&str> = websocket.into_iter().chain([Transport::LongPolling.name()]).collect();
     let reply = json!({"channel": "/meta/handshake", "id": message.get("id"), "version": "1.0", "minimumVersion": "1.0",
-        "clientId": client_id, "supportedConnectionTypes": ["long-polling"],
+        "clientId": client_id, "supportedConnectionTypes": types,
         "ext": {"replay": true, "payload.format": true}, "successful": true});
     // Without `Secure`, which no client would send back over plain http.
     let expires = time::http(now + 3 * HOUR);
@@ -139,33 +143,50 @@ fn subscribe(host: &Host, user: &Id, session: &mut Session, message: &Json, now:
         return refused("400::Channel subscriptions must start with a leading '/'");
     }
     let mut org = host.org();
-    let Some(feed) = org.feed(channel) else {
-        return refused(&format!("400::The channel you requested to subscribe to doesn't exist {{{channel}}}"));
+    let source = match source(&org, user, channel) {
+        Ok(source) => source,
+        Err(problem) => return refused(&problem),
     };
-    let view = org.view(user);
-    if !org.may_subscribe(&view, &feed) {
-        return refused(if feed.is_platform_event() {
-            "403::Subscriber does not have access to the entity in this topic"
-        } else {
-            "403::User not allowed to subscribe CDC without View All Data permissions"
-        });
-    }
+    // Of a filtered PushTopic the map has the name without the filter.
+    let key = channel.split_once('?').map_or(channel, |(name, _)| name);
     let start = match message.pointer("/ext/replay").filter(|map| map.is_object()) {
         None => Start::Tip,
-        Some(map) => match map.get(channel).map(|id| (id, id.as_i64())) {
-            None => return refused(&not_in_map(channel, map)),
+        Some(map) => match map.get(key).map(|id| (id, id.as_i64())) {
+            None => return refused(&not_in_map(key, map)),
             Some((_, Some(-1))) => Start::Tip,
             Some((_, Some(-2))) => Start::Earliest,
             Some((_, Some(id))) => Start::After(id),
             Some((given, None)) => return refused(&invalid_id(&given.to_string())),
         },
     };
-    if session.subscribe(&mut org, feed, view, start, now).is_err() {
-        let given = message.pointer("/ext/replay").and_then(|map| map.get(channel));
+    if session.subscribe(&mut org, source, start, now).is_err() {
+        let given = message.pointer("/ext/replay").and_then(|map| map.get(key));
         return refused(&invalid_id(&given.map(Json::to_string).unwrap_or_default()));
     }
     json!({"channel": "/meta/subscribe", "id": message.get("id"), "clientId": text(message, "clientId"),
         "subscription": channel, "successful": true})
+}
+
+/// # Errors
+/// Why there is no such channel, or not for this user (streaming-cometd.md section 7).
+fn source(org: &Org, user: &Id, channel: &str) -> Result<Source, String> {
+    const NO_ACCESS: &str = "403::Subscriber does not have access to the entity in this topic";
+    let nowhere = || Err(format!("400::The channel you requested to subscribe to doesn't exist {{{channel}}}"));
+    if channel.starts_with("/u/") || channel.starts_with("/topic/") {
+        return match org.push_feed(channel) {
+            Some(feed) if org.may_subscribe_to_push(user, &feed) => Ok(Source::Push(feed)),
+            Some(_) => Err(NO_ACCESS.to_owned()),
+            None if channel.starts_with("/u/") => Err(format!("404::Unknown channel {{{channel}}}")),
+            None => nowhere(),
+        };
+    }
+    let Some(feed) = org.feed(channel) else { return nowhere() };
+    let view = org.view(user);
+    match org.may_subscribe(&view, &feed) {
+        true => Ok(Source::Bus(feed, view)),
+        false if feed.is_platform_event() => Err(NO_ACCESS.to_owned()),
+        false => Err("403::User not allowed to subscribe CDC without View All Data permissions".to_owned()),
+    }
 }
 
 fn invalid_id(given: &str) -> String {

@@ -4,13 +4,33 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::json;
+
 use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{Delivery, Feed, InvalidReplayId, Org, Start, StreamForms, View};
+use crate::emulator::org::{Delivery, Feed, InvalidReplayId, Org, PushFeed, Start, StreamForms, View};
 
 /// How long a session lives without a connect.
 const EXPIRY: i64 = 40 * SECOND;
 /// Events in one answer.
 const BATCH: usize = 1_000;
+
+/// What carries the messages of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    #[default]
+    LongPolling,
+    WebSocket,
+}
+
+impl Transport {
+    /// The `connectionType`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LongPolling => "long-polling",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
 
 #[derive(Debug)]
 pub struct Sessions {
@@ -20,6 +40,9 @@ pub struct Sessions {
 
 #[derive(Debug, Clone, Default)]
 pub struct Session {
+    client_id: String,
+    /// Whoever opens a WebSocket for it gets its events there.
+    pub transport: Transport,
     /// The value of its BAYEUX_BROWSER cookie.
     pub browser: String,
     /// The value of its sticky cookie.
@@ -36,11 +59,26 @@ pub struct Session {
 
 #[derive(Debug, Clone)]
 struct Subscription {
-    feed: Feed,
-    /// What its user could see when it began: later changes of permissions do not count.
-    view: View,
+    source: Source,
     /// The replay id behind which it reads on.
     position: i64,
+}
+
+/// Where the events of a channel come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// With what its user could see when it began: later changes of permissions do not count.
+    Bus(Feed, View),
+    Push(PushFeed),
+}
+
+impl Source {
+    fn name(&self) -> &str {
+        match self {
+            Self::Bus(feed, _) => &feed.name,
+            Self::Push(feed) => &feed.name,
+        }
+    }
 }
 
 impl Sessions {
@@ -49,11 +87,13 @@ impl Sessions {
     }
 
     /// A new session; its client id.
-    pub fn create(&mut self, browser: Option<&str>, now: i64) -> (String, Session) {
+    pub fn create(&mut self, browser: Option<&str>, transport: Transport, now: i64) -> (String, Session) {
         self.expire(now);
         let client_id: String = (0..28).map(|_| self.rng.digit(36)).collect();
         let session = Session {
             browser: browser.map_or_else(|| (0..22).map(|_| self.rng.digit(36)).collect(), str::to_owned),
+            client_id: client_id.clone(),
+            transport,
             sticky: format!("!{}", crate::emulator::host::text(&mut self.rng, 44)),
             last_seen: now,
             ..Session::default()
@@ -124,16 +164,12 @@ impl Session {
         self.connects == connect
     }
 
-    pub fn subscribe(
-        &mut self,
-        org: &mut Org,
-        feed: Feed,
-        view: View,
-        start: Start,
-        now: i64,
-    ) -> Result<(), InvalidReplayId> {
-        let position = org.bus.position(start, now)?;
-        self.subscriptions.insert(feed.name.clone(), Subscription { feed, view, position });
+    pub fn subscribe(&mut self, org: &mut Org, source: Source, start: Start, now: i64) -> Result<(), InvalidReplayId> {
+        let position = match &source {
+            Source::Bus(..) => org.bus.position(start, now)?,
+            Source::Push(feed) => org.pushed.position(&feed.channel, start, now)?,
+        };
+        self.subscriptions.insert(source.name().to_owned(), Subscription { source, position });
         Ok(())
     }
 
@@ -143,17 +179,42 @@ impl Session {
 
     /// The event messages that can go out now, as JSON texts in the order of their replay ids.
     pub fn take_events(&mut self, org: &Org, forms: StreamForms, now: i64) -> Vec<String> {
-        let Some(from) = self.subscriptions.values().map(|subscription| subscription.position).min() else {
-            return Vec::new();
-        };
+        let mut messages = self.take_bus_events(org, forms, now);
+        messages.extend(self.take_notices(org, now));
+        messages
+    }
+
+    /// Of PushTopics and generic channels.
+    fn take_notices(&mut self, org: &Org, now: i64) -> Vec<String> {
+        let mut messages = Vec::new();
+        for (name, subscription) in &mut self.subscriptions {
+            let Source::Push(feed) = &subscription.source else { continue };
+            for notice in org.pushed.after(&feed.channel, subscription.position, now).take(BATCH) {
+                subscription.position = notice.replay_id;
+                if !feed.wants(notice) {
+                    continue;
+                }
+                let message = match feed.object {
+                    Some(_) => json!({"data": *notice.data, "channel": name}),
+                    None => json!({"clientId": self.client_id, "data": *notice.data, "channel": name}),
+                };
+                messages.push(message.to_string());
+            }
+        }
+        messages
+    }
+
+    fn take_bus_events(&mut self, org: &Org, forms: StreamForms, now: i64) -> Vec<String> {
+        let Some(from) = self.bus_position() else { return Vec::new() };
         let (mut messages, mut deliveries) = (Vec::new(), Vec::new());
         for event in org.bus.after(from, now) {
             for (channel, subscription) in &mut self.subscriptions {
+                let Source::Bus(feed, view) = &subscription.source else { continue };
                 if event.replay_id <= subscription.position {
                     continue;
                 }
                 subscription.position = event.replay_id;
-                org.deliveries(&subscription.feed, &subscription.view, event, &mut deliveries);
+                org.deliveries(feed, view, event, &mut deliveries);
                 let message =
                     |delivery: Delivery| format!(r#"{{"data":{},"channel":"{channel}"}}"#, delivery.to_stream(forms));
                 messages.extend(deliveries.drain(..).map(message));
@@ -167,7 +228,17 @@ impl Session {
 
     /// When the next event for any of its subscriptions may become visible.
     pub fn next_event(&self, org: &Org, now: i64) -> Option<i64> {
-        let positions = self.subscriptions.values().map(|subscription| subscription.position);
-        org.bus.next_visible(positions.min()?, now)
+        let of_bus = self.bus_position().and_then(|position| org.bus.next_visible(position, now));
+        let pushed = self.subscriptions.values().filter_map(|subscription| match &subscription.source {
+            Source::Push(feed) => org.pushed.next_visible(&feed.channel, subscription.position, now),
+            Source::Bus(..) => None,
+        });
+        of_bus.into_iter().chain(pushed).min()
+    }
+
+    /// How far the slowest subscription to the bus has read.
+    fn bus_position(&self) -> Option<i64> {
+        let of_bus = self.subscriptions.values().filter(|one| matches!(one.source, Source::Bus(..)));
+        of_bus.map(|subscription| subscription.position).min()
     }
 }

@@ -78,8 +78,7 @@ impl Bus {
     ) -> i64 {
         self.expire(now);
         self.skip();
-        let (least, most) = (micros(*self.delay.start()), micros(*self.delay.end()));
-        let delay = if most > least { self.rng.i64(least..=most) } else { least };
+        let visible = self.visible_at(now);
         let before = self.events.back().map_or(i64::MIN, |event| event.visible);
         self.events.push_back(BusEvent {
             replay_id: self.last,
@@ -89,10 +88,16 @@ impl Bus {
             selected,
             uuid,
             committed: now,
-            visible: before.max(now + delay),
+            visible: before.max(visible),
         });
         self.published += 1;
         self.last
+    }
+
+    /// When something becomes visible that is committed now.
+    pub fn visible_at(&mut self, now: i64) -> i64 {
+        let (least, most) = (micros(*self.delay.start()), micros(*self.delay.end()));
+        now + if most > least { self.rng.i64(least..=most) } else { least }
     }
 
     /// Takes the next replay id, which no event has if none follows.

@@ -107,6 +107,12 @@ impl Condition {
 
     /// # Errors
     /// As [`Self::compile`].
+    pub fn of(condition: &soql::Condition, object: &Object) -> Result<Self, String> {
+        Ok(Self(node(condition, object, About::Change)?))
+    }
+
+    /// # Errors
+    /// As [`Self::compile`].
     pub fn about_event(text: &str, object: &Object) -> Result<Self, String> {
         let condition = soql::parse_condition(text).map_err(|error| error.to_string())?;
         Ok(Self(node(&condition, object, About::Event)?))

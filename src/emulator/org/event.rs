@@ -128,6 +128,7 @@ impl Org {
         let mut alike: HashMap<(ObjectIndex, ChangeType, Content), usize> = HashMap::new();
         let (mut sequence, mut changes, mut overflown) = (0, 0, Vec::new());
         let single = touched.len() == 1;
+        self.notify_topics(&touched, now);
         for touch in touched {
             let Some(kind) = touch.kind else { continue };
             let Some(row) = self.tables.get(touch.object).and_then(|table| table.get(&touch.id)) else { continue };

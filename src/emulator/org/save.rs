@@ -189,6 +189,7 @@ impl Org {
         self.check_references(caller, object, row, changed)?;
         self.check_unique(object, row, changed)?;
         self.check_validations(object, row, old)?;
+        self.check_push(object, row)?;
         self.check_duplicates(caller, object, row, old, changed)?;
         self.lock_parents(unit, object, row)
     }

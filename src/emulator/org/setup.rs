@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use super::action::Action;
 use super::bus::Bus;
 use super::lock::Locks;
+use super::push::Streams;
 use super::rules::Rules;
 use super::schema::{ObjectIndex, Schema};
 use super::table::{Row, Table};
@@ -90,6 +91,7 @@ impl Org {
         let mut org = Self {
             automated_process: Id::new("005", &pod, 1_000_000),
             bus: Bus::new(rng.fork(), bus_delay),
+            pushed: Streams::default(),
             tables: setup.schema.objects().map(|_| Table::default()).collect(),
             serials: vec![1_000_000; setup.schema.len()],
             commit_number: 1_725_000_000_000_000_000 + rng.i64(0..1_000_000_000),

@@ -15,9 +15,9 @@ pub fn rest(seconds: i64) -> String {
     utc(seconds).format("%Y-%m-%dT%H:%M:%S.000+0000").to_string()
 }
 
-/// As change events write it, from seconds: `2024-04-26T18:38:23.000Z`.
-pub fn event(seconds: i64) -> String {
-    utc(seconds).format("%Y-%m-%dT%H:%M:%S.000Z").to_string()
+/// As events write it, from microseconds: `2024-04-26T18:38:23.517Z`.
+pub fn event(us: i64) -> String {
+    DateTime::from_timestamp_micros(us).unwrap_or_default().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// As the HTTP `Date` header writes it, from microseconds.

@@ -6,7 +6,7 @@ use super::spec::{ObjectSpec, OwnerKind, Spec};
 use crate::emulator::org::schema::{Object, ObjectKind, Schema, Sharing};
 
 /// Kept by Setup: not to be mixed with other records in one request.
-const SETUP: [&str; 4] = ["User", "Group", "RecordType", "Organization"];
+const SETUP: [&str; 6] = ["User", "Group", "RecordType", "Organization", "PushTopic", "StreamingChannel"];
 
 impl Spec {
     /// This scenario with another one built upon it.

@@ -1,5 +1,8 @@
 //! The Streaming API, message by message.
 
+mod push;
+mod websocket;
+
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
