@@ -96,6 +96,11 @@ impl Delivery {
         uuid_text(self.uuid)
     }
 
+    #[cfg(test)]
+    pub fn new(replay_id: i64, schema: Arc<EventSchema>, payload: Bytes, uuid: u128) -> Self {
+        Self { replay_id, schema, payload, uuid }
+    }
+
     fn of(event: &BusEvent) -> Self {
         Self {
             replay_id: event.replay_id,
