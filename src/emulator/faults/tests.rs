@@ -145,7 +145,7 @@ fn the_first_rule_that_strikes_has_the_request_and_all_count_it() {
 fn a_held_request_goes_on_when_its_rule_is_released_replaced_or_gone() {
     let hold = || Rule::read(json!({"name": "h", "kind": "hold"})).unwrap();
     let mut faults = Faults::new(fastrand::Rng::with_seed(1), vec![hold()]);
-    let mut held = |faults: &mut Faults| match faults.plan(&Target::of(&write())) {
+    let held = |faults: &mut Faults| match faults.plan(&Target::of(&write())) {
         Plan::Hold(held) => held,
         other => panic!("{other:?}"),
     };
