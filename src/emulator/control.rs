@@ -1,6 +1,8 @@
 //! `/emulator/…`: what a test or a user wants to see and do that no org would offer. No token is needed.
 
+mod faults;
 mod people;
+mod states;
 
 use std::sync::Arc;
 
@@ -8,20 +10,25 @@ use serde_json::{Map, Value as Json, json};
 
 use super::host::{Host, Switches};
 use super::oauth::AppSpec;
-use super::org::time::SECOND;
 use super::org::{ActionCall, Caller, Commit, Id, Options, Org, SaveError, Write};
-use super::rest::{self, item_errors};
+use super::rest::item_errors;
+use super::server::Cut;
 use super::traffic::{self, TrafficPlan};
 use super::wire::{Answer, Call};
 
 /// Commits in one answer.
 const COMMITS: usize = 10_000;
 
-pub fn handle(host: &Arc<Host>, call: &Call) -> Answer {
+/// `line`: the connection of this call.
+pub fn handle(host: &Arc<Host>, call: &Call, line: &Cut) -> Answer {
     let path = call.path();
     match (call.method.as_str(), path.get(1..).unwrap_or_default()) {
         ("GET", []) => Answer::text(200, "text/plain;charset=UTF-8", super::HELP),
         ("GET", ["stats"]) => Answer::json(200, &host.stats()),
+        ("DELETE", ["stats"]) => {
+            host.reset_counters();
+            Answer::json(200, &host.stats())
+        }
         ("GET", ["commits"]) => {
             let after = call.parameter("after").and_then(|n| n.parse().ok()).unwrap_or_default();
             Answer::json(200, &commits(&host.org(), after))
@@ -30,13 +37,7 @@ pub fn handle(host: &Arc<Host>, call: &Call) -> Answer {
             let after = call.parameter("after").and_then(|n| n.parse().ok()).unwrap_or_default();
             Answer::json(200, &host.org().action_calls_after(after).map(action_call).collect::<Json>())
         }
-        ("GET", ["faults"]) => show_faults(host),
-        ("POST", ["faults"]) => with_body(call, |body| set_faults(host, body)),
-        ("DELETE", ["faults"]) => {
-            host.faults().clear();
-            host.notify(); // what was held goes on
-            show_faults(host)
-        }
+        (_, ["faults", rest @ ..]) => faults::handle(host, call, rest),
         ("GET", ["switches"]) => show_switches(host),
         ("POST", ["switches"]) => with_body(call, |body| set_switches(host, body)),
         ("GET", ["oauth"]) => Answer::json(200, &json!(host.login().settings)),
@@ -52,16 +53,10 @@ pub fn handle(host: &Arc<Host>, call: &Call) -> Answer {
             Ok(show_apps(host))
         }),
         (_, ["users" | "merge" | "convert" | "recycle-bin" | "locks" | "access"]) => people::handle(host, call),
-        ("GET", ["limits"]) => Answer::json(200, &rest::limits_shown(host)),
-        ("POST", ["limits"]) => with_body(call, |body| set_limits(host, &body)),
         ("POST", ["undelete"]) => with_body(call, |body| Ok(undelete(host, &body))),
-        ("POST", ["time"]) => with_body(call, |body| {
-            let seconds = body.get("advance_seconds").and_then(Json::as_i64).filter(|seconds| *seconds >= 0);
-            let by =
-                seconds.and_then(|seconds| seconds.checked_mul(SECOND)).ok_or("advance_seconds: a number from 0 up")?;
-            host.advance(by);
-            Ok(Answer::json(200, &json!({"now_us": host.now()})))
-        }),
+        (_, ["time" | "limits" | "streams" | "capture" | "cut" | "restart" | "refresh" | "migrate"]) => {
+            states::handle(host, call, line)
+        }
         ("GET", ["traffic"]) => Answer::json(200, &host.traffic().show()),
         ("POST", ["traffic"]) => with_body(call, |body| {
             let plan: TrafficPlan = serde_json::from_value(body).map_err(|error| error.to_string())?;
@@ -86,33 +81,6 @@ fn with_body(call: &Call, work: impl FnOnce(Json) -> Result<Answer, String>) -> 
     let body = if call.body.is_empty() { Ok(json!({})) } else { serde_json::from_slice(&call.body) };
     let answer = body.map_err(|error| error.to_string()).and_then(work);
     answer.unwrap_or_else(|text| problem(400, &text))
-}
-
-fn show_faults(host: &Host) -> Answer {
-    Answer::json(200, &json!(host.faults().script()))
-}
-
-/// The script's keys, and three that act once.
-fn set_faults(host: &Host, mut body: Json) -> Result<Answer, String> {
-    let mut once = |key: &str| match body.as_object_mut().and_then(|body| body.remove(key)) {
-        None => Ok(false),
-        Some(Json::Bool(value)) => Ok(value),
-        Some(_) => Err(format!("{key}: true or false")),
-    };
-    let (expire_tokens, drop_sessions, forget_events) =
-        (once("expire_tokens")?, once("drop_sessions")?, once("forget_events")?);
-    host.faults().merge(body)?;
-    if expire_tokens {
-        host.tokens().expire();
-    }
-    if drop_sessions {
-        host.sessions().drop_all();
-    }
-    if forget_events {
-        host.org().bus.forget();
-    }
-    host.notify();
-    Ok(show_faults(host))
 }
 
 fn show_switches(host: &Host) -> Answer {
@@ -143,12 +111,6 @@ fn show_apps(host: &Host) -> Answer {
     let login = host.login();
     let shown = login.apps().iter().map(|app| json!({"name": app.spec.name, "consumer_key": app.key}));
     Answer::json(200, &shown.collect::<Json>())
-}
-
-fn set_limits(host: &Host, body: &Json) -> Result<Answer, String> {
-    let daily = body.get("daily_api_requests").and_then(Json::as_u64);
-    host.usage().daily = daily.ok_or("daily_api_requests: a number from 0 up")?;
-    Ok(Answer::json(200, &rest::limits_shown(host)))
 }
 
 fn undelete(host: &Host, body: &Json) -> Answer {

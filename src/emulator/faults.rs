@@ -1,201 +1,202 @@
-//! Scripted faults of one org: what goes wrong, how often, drawn from the org's seed.
+//! What goes wrong in one org, by command: a list of rules, each of a kind and with a matcher.
 //!
-//! Faults strike writes and deletes; with `reads` also reads and queries are refused and cut. What the request of a
-//! cut line wanted may be done, not done yet, or never done: the client cannot tell, and that is the point.
+//! What the request of a cut line wanted may be done, not done yet, or never done: the client cannot tell, and that is
+//! the point. The list is pure: [`Faults::plan`] says what happens to a request, [`strike`] lets it happen.
+
+mod glob;
+mod refusal;
+mod rule;
+mod strike;
+mod target;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json, json};
 
-/// The script, as `/emulator/faults` shows and takes it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Script {
-    pub refuse: Option<Refuse>,
-    /// So many per cent of the records fail with UNABLE_TO_LOCK_ROW.
-    pub lock_percent: f64,
-    /// The work is done, then the line is cut.
-    pub do_then_cut_percent: f64,
-    /// The line is cut now and the work is done later.
-    pub cut_then_apply: Option<Delayed>,
-    /// The work is done now and the answer comes later.
-    pub answer_late: Option<Delayed>,
-    /// Writes wait until this is false again.
-    pub hold: bool,
-    /// Reads and queries are refused and cut as well.
-    pub reads: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Refuse {
-    #[serde(rename = "as")]
-    pub kind: RefuseAs,
-    #[serde(default = "always")]
-    pub percent: f64,
-    /// Seconds for a `Retry-After` header.
-    #[serde(default)]
-    pub retry_after: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RefuseAs {
-    #[serde(rename = "503")]
-    Unavailable,
-    #[serde(rename = "REQUEST_LIMIT_EXCEEDED")]
-    LimitExceeded,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Delayed {
-    #[serde(default = "always")]
-    pub percent: f64,
-    /// The shortest and the longest delay.
-    pub delay_ms: [u64; 2],
-}
-
-fn always() -> f64 {
-    100.0
-}
+pub use refusal::Refusal;
+use rule::Kind;
+pub use rule::Rule;
+#[cfg(test)]
+pub use rule::{KEYS, KINDS};
+pub use strike::strike;
+pub use target::Target;
 
 /// What happens to one request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Plan {
     Normal,
-    Refuse(RefuseAs, Option<u64>),
-    DoThenCut,
+    /// Nothing is done.
+    Refuse(Refusal),
+    /// Everything is done; then this is the answer, or the line is cut.
+    DoThenFail(Option<Refusal>),
+    /// The line is cut now, and the work is done later.
     CutThenApply(Duration),
+    /// Nothing is done until [`Faults::holds`] says no.
+    Hold(Held),
+    /// The work is done now, and the answer comes later.
     AnswerLate(Duration),
+    /// The line is cut, and nothing is ever done.
+    Cut,
 }
 
+/// What a held request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    rule: u64,
+    releases: u64,
+}
+
+/// The rules of one org, in their order.
 #[derive(Debug)]
 pub struct Faults {
-    script: Script,
+    rules: Vec<Active>,
+    set: u64,
     rng: fastrand::Rng,
 }
 
-impl Faults {
-    pub fn new(rng: fastrand::Rng) -> Self {
-        Self { script: Script::default(), rng }
-    }
-
-    pub fn script(&self) -> &Script {
-        &self.script
-    }
-
-    pub fn clear(&mut self) {
-        self.script = Script::default();
-    }
-
-    /// Lays the given keys over the script; null takes one out.
-    ///
-    /// # Errors
-    /// What is wrong with the JSON; the script is then as before.
-    pub fn merge(&mut self, changes: Json) -> Result<(), String> {
-        let Json::Object(changes) = changes else { return Err("expected a JSON object".into()) };
-        let mut script = serde_json::to_value(&self.script).map_err(|error| error.to_string())?;
-        if let Some(script) = script.as_object_mut() {
-            for (key, value) in changes {
-                if value.is_null() {
-                    script.remove(&key);
-                } else {
-                    script.insert(key, value);
-                }
-            }
-        }
-        self.script = serde_json::from_value(script).map_err(|error| error.to_string())?;
-        Ok(())
-    }
-
-    /// Draws what happens to the next request.
-    pub fn plan(&mut self, write: bool) -> Plan {
-        let script = self.script.clone();
-        if !write && !script.reads {
-            return Plan::Normal;
-        }
-        if let Some(refuse) = &script.refuse
-            && self.strikes(refuse.percent)
-        {
-            return Plan::Refuse(refuse.kind, refuse.retry_after);
-        }
-        if self.strikes(script.do_then_cut_percent) {
-            return Plan::DoThenCut;
-        }
-        if !write {
-            return Plan::Normal;
-        }
-        if let Some(later) = &script.cut_then_apply
-            && self.strikes(later.percent)
-        {
-            return Plan::CutThenApply(self.delay(later));
-        }
-        if let Some(later) = &script.answer_late
-            && self.strikes(later.percent)
-        {
-            return Plan::AnswerLate(self.delay(later));
-        }
-        Plan::Normal
-    }
-
-    /// Which of so many records are locked.
-    pub fn locks(&mut self, records: usize) -> Vec<bool> {
-        let percent = self.script.lock_percent;
-        (0..records).map(|_| self.strikes(percent)).collect()
-    }
-
-    fn strikes(&mut self, percent: f64) -> bool {
-        percent > 0.0 && self.rng.f64() * 100.0 < percent
-    }
-
-    fn delay(&mut self, delayed: &Delayed) -> Duration {
-        let [least, most] = delayed.delay_ms;
-        Duration::from_millis(if most > least { self.rng.u64(least..=most) } else { least })
-    }
+/// A rule at work.
+#[derive(Debug)]
+struct Active {
+    /// No other rule had or gets it.
+    id: u64,
+    name: String,
+    rule: Rule,
+    matched: u64,
+    struck: u64,
+    releases: u64,
+    chances: fastrand::Rng,
+    delays: fastrand::Rng,
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn faults(script: Json) -> Faults {
-        let mut faults = Faults::new(fastrand::Rng::with_seed(1));
-        faults.merge(script).unwrap();
+impl Faults {
+    /// `rng`: for what rules without a seed of their own draw.
+    pub fn new(rng: fastrand::Rng, rules: Vec<Rule>) -> Self {
+        let mut faults = Self { rules: Vec::new(), set: 0, rng };
+        faults.replace(rules);
         faults
     }
 
-    #[test]
-    fn keys_are_laid_over_the_script_and_null_takes_one_out() {
-        let mut faults = faults(json!({"lock_percent": 5, "refuse": {"as": "503"}}));
-        faults.merge(json!({"hold": true, "refuse": null})).unwrap();
-        assert_eq!(faults.script(), &Script { lock_percent: 5.0, hold: true, ..Script::default() });
-    }
-
-    #[test]
-    fn a_script_that_cannot_be_read_changes_nothing() {
-        let mut faults = faults(json!({"lock_percent": 5}));
-        for bad in [json!({"lock_procent": 5}), json!({"refuse": {"as": "404"}}), json!([])] {
-            assert!(faults.merge(bad).is_err());
+    /// These rules instead of those before. Their counts start at nothing, and what was held goes on.
+    pub fn replace(&mut self, rules: Vec<Rule>) {
+        self.rules.clear();
+        for rule in rules {
+            self.put(rule);
         }
-        assert_eq!(faults.script().lock_percent, 5.0);
     }
 
-    #[test]
-    fn reads_are_spared_unless_named() {
-        let script = json!({"refuse": {"as": "REQUEST_LIMIT_EXCEEDED", "retry_after": 3}});
-        let mut faults = faults(script);
-        assert_eq!(faults.plan(true), Plan::Refuse(RefuseAs::LimitExceeded, Some(3)));
-        assert_eq!(faults.plan(false), Plan::Normal);
-        faults.merge(json!({"reads": true})).unwrap();
-        assert_eq!(faults.plan(false), Plan::Refuse(RefuseAs::LimitExceeded, Some(3)));
+    /// Adds a rule, in the place of the one that has its name.
+    pub fn put(&mut self, rule: Rule) {
+        self.set += 1;
+        let mut chances = match rule.seed {
+            Some(seed) => fastrand::Rng::with_seed(seed),
+            None => self.rng.fork(),
+        };
+        let delays = chances.fork();
+        let name = rule.name.clone().unwrap_or_else(|| format!("rule-{}", self.set));
+        let active = Active { id: self.set, name, rule, matched: 0, struck: 0, releases: 0, chances, delays };
+        match self.rules.iter_mut().find(|known| known.name == active.name) {
+            Some(known) => *known = active,
+            None => self.rules.push(active),
+        }
     }
 
-    #[test]
-    fn about_the_named_share_of_records_is_locked() {
-        let locked = faults(json!({"lock_percent": 10})).locks(10_000).into_iter().filter(|locked| *locked).count();
-        assert!((800..1_200).contains(&locked), "{locked}");
+    /// Takes every rule out.
+    pub fn clear(&mut self) {
+        self.rules.clear();
+    }
+
+    /// Takes one rule out; whether there was one of this name.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.rules.len();
+        self.rules.retain(|active| active.name != name);
+        self.rules.len() < before
+    }
+
+    /// Lets go what a rule holds now, not what comes; whether there is a rule of this name.
+    pub fn release(&mut self, name: &str) -> bool {
+        let found = self.rules.iter_mut().find(|active| active.name == name);
+        found.map(|active| active.releases += 1).is_some()
+    }
+
+    /// No rule can strike.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// What happens to a request. Every rule that matches counts it; the first that strikes has it.
+    pub fn plan(&mut self, target: &Target) -> Plan {
+        let mut plan = Plan::Normal;
+        for active in self.rules.iter_mut().filter(|active| !matches!(active.rule.kind, Kind::Lock)) {
+            if active.is_hit(target) && active.draws() && plan == Plan::Normal {
+                active.struck += 1;
+                plan = active.plan();
+            }
+        }
+        plan
+    }
+
+    /// Which of so many records of one request cannot be locked.
+    pub fn locks(&mut self, target: &Target, records: usize) -> Vec<bool> {
+        let mut locked = vec![false; records];
+        for active in self.rules.iter_mut().filter(|active| matches!(active.rule.kind, Kind::Lock)) {
+            if !active.is_hit(target) {
+                continue;
+            }
+            let mut any = false;
+            for place in &mut locked {
+                let strikes = active.draws();
+                any |= strikes;
+                *place |= strikes;
+            }
+            active.struck += u64::from(any);
+        }
+        locked
+    }
+
+    /// Whether a held request has to wait on.
+    pub fn holds(&self, held: Held) -> bool {
+        self.rules.iter().any(|active| active.id == held.rule && active.releases == held.releases)
+    }
+
+    /// The rules as they were given, each with its name and with how often it matched and struck.
+    pub fn shown(&self) -> Json {
+        let show = |active: &Active| {
+            let mut shown = Map::from_iter([("name".to_owned(), json!(active.name))]);
+            shown.extend(active.rule.given.clone());
+            shown.insert("matched".into(), json!(active.matched));
+            shown.insert("struck".into(), json!(active.struck));
+            Json::Object(shown)
+        };
+        json!({"rules": self.rules.iter().map(show).collect::<Json>()})
+    }
+}
+
+impl Active {
+    /// Counts a request that matches; whether it is one that the rule may strike.
+    fn is_hit(&mut self, target: &Target) -> bool {
+        if !self.rule.matcher.matches(target) {
+            return false;
+        }
+        self.matched += 1;
+        let nth = &self.rule.nth;
+        (nth.is_empty() || nth.contains(&self.matched)) && self.rule.times.is_none_or(|times| self.struck < times)
+    }
+
+    fn draws(&mut self) -> bool {
+        self.rule.percent >= 100.0 || self.chances.f64() * 100.0 < self.rule.percent
+    }
+
+    fn plan(&mut self) -> Plan {
+        match &self.rule.kind {
+            Kind::Refuse(refusal) => Plan::Refuse(refusal.clone()),
+            Kind::DoThenFail(refusal) => Plan::DoThenFail(refusal.clone()),
+            Kind::CutThenApply(delay) => Plan::CutThenApply(delay.draw(&mut self.delays)),
+            Kind::Hold => Plan::Hold(Held { rule: self.id, releases: self.releases }),
+            Kind::AnswerLate(delay) => Plan::AnswerLate(delay.draw(&mut self.delays)),
+            Kind::Cut => Plan::Cut,
+            Kind::Lock => Plan::Normal,
+        }
     }
 }

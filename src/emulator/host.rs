@@ -1,25 +1,36 @@
 //! What the endpoints of one org share: its state, its clock, its counters, and its running tasks.
 
-use std::collections::{BTreeMap, HashMap};
+mod counters;
+mod streams;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::cometd::Sessions;
-use super::faults::Faults;
+use super::faults::{Faults, Target};
 use super::oauth::{AppSpec, Login, Tokens};
 use super::org::{Org, StreamForms};
 use super::rest::{Cursors, Usage};
-use super::scenario::{LimitsSpec, Scenario, ScenarioError};
+use super::scenario::{HOURLY_EVENTS, LimitsSpec, Scenario, ScenarioError};
+use super::server::{Connections, Cut};
 use super::traffic::TrafficState;
+use super::wire::Call;
+pub use counters::Counters;
+pub use streams::StreamStates;
+
+/// Clients of the Streaming API that the larger editions may have at once (streaming-cometd.md section 18).
+const CLIENTS: u64 = 2_000;
 
 /// Behaviour that the facts leave open (`UNSURE`), or that some clients cannot live with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -94,17 +105,11 @@ impl Switches {
     }
 }
 
-#[derive(Debug, Default, Clone)]
-pub struct Counters {
-    /// Calls of the REST API; getting a token and the Streaming API do not count.
-    pub api_calls: u64,
-    pub by_kind: BTreeMap<&'static str, u64>,
-}
-
 /// One org that runs.
 pub struct Host {
     pub name: String,
     pub connect_hold: Duration,
+    pub connections: Arc<Connections>,
     org: Mutex<Org>,
     login: Mutex<Login>,
     tokens: Mutex<Tokens>,
@@ -116,10 +121,15 @@ pub struct Host {
     counters: Mutex<Counters>,
     cursors: Mutex<Cursors>,
     usage: Mutex<Usage>,
-    limits: LimitsSpec,
+    deliveries: Mutex<Usage>,
+    limits: Mutex<LimitsSpec>,
+    stream_states: Mutex<StreamStates>,
+    pubsub_streams: AtomicU64,
     traffic: Mutex<TrafficState>,
     /// Microseconds by which the org's time is ahead of the machine's.
     ahead: AtomicI64,
+    /// Microseconds by which the org's clock is wrong on top of it.
+    skew: AtomicI64,
     changed: watch::Sender<u64>,
     stop: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
@@ -159,19 +169,24 @@ impl Host {
         Ok(Self {
             name: name.to_owned(),
             connect_hold,
+            connections: Arc::default(),
             login: Mutex::new(login),
             ports: OnceLock::new(),
             tokens: Mutex::new(Tokens::new(fresh(&mut rng))),
             sessions: Mutex::new(Sessions::new(fresh(&mut rng))),
-            faults: Mutex::new(Faults::new(rng.fork())),
+            faults: Mutex::new(Faults::new(rng.fork(), scenario.faults(name)?)),
             org: Mutex::new(org),
             switches: Mutex::default(),
             counters: Mutex::default(),
             cursors: Mutex::default(),
             usage: Mutex::new(Usage::new(scenario.limits().daily_api_requests)),
-            limits: scenario.limits().clone(),
+            deliveries: Mutex::new(Usage::new(scenario.limits().daily_delivered_events)),
+            limits: Mutex::new(scenario.limits().clone()),
+            stream_states: Mutex::default(),
+            pubsub_streams: AtomicU64::new(0),
             traffic: Mutex::default(),
             ahead: AtomicI64::new(0),
+            skew: AtomicI64::new(0),
             changed: watch::Sender::new(0),
             stop: CancellationToken::new(),
             tasks: Mutex::new(JoinSet::new()),
@@ -180,12 +195,24 @@ impl Host {
 
     /// The org's time in microseconds since 1970.
     pub fn now(&self) -> i64 {
-        machine_time() + self.ahead.load(Ordering::SeqCst)
+        machine_time()
+            .saturating_add(self.ahead.load(Ordering::SeqCst))
+            .saturating_add(self.skew.load(Ordering::SeqCst))
     }
 
     pub fn advance(&self, by: i64) {
         self.ahead.fetch_add(by, Ordering::SeqCst);
         self.notify();
+    }
+
+    /// From now on the org's clock is wrong by so many microseconds; negative: it is behind.
+    pub fn set_skew(&self, by: i64) {
+        self.skew.store(by, Ordering::SeqCst);
+        self.notify();
+    }
+
+    pub fn skew(&self) -> i64 {
+        self.skew.load(Ordering::SeqCst)
     }
 
     pub fn org(&self) -> MutexGuard<'_, Org> {
@@ -234,6 +261,12 @@ impl Host {
         locked(&self.faults)
     }
 
+    /// Which of the records of a write cannot be locked, by command.
+    pub fn locks(&self, call: &Call, records: usize) -> Vec<bool> {
+        let mut faults = self.faults();
+        if faults.is_empty() { Vec::new() } else { faults.locks(&Target::of(call), records) }
+    }
+
     pub fn switches(&self) -> MutexGuard<'_, Switches> {
         locked(&self.switches)
     }
@@ -251,22 +284,74 @@ impl Host {
         locked(&self.usage)
     }
 
-    /// What the scenario says of limits.
-    pub fn limits(&self) -> &LimitsSpec {
-        &self.limits
+    /// The events of the last 24 hours that went out.
+    pub fn deliveries(&self) -> MutexGuard<'_, Usage> {
+        locked(&self.deliveries)
+    }
+
+    /// How much the org may be asked for; what is not said there is the platform's.
+    pub fn limits(&self) -> MutexGuard<'_, LimitsSpec> {
+        locked(&self.limits)
+    }
+
+    /// # Errors
+    /// What is wrong with the JSON; then nothing has changed.
+    pub fn set_limits(&self, changes: serde_json::Value) -> Result<(), String> {
+        let limits = merged(&*self.limits(), changes)?;
+        self.usage().daily = Usage::new(limits.daily_api_requests).daily;
+        self.org().hourly_events = limits.hourly_published_events.unwrap_or(HOURLY_EVENTS);
+        *self.limits() = limits;
+        self.notify();
+        Ok(())
+    }
+
+    /// Whether a limit of deliveries was set and is used up; without one there is no end.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for the delivery of events"))]
+    pub fn delivery_spent(&self) -> bool {
+        let limit = self.limits().daily_delivered_events;
+        limit.is_some_and(|limit| self.deliveries().used(self.now()) >= limit)
+    }
+
+    /// So many clients may be connected at once.
+    pub fn client_limit(&self) -> u64 {
+        self.limits().concurrent_clients.unwrap_or(CLIENTS)
+    }
+
+    pub fn stream_states(&self) -> MutexGuard<'_, StreamStates> {
+        locked(&self.stream_states)
+    }
+
+    /// Ends every connection but one, and lets nobody in for so long; the sessions of the Streaming API are gone.
+    /// Records, tokens and events stay.
+    pub fn restart(&self, down: Duration, except: &Cut) {
+        self.connections.stay_down(down);
+        self.sessions().drop_all();
+        self.connections.cut_all(except);
+        self.notify();
+    }
+
+    /// Copies the org anew, as a sandbox is: its id is another one, and everything that was given out ends, replay
+    /// ids as well (oauth.md section 1). Records stay.
+    pub fn refresh(&self) {
+        {
+            let mut org = self.org();
+            org.change_id(self.now());
+            org.bus.forget();
+        }
+        self.tokens().end_all();
+        self.sessions().drop_all();
+        self.notify();
+    }
+
+    /// Moves the org to another instance: no replay id is good any more, and nobody is connected.
+    pub fn migrate(&self) {
+        self.org().bus.forget();
+        self.sessions().drop_all();
+        self.notify();
     }
 
     pub fn traffic(&self) -> MutexGuard<'_, TrafficState> {
         locked(&self.traffic)
-    }
-
-    pub fn count(&self, kind: &'static str, api_call: bool) {
-        if api_call {
-            self.usage().count(self.now());
-        }
-        let mut counters = self.counters();
-        counters.api_calls += u64::from(api_call);
-        *counters.by_kind.entry(kind).or_default() += 1;
     }
 
     /// Wakes whoever waits for events, for the release of held requests, or for the end of its session.
@@ -314,19 +399,23 @@ impl Host {
             }
         });
     }
+}
 
-    /// Records by object name and counters, as `/emulator/stats` shows them.
-    pub fn stats(&self) -> serde_json::Value {
-        let Counters { api_calls, by_kind } = self.counters().clone();
-        let sessions = self.sessions().count(self.now());
-        let org = self.org();
-        let (rows_written, duplicate_rows) = org.written();
-        serde_json::json!({
-            "org": self.name, "api_calls": api_calls, "calls": by_kind, "rows_written": rows_written,
-            "duplicate_rows": duplicate_rows, "records": org.counts(), "events": org.bus.published(),
-            "commits": org.last_commit(), "sessions": sessions, "locks_refused": org.locks.refused(),
-        })
+/// A value with some of its keys set anew.
+///
+/// # Errors
+/// A key that is unknown, or a value that does not fit.
+pub fn merged<T: Serialize + DeserializeOwned>(value: &T, changes: serde_json::Value) -> Result<T, String> {
+    let serde_json::Value::Object(changes) = changes else { return Err("expected a JSON object".into()) };
+    let mut all = serde_json::to_value(value).map_err(|error| error.to_string())?;
+    for (key, change) in changes {
+        if let Some(all) = all.as_object_mut() {
+            all.insert(key.clone(), change);
+        }
+        // One by one, so that the mistake has its key.
+        T::deserialize(&all).map_err(|error| format!("{key}: {error}"))?;
     }
+    serde_json::from_value(all).map_err(|error| error.to_string())
 }
 
 pub fn machine_time() -> i64 {

@@ -1,6 +1,6 @@
 //! The REST API: versions, single records, collections, queries (rest.md).
 //!
-//! This module counts the call, checks the token, lets the faults strike, and passes on to the families below.
+//! This module counts the call, checks the token, and passes on to the families below.
 
 mod actions;
 mod apexrest;
@@ -26,14 +26,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
-use tokio::sync::oneshot;
 
 pub use collections::item_errors;
 pub use intake::too_large;
 pub use limits::{Usage, show as limits_shown};
 pub use query::Cursors;
 
-use super::faults::{Plan, RefuseAs};
 use super::host::Host;
 use super::oauth;
 use super::org::{Caller, FieldIndex, Id, Object, ObjectIndex, Options, Org, Row, SaveError, Saved, Unit, Write};
@@ -52,12 +50,19 @@ pub async fn handle(host: Arc<Host>, call: Call) -> Answer {
     guarded(host, call, number).await
 }
 
-/// Any request under `/services/apexrest`: the same token, limits and faults.
+/// Any request under `/services/apexrest`: the same token and limits.
 pub async fn handle_apex(host: Arc<Host>, call: Call) -> Answer {
     guarded(host, call, versions::NEWEST).await
 }
 
-/// Counts a call, checks its token, lets the faults strike, and says how many calls there were.
+/// Counts a call that a fault keeps from its work.
+pub fn count_struck(host: &Host, call: &Call) {
+    if matches!(call.path().as_slice(), ["services", "data", _, ..] | ["services", "apexrest", ..]) {
+        host.count(kind_of(call), true);
+    }
+}
+
+/// Counts a call, checks its token, does it, and says how many calls there were.
 async fn guarded(host: Arc<Host>, mut call: Call, number: u32) -> Answer {
     let kind = kind_of(&call);
     let now = host.now();
@@ -76,7 +81,7 @@ async fn guarded(host: Arc<Host>, mut call: Call, number: u32) -> Answer {
         }
         (Ok(user), Ok(())) => {
             host.count(kind, true);
-            with_faults(&host, Arc::new(Request::new(call, number, user)), is_write(kind)).await
+            slowly(&host, &Request::new(call, number, user), is_write_kind(kind)).await
         }
     };
     let answer = versions::warned(if pretty { answer.pretty() } else { answer }, number);
@@ -115,6 +120,8 @@ struct Context<'a> {
     now: i64,
     /// The transaction of the request around this one, where that commits for all.
     unit: Option<Unit>,
+    /// Of the Streaming API. Counted before the org is locked, as streams lock the other way round.
+    clients: u64,
 }
 
 impl Context<'_> {
@@ -240,82 +247,27 @@ impl Request {
     }
 }
 
-async fn with_faults(host: &Arc<Host>, request: Arc<Request>, write: bool) -> Answer {
-    let plan = host.faults().plan(write);
-    if let Plan::Refuse(kind, retry_after) = plan {
-        return refuse(kind, retry_after);
+/// Does the work of one request; the answer to a write takes the time of its transaction.
+async fn slowly(host: &Host, request: &Request, write: bool) -> Answer {
+    let done = perform(host, request);
+    let transaction = host.switches().transaction_ms;
+    if write && transaction > 0 {
+        let stopped = host.stopped();
+        let time = tokio::time::sleep(Duration::from_millis(transaction));
+        tokio::select! { () = stopped.cancelled() => {} () = time => {} }
     }
-    let done = if write && host.faults().script().hold {
-        match held(host, request.clone()).await {
-            Some(answer) => answer,
-            None => return Answer::cut(), // the emulator stops
-        }
-    } else if let Plan::CutThenApply(delay) = plan {
-        let (later, request) = (host.clone(), request.clone());
-        host.spawn(async move {
-            tokio::time::sleep(delay).await;
-            perform(&later, &request);
-        });
-        return Answer::cut();
-    } else {
-        let done = perform(host, &request);
-        let transaction = host.switches().transaction_ms;
-        if write && transaction > 0 {
-            wait(host, Duration::from_millis(transaction)).await;
-        }
-        done
-    };
-    match plan {
-        Plan::DoThenCut => Answer::cut(),
-        Plan::AnswerLate(delay) => {
-            wait(host, delay).await;
-            done
-        }
-        _ => done,
-    }
-}
-
-/// Does the work once writes are released; also if the client has gone meanwhile.
-async fn held(host: &Arc<Host>, request: Arc<Request>) -> Option<Answer> {
-    let (sender, receiver) = oneshot::channel();
-    let later = host.clone();
-    let mut changes = host.changes();
-    host.spawn(async move {
-        while later.faults().script().hold {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
-        let _ = sender.send(perform(&later, &request)); // nobody waits any more: done all the same
-    });
-    receiver.await.ok()
-}
-
-async fn wait(host: &Host, delay: Duration) {
-    let stopped = host.stopped();
-    tokio::select! { () = stopped.cancelled() => {} () = tokio::time::sleep(delay) => {} }
-}
-
-fn refuse(kind: RefuseAs, retry_after: Option<u64>) -> Answer {
-    let answer = match kind {
-        RefuseAs::Unavailable => {
-            Answer::error(503, "SERVER_UNAVAILABLE", "Server is too busy. Please try again later.")
-        }
-        RefuseAs::LimitExceeded => limits::exceeded(),
-    };
-    match retry_after {
-        Some(seconds) => answer.with("retry-after", seconds.to_string()),
-        None => answer,
-    }
+    done
 }
 
 /// Does the work of one request, with the org for itself.
 fn perform(host: &Host, request: &Request) -> Answer {
+    let clients = host.sessions().count(host.now());
     let answer = {
         let mut org = host.org();
         let now = host.now();
         org.run_flows(now);
-        dispatch(&mut Context { org: &mut org, host, now, unit: None }, request)
+        let clients = u64::try_from(clients).unwrap_or(u64::MAX);
+        dispatch(&mut Context { org: &mut org, host, now, unit: None, clients }, request)
     };
     host.notify();
     answer
@@ -375,7 +327,13 @@ fn kind_of(call: &Call) -> &'static str {
     }
 }
 
-fn is_write(kind: &str) -> bool {
+/// Whether a call may write records.
+pub fn is_write(call: &Call) -> bool {
+    let bulk = call.path().get(3) == Some(&"jobs") && call.path().get(4) == Some(&"ingest");
+    is_write_kind(kind_of(call)) || (bulk && call.method != "GET" && call.method != "HEAD")
+}
+
+fn is_write_kind(kind: &str) -> bool {
     kind.starts_with("composite") || kind.starts_with("record_") || matches!(kind, "action" | "apex_rest_write")
 }
 

@@ -16,9 +16,11 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::faults::Rule;
 use super::oauth::{Login, RunAs};
 use super::org::{Identity, Org};
 
+pub use build::HOURLY_EVENTS;
 pub use spec::LimitsSpec;
 use spec::{Base, Name, Spec};
 
@@ -115,6 +117,7 @@ impl Scenario {
         for name in ["source", "target"] {
             scenario.org(name, 1, Duration::ZERO..=Duration::ZERO, 0)?;
             scenario.login(name, 1)?;
+            scenario.faults(name)?;
         }
         Ok(scenario)
     }
@@ -166,6 +169,32 @@ impl Scenario {
             login.set_apps(apps).map_err(|problem| self.error(Problem::from(format!("apps: {problem}"))))?;
         }
         Ok(login)
+    }
+
+    /// The rules of faults of the org of this name.
+    ///
+    /// # Errors
+    /// What is wrong with a rule, with its place.
+    pub fn faults(&self, org: &str) -> Result<Vec<Rule>, ScenarioError> {
+        let mut rules: Vec<Rule> = Vec::new();
+        for spec in &self.spec.faults {
+            let at = |text: String| {
+                self.error(Problem { line: Some(spec.referenced.line()), text: format!("faults: {text}") })
+            };
+            let mut given = spec.value.clone();
+            let orgs = given.as_object_mut().and_then(|given| given.remove("orgs")).unwrap_or_default();
+            let orgs: Option<Vec<String>> =
+                serde_json::from_value(orgs).map_err(|error| at(format!("orgs: {error}")))?;
+            let rule = Rule::read(given).map_err(at)?;
+            if !build::concerns(&orgs.unwrap_or_default(), org) {
+                continue;
+            }
+            if rule.name.is_some() && rules.iter().any(|other| other.name == rule.name) {
+                return Err(at(format!("name: two rules are called {}", rule.name.unwrap_or_default())));
+            }
+            rules.push(rule);
+        }
+        Ok(rules)
     }
 
     fn error(&self, problem: Problem) -> ScenarioError {

@@ -1,5 +1,6 @@
 //! One listener for each org, and one for the login host; the first segments of a path choose the endpoint family.
 
+mod connections;
 mod line;
 
 use std::convert::Infallible;
@@ -20,8 +21,9 @@ use super::host::{self, Host};
 use super::oauth::Door;
 use super::org::time;
 use super::wire::{Answer, BODY_LIMIT, Call, oversized};
-use super::{cometd, control, rest, soap};
-use line::{Cut, Lines};
+use super::{cometd, control, faults, rest, soap};
+pub use connections::{Connections, Cut};
+use line::Lines;
 
 /// What answers at a listener.
 #[derive(Clone)]
@@ -39,6 +41,10 @@ struct Served {
 
 /// Serves until stopped and until the open connections have ended.
 pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, site: Site, stopped: CancellationToken) {
+    let connections = match &site {
+        Site::Org(host) => Some(host.connections.clone()),
+        Site::Login(_) => None,
+    };
     let served = Served { site, secure: tls.is_some() };
     let app = Router::new()
         .fallback(answer)
@@ -46,7 +52,7 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, site: Site, 
         .with_state(served)
         .into_make_service_with_connect_info::<Cut>();
     // It fails only if accepting does, which `Lines` never lets through.
-    let lines = Lines { listener, tls };
+    let lines = Lines { listener, tls, connections };
     let _ = axum::serve(lines, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await;
 }
 
@@ -73,7 +79,7 @@ async fn answer(
             }
             let packed = takes_gzip(&call);
             let answer = match &served.site {
-                Site::Org(host) => at_org(host, call).await,
+                Site::Org(host) => at_org(host, call, &line).await,
                 Site::Login(hosts) => at_login(hosts, &call).await,
             };
             (answer, packed)
@@ -98,8 +104,17 @@ fn takes_gzip(call: &Call) -> bool {
             .any(|name| name.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("gzip"))
 }
 
-async fn at_org(host: &Arc<Host>, call: Call) -> Answer {
-    let door = Door::of(host);
+/// Faults strike everything but what steers them.
+async fn at_org(host: &Arc<Host>, call: Call, line: &Cut) -> Answer {
+    if call.segments.first().is_some_and(|family| family == "emulator") {
+        control::handle(host, &call, line)
+    } else {
+        faults::strike(host, call, serve_call).await
+    }
+}
+
+async fn serve_call(host: Arc<Host>, call: Call) -> Answer {
+    let door = Door::of(&host);
     if let Some(answer) = door.answer(&call).await {
         return answer;
     }
@@ -107,8 +122,7 @@ async fn at_org(host: &Arc<Host>, call: Call) -> Answer {
         ["services", "data", ..] => rest::handle(host.clone(), call).await,
         ["services", "apexrest", ..] => rest::handle_apex(host.clone(), call).await,
         ["services", "Soap", kind, version, ..] => soap::handle(&door, &call, kind, version),
-        ["cometd", ..] => cometd::handle(host, &call).await,
-        ["emulator", ..] => control::handle(host, &call),
+        ["cometd", ..] => cometd::handle(&host, &call).await,
         _ => not_found(),
     }
 }

@@ -122,6 +122,13 @@ pub fn handle(door: &Door<'_>, call: &Call, kind: &str, version: &str) -> Answer
     }
 }
 
+/// A request that was not even read.
+pub fn refusal(status: u16, kind: &str, code: &str, message: &str) -> Answer {
+    let flavour = Flavour::of(kind).unwrap_or(Flavour::Partner);
+    let fault = Fault { code: escaped(code), message: message.into(), detail: Some("UnexpectedErrorFault") };
+    envelope(status, flavour, &fault_element(flavour, &fault))
+}
+
 /// Many clients write the version as REST paths have it, with a `v`.
 fn version_number(segment: &str) -> Option<u32> {
     let number = segment.strip_prefix('v').unwrap_or(segment).strip_suffix(".0")?.parse().ok()?;

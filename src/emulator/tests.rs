@@ -9,6 +9,7 @@ mod faults;
 mod oauth;
 mod query;
 mod rest;
+mod states;
 mod tooling;
 
 use std::sync::{Arc, Once};
@@ -139,8 +140,13 @@ impl World {
         self.events().iter().filter_map(origin).collect()
     }
 
-    async fn faults(&self, script: Json) {
-        self.ok("POST", "/emulator/faults", script).await;
+    async fn faults(&self, keys: Json) {
+        self.ok("POST", "/emulator/faults", keys).await;
+    }
+
+    /// These rules of faults, and no others.
+    async fn rules(&self, rules: Json) {
+        self.faults(json!({"rules": rules})).await;
     }
 
     async fn upsert(&self, object: &str, records: Json) -> Json {

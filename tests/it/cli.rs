@@ -120,7 +120,7 @@ fn a_bad_config_is_refused_with_every_place_at_once() {
 #[test]
 fn help_of_the_emulator_explains_its_faults() {
     let output = orgbridge().args(["emulator", "--help"]).output().unwrap();
-    assert!(shown(&output).contains("do_then_cut_percent"));
+    assert!(shown(&output).contains("do_then_fail"));
 }
 
 #[test]

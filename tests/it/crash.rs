@@ -78,13 +78,15 @@ async fn survive(plan: Plan) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let start = || Process::start(emulator.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
     let faults = |refusal: &str| {
-        json!({
-            "refuse": {"as": refusal, "percent": 5}, "lock_percent": 3, "do_then_cut_percent": 5,
-            "cut_then_apply": {"percent": 5, "delay_ms": [300, 2500]},
-            "answer_late": {"percent": 5, "delay_ms": [100, 800]},
-        })
+        json!({"rules": [
+            {"kind": "refuse", "code": refusal, "percent": 5},
+            {"kind": "lock", "percent": 3},
+            {"kind": "do_then_fail", "percent": 5},
+            {"kind": "cut_then_apply", "percent": 5, "delay_ms": [300, 2500]},
+            {"kind": "answer_late", "percent": 5, "delay_ms": [100, 800]},
+        ]})
     };
-    emulator.post(&http, "target", "faults", faults("503")).await;
+    emulator.post(&http, "target", "faults", faults("SERVER_UNAVAILABLE")).await;
 
     for kill in 1..=plan.kills {
         let mut bridge = start();

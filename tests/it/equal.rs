@@ -22,14 +22,15 @@ async fn lively_traffic_ends_in_two_equal_orgs() {
 async fn faults_of_every_kind_change_nothing_about_the_end() {
     let mut world = World::started().await;
     world
-        .faults(
+        .rules(
             world.target(),
-            json!({
-                "lock_percent": 5, "do_then_cut_percent": 10,
-                "cut_then_apply": {"percent": 10, "delay_ms": [200, 1500]},
-                "answer_late": {"percent": 5, "delay_ms": [100, 500]},
-                "refuse": {"as": "503", "percent": 10},
-            }),
+            json!([
+                {"kind": "refuse", "percent": 10},
+                {"kind": "lock", "percent": 5},
+                {"kind": "do_then_fail", "percent": 10},
+                {"kind": "cut_then_apply", "percent": 10, "delay_ms": [200, 1500]},
+                {"kind": "answer_late", "percent": 5, "delay_ms": [100, 500]},
+            ]),
         )
         .await;
     world.source().start_traffic(TrafficPlan { changes: 600, records: 60, per_second: 300, seed: 3, deletes: true });

@@ -9,7 +9,7 @@ use crate::support::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_with_unsettled_work_can_only_be_removed_by_name() {
     let mut world = World::started().await;
-    world.faults(world.target(), json!({"refuse": {"as": "503", "percent": 100}})).await;
+    world.rules(world.target(), json!([{"kind": "refuse"}])).await;
     world.create("Contact", vec![json!({"LastName": "Waits"})]).await;
     world
         .until("a waiting contact", |status| {

@@ -19,7 +19,7 @@ async fn a_thousand_changes_that_waited_for_the_target_take_five_calls() {
     let ids = world.create("Account", accounts).await;
     world.caught_up().await;
     // Held: the target refuses every write, so nothing but the journal takes what comes.
-    world.faults(world.target(), json!({"refuse": {"as": "503", "percent": 100}})).await;
+    world.rules(world.target(), json!([{"kind": "refuse"}])).await;
     world.update("Account", ids.into_iter().map(|id| (id, json!({"Phone": "+1 555 0100"}))).collect()).await;
     world
         .until("a thousand waiting changes", |status| {

@@ -141,7 +141,7 @@ async fn another_org_behind_the_same_name_stops_the_bridge_before_anything_is_wr
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_what_is_in_flight_and_leaves_nothing_suspect() {
     let mut world = World::started().await;
-    world.faults(world.target(), json!({"answer_late": {"percent": 100, "delay_ms": [800, 800]}})).await;
+    world.rules(world.target(), json!([{"kind": "answer_late", "delay_ms": 800}])).await;
     world.create("Account", vec![json!({"Name": "in flight"})]).await;
     world.until("a write in flight", |status| status.pipelines.values().any(|line| line.in_flight == 1)).await;
     tokio::time::timeout(Duration::from_secs(20), world.stop()).await.unwrap();

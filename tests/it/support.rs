@@ -151,6 +151,11 @@ impl World {
         self.control(org, "faults", faults).await;
     }
 
+    /// These rules of faults, and no others.
+    pub async fn rules(&self, org: &RunningOrg, rules: Json) {
+        self.faults(org, json!({"rules": rules})).await;
+    }
+
     pub async fn no_faults(&self, org: &RunningOrg) {
         let url = format!("{}/emulator/faults", org.base_url);
         assert!(self.http.delete(url).send().await.unwrap().status().is_success());

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{problem, with_body};
 use crate::emulator::host::Host;
 use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{Caller, FieldLevel, Id, Options, SaveError, User, Write};
+use crate::emulator::org::{Caller, FieldLevel, Id, ObjectAccess, Options, SaveError, User, Write};
 use crate::emulator::wire::{Answer, Call};
 
 pub fn handle(host: &Host, call: &Call) -> Answer {
@@ -68,12 +68,14 @@ struct Lock {
     seconds: Option<u32>,
 }
 
+/// To one field, or without one to the object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Access {
     user: String,
     object: String,
-    field: String,
+    #[serde(default)]
+    field: Option<String>,
     access: Level,
 }
 
@@ -89,7 +91,7 @@ fn yes() -> bool {
     true
 }
 
-fn read<T: DeserializeOwned>(body: Json) -> Result<T, String> {
+pub fn read<T: DeserializeOwned>(body: Json) -> Result<T, String> {
     serde_json::from_value(body).map_err(|error| error.to_string())
 }
 
@@ -183,14 +185,22 @@ fn access(host: &Host, body: &Access) -> Result<Answer, String> {
     let user = user.ok_or_else(|| format!("there is no user {}", body.user))?;
     let (object, definition) =
         org.schema.find(&body.object).ok_or_else(|| format!("there is no object {}", body.object))?;
-    let (field, _) =
-        definition.find(&body.field).ok_or_else(|| format!("{} has no field {}", body.object, body.field))?;
-    let level = match body.access {
-        Level::None => FieldLevel::Hidden,
-        Level::Read => FieldLevel::ReadOnly,
-        Level::Edit => FieldLevel::Editable,
-    };
-    org.set_field_level(&user, object, field, level);
+    if let Some(name) = &body.field {
+        let (field, _) = definition.find(name).ok_or_else(|| format!("{} has no field {name}", body.object))?;
+        let level = match body.access {
+            Level::None => FieldLevel::Hidden,
+            Level::Read => FieldLevel::ReadOnly,
+            Level::Edit => FieldLevel::Editable,
+        };
+        org.set_field_level(&user, object, field, level);
+    } else {
+        let access = match body.access {
+            Level::None => ObjectAccess::default(),
+            Level::Read => ObjectAccess { read: true, ..ObjectAccess::default() },
+            Level::Edit => ObjectAccess::ALL,
+        };
+        org.set_object_access(&user, object, access);
+    }
     org.note_setup_change(host.now());
     Ok(Answer::json(200, &json!({})))
 }

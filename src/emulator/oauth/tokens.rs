@@ -121,6 +121,13 @@ impl Tokens {
         self.sessions.clear();
     }
 
+    /// Everything that was ever given out ends, approvals as well.
+    pub fn end_all(&mut self) {
+        self.sessions.clear();
+        self.refreshes.end(|_| true);
+        self.codes.end_all();
+    }
+
     /// Everything that a user has ends.
     pub fn end_user(&mut self, user: &Id) {
         self.sessions.retain(|_, session| session.user != *user);

@@ -34,7 +34,7 @@ pub struct ObjectAccess {
 }
 
 impl ObjectAccess {
-    const ALL: Self = Self { create: true, read: true, edit: true, delete: true, view_all: true, modify_all: true };
+    pub const ALL: Self = Self { create: true, read: true, edit: true, delete: true, view_all: true, modify_all: true };
 }
 
 /// Field-level security, from the least to the most.
@@ -107,5 +107,12 @@ impl Org {
         } else {
             user.access.fields.insert((object, field), level);
         }
+    }
+
+    /// Sets what a user may do with one object; what he may do with others stays.
+    pub fn set_object_access(&mut self, user: &Id, object: ObjectIndex, access: ObjectAccess) {
+        let all = self.schema.objects().map(|(index, _)| (index, self.object_access(user, index))).collect();
+        let Some(user) = self.users.iter_mut().find(|known| known.id == *user) else { return };
+        user.access.objects.get_or_insert(all).insert(object, access);
     }
 }

@@ -144,6 +144,20 @@ impl Org {
         Ok(org)
     }
 
+    /// The org gets another id, also in its record; everything else stays as it is.
+    pub fn change_id(&mut self, now: i64) {
+        let id = Id::new("00D", &self.pod, self.rng.u64(1_000_000_000..2_000_000_000));
+        let before = std::mem::replace(&mut self.id, id.clone());
+        let table = self.schema.find("Organization").map(|(index, _)| index);
+        if let Some((object, row)) =
+            table.and_then(|object| Some((object, self.table(object).live_row(&before)?.clone())))
+        {
+            self.remove(object, &before);
+            self.put(object, Arc::new(Row { id, ..row }));
+        }
+        self.note_setup_change(now);
+    }
+
     fn put_setup_rows(&mut self, rows: Vec<(ObjectIndex, Id, Map<String, Json>)>, now: i64) {
         let second = now.div_euclid(super::time::SECOND);
         if let Some((object, _)) = self.schema.find("Organization") {

@@ -111,7 +111,7 @@ fn body(request: &Request) -> Result<(Option<String>, Map<String, Json>), Answer
 }
 
 fn save(context: &mut Context, request: &Request, write: Write, (verb, place): (&str, &str)) -> Result<Saved, Answer> {
-    let options = Options { locked: context.host.faults().locks(1), ..Options::default() };
+    let options = Options { locked: context.host.locks(&request.call, 1), ..Options::default() };
     let own = match &write {
         Write::Update { id, .. } => format!(" with id {id}"),
         _ => String::new(),

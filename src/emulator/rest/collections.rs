@@ -247,7 +247,7 @@ fn results(
         all_or_none,
         malformed_fails_alone: !switches.malformed_fails_request,
         doubles_by_case: !switches.doubles_ignore_case,
-        locked: context.host.faults().locks(writes.len()),
+        locked: context.host.locks(&request.call, writes.len()),
     };
     let caller = request.caller(context.host, true);
     let placed = |error: SaveError| request.placed(error, &["records"]);

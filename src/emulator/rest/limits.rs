@@ -8,15 +8,18 @@ use super::{Context, Request, not_allowed, not_found};
 use crate::emulator::host::Host;
 use crate::emulator::org::ObjectKind;
 use crate::emulator::org::time::HOUR;
+use crate::emulator::scenario::HOURLY_EVENTS;
 use crate::emulator::wire::Answer;
 
 /// An edition with many licences has at least so many calls.
 const DAILY_CALLS: u64 = 100_000;
+/// What the larger editions deliver (setup-metadata.md section 2).
+const DAILY_DELIVERIES: u64 = 50_000;
 const HOURS: i64 = 24;
 /// The room that records take, whatever is in them.
 const RECORD_KB: u64 = 2;
 
-/// The calls of the last 24 hours, by the hour, and how many there may be.
+/// What there was of something in the last 24 hours, by the hour, and how much there may be.
 #[derive(Debug)]
 pub struct Usage {
     pub daily: u64,
@@ -28,19 +31,19 @@ impl Usage {
         Self { daily: daily.unwrap_or(DAILY_CALLS), by_hour: BTreeMap::new() }
     }
 
-    /// One more call.
-    pub fn count(&mut self, now: i64) {
+    /// So many more.
+    pub fn count(&mut self, now: i64, number: u64) {
         let hour = now.div_euclid(HOUR);
-        *self.by_hour.entry(hour).or_default() += 1;
+        *self.by_hour.entry(hour).or_default() += number;
         self.by_hour.retain(|past, _| *past > hour - HOURS);
     }
 
-    /// The calls of the last 24 hours.
+    /// Those of the last 24 hours.
     pub fn used(&self, now: i64) -> u64 {
         self.by_hour.range(now.div_euclid(HOUR) - HOURS + 1..).map(|(_, calls)| calls).sum()
     }
 
-    /// Whether no further call is allowed.
+    /// Whether there may be no more.
     pub fn spent(&self, now: i64) -> bool {
         self.used(now) >= self.daily
     }
@@ -75,10 +78,12 @@ fn all(context: &Context) -> Answer {
     };
     let records: usize = context.org.counts().values().sum();
     let stored = u64::try_from(records).unwrap_or(u64::MAX).saturating_mul(RECORD_KB) / 1_024;
-    let limits = host.limits();
+    let limits = host.limits().clone();
+    let deliverable = limits.daily_delivered_events.unwrap_or(DAILY_DELIVERIES);
+    let delivered = host.deliveries().used(context.now);
     let storage = limits.data_storage_mb.unwrap_or(10_240);
-    let events = limits.hourly_published_events.unwrap_or(250_000);
-    let clients = u64::try_from(host.sessions().count(context.now)).unwrap_or_default();
+    let events = limits.hourly_published_events.unwrap_or(HOURLY_EVENTS);
+    let clients = context.clients;
     let mut body = Map::new();
     let mut put = |name: &str, max: u64, used: u64| {
         body.insert(name.into(), json!({"Max": max, "Remaining": max.saturating_sub(used)}));
@@ -86,12 +91,12 @@ fn all(context: &Context) -> Answer {
     put("DailyApiRequests", calls, used);
     put("DataStorageMB", storage, stored);
     put("FileStorageMB", 10_240, 0);
-    put("HourlyPublishedPlatformEvents", events, 0);
+    put("HourlyPublishedPlatformEvents", events, events.saturating_sub(context.org.events_left(context.now)));
     put("HourlyPublishedStandardVolumePlatformEvents", 100_000, 0);
-    put("DailyDeliveredPlatformEvents", 50_000, 0);
+    put("DailyDeliveredPlatformEvents", deliverable, delivered);
     put("DailyStandardVolumePlatformEvents", 25_000, 0);
     put("MonthlyPlatformEventsUsageEntitlement", 0, 0);
-    put("DurableStreamingApiConcurrentClients", 2_000, clients);
+    put("DurableStreamingApiConcurrentClients", host.client_limit(), clients);
     put("StreamingApiConcurrentClients", 2_000, 0);
     put("DailyDurableStreamingApiEvents", 1_000_000, 0);
     put("DailyStreamingApiEvents", 1_000_000, 0);
@@ -127,11 +132,17 @@ fn record_count(context: &Context, request: &Request) -> Answer {
     Answer::json(200, &json!({"sObjects": counts.collect::<Vec<_>>()}))
 }
 
-/// `/emulator/limits`: what was used, and what may be.
+/// `/emulator/limits`: what may be, and what was used.
 pub fn show(host: &Host) -> Json {
     let now = host.now();
-    let usage = host.usage();
-    json!({"daily_api_requests": usage.daily, "used": usage.used(now)})
+    let limits = host.limits().clone();
+    let calls = { host.usage().daily };
+    json!({
+        "daily_api_requests": calls, "used": host.usage().used(now),
+        "daily_delivered_events": limits.daily_delivered_events, "delivered": host.deliveries().used(now),
+        "concurrent_clients": host.client_limit(), "clients": host.sessions().count(now),
+        "hourly_published_events": host.org().hourly_events, "data_storage_mb": limits.data_storage_mb,
+    })
 }
 
 #[cfg(test)]
@@ -141,10 +152,10 @@ mod tests {
     #[test]
     fn calls_count_for_24_hours() {
         let mut usage = Usage::new(Some(3));
-        usage.count(0);
-        usage.count(HOUR);
+        usage.count(0, 1);
+        usage.count(HOUR, 1);
         assert_eq!(usage.header(HOUR), "api-usage=2/3");
-        usage.count(23 * HOUR);
+        usage.count(23 * HOUR, 1);
         assert!(usage.spent(23 * HOUR));
         assert_eq!(usage.used(24 * HOUR), 2);
         assert!(!usage.spent(24 * HOUR));

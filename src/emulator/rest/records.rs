@@ -157,7 +157,7 @@ fn transact(context: &mut Context, request: &Request, write: Write) -> Result<Sa
         Write::Update { id, .. } | Write::Delete { id } => Some(id.clone()),
         _ => None,
     };
-    let options = Options { locked: context.host.faults().locks(1), ..Options::default() };
+    let options = Options { locked: context.host.locks(&request.call, 1), ..Options::default() };
     let caller = request.caller(context.host, false);
     let result = match context.write(&caller, vec![Ok(write)], &options) {
         Ok(mut results) => results.pop().unwrap_or_else(|| Err(SaveError::unknown_id())),

@@ -17,7 +17,7 @@ use crate::emulator::org::{
 /// Setup objects get the first serial numbers of their prefix; records start behind them.
 const FIRST: u64 = 1_000_001;
 /// What the larger editions may publish in an hour.
-const HOURLY_EVENTS: u64 = 250_000;
+pub const HOURLY_EVENTS: u64 = 250_000;
 
 /// Ids of users and queues by the names that a scenario knows them by.
 struct People {

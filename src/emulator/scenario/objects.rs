@@ -40,6 +40,9 @@ impl Spec {
         self.limits.data_storage_mb = own.limits.data_storage_mb.or(self.limits.data_storage_mb);
         self.limits.hourly_published_events =
             own.limits.hourly_published_events.or(self.limits.hourly_published_events);
+        self.limits.daily_delivered_events = own.limits.daily_delivered_events.or(self.limits.daily_delivered_events);
+        self.limits.concurrent_clients = own.limits.concurrent_clients.or(self.limits.concurrent_clients);
+        self.faults.extend(own.faults);
         if !own.apps.is_empty() {
             self.apps = own.apps;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::emulator::oauth::AppSpec;
@@ -39,6 +39,9 @@ pub struct Spec {
     pub apps: Vec<AppSpec>,
     #[serde(default)]
     pub limits: LimitsSpec,
+    /// Rules of faults, each as a control request gives it, and with `orgs`.
+    #[serde(default)]
+    pub faults: Vec<serde_saphyr::Spanned<Json>>,
     #[serde(default)]
     pub records: Vec<RecordSpec>,
 }
@@ -494,13 +497,17 @@ pub struct MemberSpec {
     pub filter: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsSpec {
     /// Calls in 24 hours; above it 403 REQUEST_LIMIT_EXCEEDED.
     pub daily_api_requests: Option<u64>,
     pub data_storage_mb: Option<u64>,
     pub hourly_published_events: Option<u64>,
+    /// Events that go out in 24 hours; absent: without end.
+    pub daily_delivered_events: Option<u64>,
+    /// Clients of the Streaming API at once.
+    pub concurrent_clients: Option<u64>,
 }
 
 /// A record that is there from the start.

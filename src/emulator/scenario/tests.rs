@@ -52,6 +52,12 @@ fn an_empty_base_has_what_no_org_is_without() {
 fn a_mistake_is_told_with_its_place() {
     for (text, told) in [
         ("objects: [{ name: A__c, fields: [{ name: x, type: strin }] }]", "my.yaml:1: unknown variant `strin`"),
+        ("faults:\n  - { kind: cut }\n  - { kind: cut, nth: 0 }", "my.yaml:3: faults: nth: a number from 1 up"),
+        ("faults: [{ kind: cut, orgs: 5 }]", "my.yaml:1: faults: orgs: "),
+        (
+            "faults: [{ kind: cut, name: a }, { kind: hold, name: a }]",
+            "my.yaml:1: faults: name: two rules are called a",
+        ),
         ("objekts: []", "my.yaml:1: unknown field `objekts`"),
         (
             "\nobjects:\n  - name: A__c\n    fields:\n      - { name: P__c, type: lookup, to: [Nope] }",

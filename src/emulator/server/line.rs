@@ -1,13 +1,11 @@
 //! A TCP connection that can be cut from inside a handler, with or without TLS over it.
 //!
-//! Once cut, nothing more is written to it: the client sees the line end without an answer. TLS begins with the first
-//! read, in the connection's own task, so that a client that says nothing holds nobody up.
+//! TLS begins with the first read, in the connection's own task, so that a client that says nothing holds nobody up.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,19 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
-/// The handle by which a handler cuts its own connection.
-#[derive(Debug, Clone, Default)]
-pub struct Cut(Arc<AtomicBool>);
-
-impl Cut {
-    pub fn cut(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    fn check(&self) -> io::Result<()> {
-        if self.0.load(Ordering::SeqCst) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
-    }
-}
+use super::connections::{Connections, Cut};
 
 /// The connection as TCP has it; under TLS it is cut here too, so that not even a goodbye goes out.
 pub struct Wire {
@@ -40,18 +26,19 @@ pub struct Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.cut.check_read(cx.waker())?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.cut.check()?;
+        self.cut.check_write(cx.waker())?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.cut.check()?;
+        self.cut.check_write(cx.waker())?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -119,6 +106,8 @@ impl AsyncWrite for Line {
 pub struct Lines {
     pub listener: TcpListener,
     pub tls: Option<TlsAcceptor>,
+    /// Those of the org that listens here; the login host has none.
+    pub connections: Option<Arc<Connections>>,
 }
 
 impl Listener for Lines {
@@ -130,7 +119,10 @@ impl Listener for Lines {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let _ = stream.set_nodelay(true); // only a matter of speed
-                    let cut = Cut::default();
+                    let Some(cut) = self.connections.as_ref().map_or_else(|| Some(Cut::default()), |all| all.admit())
+                    else {
+                        continue; // it ends here
+                    };
                     let wire = Wire { stream, cut: cut.clone() };
                     let line = match &self.tls {
                         None => Line::Plain(wire),

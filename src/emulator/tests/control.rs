@@ -3,18 +3,22 @@
 use serde_json::{Value as Json, json};
 
 use super::World;
-use crate::emulator::HELP;
+use crate::emulator::{HELP, faults};
 
 #[tokio::test]
 async fn the_help_and_the_docs_name_every_fault_and_every_switch() {
     let world = World::new().await;
-    for path in ["/emulator/faults", "/emulator/switches", "/emulator/oauth"] {
-        let shown = world.ok("GET", path, Json::Null).await;
+    let paths = ["switches", "oauth", "limits", "streams"];
+    for path in paths {
+        let shown = world.ok("GET", &format!("/emulator/{path}"), Json::Null).await;
         for key in shown.as_object().unwrap().keys() {
-            assert!(HELP.contains(key), "{key}");
+            assert!(HELP.contains(key), "{path}: {key}");
         }
     }
     let docs = include_str!("../../../docs/emulator.md");
+    for word in faults::KINDS.iter().chain(&faults::KEYS) {
+        assert!(HELP.contains(&format!("\"{word}\"")) && docs.contains(&format!("`{word}`")), "{word}");
+    }
     for path in ["/emulator/switches", "/emulator/oauth"] {
         let shown = world.ok("GET", path, Json::Null).await;
         for (key, default) in shown.as_object().unwrap() {

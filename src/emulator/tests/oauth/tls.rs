@@ -74,7 +74,7 @@ async fn a_line_can_be_cut_under_tls() {
     let (emulator, client) = emulator().await;
     let base = &emulator.orgs[0].base_url;
     let body = log_in(&client, base, &emulator).await;
-    let fault = json!({"do_then_cut_percent": 100});
+    let fault = json!({"rules": [{"kind": "do_then_fail"}]});
     client.post(format!("{base}/emulator/faults")).json(&fault).send().await.unwrap();
     let create = client.post(format!("{base}/services/data/v66.0/sobjects/Account")).json(&json!({"Name": "A"}));
     let error = create.bearer_auth(text(&body, "access_token")).send().await.unwrap_err();

@@ -1,0 +1,76 @@
+//! Lets happen to a request what the rules say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Held, Plan, Target};
+use crate::emulator::host::Host;
+use crate::emulator::rest;
+use crate::emulator::wire::{Answer, Call};
+
+/// Does the work of a request, unless a fault is in the way.
+pub async fn strike<F>(host: &Arc<Host>, call: Call, work: fn(Arc<Host>, Call) -> F) -> Answer
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let plan = {
+        let mut faults = host.faults();
+        if faults.is_empty() { Plan::Normal } else { faults.plan(&Target::of(&call)) }
+    };
+    match plan {
+        Plan::Normal => work(host.clone(), call).await,
+        Plan::Refuse(refusal) => {
+            rest::count_struck(host, &call);
+            refusal.answer(&call)
+        }
+        Plan::Cut => {
+            rest::count_struck(host, &call);
+            Answer::cut()
+        }
+        Plan::DoThenFail(refusal) => {
+            let failure = refusal.map_or_else(Answer::cut, |refusal| refusal.answer(&call));
+            work(host.clone(), call).await;
+            failure
+        }
+        Plan::CutThenApply(delay) => {
+            let later = host.clone();
+            host.spawn(async move {
+                tokio::time::sleep(delay).await;
+                work(later, call).await;
+            });
+            Answer::cut()
+        }
+        Plan::Hold(held) => when_released(host, held, call, work).await.unwrap_or_else(Answer::cut), // it stops
+        Plan::AnswerLate(delay) => {
+            let done = work(host.clone(), call).await;
+            wait(host, delay).await;
+            done
+        }
+    }
+}
+
+/// Does the work once the request is let go; also if the client has gone meanwhile.
+async fn when_released<F>(host: &Arc<Host>, held: Held, call: Call, work: fn(Arc<Host>, Call) -> F) -> Option<Answer>
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let later = host.clone();
+    let mut changes = host.changes();
+    host.spawn(async move {
+        while later.faults().holds(held) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+        let _ = sender.send(work(later, call).await); // nobody waits any more: done all the same
+    });
+    receiver.await.ok()
+}
+
+async fn wait(host: &Host, delay: Duration) {
+    let stopped = host.stopped();
+    tokio::select! { () = stopped.cancelled() => {} () = tokio::time::sleep(delay) => {} }
+}
