@@ -10,6 +10,7 @@ mod conditions;
 mod describe;
 mod events;
 mod intake;
+mod jobs;
 mod limits;
 mod places;
 mod query;
@@ -30,6 +31,7 @@ use tokio::sync::oneshot;
 
 pub use collections::item_errors;
 pub use intake::too_large;
+pub use jobs::UPLOAD_LIMIT;
 pub use limits::{Usage, show as limits_shown};
 pub use query::Cursors;
 
@@ -167,16 +169,15 @@ impl Context<'_> {
 
 impl Request {
     fn new(call: Call, version: u32, user: Id) -> Self {
-        let json = intake::json(&call.body).map(Mutex::new);
+        // Tables and bodies of several parts are not for this parser.
+        let json = if intake::is_json(&call) { intake::json(&call.body) } else { Ok(Json::Null) }.map(Mutex::new);
         Self { call, version, user, json }
     }
 
     /// Who writes, with the client name that the caller gave itself.
     fn caller(&self, host: &Host, collection: bool) -> Caller {
-        let options = self.call.header("sforce-call-options").unwrap_or_default();
-        let client = options.split([';', ',']).find_map(|option| option.trim().strip_prefix("client="));
         let honoured = !collection || host.switches().client_on_collections;
-        let tail = client.filter(|_| honoured).map(|client| format!(";client={client}")).unwrap_or_default();
+        let tail = if honoured { self.client_tail() } else { String::new() };
         let auto_assign =
             !self.call.header("sforce-auto-assign").is_some_and(|value| value.eq_ignore_ascii_case("false"));
         let duplicates = self.call.header("sforce-duplicate-rule-header").unwrap_or_default();
@@ -185,6 +186,13 @@ impl Request {
         let origin = format!("com/salesforce/api/rest/{}.0{tail}", self.version);
         let unchanged_masters = !host.switches().unchanged_master_refused;
         Caller { auto_assign, allow_duplicates, unchanged_masters, ..Caller::new(self.user.clone(), origin) }
+    }
+
+    /// What a change origin says of the client behind the name of the API: `;client=X`, or nothing.
+    fn client_tail(&self) -> String {
+        let options = self.call.header("sforce-call-options").unwrap_or_default();
+        let client = options.split([';', ',']).find_map(|option| option.trim().strip_prefix("client="));
+        client.map(|client| format!(";client={client}")).unwrap_or_default()
     }
 
     fn url(&self, object: &str, id: &str) -> String {
@@ -309,8 +317,13 @@ fn refuse(kind: RefuseAs, retry_after: Option<u64>) -> Answer {
     }
 }
 
-/// Does the work of one request, with the org for itself.
-fn perform(host: &Host, request: &Request) -> Answer {
+/// Does the work of one request, with the org for itself; only jobs take it when they need it.
+fn perform(host: &Arc<Host>, request: &Request) -> Answer {
+    if let ["services", "data", _, "jobs", rest @ ..] = request.call.path().as_slice() {
+        let answer = jobs::handle(host, request, rest).unwrap_or_else(|refused| refused);
+        host.notify();
+        return answer;
+    }
     let answer = {
         let mut org = host.org();
         let now = host.now();
@@ -371,12 +384,15 @@ fn kind_of(call: &Call) -> &'static str {
         ("DELETE", ["sobjects", ..]) => "record_delete",
         (_, ["query" | "queryAll", ..]) => "query",
         ("POST", ["actions", ..]) => "action",
+        (method, ["jobs", rest @ ..]) => jobs::kind_of(method, rest),
         _ => "other",
     }
 }
 
 fn is_write(kind: &str) -> bool {
-    kind.starts_with("composite") || kind.starts_with("record_") || matches!(kind, "action" | "apex_rest_write")
+    kind.starts_with("composite")
+        || kind.starts_with("record_")
+        || matches!(kind, "action" | "apex_rest_write" | "bulk_create" | "bulk_upload" | "bulk_close" | "bulk_delete")
 }
 
 fn not_found() -> Answer {

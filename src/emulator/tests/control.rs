@@ -8,14 +8,14 @@ use crate::emulator::HELP;
 #[tokio::test]
 async fn the_help_and_the_docs_name_every_fault_and_every_switch() {
     let world = World::new().await;
-    for path in ["/emulator/faults", "/emulator/switches", "/emulator/oauth"] {
+    for path in ["/emulator/faults", "/emulator/switches", "/emulator/oauth", "/emulator/bulk"] {
         let shown = world.ok("GET", path, Json::Null).await;
         for key in shown.as_object().unwrap().keys() {
             assert!(HELP.contains(key), "{key}");
         }
     }
     let docs = include_str!("../../../docs/emulator.md");
-    for path in ["/emulator/switches", "/emulator/oauth"] {
+    for path in ["/emulator/switches", "/emulator/oauth", "/emulator/bulk"] {
         let shown = world.ok("GET", path, Json::Null).await;
         for (key, default) in shown.as_object().unwrap() {
             assert!(docs.contains(&format!("| `{key}` | `{default}` |")), "{key} {default}");
