@@ -13,7 +13,7 @@ const ROWS: usize = 200_000;
 #[ignore = "large: run in release"]
 async fn two_hundred_thousand_rows_go_in_and_come_out_again() {
     let world = World::new().await;
-    let mut csv = String::from("Source_Id__c,Name,Phone,NumberOfEmployees\n");
+    let mut csv = String::from("Source_Id__c,Name,Phone,AccountNumber\n");
     for row in 0..ROWS {
         csv.push_str(&format!("k{row},\"Account, {row}\",0221 {row},{row}\n"));
     }
@@ -23,7 +23,7 @@ async fn two_hundred_thousand_rows_go_in_and_come_out_again() {
     let ids: HashSet<&str> = done[1..].iter().map(|row| row[0].as_str()).collect();
     assert_eq!(ids.len(), ROWS);
 
-    let id = world.bulk_query("SELECT Id, Source_Id__c, Name, NumberOfEmployees FROM Account").await;
+    let id = world.bulk_query("SELECT Id, Source_Id__c, Name, AccountNumber FROM Account").await;
     let (mut seen, mut locator) = (HashSet::new(), String::new());
     while locator != "null" {
         let tail = if locator.is_empty() { String::new() } else { format!("&locator={locator}") };

@@ -84,6 +84,10 @@ async fn an_empty_result_is_a_header_and_sorted_ones_keep_their_order() {
     let world = with_accounts(30).await;
     let id = world.bulk_query("SELECT Id, Name FROM Account WHERE Name = 'none'").await;
     assert_eq!(world.bulk_page(&id, "").await, (vec![vec!["Id".into(), "Name".into()]], "null".into(), 0));
+    let id = world.bulk_query("SELECT Id FROM Account WHERE Name = 'none'").await;
+    let request = world.request("GET", &format!("jobs/query/{id}/results")).header("x-prettyprint", "1");
+    let text = request.send().await.unwrap().text().await.unwrap();
+    assert_eq!(text, "\"Id\"\n", "though it could be JSON");
     let id = world.bulk_query("SELECT Name FROM Account ORDER BY NumberOfEmployees DESC LIMIT 3").await;
     assert_eq!(world.bulk_page(&id, "").await.0, [["Name"], ["A029"], ["A028"], ["A027"]]);
 }
