@@ -111,12 +111,23 @@ impl Desk<'_> {
     }
 
     /// A page of jobs; all here are of one type, parallel, and without PK chunking.
-    fn list(&self, family: &str, job_type: &str, jobs: impl FnOnce(Option<&Id>) -> Vec<(Id, Json)>) -> Answer {
+    ///
+    /// # Errors
+    /// A locator that is none.
+    fn list(
+        &self,
+        family: &str,
+        job_type: &str,
+        jobs: impl FnOnce(Option<&Id>) -> Vec<(Id, Json)>,
+    ) -> Result<Answer, Answer> {
         let given = |name: &str| self.request.call.parameter(name);
         let other = |name: &str, own: &str| given(name).is_some_and(|value| !value.eq_ignore_ascii_case(own));
         let none =
             other("jobType", job_type) || other("isPkChunkingEnabled", "false") || other("concurrencyMode", "parallel");
-        let after = given("queryLocator").and_then(read_locator).and_then(|id| Id::parse(&id));
+        let after = match given("queryLocator") {
+            None => None,
+            Some(text) => Some(read_locator(text).and_then(|id| Id::parse(&id)).ok_or_else(invalid_locator)?),
+        };
         let mut found = if none { Vec::new() } else { jobs(after.as_ref()) };
         let more = found.len() > LISTED;
         found.truncate(LISTED);
@@ -125,7 +136,7 @@ impl Desk<'_> {
             format!("/services/data/v{version}.0/jobs/{family}?queryLocator={}", locator(id.as_str()))
         });
         let records: Vec<Json> = found.into_iter().map(|(_, job)| job).collect();
-        Answer::json(200, &json!({"done": !more, "records": records, "nextRecordsUrl": next}))
+        Ok(Answer::json(200, &json!({"done": !more, "records": records, "nextRecordsUrl": next})))
     }
 }
 

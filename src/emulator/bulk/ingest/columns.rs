@@ -11,6 +11,9 @@ use crate::emulator::org::{FieldIndex, Id, Object, Org, SaveError, Write};
 
 /// Characters of the first row.
 const HEADER_LIMIT: usize = 32_000;
+/// Characters of a value, and of all values of a row (bulk2.md section 4).
+const VALUE_LIMIT: usize = 131_072;
+const ROW_LIMIT: usize = 400_000;
 /// How a cell says that a field is to be emptied.
 const CLEAR: &str = "#N/A";
 /// From this version on a type before a relationship is the whole name of an object.
@@ -93,6 +96,7 @@ impl Columns {
             let message = format!("The row has {given} values, the header row has {wanted}");
             return Err(SaveError::new("INVALID_CSV_ROW", message));
         }
+        check_size(cells)?;
         let object = spec.object;
         let id = self.id.and_then(|place| cells.get(place)).map(AsRef::as_ref).filter(|text| !text.is_empty());
         let parsed = id.map(parse_id).transpose();
@@ -193,6 +197,20 @@ impl Column {
             Self::Parent { relationship, .. } => relationship == name,
         }
     }
+}
+
+fn check_size(cells: &[Cow<'_, str>]) -> Result<(), SaveError> {
+    // Hardly any row has even as many bytes.
+    if cells.iter().map(|cell| cell.len()).sum::<usize>() <= VALUE_LIMIT {
+        return Ok(());
+    }
+    let sizes: Vec<usize> = cells.iter().map(|cell| cell.chars().count()).collect();
+    let limit = match () {
+        () if sizes.iter().any(|size| *size > VALUE_LIMIT) => VALUE_LIMIT,
+        () if sizes.iter().sum::<usize>() > ROW_LIMIT => ROW_LIMIT,
+        () => return Ok(()),
+    };
+    Err(SaveError::new("INVALID_CSV_ROW", format!("The row has more than {limit} characters in a value or in all")))
 }
 
 fn parse_id(text: &str) -> Result<Id, SaveError> {

@@ -93,6 +93,21 @@ fn a_row_becomes_what_its_header_and_its_job_say() {
 }
 
 #[test]
+fn values_and_rows_have_a_largest_size() {
+    let row = |sizes: &[usize]| {
+        let cells: Vec<String> = sizes.iter().map(|size| "ä".repeat(*size)).collect();
+        let names = ["Name", "Phone", "Description", "Website"];
+        let text = format!("{}\n{}\n", names[..sizes.len()].join(","), cells.join(","));
+        resolved("Account", Operation::Insert, None, 66, &text).unwrap()
+    };
+    let refused =
+        |limit: usize| format!("INVALID_CSV_ROW:The row has more than {limit} characters in a value or in all:--");
+    assert!(row(&[131_072, 131_072, 131_072, 6_784]).starts_with("create"));
+    assert_eq!(row(&[131_072, 131_072, 131_072, 6_785]), refused(400_000));
+    assert_eq!(row(&[1, 131_073]), refused(131_072));
+}
+
+#[test]
 fn a_header_that_means_nothing_fails_the_job() {
     use Operation::{Delete, Insert, Update, Upsert};
     let long = format!("Name,{}\nA,B\n", "x".repeat(32_000));

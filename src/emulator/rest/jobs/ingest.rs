@@ -36,7 +36,7 @@ struct Description {
 pub fn handle(desk: &Desk, rest: &[&str]) -> Result<Answer, Answer> {
     match (rest, desk.method()) {
         ([], "POST") => create(desk),
-        ([], "GET") => Ok(list(desk)),
+        ([], "GET") => list(desk),
         ([], _) => Err(not_allowed(&desk.request.call, "GET,POST")),
         ([id], method) => one(desk, &desk.id(id)?, method),
         ([id, "batches"], "PUT") => upload(desk, &desk.id(id)?),
@@ -72,7 +72,7 @@ fn one(desk: &Desk, id: &Id, method: &str) -> Result<Answer, Answer> {
     }
 }
 
-fn list(desk: &Desk) -> Answer {
+fn list(desk: &Desk) -> Result<Answer, Answer> {
     desk.list("ingest", "V2Ingest", |after| {
         let bulk = desk.host.bulk();
         let jobs = bulk.ingest_after(after, desk.viewer()).take(super::LISTED + 1);

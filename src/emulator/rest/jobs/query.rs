@@ -33,7 +33,7 @@ struct Description {
 pub fn handle(desk: &Desk, rest: &[&str]) -> Result<Answer, Answer> {
     match (rest, desk.method()) {
         ([], "POST") => create(desk),
-        ([], "GET") => Ok(list(desk)),
+        ([], "GET") => list(desk),
         ([], _) => Err(not_allowed(&desk.request.call, "GET,POST")),
         ([id], method) => one(desk, &desk.id(id)?, method),
         ([id, "results"], "GET") => results(desk, &desk.id(id)?),
@@ -61,7 +61,7 @@ fn one(desk: &Desk, id: &Id, method: &str) -> Result<Answer, Answer> {
     }
 }
 
-fn list(desk: &Desk) -> Answer {
+fn list(desk: &Desk) -> Result<Answer, Answer> {
     desk.list("query", "V2Query", |after| {
         let bulk = desk.host.bulk();
         let jobs = bulk.queries_after(after, desk.viewer()).take(super::LISTED + 1);

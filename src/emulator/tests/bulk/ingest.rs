@@ -329,6 +329,7 @@ async fn jobs_are_listed_in_pages() {
     assert_eq!((&second["done"], second["records"].as_array().unwrap().len()), (&json!(true), 1));
     assert_eq!(second["nextRecordsUrl"], Json::Null);
     assert!(!first["records"].as_array().unwrap().contains(&second["records"][0]));
+    assert_eq!(world.call("GET", "jobs/ingest?queryLocator=x", Json::Null).await.0, 400);
     for filter in ["jobType=Classic", "isPkChunkingEnabled=true", "concurrencyMode=serial"] {
         let none = world.ok("GET", &format!("jobs/ingest?{filter}"), Json::Null).await;
         assert_eq!(none["records"], json!([]), "{filter}");
