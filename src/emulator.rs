@@ -4,6 +4,7 @@
 //! API and the Streaming API. What happens inside is seen and steered under `/emulator` ([`HELP`] explains it). The
 //! org itself is a pure state machine ([`org`]); the other modules are thin endpoints around it.
 
+mod bulk;
 mod cometd;
 mod control;
 mod faults;

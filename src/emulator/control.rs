@@ -40,6 +40,8 @@ pub fn handle(host: &Arc<Host>, call: &Call, line: &Cut) -> Answer {
         (_, ["faults", rest @ ..]) => faults::handle(host, call, rest),
         ("GET", ["switches"]) => show_switches(host),
         ("POST", ["switches"]) => with_body(call, |body| set_switches(host, body)),
+        ("GET", ["bulk"]) => Answer::json(200, &json!(host.bulk().settings())),
+        ("POST", ["bulk"]) => with_body(call, |body| set_bulk(host, body)),
         ("GET", ["oauth"]) => Answer::json(200, &json!(host.login().settings)),
         ("POST", ["oauth"]) => with_body(call, |body| {
             let mut login = host.login();
@@ -85,6 +87,20 @@ fn with_body(call: &Call, work: impl FnOnce(Json) -> Result<Answer, String>) -> 
 
 fn show_switches(host: &Host) -> Answer {
     Answer::json(200, &json!(*host.switches()))
+}
+
+fn set_bulk(host: &Host, body: Json) -> Result<Answer, String> {
+    let shown = {
+        let mut bulk = host.bulk();
+        let mut merged = json!(bulk.settings());
+        if let (Some(merged), Json::Object(body)) = (merged.as_object_mut(), body) {
+            merged.extend(body);
+        }
+        bulk.set(serde_json::from_value(merged).map_err(|error| error.to_string())?);
+        json!(bulk.settings())
+    };
+    host.notify(); // jobs that were held go on
+    Ok(Answer::json(200, &shown))
 }
 
 fn set_switches(host: &Host, body: Json) -> Result<Answer, String> {

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::bulk;
 use super::cometd::Sessions;
 use super::faults::{Faults, Target};
 use super::oauth::{AppSpec, Login, Tokens};
@@ -54,6 +55,10 @@ pub struct Switches {
     /// External ids that differ only in case are one and the same within a request, unless their field tells case
     /// apart (rest.md section 6).
     pub doubles_ignore_case: bool,
+    /// A value of an upload with a line break of the other kind than the job's fails the job (bulk2.md section 2).
+    pub line_breaks_fail_job: bool,
+    /// Rows of a page of an ingest job's results; 0: all in one answer (bulk2.md section 3).
+    pub bulk_result_rows: usize,
     /// Roll-ups travel in change events (streaming-cometd.md section 13: the documents contradict each other).
     pub roll_ups_in_events: bool,
     /// Fields that are hidden from a subscriber are left out of change events (section 11: a statement of 2019).
@@ -83,6 +88,8 @@ impl Default for Switches {
             early_start_fails: true,
             unchanged_master_refused: true,
             doubles_ignore_case: true,
+            line_breaks_fail_job: true,
+            bulk_result_rows: 0,
             roll_ups_in_events: true,
             field_security_in_events: true,
             split_updates: false,
@@ -120,6 +127,7 @@ pub struct Host {
     switches: Mutex<Switches>,
     counters: Mutex<Counters>,
     cursors: Mutex<Cursors>,
+    bulk: Mutex<bulk::Store>,
     usage: Mutex<Usage>,
     deliveries: Mutex<Usage>,
     limits: Mutex<LimitsSpec>,
@@ -175,6 +183,7 @@ impl Host {
             tokens: Mutex::new(Tokens::new(fresh(&mut rng))),
             sessions: Mutex::new(Sessions::new(fresh(&mut rng))),
             faults: Mutex::new(Faults::new(rng.fork(), scenario.faults(name)?)),
+            bulk: Mutex::new(bulk::Store::new(rng.fork())),
             org: Mutex::new(org),
             switches: Mutex::default(),
             counters: Mutex::default(),
@@ -277,6 +286,11 @@ impl Host {
 
     pub fn cursors(&self) -> MutexGuard<'_, Cursors> {
         locked(&self.cursors)
+    }
+
+    /// The jobs of the Bulk API. Nobody asks for the org while holding them.
+    pub fn bulk(&self) -> MutexGuard<'_, bulk::Store> {
+        locked(&self.bulk)
     }
 
     /// The calls of the last 24 hours.

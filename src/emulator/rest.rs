@@ -10,6 +10,7 @@ mod conditions;
 mod describe;
 mod events;
 mod intake;
+mod jobs;
 mod limits;
 mod places;
 mod query;
@@ -29,6 +30,7 @@ use serde_json::{Map, Value as Json, json};
 
 pub use collections::item_errors;
 pub use intake::too_large;
+pub use jobs::UPLOAD_LIMIT;
 pub use limits::{Usage, show as limits_shown};
 pub use query::Cursors;
 
@@ -174,16 +176,15 @@ impl Context<'_> {
 
 impl Request {
     fn new(call: Call, version: u32, user: Id) -> Self {
-        let json = intake::json(&call.body).map(Mutex::new);
+        // Tables and bodies of several parts are not for this parser.
+        let json = if intake::is_json(&call) { intake::json(&call.body) } else { Ok(Json::Null) }.map(Mutex::new);
         Self { call, version, user, json }
     }
 
     /// Who writes, with the client name that the caller gave itself.
     fn caller(&self, host: &Host, collection: bool) -> Caller {
-        let options = self.call.header("sforce-call-options").unwrap_or_default();
-        let client = options.split([';', ',']).find_map(|option| option.trim().strip_prefix("client="));
         let honoured = !collection || host.switches().client_on_collections;
-        let tail = client.filter(|_| honoured).map(|client| format!(";client={client}")).unwrap_or_default();
+        let tail = if honoured { self.client_tail() } else { String::new() };
         let auto_assign =
             !self.call.header("sforce-auto-assign").is_some_and(|value| value.eq_ignore_ascii_case("false"));
         let duplicates = self.call.header("sforce-duplicate-rule-header").unwrap_or_default();
@@ -192,6 +193,13 @@ impl Request {
         let origin = format!("com/salesforce/api/rest/{}.0{tail}", self.version);
         let unchanged_masters = !host.switches().unchanged_master_refused;
         Caller { auto_assign, allow_duplicates, unchanged_masters, ..Caller::new(self.user.clone(), origin) }
+    }
+
+    /// What a change origin says of the client behind the name of the API: `;client=X`, or nothing.
+    fn client_tail(&self) -> String {
+        let options = self.call.header("sforce-call-options").unwrap_or_default();
+        let client = options.split([';', ',']).find_map(|option| option.trim().strip_prefix("client="));
+        client.map(|client| format!(";client={client}")).unwrap_or_default()
     }
 
     fn url(&self, object: &str, id: &str) -> String {
@@ -248,7 +256,7 @@ impl Request {
 }
 
 /// Does the work of one request; the answer to a write takes the time of its transaction.
-async fn slowly(host: &Host, request: &Request, write: bool) -> Answer {
+async fn slowly(host: &Arc<Host>, request: &Request, write: bool) -> Answer {
     let done = perform(host, request);
     let transaction = host.switches().transaction_ms;
     if write && transaction > 0 {
@@ -259,8 +267,13 @@ async fn slowly(host: &Host, request: &Request, write: bool) -> Answer {
     done
 }
 
-/// Does the work of one request, with the org for itself.
-fn perform(host: &Host, request: &Request) -> Answer {
+/// Does the work of one request, with the org for itself; only jobs take it when they need it.
+fn perform(host: &Arc<Host>, request: &Request) -> Answer {
+    if let ["services", "data", _, "jobs", rest @ ..] = request.call.path().as_slice() {
+        let answer = jobs::handle(host, request, rest).unwrap_or_else(|refused| refused);
+        host.notify();
+        return answer;
+    }
     let clients = host.sessions().count(host.now());
     let answer = {
         let mut org = host.org();
@@ -323,18 +336,20 @@ fn kind_of(call: &Call) -> &'static str {
         ("DELETE", ["sobjects", ..]) => "record_delete",
         (_, ["query" | "queryAll", ..]) => "query",
         ("POST", ["actions", ..]) => "action",
+        (method, ["jobs", rest @ ..]) => jobs::kind_of(method, rest),
         _ => "other",
     }
 }
 
 /// Whether a call may write records.
 pub fn is_write(call: &Call) -> bool {
-    let bulk = call.path().get(3) == Some(&"jobs") && call.path().get(4) == Some(&"ingest");
-    is_write_kind(kind_of(call)) || (bulk && call.method != "GET" && call.method != "HEAD")
+    is_write_kind(kind_of(call))
 }
 
 fn is_write_kind(kind: &str) -> bool {
-    kind.starts_with("composite") || kind.starts_with("record_") || matches!(kind, "action" | "apex_rest_write")
+    kind.starts_with("composite")
+        || kind.starts_with("record_")
+        || matches!(kind, "action" | "apex_rest_write" | "bulk_create" | "bulk_upload" | "bulk_close" | "bulk_delete")
 }
 
 fn not_found() -> Answer {

@@ -13,6 +13,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use axum::routing::put;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +47,12 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, site: Site, 
         Site::Login(_) => None,
     };
     let served = Served { site, secure: tls.is_some() };
+    // Only the data of a job may be larger than other bodies.
+    let upload = put(answer).layer(DefaultBodyLimit::max(rest::UPLOAD_LIMIT)).fallback(answer);
+    let path = "/services/data/{version}/jobs/ingest/{job}/batches";
     let app = Router::new()
+        .route(path, upload.clone())
+        .route(&format!("{path}/"), upload)
         .fallback(answer)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(served)
@@ -67,7 +73,10 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let (answer, packed) = match (oversized(&uri, &headers), body) {
         (Some(refused), _) => (refused, false),
-        (None, Err(rejected)) if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE => (rest::too_large(), false),
+        (None, Err(rejected)) if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let upload = method == Method::PUT && uri.path().trim_end_matches('/').ends_with("/batches");
+            (rest::too_large(if upload { rest::UPLOAD_LIMIT } else { BODY_LIMIT }), false)
+        }
         // The client went away in the middle of its body.
         (None, Err(_)) => (Answer::empty(400), false),
         (None, Ok(body)) => {

@@ -2,6 +2,7 @@
 
 mod actions;
 mod apexrest;
+mod bulk;
 mod cometd;
 mod control;
 mod events;

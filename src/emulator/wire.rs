@@ -177,8 +177,12 @@ impl Answer {
         self
     }
 
-    /// The same JSON with line breaks and blanks.
+    /// The same JSON with line breaks and blanks; what is none stays as it is.
     pub fn pretty(mut self) -> Self {
+        let json = |(name, value): &(&str, String)| *name == "content-type" && value.starts_with("application/json");
+        if !self.headers.iter().any(json) {
+            return self;
+        }
         let plain = serde_json::from_str::<Json>(&self.body);
         if let Some(body) = plain.ok().and_then(|json| serde_json::to_string_pretty(&Ordered(&json)).ok()) {
             self.body = body;

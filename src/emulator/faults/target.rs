@@ -37,6 +37,12 @@ impl<'a> Target<'a> {
         Self { method: call.method.as_str(), path: format!("/{}", path.join("/")), rpc: None, channels, data }
     }
 
+    /// Rows of a Bulk API job, which no request waits for.
+    pub fn ingest() -> Self {
+        let path = "/services/data/jobs/ingest".to_owned();
+        Self { method: "PATCH", path, rpc: None, channels: Vec::new(), data: Some(Work::Write) }
+    }
+
     /// A call of the Pub/Sub API: `Subscribe`, `Publish`, `GetSchema`, …
     #[cfg_attr(not(test), allow(dead_code, reason = "for the Pub/Sub API"))]
     pub fn rpc(name: &'a str) -> Self {

@@ -12,6 +12,8 @@ use super::{Id, Org};
 pub struct Access {
     pub view_all_data: bool,
     pub modify_all_data: bool,
+    /// Bulk jobs of this user may delete records for good; nobody may unless told so.
+    pub bulk_hard_delete: bool,
     /// `None`: every object.
     pub objects: Option<HashMap<ObjectIndex, ObjectAccess>>,
     pub fields: HashMap<(ObjectIndex, FieldIndex), FieldLevel>,
@@ -19,7 +21,13 @@ pub struct Access {
 
 impl Default for Access {
     fn default() -> Self {
-        Self { view_all_data: true, modify_all_data: true, objects: None, fields: HashMap::new() }
+        Self {
+            view_all_data: true,
+            modify_all_data: true,
+            bulk_hard_delete: false,
+            objects: None,
+            fields: HashMap::new(),
+        }
     }
 }
 

@@ -60,7 +60,7 @@ impl Org {
     }
 
     /// The value by which an upsert finds its record, as the key compares.
-    pub(super) fn key_of(&self, object: ObjectIndex, key: FieldIndex, fields: &Map<String, Json>) -> Option<String> {
+    pub fn key_of(&self, object: ObjectIndex, key: FieldIndex, fields: &Map<String, Json>) -> Option<String> {
         let field = self.schema.object(object).field(key);
         let value = match fields.get(&field.name) {
             Some(value) => value,
@@ -70,7 +70,7 @@ impl Org {
     }
 
     /// The same as the request has it.
-    pub(super) fn given_key(&self, object: ObjectIndex, key: FieldIndex, fields: &Map<String, Json>) -> Option<String> {
+    pub fn given_key(&self, object: ObjectIndex, key: FieldIndex, fields: &Map<String, Json>) -> Option<String> {
         let field = &self.schema.object(object).field(key).name;
         let (_, value) = fields.iter().find(|(given, _)| given.eq_ignore_ascii_case(field))?;
         Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))

@@ -5,6 +5,7 @@
 //! not see is as if it were not there.
 
 mod filter;
+mod flat;
 mod plan;
 mod route;
 mod run;

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use flate2::read::GzDecoder;
 use serde_json::Value as Json;
 
-use super::not_found;
+use super::{jobs, not_found};
 use crate::emulator::wire::{Answer, BODY_LIMIT, Call};
 
 /// From this version on the suffixes `.json` and `.xml` are not understood any more.
@@ -30,8 +30,7 @@ pub fn admit(call: &mut Call, version: u32) -> Result<(), Answer> {
     if call.body.is_empty() {
         return Ok(());
     }
-    let kind = call.header("content-type").map(|value| value.split(';').next().unwrap_or_default().trim());
-    if kind.is_some_and(|kind| !kind.is_empty() && !kind.eq_ignore_ascii_case("application/json")) {
+    if !is_expected(call) {
         let given = call.header("content-type").unwrap_or_default();
         let message = format!("Content-Type header specified in HTTP request is not supported: {given}");
         return Err(Answer::error(415, "UNSUPPORTED_MEDIA_TYPE", &message));
@@ -39,7 +38,7 @@ pub fn admit(call: &mut Call, version: u32) -> Result<(), Answer> {
     match call.header("content-encoding").map(str::trim) {
         None | Some("" | "identity") => Ok(()),
         Some(encoding) if encoding.eq_ignore_ascii_case("gzip") => {
-            call.body = inflated(&call.body)?;
+            call.body = inflated(&call.body, if jobs::is_upload(call) { jobs::UPLOAD_LIMIT } else { BODY_LIMIT })?;
             Ok(())
         }
         Some(encoding) => {
@@ -49,19 +48,43 @@ pub fn admit(call: &mut Call, version: u32) -> Result<(), Answer> {
     }
 }
 
-fn inflated(body: &Bytes) -> Result<Bytes, Answer> {
+/// What the body is, as its header says; empty where it says nothing.
+fn content_type(call: &Call) -> &str {
+    call.header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default().trim()
+}
+
+/// Whether the body is to be read as JSON.
+pub fn is_json(call: &Call) -> bool {
+    let kind = content_type(call);
+    !jobs::is_upload(call) && (kind.is_empty() || kind.eq_ignore_ascii_case("application/json"))
+}
+
+/// Whether the content type is one that the resource takes.
+fn is_expected(call: &Call) -> bool {
+    let kind = content_type(call);
+    match () {
+        () if kind.is_empty() => true,
+        () if jobs::is_upload(call) => kind.eq_ignore_ascii_case("text/csv"),
+        () => {
+            kind.eq_ignore_ascii_case("application/json")
+                || (jobs::is_creation(call) && kind.eq_ignore_ascii_case("multipart/form-data"))
+        }
+    }
+}
+
+fn inflated(body: &Bytes, limit: usize) -> Result<Bytes, Answer> {
     let mut plain = Vec::new();
-    let limit = BODY_LIMIT as u64 + 1;
-    match GzDecoder::new(body.as_ref()).take(limit).read_to_end(&mut plain) {
-        Ok(_) if plain.len() > BODY_LIMIT => Err(too_large()),
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    match GzDecoder::new(body.as_ref()).take(most).read_to_end(&mut plain) {
+        Ok(_) if plain.len() > limit => Err(too_large(limit)),
         Ok(_) => Ok(plain.into()),
         Err(_) => Err(Answer::error(400, "JSON_PARSER_ERROR", "The request body is not in gzip format")),
     }
 }
 
-/// A body above the platform's general limit for a message.
-pub fn too_large() -> Answer {
-    let message = format!("The request body is larger than {BODY_LIMIT} bytes");
+/// A body above what may be sent, in bytes.
+pub fn too_large(limit: usize) -> Answer {
+    let message = format!("The request body is larger than {limit} bytes");
     Answer::error(413, "EXCEEDED_MAX_SIZE_REQUEST", &message)
 }
 
@@ -155,7 +178,7 @@ mod tests {
             packed.write_all(&zeros).unwrap();
         }
         let packed = Bytes::from(packed.finish().unwrap());
-        assert_eq!(inflated(&packed).unwrap_err().status, 413);
-        assert_eq!(inflated(&Bytes::from_static(b"no gzip")).unwrap_err().status, 400);
+        assert_eq!(inflated(&packed, BODY_LIMIT).unwrap_err().status, 413);
+        assert_eq!(inflated(&Bytes::from_static(b"no gzip"), BODY_LIMIT).unwrap_err().status, 400);
     }
 }

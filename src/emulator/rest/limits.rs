@@ -102,8 +102,9 @@ fn all(context: &Context) -> Answer {
     put("DailyStreamingApiEvents", 1_000_000, 0);
     put("DailyGenericStreamingApiEvents", 10_000, 0);
     put("DailyDurableGenericStreamingApiEvents", 10_000, 0);
-    put("DailyBulkApiBatches", 15_000, 0);
-    put("DailyBulkV2QueryJobs", 10_000, 0);
+    let [batches, query_jobs] = host.bulk().usage(context.now);
+    put("DailyBulkApiBatches", batches.0, batches.1);
+    put("DailyBulkV2QueryJobs", query_jobs.0, query_jobs.1);
     put("DailyBulkV2QueryFileStorageMB", 976_562, 0);
     put("DailyAsyncApexExecutions", 250_000, 0);
     put("DailyWorkflowEmails", 1_005, 0);

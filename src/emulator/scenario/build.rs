@@ -278,7 +278,8 @@ fn access(schema: &Schema, name: &Name, spec: &AccessSpec) -> Result<Access, Pro
         fields.insert((index, field_index(definition, name, field)?), level);
     }
     let objects = (!spec.objects.is_empty()).then_some(objects);
-    Ok(Access { view_all_data: spec.view_all_data, modify_all_data: spec.modify_all_data, objects, fields })
+    let AccessSpec { view_all_data, modify_all_data, bulk_hard_delete, .. } = *spec;
+    Ok(Access { view_all_data, modify_all_data, bulk_hard_delete, objects, fields })
 }
 
 fn action(spec: &ActionSpec) -> Action {

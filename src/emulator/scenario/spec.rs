@@ -89,6 +89,8 @@ pub struct AccessSpec {
     /// Sharing does not limit reading, or writing.
     pub view_all_data: bool,
     pub modify_all_data: bool,
+    /// Jobs with the operation `hardDelete` are allowed.
+    pub bulk_hard_delete: bool,
     /// By object name, of `create`, `read`, `edit`, `delete`, `view_all`, `modify_all`.
     pub objects: BTreeMap<String, Vec<Right>>,
     /// By `Object.Field`.
@@ -97,7 +99,13 @@ pub struct AccessSpec {
 
 impl Default for AccessSpec {
     fn default() -> Self {
-        Self { view_all_data: true, modify_all_data: true, objects: BTreeMap::new(), fields: BTreeMap::new() }
+        Self {
+            view_all_data: true,
+            modify_all_data: true,
+            bulk_hard_delete: false,
+            objects: BTreeMap::new(),
+            fields: BTreeMap::new(),
+        }
     }
 }
 

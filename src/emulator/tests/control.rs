@@ -8,7 +8,7 @@ use crate::emulator::{HELP, faults};
 #[tokio::test]
 async fn the_help_and_the_docs_name_every_fault_and_every_switch() {
     let world = World::new().await;
-    let paths = ["switches", "oauth", "limits", "streams"];
+    let paths = ["switches", "oauth", "limits", "streams", "bulk"];
     for path in paths {
         let shown = world.ok("GET", &format!("/emulator/{path}"), Json::Null).await;
         for key in shown.as_object().unwrap().keys() {
@@ -19,7 +19,7 @@ async fn the_help_and_the_docs_name_every_fault_and_every_switch() {
     for word in faults::KINDS.iter().chain(&faults::KEYS) {
         assert!(HELP.contains(&format!("\"{word}\"")) && docs.contains(&format!("`{word}`")), "{word}");
     }
-    for path in ["/emulator/switches", "/emulator/oauth"] {
+    for path in ["/emulator/switches", "/emulator/oauth", "/emulator/bulk"] {
         let shown = world.ok("GET", path, Json::Null).await;
         for (key, default) in shown.as_object().unwrap() {
             assert!(docs.contains(&format!("| `{key}` | `{default}` |")), "{key} {default}");
