@@ -18,6 +18,7 @@ mod event;
 mod id;
 mod lock;
 mod people;
+pub mod person;
 mod prepare;
 mod publish;
 mod push;
@@ -173,6 +174,8 @@ pub struct Org {
     /// The user whom flows run as.
     automated_process: Id,
     rules: Vec<Arc<rules::Rules>>,
+    /// Absent: the org has no person accounts.
+    persons: Option<Arc<person::PersonAccounts>>,
     tables: Vec<Table>,
     serials: Vec<u64>,
     auto_numbers: HashMap<(ObjectIndex, FieldIndex), u64>,

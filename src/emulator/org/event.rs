@@ -259,9 +259,14 @@ impl Org {
             let field = object.field(*field);
             in_events(field) && (self.roll_ups_in_events || !matches!(field.kind, Kind::RollUp(_)))
         };
+        // What stems from the contact is left to an event of its own, be it read by anybody or not.
+        let persons = self.persons.as_ref().filter(|persons| !self.is_captured(persons.contacts()));
+        let of_contact = |field: &FieldIndex| persons.is_some_and(|own| own.is_of_contact(touch.object, *field));
         let fields: BTreeSet<FieldIndex> = match kind {
             ChangeKind::Create | ChangeKind::Undelete => row.values.keys().copied().filter(told).collect(),
-            ChangeKind::Update => touch.fields.iter().copied().filter(told).collect(),
+            ChangeKind::Update => {
+                touch.fields.iter().copied().filter(|field| told(field) && !of_contact(field)).collect()
+            }
             ChangeKind::Delete => return vec![Content::default()],
         };
         let whole = kind != ChangeKind::Update;
