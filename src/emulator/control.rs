@@ -1,6 +1,7 @@
 //! `/emulator/…`: what a test or a user wants to see and do that no org would offer. No token is needed.
 
 mod people;
+mod schema;
 
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ pub fn handle(host: &Arc<Host>, call: &Call) -> Answer {
             Ok(show_apps(host))
         }),
         (_, ["users" | "merge" | "convert" | "recycle-bin" | "locks" | "access"]) => people::handle(host, call),
+        (_, ["fields" | "gap"]) => schema::handle(host, call),
         ("GET", ["limits"]) => Answer::json(200, &rest::limits_shown(host)),
         ("POST", ["limits"]) => with_body(call, |body| set_limits(host, &body)),
         ("POST", ["undelete"]) => with_body(call, |body| Ok(undelete(host, &body))),

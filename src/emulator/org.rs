@@ -15,6 +15,7 @@ mod decimal;
 mod delete;
 mod error;
 mod event;
+mod fields;
 mod id;
 mod lock;
 mod people;
@@ -46,7 +47,9 @@ pub use bus::{InvalidReplayId, Start};
 pub use channel::STANDARD_CHANNEL;
 pub use condition::Condition;
 pub use error::SaveError;
-pub use event::{ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Mishaps, Position, StreamForms, View};
+pub use event::{
+    ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Mishaps, OVERFLOWN, Position, StreamForms, View,
+};
 pub use id::Id;
 pub use prepare::Values;
 pub use publish::Published;

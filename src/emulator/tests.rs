@@ -6,6 +6,7 @@ mod cometd;
 mod control;
 mod events;
 mod faults;
+mod new_fields;
 mod oauth;
 mod person;
 mod query;

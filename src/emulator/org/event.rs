@@ -39,7 +39,7 @@ pub use stream::StreamForms;
 /// A larger event is only told as a gap, in bytes.
 pub const EVENT_LIMIT: usize = 1 << 20;
 /// The id in place of all those of an overflow.
-const OVERFLOWN: &str = "000000000000000AAA";
+pub const OVERFLOWN: &str = "000000000000000AAA";
 
 /// What goes wrong with the next events, on command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -203,9 +203,13 @@ impl Org {
         }
     }
 
-    /// A change event that no record's change made: of the records of these ids, or of all under a key prefix.
+    /// A change event that no record's change made: of the records of these ids, or of all under a key prefix. There
+    /// is none where records have no events.
     pub fn announce(&mut self, object: ObjectIndex, kind: ChangeType, record_ids: Vec<String>, now: i64) {
         let Some(schema) = self.schema_of(object).cloned() else { return };
+        if self.schema.object(object).kind != ObjectKind::Record {
+            return;
+        }
         self.commit_number += self.rng.i64(1..5_000);
         let header = Header {
             entity: self.schema.object(object).name.clone(),

@@ -186,10 +186,31 @@ impl Org {
         Some((persons.contacts, persons.contact_of(object, self.table(object).get(id)?)?))
     }
 
-    /// What a contact shares with its account, once an object has got a field.
+    /// The accounts that have the fields of this object's records as well: those of contacts, if they are persons.
+    pub(super) fn person_accounts_of(&self, object: ObjectIndex) -> Option<ObjectIndex> {
+        self.persons.as_ref().filter(|persons| persons.contacts == object).map(|persons| persons.accounts)
+    }
+
+    /// What a contact shares with its account, once they have other fields; the accounts get the contacts' values.
     pub(super) fn pair_person_fields(&mut self) {
         let Some(persons) = self.persons.as_mut().map(Arc::make_mut) else { return };
         persons.pairs = pairs(self.schema.object(persons.accounts), self.schema.object(persons.contacts));
+        let persons = persons.clone();
+        let contacts: Vec<Arc<Row>> = {
+            let table = self.table(persons.contacts);
+            let own = table.rows().filter(|row| persons.account_of(persons.contacts, row).is_some());
+            own.filter_map(|row| table.share(&row.id)).collect()
+        };
+        for contact in contacts {
+            let account = persons.account_of(persons.contacts, &contact);
+            let Some(account) = account.and_then(|id| self.table(persons.accounts).share(&id)) else { continue };
+            let mut account = Row::clone(&account);
+            for pair in &persons.pairs {
+                let value = contact.values.get(&pair.contact).cloned().unwrap_or_default();
+                set(&mut account, Some(pair.account), value);
+            }
+            self.put(persons.accounts, Arc::new(account));
+        }
     }
 
     /// Makes the values of a new account those of a person account, if they have a last name or its record type.

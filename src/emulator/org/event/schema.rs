@@ -133,7 +133,7 @@ impl Org {
         let travels = |field: &Field| in_events(field) && (definition.kind != ObjectKind::Event || field.writable());
         let mut known = Vec::new();
         let mut entries = |group: Group| -> Vec<(Json, Source)> {
-            let own = definition.fields().filter(|(_, field)| travels(field) && Group::of(field) == group);
+            let own = definition.fields_of_events().filter(|(_, field)| travels(field) && Group::of(field) == group);
             own.filter_map(|(index, field)| self.field(object, index, field, &mut known)).collect()
         };
         let (standard, person, custom) = (entries(Group::Standard), entries(Group::Person), entries(Group::Custom));
