@@ -2,6 +2,7 @@
 
 mod faults;
 mod people;
+mod schema;
 mod states;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub fn handle(host: &Arc<Host>, call: &Call, line: &Cut) -> Answer {
             Ok(show_apps(host))
         }),
         (_, ["users" | "merge" | "convert" | "recycle-bin" | "locks" | "access"]) => people::handle(host, call),
+        (_, ["fields" | "gap"]) => schema::handle(host, call),
         ("POST", ["undelete"]) => with_body(call, |body| Ok(undelete(host, &body))),
         (_, ["time" | "limits" | "streams" | "capture" | "cut" | "restart" | "refresh" | "migrate"]) => {
             states::handle(host, call, line)

@@ -15,9 +15,11 @@ mod decimal;
 mod delete;
 mod error;
 mod event;
+mod fields;
 mod id;
 mod lock;
 mod people;
+pub mod person;
 mod prepare;
 mod publish;
 mod push;
@@ -45,7 +47,9 @@ pub use bus::{InvalidReplayId, Start};
 pub use channel::STANDARD_CHANNEL;
 pub use condition::Condition;
 pub use error::SaveError;
-pub use event::{ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Mishaps, Position, StreamForms, View};
+pub use event::{
+    ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Mishaps, OVERFLOWN, Position, StreamForms, View,
+};
 pub use id::Id;
 pub use prepare::Values;
 pub use publish::Published;
@@ -173,6 +177,8 @@ pub struct Org {
     /// The user whom flows run as.
     automated_process: Id,
     rules: Vec<Arc<rules::Rules>>,
+    /// Absent: the org has no person accounts.
+    persons: Option<Arc<person::PersonAccounts>>,
     tables: Vec<Table>,
     serials: Vec<u64>,
     auto_numbers: HashMap<(ObjectIndex, FieldIndex), u64>,

@@ -16,13 +16,17 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
 use super::faults::Rule;
 use super::oauth::{Login, RunAs};
+use super::org::schema::Field;
 use super::org::{Identity, Org};
 
 pub use build::HOURLY_EVENTS;
 pub use spec::LimitsSpec;
-use spec::{Base, Name, Spec};
+use spec::{Base, FieldSpec, Name, Spec};
 
 const CORE: &str = include_str!("scenario/core.yaml");
 const STANDARD: &str = include_str!("scenario/standard.yaml");
@@ -85,7 +89,7 @@ impl Scenario {
         static STANDARD_SCENARIO: OnceLock<Scenario> = OnceLock::new();
         STANDARD_SCENARIO.get_or_init(|| {
             // Both texts are part of the program, and a test reads them: the fallback is never seen.
-            let spec = parse(CORE).and_then(|core| Ok(core.with(parse(STANDARD)?)));
+            let spec = parse::<Spec>(CORE).and_then(|core| Ok(core.with(parse(STANDARD)?)));
             Scenario { file: "standard scenario".into(), spec: spec.unwrap_or_else(|_| Spec::default()) }
         })
     }
@@ -107,7 +111,7 @@ impl Scenario {
     /// What is wrong with it, with file and line.
     pub fn read(file: &str, text: &str) -> Result<Self, ScenarioError> {
         let failed = |problem: Problem| problem.in_file(file);
-        let own = parse(text).map_err(failed)?;
+        let own: Spec = parse(text).map_err(failed)?;
         let base = match own.base {
             Base::Standard => Self::standard().spec.clone(),
             Base::Empty => parse(CORE).map_err(failed)?,
@@ -202,7 +206,16 @@ impl Scenario {
     }
 }
 
-fn parse(text: &str) -> Result<Spec, Problem> {
+/// What a field of a scenario becomes, given as JSON with the same keys: an address is several fields.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn fields_of(json: &Json) -> Result<Vec<Field>, String> {
+    let spec: FieldSpec = parse(&json.to_string()).map_err(|problem| problem.text)?;
+    fields::fields(&spec).map_err(|problem| problem.text)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     // `no` and `on` are words here, as in the bridge's own config.
     let options = serde_saphyr::options! { strict_booleans: true };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {

@@ -184,6 +184,9 @@ impl Org {
                 continue;
             }
             let Some(row) = self.table(touch.object).live_row(&touch.id) else { continue };
+            if self.is_person_contact(touch.object, row) {
+                continue;
+            }
             let definition = self.schema.object(touch.object);
             for (place, flow) in flows.iter().enumerate() {
                 let fits = match touch.kind {

@@ -85,7 +85,7 @@ impl Unfit {
 impl Domain {
     pub fn of(field: &Field) -> Self {
         match &field.kind {
-            Kind::Boolean | Kind::System(System::IsDeleted) => Self::Bool,
+            Kind::Boolean | Kind::System(System::IsDeleted | System::IsPersonAccount) => Self::Bool,
             Kind::Int(_) | Kind::RollUp(RollUp { summary: Summary::Count, .. }) => Self::Int,
             Kind::Number(NumberKind::Double | NumberKind::Currency | NumberKind::Percent, ..) | Kind::RollUp(_) => {
                 Self::Double

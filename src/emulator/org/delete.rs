@@ -26,6 +26,7 @@ impl Org {
         if !caller.system && !self.can_edit_row(&caller.user, object, &row) {
             return Err(SaveError::no_access());
         }
+        self.deleted_alone(object, &row)?;
         self.delete_row(unit, caller, object, &row)?;
         Ok(Saved { id: id.clone(), created: false })
     }
@@ -79,6 +80,10 @@ impl Org {
         object: ObjectIndex,
         id: &Id,
     ) -> Result<Saved, SaveError> {
+        if let Some((accounts, account)) = self.account_of_person(object, id) {
+            self.undelete(unit, caller, accounts, &account)?;
+            return Ok(Saved { id: id.clone(), created: false });
+        }
         let Some(row) = self.table(object).share(id) else { return Err(SaveError::unknown_id()) };
         let Some(deleted_in) = row.deleted_in else {
             return Err(SaveError::new("UNDELETE_FAILED", "entity is not in the recycle bin"));
@@ -108,8 +113,9 @@ impl Org {
             row.deleted_in = None;
             // Who comes back after a merge is a record of its own again.
             set(&mut row, self.schema.object(object).find("MasterRecordId").map(|(index, _)| index), Json::Null);
-            let gone: Vec<FieldIndex> =
-                row.values.keys().copied().filter(|field| self.refers_to_deleted(object, &row, *field)).collect();
+            let stays = |field: FieldIndex| row.reference(field).is_some_and(|id| known.contains(&id));
+            let gone = row.values.keys().copied().filter(|field| self.refers_to_deleted(object, &row, *field));
+            let gone: Vec<FieldIndex> = gone.filter(|field| !stays(*field)).collect();
             gone.into_iter().for_each(|field| set(&mut row, Some(field), Json::Null));
             self.save(unit, caller, object, row, ChangeKind::Undelete, BTreeSet::new());
         }

@@ -39,7 +39,7 @@ pub use stream::StreamForms;
 /// A larger event is only told as a gap, in bytes.
 pub const EVENT_LIMIT: usize = 1 << 20;
 /// The id in place of all those of an overflow.
-const OVERFLOWN: &str = "000000000000000AAA";
+pub const OVERFLOWN: &str = "000000000000000AAA";
 
 /// What goes wrong with the next events, on command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -203,9 +203,13 @@ impl Org {
         }
     }
 
-    /// A change event that no record's change made: of the records of these ids, or of all under a key prefix.
+    /// A change event that no record's change made: of the records of these ids, or of all under a key prefix. There
+    /// is none where records have no events.
     pub fn announce(&mut self, object: ObjectIndex, kind: ChangeType, record_ids: Vec<String>, now: i64) {
         let Some(schema) = self.schema_of(object).cloned() else { return };
+        if self.schema.object(object).kind != ObjectKind::Record {
+            return;
+        }
         self.commit_number += self.rng.i64(1..5_000);
         let header = Header {
             entity: self.schema.object(object).name.clone(),
@@ -259,9 +263,14 @@ impl Org {
             let field = object.field(*field);
             in_events(field) && (self.roll_ups_in_events || !matches!(field.kind, Kind::RollUp(_)))
         };
+        // What stems from the contact is left to an event of its own, be it read by anybody or not.
+        let persons = self.persons.as_ref().filter(|persons| !self.is_captured(persons.contacts()));
+        let of_contact = |field: &FieldIndex| persons.is_some_and(|own| own.is_of_contact(touch.object, *field));
         let fields: BTreeSet<FieldIndex> = match kind {
             ChangeKind::Create | ChangeKind::Undelete => row.values.keys().copied().filter(told).collect(),
-            ChangeKind::Update => touch.fields.iter().copied().filter(told).collect(),
+            ChangeKind::Update => {
+                touch.fields.iter().copied().filter(|field| told(field) && !of_contact(field)).collect()
+            }
             ChangeKind::Delete => return vec![Content::default()],
         };
         let whole = kind != ChangeKind::Update;

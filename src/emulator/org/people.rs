@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::error::SaveError;
 use super::event::ChangeKind;
 use super::save::{changed_fields, set};
+use super::schema::ObjectIndex;
 use super::table::Row;
 use super::time::{self, SECOND};
 use super::transaction::Unit;
@@ -63,22 +64,10 @@ impl Org {
                 "one or two other records are merged into the master record",
             ));
         }
+        let all: Vec<&Id> = losers.iter().chain([winner]).collect();
+        self.merges(object, &all)?;
         for loser in losers {
-            let row = self.live(caller, object, loser)?;
-            for (child, id) in self.children_of(object, loser) {
-                let Some(row) = self.table(child.object).share(&id) else { continue };
-                let mut row = Row::clone(&row);
-                set(&mut row, Some(child.field), winner.as_str().into());
-                self.save(unit, caller, child.object, row, ChangeKind::Update, [child.field].into());
-            }
-            let mut gone = Row::clone(&row);
-            set(
-                &mut gone,
-                self.schema.object(object).find("MasterRecordId").map(|(index, _)| index),
-                winner.as_str().into(),
-            );
-            gone.deleted_in = Some(unit.number);
-            self.save(unit, caller, object, gone, ChangeKind::Delete, Default::default());
+            self.merge_away(unit, caller, object, winner, loser)?;
         }
         let moved: Vec<_> =
             unit.touched.iter().map(|touch| (touch.object, touch.id.clone(), touch.before.clone())).collect();
@@ -87,6 +76,37 @@ impl Org {
         }
         let write = Write::Update { object, id: winner.clone(), fields };
         self.run_one(unit, caller, write).map(|_| ())
+    }
+
+    /// What referred to the loser refers to the winner, and the loser is gone. Of person accounts also the contact.
+    fn merge_away(
+        &mut self,
+        unit: &mut Unit,
+        caller: &Caller,
+        object: ObjectIndex,
+        winner: &Id,
+        loser: &Id,
+    ) -> Result<(), SaveError> {
+        let row = self.live(caller, object, loser)?;
+        let (contact, into) = (self.contact_of_person(object, loser), self.contact_of_person(object, winner));
+        for (child, id) in self.children_of(object, loser) {
+            if contact.as_ref().is_some_and(|(_, own)| *own == id) {
+                continue;
+            }
+            let Some(row) = self.table(child.object).share(&id) else { continue };
+            let mut row = Row::clone(&row);
+            set(&mut row, Some(child.field), winner.as_str().into());
+            self.save(unit, caller, child.object, row, ChangeKind::Update, [child.field].into());
+        }
+        let mut gone = Row::clone(&row);
+        let master = self.schema.object(object).find("MasterRecordId").map(|(index, _)| index);
+        set(&mut gone, master, winner.as_str().into());
+        gone.deleted_in = Some(unit.number);
+        self.save(unit, caller, object, gone, ChangeKind::Delete, Default::default());
+        match (contact, into) {
+            (Some((contacts, loser)), Some((_, winner))) => self.merge_away(unit, caller, contacts, &winner, &loser),
+            _ => Ok(()),
+        }
     }
 
     /// Makes an account, a contact and (unless told otherwise) an opportunity of a lead, in one transaction.

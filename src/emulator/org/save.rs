@@ -33,6 +33,8 @@ impl Org {
                 "platform events are published, not saved",
             ));
         }
+        let mut values = values;
+        self.start_person(object, &mut values)?;
         let (second, user) = (unit.now.div_euclid(SECOND), caller.user.clone());
         let mut row = Row {
             id: self.new_id(object),
@@ -43,7 +45,9 @@ impl Org {
             modified_by: user,
             deleted_in: None,
         };
+        self.name_person(object, &mut row)?;
         self.run_triggers(object, &mut row, None, ON_CREATE, unit.now)?;
+        self.name_person(object, &mut row)?;
         if caller.auto_assign
             && let Some(owner) = self.assigned_owner(object, &row)
         {
@@ -53,6 +57,7 @@ impl Org {
         self.check(unit, caller, object, &row, None, &fields)?;
         let id = row.id.clone();
         self.save(unit, caller, object, row, ChangeKind::Create, BTreeSet::new());
+        self.create_person_contact(unit, caller, object, &id)?;
         self.roll_up(unit, caller, object, None, &id)?;
         Ok(Saved { id, created: true })
     }
@@ -65,6 +70,24 @@ impl Org {
         id: &Id,
         values: Values,
     ) -> Result<Saved, SaveError> {
+        if let Some((accounts, account)) = self.account_of_person(object, id) {
+            return self.update_as_person(unit, caller, id, (accounts, &account), values);
+        }
+        if !self.update_row(unit, caller, object, id, values)? {
+            Self::note_duplicate(unit);
+        }
+        Ok(Saved { id: id.clone(), created: false })
+    }
+
+    /// Whether any field is different now.
+    pub(super) fn update_row(
+        &mut self,
+        unit: &mut Unit,
+        caller: &Caller,
+        object: ObjectIndex,
+        id: &Id,
+        values: Values,
+    ) -> Result<bool, SaveError> {
         let old = self.live(caller, object, id)?;
         if !caller.system && !self.can_edit_row(&caller.user, object, &old) {
             return Err(SaveError::no_access());
@@ -75,19 +98,21 @@ impl Org {
         if converted == Some(&Json::Bool(true)) && !caller.system {
             return Err(SaveError::new("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead"));
         }
+        self.stays_person(object, &old, &values)?;
         let mut row = Row::clone(&old);
         for (field, value) in values {
             set(&mut row, Some(field), value);
         }
+        self.name_person(object, &mut row)?;
         self.run_triggers(object, &mut row, Some(&old), ON_UPDATE, unit.now)?;
+        self.name_person(object, &mut row)?;
         let changed = changed_fields(&old, &row);
         self.check(unit, caller, object, &row, Some(&old), &changed)?;
-        if changed.is_empty() {
-            Self::note_duplicate(unit);
-        }
+        let any = !changed.is_empty();
         self.save(unit, caller, object, row, ChangeKind::Update, changed);
+        self.update_person_contact(unit, caller, object, id)?;
         self.roll_up(unit, caller, object, Some(&old), id)?;
-        Ok(Saved { id: id.clone(), created: false })
+        Ok(any)
     }
 
     /// A live record that the caller may see.
@@ -99,7 +124,7 @@ impl Org {
         }
     }
 
-    fn with_defaults(&mut self, caller: &Caller, object: ObjectIndex, mut values: Values) -> Values {
+    pub(super) fn with_defaults(&mut self, caller: &Caller, object: ObjectIndex, mut values: Values) -> Values {
         values.retain(|_, value| !value.is_null());
         let definition = self.schema.object(object);
         let mut numbered = Vec::new();
@@ -141,6 +166,9 @@ impl Org {
         on: On,
         now: i64,
     ) -> Result<(), SaveError> {
+        if self.is_person_contact(object, row) {
+            return Ok(());
+        }
         let definition = self.schema.object(object);
         for trigger in &self.rules(object).triggers {
             let fits = (trigger.on.create && on.create)
@@ -176,7 +204,7 @@ impl Org {
     }
 
     /// Whether a record may be saved as it is now; `changed`: the fields that are new or different.
-    fn check(
+    pub(super) fn check(
         &mut self,
         unit: &mut Unit,
         caller: &Caller,
@@ -188,9 +216,11 @@ impl Org {
         self.check_required(object, row)?;
         self.check_references(caller, object, row, changed)?;
         self.check_unique(object, row, changed)?;
-        self.check_validations(object, row, old)?;
+        if !self.is_person_contact(object, row) {
+            self.check_validations(object, row, old)?;
+            self.check_duplicates(caller, object, row, old, changed)?;
+        }
         self.check_push(object, row)?;
-        self.check_duplicates(caller, object, row, old, changed)?;
         self.lock_parents(unit, object, row)
     }
 
@@ -215,7 +245,8 @@ impl Org {
     ) -> Result<(), SaveError> {
         for field in changed {
             let definition = self.schema.object(object).field(*field);
-            if definition.reference().is_none() {
+            // What the org writes itself may lead to a record that comes next.
+            if definition.reference().is_none() || definition.read_only {
                 continue;
             }
             let Some(id) = row.reference(*field) else { continue };
@@ -228,6 +259,7 @@ impl Org {
                 Some((_, row)) if row.deleted_in.is_some() => return Err(SaveError::is_deleted().on(&definition.name)),
                 Some(_) => {}
             }
+            self.check_account(object, row, *field)?;
             if definition.name == "OwnerId" && self.user(&id).is_some_and(|user| !user.active) {
                 let object = self.schema.object(object).name.to_ascii_lowercase();
                 let message = format!("operation performed with inactive user [{}] as owner of {object}", id.short());

@@ -45,14 +45,8 @@ impl Schema {
             let name = object.name.clone();
             for (field, definition) in object.fields_mut() {
                 let field_name = definition.name.clone();
-                let Some(reference) = definition.reference_mut() else { continue };
-                for to in &reference.to {
-                    let parent = schema.by_name.get(&to.to_ascii_lowercase()).copied();
-                    let parent = parent.ok_or_else(|| format!("{name}.{field_name}: there is no object {to}"))?;
-                    reference.objects.push(parent);
-                    let (relationship, cascades) = (reference.children.clone(), reference.cascades);
-                    children.push((parent, Child { object: child, field, relationship, cascades }));
-                }
+                let found = schema.resolve(child, field, definition);
+                children.extend(found.map_err(|to| format!("{name}.{field_name}: there is no object {to}"))?);
             }
         }
         for (parent, child) in children {
@@ -62,6 +56,49 @@ impl Schema {
         }
         schema.objects = objects;
         Ok(schema)
+    }
+
+    /// Finds the objects that a field refers to, and what the field is to each; the error is an object's name.
+    fn resolve(
+        &self,
+        object: ObjectIndex,
+        field: FieldIndex,
+        definition: &mut Field,
+    ) -> Result<Vec<(ObjectIndex, Child)>, String> {
+        let mut children = Vec::new();
+        let Some(reference) = definition.reference_mut() else { return Ok(children) };
+        for to in &reference.to {
+            let parent = *self.by_name.get(&to.to_ascii_lowercase()).ok_or_else(|| to.clone())?;
+            reference.objects.push(parent);
+            let (relationship, cascades) = (reference.children.clone(), reference.cascades);
+            children.push((parent, Child { object, field, relationship, cascades }));
+        }
+        Ok(children)
+    }
+
+    /// Adds a field to an object; `place`: as for [`Object::add`].
+    ///
+    /// # Errors
+    /// A name that is there already, or an object that is not there.
+    pub(super) fn add_field(&mut self, object: ObjectIndex, mut field: Field, place: usize) -> Result<(), String> {
+        let index = self.object(object).fields().count();
+        let found = self.resolve(object, index, &mut field);
+        let children = found.map_err(|to| format!("{}: there is no object {to}", field.name))?;
+        let Some(own) = self.objects.get_mut(object) else { return Err("there is no such object".into()) };
+        own.add(field, place)?;
+        for (parent, child) in children {
+            if let Some(parent) = self.objects.get_mut(parent) {
+                parent.children.push(child);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a field in the place of the one that it replaces.
+    pub(super) fn replace_field(&mut self, object: ObjectIndex, index: FieldIndex, field: Field) {
+        if let Some(own) = self.objects.get_mut(object).and_then(|object| object.field_mut(index)) {
+            *own = field;
+        }
     }
 
     pub fn objects(&self) -> impl Iterator<Item = (ObjectIndex, &Object)> {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use super::action::Action;
 use super::bus::Bus;
 use super::lock::Locks;
+use super::person::PersonAccounts;
 use super::push::Streams;
 use super::rules::Rules;
 use super::schema::{ObjectIndex, Schema};
@@ -29,6 +30,8 @@ pub struct Setup {
     pub schema: Schema,
     /// By object.
     pub rules: Vec<Rules>,
+    /// Absent: the org has no person accounts.
+    pub persons: Option<PersonAccounts>,
     pub users: Vec<User>,
     /// Rows of setup objects that no request made: users, queues, record types.
     pub rows: Vec<(ObjectIndex, Id, Map<String, Json>)>,
@@ -96,6 +99,7 @@ impl Org {
             serials: vec![1_000_000; setup.schema.len()],
             commit_number: 1_725_000_000_000_000_000 + rng.i64(0..1_000_000_000),
             rules: setup.rules.into_iter().map(Arc::new).collect(),
+            persons: setup.persons.map(Arc::new),
             users: setup.users,
             channels: setup.channels,
             channels_made: 0,

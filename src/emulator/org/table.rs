@@ -40,6 +40,8 @@ impl Row {
                 Some(text) => json!("*".repeat(text.chars().count())),
                 None => Json::Null,
             },
+            // Never null to those who read it.
+            Kind::Boolean => self.values.get(&field).cloned().unwrap_or(Json::Bool(false)),
             _ => self.values.get(&field).cloned().unwrap_or(Json::Null),
         }
     }
@@ -50,7 +52,10 @@ impl Row {
             Kind::System(_) | Kind::Address(_) | Kind::Location(_) | Kind::Formula(_) | Kind::Encrypted(_) => {
                 Cow::Owned(self.read(object, field))
             }
-            _ => self.values.get(&field).map_or(Cow::Owned(Json::Null), Cow::Borrowed),
+            kind => {
+                let absent = if *kind == Kind::Boolean { Json::Bool(false) } else { Json::Null };
+                self.values.get(&field).map_or(Cow::Owned(absent), Cow::Borrowed)
+            }
         }
     }
 
@@ -68,6 +73,10 @@ impl Row {
                     .filter_map(|name| self.values.get(&object.find(name)?.0)?.as_str())
                     .collect();
                 json!(names.join(" "))
+            }
+            System::IsPersonAccount => {
+                let contact = object.find("PersonContactId").and_then(|(index, _)| self.values.get(&index));
+                json!(contact.is_some())
             }
         }
     }

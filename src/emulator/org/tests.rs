@@ -10,6 +10,8 @@ use super::*;
 mod access;
 mod automation;
 mod fields;
+mod new_fields;
+mod person;
 
 const NOW: i64 = 1_700_000_000 * SECOND + 123_456;
 

@@ -9,6 +9,7 @@ use super::spec::{
     On, Right, TriggerSpec, UserSpec,
 };
 use super::{Problem, Scenario, ScenarioError};
+use crate::emulator::org::person::{PERSON_TYPE, PersonAccounts};
 use crate::emulator::org::schema::{Kind, Object, ObjectIndex, Schema};
 use crate::emulator::org::{
     Access, Action, ActionKind, Channel, Condition, FieldLevel, Id, Input, Member, ObjectAccess, Setup, User, rules,
@@ -49,7 +50,12 @@ impl Scenario {
             queues: self.queues(&schema, pod, &mut rows),
         };
         let mut all_rules = vec![rules::Rules::default(); schema.len()];
-        self.record_types(&schema, pod, &mut rows, &mut all_rules);
+        let person_type = self.record_types(&schema, pod, &mut rows, &mut all_rules);
+        let persons = match person_type {
+            _ if !self.spec.person_accounts => None,
+            Some(record_type) => Some(PersonAccounts::find(&schema, record_type)?),
+            None => return Err(Problem::from("person accounts need the object Account".to_owned())),
+        };
         self.object_rules(&schema, &mut all_rules)?;
         self.automation(org, &schema, &people, &mut all_rules)?;
         roll_ups(&schema, &mut all_rules);
@@ -60,7 +66,7 @@ impl Scenario {
         let channels = self.channels(&schema, pod)?;
         let actions = self.spec.actions.iter().map(action).collect();
         let hourly_events = self.spec.limits.hourly_published_events.unwrap_or(HOURLY_EVENTS);
-        Ok(Setup { schema, rules: all_rules, users, rows, records, channels, actions, hourly_events })
+        Ok(Setup { schema, rules: all_rules, persons, users, rows, records, channels, actions, hourly_events })
     }
 
     fn users(
@@ -106,22 +112,28 @@ impl Scenario {
         queues
     }
 
+    /// The record type of person accounts, if there is one.
     fn record_types(
         &self,
         schema: &Schema,
         pod: &str,
         rows: &mut Vec<(ObjectIndex, Id, Map<String, Json>)>,
         all_rules: &mut [rules::Rules],
-    ) {
+    ) -> Option<Id> {
+        let mut person_type = None;
         let table = schema.find("RecordType").map(|(index, _)| index).unwrap_or_default();
         let mut serials = FIRST..;
         for object in &self.spec.objects {
             for spec in &object.record_types {
-                let Some(serial) = serials.next() else { return };
+                let serial = serials.next()?;
                 let id = Id::new("012", pod, serial);
+                let is_person = spec.developer_name == PERSON_TYPE && object.name.value == "Account";
+                if is_person {
+                    person_type = Some(id.clone());
+                }
                 let label = spec.label.as_deref().unwrap_or(&spec.developer_name);
                 let fields = json!({"Name": label, "DeveloperName": spec.developer_name,
-                    "SobjectType": object.name.value, "IsActive": spec.active});
+                    "SobjectType": object.name.value, "IsActive": spec.active, "IsPersonType": is_person});
                 rows.push((table, id.clone(), fields.as_object().cloned().unwrap_or_default()));
                 let place = schema.find(&object.name.value).map(|(index, _)| index);
                 if let Some(rules) = place.and_then(|place| all_rules.get_mut(place)).filter(|_| spec.default) {
@@ -129,6 +141,7 @@ impl Scenario {
                 }
             }
         }
+        person_type
     }
 
     /// Validation rules and duplicate rules.

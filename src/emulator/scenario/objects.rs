@@ -2,8 +2,9 @@
 
 use super::Problem;
 use super::fields::{fields, master_record, owner, record_type};
-use super::spec::{ObjectSpec, OwnerKind, Spec};
-use crate::emulator::org::schema::{Object, ObjectKind, Schema, Sharing};
+use super::spec::{ObjectSpec, OwnerKind, RecordTypeSpec, Spec};
+use crate::emulator::org::person::{self, PERSON_TYPE};
+use crate::emulator::org::schema::{Field, Object, ObjectKind, Schema, Sharing};
 
 /// Kept by Setup: not to be mixed with other records in one request.
 const SETUP: [&str; 6] = ["User", "Group", "RecordType", "Organization", "PushTopic", "StreamingChannel"];
@@ -47,17 +48,41 @@ impl Spec {
             self.apps = own.apps;
         }
         self.records.extend(own.records);
+        self.person_accounts |= own.person_accounts;
+        let mut accounts = self.objects.iter_mut().filter(|object| object.name.value == "Account");
+        if let Some(account) = accounts.next().filter(|_| self.person_accounts) {
+            account.add_person_type();
+        }
         self
     }
 
     pub(super) fn schema(&self) -> Result<Schema, Problem> {
         let mut objects = Vec::with_capacity(self.objects.len());
         for (place, spec) in self.objects.iter().enumerate() {
-            objects.push(object(spec, place)?);
+            objects.push(object(spec, place, self.person_fields(spec)?)?);
         }
         let schema = Schema::new(objects)?;
         self.check_relationships(&schema)?;
         Ok(schema)
+    }
+
+    /// What person accounts add to an object.
+    fn person_fields(&self, spec: &ObjectSpec) -> Result<Vec<Field>, Problem> {
+        let mut added = Vec::new();
+        match spec.name.value.as_str() {
+            _ if !self.person_accounts => {}
+            "Account" => {
+                let contacts = self.objects.iter().filter(|object| object.name.value == "Contact");
+                for field in contacts.flat_map(|contact| &contact.fields) {
+                    added.extend(fields(field)?.iter().filter_map(person::account_field));
+                }
+                added.extend(person::own_account_fields());
+            }
+            "Contact" => added.push(person::flag("IsPersonAccount", "Is Person Account")),
+            "RecordType" => added.push(person::flag("IsPersonType", "Is Person Type")),
+            _ => {}
+        }
+        Ok(added)
     }
 
     /// Roll-ups lead to a child's reference and to a field that can be summed up.
@@ -83,6 +108,13 @@ impl Spec {
 }
 
 impl ObjectSpec {
+    fn add_person_type(&mut self) {
+        if self.record_types.iter().all(|known| known.developer_name != PERSON_TYPE) {
+            let (developer_name, label) = (PERSON_TYPE.to_owned(), Some("Person Account".to_owned()));
+            self.record_types.push(RecordTypeSpec { developer_name, label, default: false, active: true });
+        }
+    }
+
     fn extend(&mut self, own: Self) {
         self.prefix = own.prefix.or_else(|| self.prefix.take());
         self.label = own.label.or_else(|| self.label.take());
@@ -103,7 +135,7 @@ impl ObjectSpec {
     }
 }
 
-fn object(spec: &ObjectSpec, place: usize) -> Result<Object, Problem> {
+fn object(spec: &ObjectSpec, place: usize, added: Vec<Field>) -> Result<Object, Problem> {
     let name = spec.name.value.as_str();
     let kind = match name {
         _ if name.ends_with("__e") => ObjectKind::Event,
@@ -123,6 +155,7 @@ fn object(spec: &ObjectSpec, place: usize) -> Result<Object, Problem> {
     if !spec.record_types.is_empty() {
         all.push(record_type());
     }
+    all.extend(added);
     let prefix = match &spec.prefix {
         Some(prefix) if prefix.len() == 3 && prefix.bytes().all(|b| b.is_ascii_alphanumeric()) => prefix.clone(),
         Some(_) => return Err(Problem::at(&spec.name, "its `prefix` has three letters or digits")),

@@ -18,6 +18,9 @@ pub type Name = serde_saphyr::Spanned<String>;
 pub struct Spec {
     #[serde(default)]
     pub base: Base,
+    /// Accounts can be persons, who are contacts as well.
+    #[serde(default)]
+    pub person_accounts: bool,
     #[serde(default)]
     pub users: Vec<UserSpec>,
     #[serde(default)]

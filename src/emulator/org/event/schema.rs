@@ -132,16 +132,17 @@ impl Org {
         let definition = self.schema.object(object);
         let travels = |field: &Field| in_events(field) && (definition.kind != ObjectKind::Event || field.writable());
         let mut known = Vec::new();
-        let mut entries = |custom: bool| -> Vec<(Json, Source)> {
-            let own = definition.fields().filter(|(_, field)| travels(field) && field.custom() == custom);
+        let mut entries = |group: Group| -> Vec<(Json, Source)> {
+            let own = definition.fields_of_events().filter(|(_, field)| travels(field) && Group::of(field) == group);
             own.filter_map(|(index, field)| self.field(object, index, field, &mut known)).collect()
         };
-        let (standard, custom) = (entries(false), entries(true));
+        let (standard, person, custom) = (entries(Group::Standard), entries(Group::Person), entries(Group::Custom));
         let (first, system) = match definition.kind {
             ObjectKind::Event => (None, event_system()),
             _ => (Some(header()), change_system()),
         };
-        let (fields, sources): (Vec<Json>, Vec<Source>) = standard.into_iter().chain(system).chain(custom).unzip();
+        let (fields, sources): (Vec<Json>, Vec<Source>) =
+            standard.into_iter().chain(system).chain(person).chain(custom).unzip();
         let fields: Vec<Json> = first.into_iter().chain(fields).collect();
         let json = json!({"type": "record", "name": definition.event_name(), "namespace": NAMESPACE, "fields": fields});
         let layout = Layout::read(&json).unwrap_or_else(|error: NotAnEvent| {
@@ -186,6 +187,7 @@ impl Org {
             }
             None if definition.name == "Account" && field.name == "Name" => {
                 let source = Source::TextOrParts(index, fields_of("Name", &NAME));
+                known.push("Name".into()); // its parts have no entry of their own
                 ("Name", SWITCHABLE, vec![json!("string"), named(SWITCHABLE, &NAME, known)], source)
             }
             None => {
@@ -202,6 +204,24 @@ impl Org {
         };
         let union: Vec<Json> = std::iter::once(json!("null")).chain(types).collect();
         Some((json!({"name": name, "type": union, "doc": format!("{role}:{doc}{id}"), "default": null}), source))
+    }
+}
+
+/// In which order the fields of an object come: those of person accounts behind the system's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Standard,
+    Person,
+    Custom,
+}
+
+impl Group {
+    fn of(field: &Field) -> Self {
+        match field.name.starts_with("Person") {
+            _ if field.custom() => Self::Custom,
+            true => Self::Person,
+            false => Self::Standard,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Events of an org, as subscribers get them.
 
+mod person;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};

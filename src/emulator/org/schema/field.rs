@@ -137,6 +137,8 @@ pub enum System {
     Modstamp,
     /// First and last name of a person.
     FullName,
+    /// Whether an account is a person.
+    IsPersonAccount,
 }
 
 pub const ADDRESS_PARTS: [&str; 5] = ["Street", "City", "State", "PostalCode", "Country"];
@@ -175,7 +177,7 @@ impl Field {
     }
 
     pub fn custom(&self) -> bool {
-        self.name.ends_with("__c") || self.name.ends_with("__s")
+        ["__c", "__s", "__pc"].iter().any(|suffix| self.name.ends_with(suffix))
     }
 
     /// Whether requests may ever write it.
@@ -250,7 +252,7 @@ impl Field {
             Kind::Encrypted(_) => "encryptedstring",
             Kind::Picklist(_) => "picklist",
             Kind::MultiPicklist(_) => "multipicklist",
-            Kind::Boolean | Kind::System(System::IsDeleted) => "boolean",
+            Kind::Boolean | Kind::System(System::IsDeleted | System::IsPersonAccount) => "boolean",
             Kind::Int(_) => "int",
             Kind::Number(NumberKind::Double, ..) => "double",
             Kind::RollUp(RollUp { summary: Summary::Count, .. }) => "int",

@@ -21,6 +21,7 @@ pub struct Object {
     /// References to it, in the order of the objects.
     pub children: Vec<Child>,
     fields: Vec<Field>,
+    in_events: Vec<FieldIndex>,
     by_name: HashMap<String, FieldIndex>,
     by_relationship: HashMap<String, FieldIndex>,
     owner: Option<FieldIndex>,
@@ -80,28 +81,10 @@ impl Object {
             ],
         };
         all.extend(fields);
-        let (mut by_name, mut by_relationship) = (HashMap::new(), HashMap::new());
-        for (index, field) in all.iter().enumerate() {
-            if by_name.insert(field.name.to_ascii_lowercase(), index).is_some() {
-                return Err(format!("object {name}: there are two fields {}", field.name));
-            }
-            by_name.insert(field.name.clone(), index);
-            let relationship = match &field.kind {
-                Kind::Reference(Reference { relationship, .. }) => relationship.as_deref(),
-                Kind::System(System::CreatedById) => Some("CreatedBy"),
-                Kind::System(System::LastModifiedById) => Some("LastModifiedBy"),
-                _ => None,
-            };
-            if let Some(relationship) = relationship {
-                by_relationship.insert(relationship.to_ascii_lowercase(), index);
-            }
-        }
-        let special = |name: &str| by_name.get(name).copied();
-        let (owner, record_type, converted) = (special("OwnerId"), special("RecordTypeId"), special("IsConverted"));
-        Ok(Self {
-            owner,
-            record_type,
-            converted,
+        let mut object = Self {
+            owner: None,
+            record_type: None,
+            converted: None,
             name: name.into(),
             label: name.into(),
             label_plural: format!("{name}s"),
@@ -111,14 +94,58 @@ impl Object {
             change_events: false,
             mergeable: false,
             children: Vec::new(),
-            fields: all,
-            by_name,
-            by_relationship,
-        })
+            fields: Vec::with_capacity(all.len()),
+            in_events: Vec::with_capacity(all.len()),
+            by_name: HashMap::new(),
+            by_relationship: HashMap::new(),
+        };
+        for field in all {
+            let place = object.in_events.len();
+            object.add(field, place)?;
+        }
+        let special = |name: &str| object.by_name.get(name).copied();
+        (object.owner, object.record_type, object.converted) =
+            (special("OwnerId"), special("RecordTypeId"), special("IsConverted"));
+        Ok(object)
+    }
+
+    /// Adds a field; `place`: among the fields as its events order them.
+    ///
+    /// # Errors
+    /// A name that is there already.
+    pub(super) fn add(&mut self, field: Field, place: usize) -> Result<FieldIndex, String> {
+        let index = self.fields.len();
+        let folded = field.name.to_ascii_lowercase();
+        if self.by_name.contains_key(&folded) {
+            return Err(format!("object {}: there are two fields {}", self.name, field.name));
+        }
+        self.by_name.insert(folded, index);
+        self.by_name.insert(field.name.clone(), index);
+        let relationship = match &field.kind {
+            Kind::Reference(Reference { relationship, .. }) => relationship.as_deref(),
+            Kind::System(System::CreatedById) => Some("CreatedBy"),
+            Kind::System(System::LastModifiedById) => Some("LastModifiedBy"),
+            _ => None,
+        };
+        if let Some(relationship) = relationship {
+            self.by_relationship.insert(relationship.to_ascii_lowercase(), index);
+        }
+        self.in_events.insert(place.min(self.in_events.len()), index);
+        self.fields.push(field);
+        Ok(index)
     }
 
     pub fn fields(&self) -> impl Iterator<Item = (FieldIndex, &Field)> + Clone {
         self.fields.iter().enumerate()
+    }
+
+    /// The fields in the order of its events, which is not that of their coming.
+    pub fn fields_of_events(&self) -> impl Iterator<Item = (FieldIndex, &Field)> {
+        self.in_events.iter().map(|index| (*index, self.field(*index)))
+    }
+
+    pub(super) fn field_mut(&mut self, index: FieldIndex) -> Option<&mut Field> {
+        self.fields.get_mut(index)
     }
 
     pub(super) fn fields_mut(&mut self) -> impl Iterator<Item = (FieldIndex, &mut Field)> {

@@ -172,9 +172,13 @@ fn sizes(kind: &Kind) -> (usize, usize, usize, usize) {
         | Kind::Time
         | Kind::Address(_)
         | Kind::Location(_)
-        | Kind::System(System::IsDeleted | System::CreatedDate | System::LastModifiedDate | System::Modstamp) => {
-            (0, 0, 0, 0)
-        }
+        | Kind::System(
+            System::IsDeleted
+            | System::IsPersonAccount
+            | System::CreatedDate
+            | System::LastModifiedDate
+            | System::Modstamp,
+        ) => (0, 0, 0, 0),
     }
 }
 

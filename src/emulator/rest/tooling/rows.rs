@@ -141,7 +141,7 @@ fn durable_id(org: &Org, index: ObjectIndex, object: &Object) -> String {
 
 /// `Bridge_Id__c` is `Bridge_Id`.
 fn developer_name(name: &str) -> &str {
-    ["__c", "__e", "__ChangeEvent"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
+    ["__c", "__pc", "__e", "__ChangeEvent"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
 
 fn custom_fields(org: &Org) -> Made<'_> {
