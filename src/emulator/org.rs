@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod id;
 mod lock;
+mod managed;
 mod people;
 mod prepare;
 mod publish;
@@ -45,8 +46,12 @@ pub use bus::{InvalidReplayId, Start};
 pub use channel::STANDARD_CHANNEL;
 pub use condition::Condition;
 pub use error::SaveError;
-pub use event::{ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Mishaps, Position, StreamForms, View};
+pub use event::{
+    ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Layout, Mishaps, NotAnEvent, Position, StreamForms,
+    View,
+};
 pub use id::Id;
+pub use managed::{CommitProblem, ManagedSpec, Replay};
 pub use prepare::Values;
 pub use publish::Published;
 pub use push::PushFeed;
@@ -161,6 +166,8 @@ pub struct Org {
     pub channels: Vec<Channel>,
     channels_made: u64,
     members_made: u64,
+    managed: Vec<managed::ManagedSubscription>,
+    managed_made: u64,
     pub actions: Vec<Action>,
     action_calls: VecDeque<ActionCall>,
     action_calls_made: u64,

@@ -7,6 +7,7 @@ mod control;
 mod events;
 mod faults;
 mod oauth;
+mod pubsub;
 mod query;
 mod rest;
 mod tooling;

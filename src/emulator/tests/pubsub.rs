@@ -1,0 +1,5 @@
+//! The Pub/Sub API, as a client sees it.
+
+mod admission;
+mod flow;
+mod support;
