@@ -1,7 +1,7 @@
 //! A stand-in for Salesforce orgs: a program of its own, which shares no code with the bridge.
 //!
 //! Each org listens on its own loopback port and speaks the platform's protocols there: the token endpoint, the REST
-//! API and the Streaming API. What happens inside is seen and steered under `/emulator` ([`HELP`] explains it). The
+//! API and the Streaming API. The Pub/Sub API has one port for all of them. What happens inside is seen and steered under `/emulator` ([`HELP`] explains it). The
 //! org itself is a pure state machine ([`org`]); the other modules are thin endpoints around it.
 
 mod bulk;
@@ -11,6 +11,7 @@ mod faults;
 mod host;
 mod oauth;
 mod org;
+mod pubsub;
 mod rest;
 mod scenario;
 mod server;
@@ -59,10 +60,12 @@ pub struct Options {
     pub bus_delay: RangeInclusive<Duration>,
     /// What the orgs are made of; `None` is the standard scenario.
     pub scenario: Option<Arc<Scenario>>,
-    /// Every listener speaks HTTPS, and nothing else.
+    /// Every listener speaks HTTPS, and nothing else; but the one of the Pub/Sub API, which speaks both.
     pub tls: bool,
     /// The port of a login host that all orgs share; 0 takes a free one, `None` makes none.
     pub login_port: Option<u16>,
+    /// The port of the Pub/Sub API, which all orgs share; `None` takes a free one.
+    pub pubsub_port: Option<u16>,
 }
 
 impl Default for Options {
@@ -76,6 +79,7 @@ impl Default for Options {
             scenario: None,
             tls: false,
             login_port: None,
+            pubsub_port: None,
         }
     }
 }
@@ -86,7 +90,9 @@ pub struct Emulator {
     pub orgs: Vec<RunningOrg>,
     /// Where users of every org can log in, like login.salesforce.com.
     pub login_url: Option<String>,
-    authority: Option<AuthorityFile>,
+    /// Where the Pub/Sub API of every org is: `localhost:PORT`.
+    pub pubsub: String,
+    authority: AuthorityFile,
     stop: CancellationToken,
     servers: JoinSet<()>,
 }
@@ -94,7 +100,8 @@ pub struct Emulator {
 impl fmt::Debug for Emulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Emulator");
-        shown.field("orgs", &self.orgs).field("login_url", &self.login_url).finish_non_exhaustive()
+        shown.field("orgs", &self.orgs).field("login_url", &self.login_url).field("pubsub", &self.pubsub);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -124,8 +131,8 @@ impl Emulator {
     /// # Errors
     /// When a port cannot be listened on, or the scenario does not fit together; then none runs.
     pub async fn start(options: Options) -> std::io::Result<Self> {
-        let tls = if options.tls { Some(Tls::new()?) } else { None };
-        let acceptor = tls.as_ref().map(|tls| tls.acceptor.clone());
+        let Tls { acceptor, http2, authority } = Tls::new()?;
+        let acceptor = Some(acceptor).filter(|_| options.tls);
         let mut listeners = Vec::new();
         for (offset, name) in (0u16..).zip(&options.orgs) {
             let port = match options.ports {
@@ -138,13 +145,15 @@ impl Emulator {
             None => None,
             Some(port) => Some(listen(port).await?),
         };
+        let (pubsub_port, pubsub) = listen(options.pubsub_port.unwrap_or(0)).await?;
         let login_port = login.as_ref().map(|(port, _)| *port);
         let base =
             |port| if options.tls { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
         let mut emulator = Self {
             orgs: Vec::new(),
             login_url: login_port.map(base),
-            authority: tls.map(|tls| tls.authority),
+            pubsub: format!("localhost:{pubsub_port}"),
+            authority,
             stop: CancellationToken::new(),
             servers: JoinSet::new(),
         };
@@ -161,16 +170,21 @@ impl Emulator {
             }
             emulator.orgs.push(RunningOrg::new(base(port), host));
         }
+        let hosts: Arc<[Arc<Host>]> = emulator.orgs.iter().map(|org| org.host.clone()).collect();
+        for listener in pubsub {
+            let stopped = emulator.stop.clone();
+            emulator.servers.spawn(pubsub::serve(listener, http2.clone(), hosts.clone(), stopped));
+        }
         for listener in login.into_iter().flat_map(|(_, listeners)| listeners) {
-            let site = Site::Login(emulator.orgs.iter().map(|org| org.host.clone()).collect());
+            let site = Site::Login(hosts.clone());
             emulator.servers.spawn(server::serve(listener, acceptor.clone(), site, emulator.stop.clone()));
         }
         Ok(emulator)
     }
 
-    /// With TLS: a file with the certificate that clients have to trust, as PEM. It goes with this.
-    pub fn ca_file(&self) -> Option<&Path> {
-        self.authority.as_ref().map(AuthorityFile::path)
+    /// A file with the certificate that clients have to trust where they speak TLS, as PEM. It goes with this.
+    pub fn ca_file(&self) -> &Path {
+        self.authority.path()
     }
 
     /// The org with this name.

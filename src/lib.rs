@@ -19,9 +19,11 @@
 //! | [`bridge`] | builds and joins the stages |
 //! | [`status`] | what the terminal, the command line and the tests read |
 //! | [`emulator`] | a stand-in for Salesforce orgs, a program of its own |
+//! | [`pubsub_api`] | the messages of the Pub/Sub API, made from its definition |
 //!
 //! What must never import what: `event`, `config`, `mapping`, `publish::outbox` and `pipeline::machine` know no
-//! socket, no store and no clock; `emulator` imports nothing from the bridge, and nothing but `cli` imports it.
+//! socket, no store and no clock; `emulator` imports nothing from the bridge but `pubsub_api`, and nothing but `cli`
+//! imports it.
 
 pub mod bridge;
 pub mod cli;
@@ -35,6 +37,7 @@ pub mod org;
 pub mod past;
 pub mod pipeline;
 pub mod publish;
+pub mod pubsub_api;
 pub mod retry;
 pub mod status;
 pub mod store;

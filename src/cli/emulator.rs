@@ -38,6 +38,9 @@ pub struct Emulator {
     /// Port of a login host for the users of all orgs, like login.salesforce.com; 0 takes a free one
     #[arg(long, value_name = "PORT")]
     login_port: Option<u16>,
+    /// Port of the Pub/Sub API, the same for all orgs; a free one if absent
+    #[arg(long, value_name = "PORT")]
+    pubsub_port: Option<u16>,
 }
 
 impl Emulator {
@@ -54,12 +57,13 @@ impl Emulator {
             scenario,
             tls: self.tls,
             login_port: self.login_port,
+            pubsub_port: self.pubsub_port,
         };
         let orgs = Orgs::start(options).await.context("the emulated orgs could not start; is the port in use?")?;
-        if let Some(path) = orgs.ca_file() {
-            println!("# the authority that clients must trust");
-            println!("export EMULATOR_CA={}", path.display());
-        }
+        println!("# the authority that clients must trust where they speak TLS");
+        println!("export EMULATOR_CA={}", orgs.ca_file().display());
+        println!("# the Pub/Sub API of every org, with TLS or without");
+        println!("export EMULATOR_PUBSUB={}", orgs.pubsub);
         if let Some(url) = &orgs.login_url {
             println!("# logs in the users of every org");
             println!("export EMULATOR_LOGIN_URL={url}");

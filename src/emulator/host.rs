@@ -75,6 +75,16 @@ pub struct Switches {
     pub websocket: bool,
     /// Changes of one transaction behind so many are told as an overflow only.
     pub overflow_after: u64,
+    /// Pub/Sub API: silence after which a stream gets a response without events (streaming-pubsub.md section 4).
+    pub pubsub_keepalive_ms: u64,
+    /// How long a subscription may ask for nothing.
+    pub pubsub_idle_ms: u64,
+    /// The end of such a subscription is an error; otherwise it just ends.
+    pub pubsub_idle_is_error: bool,
+    /// How long a publish stream may publish nothing (section 11: the documents contradict each other).
+    pub pubsub_publish_idle_ms: u64,
+    /// Response headers of streams go out at once, and not with the first message.
+    pub pubsub_headers_at_once: bool,
 }
 
 impl Default for Switches {
@@ -98,6 +108,11 @@ impl Default for Switches {
             nulls_in_events: true,
             websocket: false,
             overflow_after: super::org::OVERFLOW,
+            pubsub_keepalive_ms: 270_000,
+            pubsub_idle_ms: 60_000,
+            pubsub_idle_is_error: false,
+            pubsub_publish_idle_ms: 70_000,
+            pubsub_headers_at_once: false,
         }
     }
 }

@@ -18,6 +18,7 @@ mod event;
 mod fields;
 mod id;
 mod lock;
+mod managed;
 mod people;
 pub mod person;
 mod prepare;
@@ -48,9 +49,11 @@ pub use channel::STANDARD_CHANNEL;
 pub use condition::Condition;
 pub use error::SaveError;
 pub use event::{
-    ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Mishaps, OVERFLOWN, Position, StreamForms, View,
+    ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Layout, Mishaps, NotAnEvent, OVERFLOWN, Position,
+    StreamForms, View,
 };
 pub use id::Id;
+pub use managed::{CommitProblem, ManagedSpec, Replay};
 pub use prepare::Values;
 pub use publish::Published;
 pub use push::PushFeed;
@@ -165,6 +168,8 @@ pub struct Org {
     pub channels: Vec<Channel>,
     channels_made: u64,
     members_made: u64,
+    managed: Vec<managed::ManagedSubscription>,
+    managed_made: u64,
     pub actions: Vec<Action>,
     action_calls: VecDeque<ActionCall>,
     action_calls_made: u64,

@@ -24,7 +24,7 @@ use super::org::time;
 use super::wire::{Answer, BODY_LIMIT, Call, oversized};
 use super::{cometd, control, faults, rest, soap};
 pub use connections::{Connections, Cut};
-use line::Lines;
+pub use line::{Line, Lines, Speaks};
 
 /// What answers at a listener.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, site: Site, 
         .with_state(served)
         .into_make_service_with_connect_info::<Cut>();
     // It fails only if accepting does, which `Lines` never lets through.
-    let lines = Lines { listener, tls, connections };
+    let lines = Lines { listener, speaks: tls.map_or(Speaks::Plain, Speaks::Tls), connections };
     let _ = axum::serve(lines, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await;
 }
 

@@ -10,6 +10,7 @@ mod faults;
 mod new_fields;
 mod oauth;
 mod person;
+mod pubsub;
 mod query;
 mod rest;
 mod states;

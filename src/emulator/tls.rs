@@ -18,14 +18,23 @@ const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// What servers need, and the file that clients need.
 pub struct Tls {
+    /// For HTTP/1.1.
     pub acceptor: TlsAcceptor,
+    /// For HTTP/2, with the same certificate.
+    pub http2: TlsAcceptor,
     pub authority: AuthorityFile,
 }
 
 impl Tls {
     pub fn new() -> io::Result<Self> {
         let (config, pem) = make().map_err(io::Error::other)?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), authority: AuthorityFile::write(&pem)? })
+        let speaks = |protocol: &[u8]| {
+            let mut config = config.clone();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            TlsAcceptor::from(Arc::new(config))
+        };
+        let (acceptor, http2) = (speaks(b"http/1.1"), speaks(b"h2"));
+        Ok(Self { acceptor, http2, authority: AuthorityFile::write(&pem)? })
     }
 }
 
@@ -63,11 +72,10 @@ fn make() -> Result<(ServerConfig, String), AnyError> {
     let key = KeyPair::generate()?;
     let certificate = server.signed_by(&key, &issuer)?;
 
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok((config, pem))
 }
 

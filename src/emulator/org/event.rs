@@ -33,6 +33,7 @@ pub use cell::Cell;
 pub use delivery::{Delivery, Feed, Position, View};
 pub use filter::Filter;
 pub use header::{ChangeType, Header};
+pub use layout::{Layout, NotAnEvent};
 pub use schema::{EventSchema, Source, in_events};
 pub use stream::StreamForms;
 

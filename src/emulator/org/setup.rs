@@ -104,6 +104,8 @@ impl Org {
             channels: setup.channels,
             channels_made: 0,
             members_made: 0,
+            managed: Vec::new(),
+            managed_made: 0,
             actions: setup.actions,
             action_calls: VecDeque::new(),
             action_calls_made: 0,

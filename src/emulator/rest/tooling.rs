@@ -4,6 +4,7 @@
 mod members;
 mod rows;
 mod select;
+mod subscriptions;
 
 use std::collections::BTreeSet;
 
@@ -24,6 +25,7 @@ pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) ->
             let id = match object.to_ascii_lowercase().as_str() {
                 "platformeventchannelmember" => members::add(context, request)?,
                 "platformeventchannel" => members::add_channel(context, request)?,
+                "managedeventsubscription" => subscriptions::add(context, request)?,
                 _ => return Err(not_found()),
             };
             let body = json!({"id": id.as_str(), "success": true, "errors": [], "warnings": [], "infos": []});
@@ -43,7 +45,19 @@ pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) ->
             }
             Ok(Answer::empty(204))
         }
-        (["sobjects", object, _], _) if object.eq_ignore_ascii_case("PlatformEventChannelMember") => {
+        (["sobjects", object, id], "PATCH" | "DELETE") if object.eq_ignore_ascii_case("ManagedEventSubscription") => {
+            may_customize(context, request)?;
+            match method {
+                "PATCH" => subscriptions::change(context, request, id)?,
+                _ => subscriptions::remove(context, id)?,
+            }
+            Ok(Answer::empty(204))
+        }
+        (["sobjects", object, _], _)
+            if ["PlatformEventChannelMember", "ManagedEventSubscription"]
+                .iter()
+                .any(|name| object.eq_ignore_ascii_case(name)) =>
+        {
             Err(not_allowed(&request.call, "HEAD,GET,PATCH,DELETE"))
         }
         (["sobjects", _, _], _) => Err(not_allowed(&request.call, "HEAD,GET")),

@@ -1,6 +1,7 @@
 //! A TCP connection that can be cut from inside a handler, with or without TLS over it.
 //!
 //! TLS begins with the first read, in the connection's own task, so that a client that says nothing holds nobody up.
+//! Where a port speaks both, the client's first byte decides.
 
 use std::io;
 use std::net::SocketAddr;
@@ -47,16 +48,41 @@ impl AsyncWrite for Wire {
     }
 }
 
+/// The first byte of every TLS connection: a handshake record.
+const HANDSHAKE: u8 = 0x16;
+
+/// What a listener speaks.
+#[derive(Clone)]
+pub enum Speaks {
+    Plain,
+    Tls(TlsAcceptor),
+    /// What the client begins with.
+    Either(TlsAcceptor),
+}
+
 /// What the HTTP server talks over.
 pub enum Line {
+    /// The client has said nothing yet.
+    Silent(Option<(Wire, TlsAcceptor)>),
     Plain(Wire),
     Handshake(Box<Accept<Wire>>),
     Tls(Box<TlsStream<Wire>>),
 }
 
 impl Line {
-    /// Goes on with the handshake if there is one; after it the line is ready.
+    /// Finds out whether the client wants TLS, and goes on with the handshake if so; then the line is ready.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Self::Silent(begun) = self {
+            let mut first = [0];
+            if let Some((wire, _)) = begun {
+                ready!(wire.stream.poll_peek(cx, &mut ReadBuf::new(&mut first)))?;
+            }
+            let (wire, acceptor) = begun.take().ok_or(io::ErrorKind::NotConnected)?;
+            *self = match first {
+                [HANDSHAKE] => Self::Handshake(Box::new(acceptor.accept(wire))),
+                _ => Self::Plain(wire),
+            };
+        }
         if let Self::Handshake(accept) = self {
             let stream = ready!(Pin::new(accept.as_mut()).poll(cx))?;
             *self = Self::Tls(Box::new(stream));
@@ -71,7 +97,7 @@ impl AsyncRead for Line {
         match &mut *self {
             Self::Plain(wire) => Pin::new(wire).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
-            Self::Handshake(_) => Poll::Pending,
+            Self::Silent(_) | Self::Handshake(_) => Poll::Pending,
         }
     }
 }
@@ -82,7 +108,7 @@ impl AsyncWrite for Line {
         match &mut *self {
             Self::Plain(wire) => Pin::new(wire).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
-            Self::Handshake(_) => Poll::Pending,
+            Self::Silent(_) | Self::Handshake(_) => Poll::Pending,
         }
     }
 
@@ -90,7 +116,7 @@ impl AsyncWrite for Line {
         match &mut *self {
             Self::Plain(wire) => Pin::new(wire).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
-            Self::Handshake(_) => Poll::Ready(Ok(())), // nothing was written yet
+            Self::Silent(_) | Self::Handshake(_) => Poll::Ready(Ok(())), // nothing was written yet
         }
     }
 
@@ -98,15 +124,15 @@ impl AsyncWrite for Line {
         match &mut *self {
             Self::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
-            Self::Handshake(_) => Poll::Ready(Ok(())),
+            Self::Silent(_) | Self::Handshake(_) => Poll::Ready(Ok(())),
         }
     }
 }
 
 pub struct Lines {
     pub listener: TcpListener,
-    pub tls: Option<TlsAcceptor>,
-    /// Those of the org that listens here; the login host has none.
+    pub speaks: Speaks,
+    /// Those of the org that listens here; the login host and the Pub/Sub API have none.
     pub connections: Option<Arc<Connections>>,
 }
 
@@ -124,9 +150,10 @@ impl Listener for Lines {
                         continue; // it ends here
                     };
                     let wire = Wire { stream, cut: cut.clone() };
-                    let line = match &self.tls {
-                        None => Line::Plain(wire),
-                        Some(acceptor) => Line::Handshake(Box::new(acceptor.accept(wire))),
+                    let line = match &self.speaks {
+                        Speaks::Plain => Line::Plain(wire),
+                        Speaks::Tls(acceptor) => Line::Handshake(Box::new(acceptor.accept(wire))),
+                        Speaks::Either(acceptor) => Line::Silent(Some((wire, acceptor.clone()))),
                     };
                     return (line, cut);
                 }

@@ -425,7 +425,10 @@ fn every_event_of_the_vectors_is_written_as_they_have_it() {
             let stem = entity.trim_end_matches("__c").to_lowercase();
             let fits = files.iter().filter(|file| file.contains(&stem));
             let Some(event) = fits.filter_map(|file| event_of(file, &message["data"])).next() else {
-                assert!(["update_split_2", "person_create_contact"].contains(&name), "{name}: no schema has its fields");
+                assert!(
+                    ["update_split_2", "person_create_contact"].contains(&name),
+                    "{name}: no schema has its fields"
+                );
                 continue;
             };
             let mut written: Json = serde_json::from_str(&event.to_stream(forms)).unwrap();

@@ -28,6 +28,18 @@ const MEMBER: &[&str] = &[
     "Metadata",
 ];
 const ENRICHED: &[&str] = &["ChannelMemberId", "Field"];
+const SUBSCRIPTION: &[&str] = &[
+    "Id",
+    "DeveloperName",
+    "MasterLabel",
+    "TopicName",
+    "DefaultReplay",
+    "ErrorRecoveryReplay",
+    "State",
+    "Version",
+    "FullName",
+    "Metadata",
+];
 const CUSTOM_FIELD: &[&str] = &["Id", "DeveloperName", "TableEnumOrId", "NamespacePrefix", "FullName"];
 const ENTITY: &[&str] = &["DurableId", "QualifiedApiName", "DeveloperName", "KeyPrefix", "Label", "PluralLabel"];
 const FIELD: &[&str] = &[
@@ -46,6 +58,7 @@ pub fn of(context: &Context, name: &str) -> Option<Rows> {
         "platformeventchannel" => ("PlatformEventChannel", CHANNEL, channels(org)),
         "platformeventchannelmember" => ("PlatformEventChannelMember", MEMBER, members(org)),
         "enrichedfield" => ("EnrichedField", ENRICHED, enriched_fields(org)),
+        "managedeventsubscription" => ("ManagedEventSubscription", SUBSCRIPTION, subscriptions(org)),
         "customfield" => ("CustomField", CUSTOM_FIELD, custom_fields(org)),
         "entitydefinition" => ("EntityDefinition", ENTITY, entities(org)),
         "fielddefinition" => ("FieldDefinition", FIELD, fields(org)),
@@ -131,6 +144,19 @@ fn enriched_fields(org: &Org) -> Made<'_> {
             json!({"ChannelMemberId": member.id.as_str(), "Field": field})
         };
         member.enriched_fields.iter().map(show).collect::<Vec<_>>()
+    }))
+}
+
+fn subscriptions(org: &Org) -> Made<'_> {
+    Box::new(org.managed_subscriptions().iter().map(|subscription| {
+        let (spec, name) = (&subscription.spec, &subscription.name);
+        let (default, recovery) = (spec.default_replay.name(), spec.error_recovery_replay.name());
+        let state = if spec.runs { "RUN" } else { "STOP" };
+        json!({"Id": subscription.id.as_str(), "DeveloperName": name, "FullName": name, "MasterLabel": spec.label,
+            "TopicName": spec.topic, "DefaultReplay": default, "ErrorRecoveryReplay": recovery, "State": state,
+            "Version": spec.version,
+            "Metadata": {"label": spec.label, "topicName": spec.topic, "defaultReplay": default,
+                "errorRecoveryReplay": recovery, "state": state, "version": spec.version}})
     }))
 }
 

@@ -14,7 +14,7 @@ async fn emulator() -> (Emulator, Client) {
     http_client();
     let options = Options { tls: true, login_port: Some(0), ..Options::default() };
     let emulator = Emulator::start(options).await.unwrap();
-    let pem = std::fs::read(emulator.ca_file().unwrap()).unwrap();
+    let pem = std::fs::read(emulator.ca_file()).unwrap();
     let client = Client::builder().tls_certs_only([Certificate::from_pem(&pem).unwrap()]).build().unwrap();
     (emulator, client)
 }
@@ -51,7 +51,7 @@ async fn nobody_else_gets_in_and_the_file_goes_with_the_emulator() {
     let base = &emulator.orgs[0].base_url;
     assert!(http_client().get(base).send().await.is_err());
     assert!(client.get(base.replace("https", "http")).send().await.is_err());
-    let file = emulator.ca_file().unwrap().to_owned();
+    let file = emulator.ca_file().to_owned();
     emulator.shutdown().await;
     assert!(!file.exists());
 }
