@@ -100,12 +100,19 @@ async fn held_connect(host: &Arc<Host>, call: &Call, message: &Json, client_id: 
     let forms = host.switches().stream_forms();
     loop {
         changes.borrow_and_update();
+        if host.stream_states().silent {
+            // Half-dead: the line is open, and nothing comes, not even at the end of the hold.
+            tokio::select! { () = stopped.cancelled() => break, _ = changes.changed() => continue }
+        }
         if session(host, call.token()).is_none() {
             return vec![error(message, "401::Authentication invalid", "none", host).to_string()];
         }
         let now = host.now();
         let next = {
             let mut sessions = host.sessions();
+            if sessions.was_disconnected(client_id) {
+                return messages::disconnected(message, host);
+            }
             if sessions.has_ended(client_id) {
                 return vec![with_advice(connected(message, client_id), "none", host).to_string()];
             }
@@ -113,13 +120,15 @@ async fn held_connect(host: &Arc<Host>, call: &Call, message: &Json, client_id: 
             if !session.is_latest(number) {
                 break;
             }
-            let org = host.org();
-            let mut events = session.take_events(&org, forms, now);
+            if host.delivery_spent() {
+                return vec![error(message, messages::SPENT, "none", host).to_string()];
+            }
+            let mut events = messages::take_events(host, session, forms, now);
             if !events.is_empty() {
                 events.push(connected(message, client_id).to_string());
                 return events;
             }
-            session.next_event(&org, now)
+            session.next_event(&host.org(), now)
         };
         let soon =
             next.map_or(host.connect_hold, |at| Duration::from_micros(u64::try_from(at - now).unwrap_or_default()));

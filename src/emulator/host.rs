@@ -335,7 +335,6 @@ impl Host {
     }
 
     /// Whether a limit of deliveries was set and is used up; without one there is no end.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for the delivery of events"))]
     pub fn delivery_spent(&self) -> bool {
         let limit = self.limits().daily_delivered_events;
         limit.is_some_and(|limit| self.deliveries().used(self.now()) >= limit)
@@ -365,7 +364,8 @@ impl Host {
         {
             let mut org = self.org();
             org.change_id(self.now());
-            org.bus.forget();
+            org.bus.migrate();
+            org.pushed.forget();
         }
         self.tokens().end_all();
         self.sessions().drop_all();
@@ -374,7 +374,11 @@ impl Host {
 
     /// Moves the org to another instance: no replay id is good any more, and nobody is connected.
     pub fn migrate(&self) {
-        self.org().bus.forget();
+        {
+            let mut org = self.org();
+            org.bus.migrate();
+            org.pushed.forget();
+        }
         self.sessions().drop_all();
         self.notify();
     }

@@ -7,7 +7,7 @@ use super::{connected, with_advice};
 use crate::emulator::host::Host;
 use crate::emulator::oauth::session;
 use crate::emulator::org::time::HOUR;
-use crate::emulator::org::{Id, Org, Start, time};
+use crate::emulator::org::{Id, Org, Start, StreamForms, time};
 use crate::emulator::wire::Call;
 
 /// What a message gets.
@@ -27,10 +27,16 @@ pub enum Reply {
 /// The cookie by which the load balancer finds the server of a session.
 const STICKY: &str = "sfdc-stream";
 const BROWSER: &str = "BAYEUX_BROWSER";
+/// No more events may be delivered today; those that come are kept.
+pub const SPENT: &str = "403::Organization total events daily limit exceeded";
+const CONNECTIONS: &str = "403::To protect all customers from excessive use and Denial of Service attacks, we limit the number of simultaneous connections per server. Your request has been denied because this limit has been exceeded. Please try your request again later.";
 
 /// `alone`: the message is the only one of its request.
 pub fn answer(host: &Host, call: &Call, transport: Transport, message: &Json, alone: bool) -> Reply {
     let channel = text(message, "channel");
+    if host.stream_states().is_busy() {
+        return one(busy(message, host));
+    }
     if channel == "/meta/handshake" {
         return handshake(host, call, transport, message);
     }
@@ -42,6 +48,9 @@ pub fn answer(host: &Host, call: &Call, transport: Transport, message: &Json, al
     let forms = host.switches().stream_forms();
     let check_cookies = host.switches().check_cookies;
     let mut sessions = host.sessions();
+    if channel == "/meta/connect" && sessions.was_disconnected(client_id) {
+        return Reply::Now(disconnected(message, host));
+    }
     let with_answer = sessions.with_answer();
     let Some(session) = sessions.get(client_id, now) else {
         return one(error(message, "403::Unknown client", "handshake", host));
@@ -61,10 +70,14 @@ pub fn answer(host: &Host, call: &Call, transport: Transport, message: &Json, al
             session.connected_once = true;
             session.seen(now);
             let asks_at_once = message.pointer("/advice/timeout").and_then(Json::as_i64) == Some(0);
-            if alone && !first && !asks_at_once {
+            if host.delivery_spent() {
+                return one(error(message, SPENT, "none", host));
+            }
+            let silent = host.stream_states().silent;
+            if (alone && !first && !asks_at_once) || silent {
                 return Reply::Held { client_id: client_id.to_owned() };
             }
-            let mut texts = session.take_events(&host.org(), forms, now);
+            let mut texts = take_events(host, session, forms, now);
             let reply = connected(message, client_id);
             let reply = if first { with_advice(reply, "retry", host) } else { reply };
             texts.push(reply.to_string());
@@ -75,7 +88,7 @@ pub fn answer(host: &Host, call: &Call, transport: Transport, message: &Json, al
             let mut texts = vec![reply.to_string()];
             if with_answer {
                 // Events may come with any answer, before the reply as well as behind it.
-                let events = session.take_events(&host.org(), forms, now);
+                let events = take_events(host, session, forms, now);
                 let at = if events.len() % 2 == 0 { 0 } else { 1 };
                 texts.splice(at..at, events);
             }
@@ -106,11 +119,14 @@ fn handshake(host: &Host, call: &Call, transport: Transport, message: &Json) -> 
     if session(host, call.token()).is_none() {
         let reason =
             if call.token().is_some() { "401::Authentication invalid" } else { "401::Request requires authentication" };
-        let mut reply = error(message, "403::Handshake denied", "none", host);
-        if let Some(reply) = reply.as_object_mut() {
-            reply.insert("ext".into(), json!({"sfdc": {"failureReason": reason}, "replay": true}));
-        }
-        return one(reply);
+        return one(denied(message, reason, host));
+    }
+    if host.stream_states().refuses_connection() {
+        return one(denied(message, CONNECTIONS, host));
+    }
+    let clients = u64::try_from(host.sessions().count(now)).unwrap_or(u64::MAX);
+    if clients >= host.client_limit() {
+        return one(error(message, "403::Organization concurrent user limit exceeded", "none", host));
     }
     let (client_id, session) = host.sessions().create(cookie(call, BROWSER), transport, now);
     let websocket = host.switches().websocket.then_some(Transport::WebSocket.name());
@@ -125,6 +141,48 @@ fn handshake(host: &Host, call: &Call, transport: Transport, message: &Json) -> 
         format!("{STICKY}={}; path=/; Expires={expires}", session.sticky),
     ];
     Reply::Handshake { text: reply.to_string(), set_cookies }
+}
+
+/// A refused handshake.
+fn denied(message: &Json, reason: &str, host: &Host) -> Json {
+    let mut reply = error(message, "403::Handshake denied", "none", host);
+    if let Some(reply) = reply.as_object_mut() {
+        reply.insert("ext".into(), json!({"sfdc": {"failureReason": reason}, "replay": true}));
+    }
+    reply
+}
+
+/// The outer error is misleading, as on the platform.
+fn busy(message: &Json, host: &Host) -> Json {
+    let reason = "503::Server is too busy.  Please try your request again later.";
+    if text(message, "channel") == "/meta/handshake" {
+        return denied(message, reason, host);
+    }
+    let mut reply = error(message, "401::Authentication invalid", "none", host);
+    if let Some(reply) = reply.as_object_mut() {
+        reply.insert("ext".into(), json!({"sfdc": {"failureReason": reason}}));
+    }
+    reply
+}
+
+/// The server ends a session by a message of its own, beside the failed connect.
+pub fn disconnected(message: &Json, host: &Host) -> Vec<String> {
+    let connect = error(message, "403::Unknown client", "none", host);
+    vec![json!({"channel": "/meta/disconnect"}).to_string(), connect.to_string()]
+}
+
+/// The events that go out now, counted; none to a session that is deaf.
+pub fn take_events(host: &Host, session: &mut Session, forms: StreamForms, now: i64) -> Vec<String> {
+    let (deaf, silent) = {
+        let states = host.stream_states();
+        (states.deaf, states.silent)
+    };
+    if deaf || silent || host.delivery_spent() {
+        return Vec::new();
+    }
+    let events = session.take_events(&host.org(), forms, now);
+    host.delivered(u64::try_from(events.len()).unwrap_or(u64::MAX));
+    events
 }
 
 fn subscribe(host: &Host, user: &Id, session: &mut Session, message: &Json, now: i64) -> Json {
@@ -159,7 +217,8 @@ fn subscribe(host: &Host, user: &Id, session: &mut Session, message: &Json, now:
             Some((given, None)) => return refused(&invalid_id(&given.to_string())),
         },
     };
-    if session.subscribe(&mut org, source, start, now).is_err() {
+    let corrupt = matches!(start, Start::After(_)) && host.stream_states().corrupts();
+    if corrupt || session.subscribe(&mut org, source, start, now).is_err() {
         let given = message.pointer("/ext/replay").and_then(|map| map.get(key));
         return refused(&invalid_id(&given.map(Json::to_string).unwrap_or_default()));
     }

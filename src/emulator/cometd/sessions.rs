@@ -52,6 +52,8 @@ pub struct Session {
     /// Which connect is the latest; an older one that still waits has to end.
     connects: u64,
     waiting: bool,
+    /// The server has ended it.
+    disconnected: bool,
     /// Its client said goodbye; only a connect that still waits keeps it.
     ended: bool,
     last_seen: i64,
@@ -116,6 +118,27 @@ impl Sessions {
 
     pub fn has_ended(&self, client_id: &str) -> bool {
         self.open.get(client_id).is_some_and(|session| session.ended)
+    }
+
+    /// The cookies that lead to the servers of the sessions are good for nothing any more.
+    pub fn expire_cookies(&mut self) {
+        for session in self.open.values_mut() {
+            session.sticky = format!("!{}", crate::emulator::host::text(&mut self.rng, 44));
+        }
+    }
+
+    /// Every session is ended by the server, which says so to a connect that waits or comes.
+    pub fn disconnect_all(&mut self) {
+        self.open.values_mut().for_each(|session| session.disconnected = true);
+    }
+
+    /// Whether the server has ended it; then it is gone.
+    pub fn was_disconnected(&mut self, client_id: &str) -> bool {
+        let ended = self.open.get(client_id).is_some_and(|session| session.disconnected);
+        if ended {
+            self.open.remove(client_id);
+        }
+        ended
     }
 
     /// Every session is gone.

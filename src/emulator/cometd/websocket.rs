@@ -69,6 +69,21 @@ impl Line {
     async fn push(&mut self) -> Result<Option<Duration>, Ended> {
         let now = self.host.now();
         let Some(client_id) = self.client_id.clone() else { return Ok(None) };
+        if self.host.stream_states().silent {
+            return Ok(None);
+        }
+        if self.host.sessions().was_disconnected(&client_id) {
+            self.client_id = None;
+            let none = Json::Null;
+            let connect = self.held.take().map(|held| held.message);
+            // Without a connect that waits, only the server's own message.
+            let texts = messages::disconnected(connect.as_ref().unwrap_or(&none), &self.host);
+            let count = if connect.is_some() { 2 } else { 1 };
+            for text in texts.into_iter().take(count) {
+                self.send(&[text]).await?;
+            }
+            return Ok(None);
+        }
         let alive = session(&self.host, self.call.token()).is_some();
         let (events, next, ended, goodbye) = {
             let forms = self.host.switches().stream_forms();
@@ -77,9 +92,8 @@ impl Line {
             match sessions.get(&client_id, now).filter(|_| alive) {
                 None => (Vec::new(), None, true, goodbye),
                 Some(session) => {
-                    let org = self.host.org();
-                    let events = session.take_events(&org, forms, now);
-                    (events, session.next_event(&org, now), false, goodbye)
+                    let events = messages::take_events(&self.host, session, forms, now);
+                    (events, session.next_event(&self.host.org(), now), false, goodbye)
                 }
             }
         };

@@ -34,7 +34,7 @@ fn changed(host: &Host) -> Answer {
     show(host)
 }
 
-/// All rules at once, and three keys that act once.
+/// All rules at once, and keys that act once.
 fn set(host: &Host, body: Json) -> Result<Answer, String> {
     let Json::Object(mut body) = body else { return Err("expected a JSON object".into()) };
     let mut once = |key: &str| match body.remove(key) {
@@ -44,13 +44,14 @@ fn set(host: &Host, body: Json) -> Result<Answer, String> {
     };
     let (expire_tokens, drop_sessions, forget_events) =
         (once("expire_tokens")?, once("drop_sessions")?, once("forget_events")?);
+    let (expire_cookies, disconnect) = (once("expire_cookies")?, once("disconnect")?);
     let rules = match body.remove("rules") {
         None => None,
         Some(Json::Array(list)) => Some(Rule::read_all(list)?),
         Some(_) => return Err("rules: a list".into()),
     };
     if let Some(unknown) = body.keys().next() {
-        let known = "rules, expire_tokens, drop_sessions, forget_events";
+        let known = "rules, expire_tokens, drop_sessions, forget_events, expire_cookies, disconnect";
         return Err(format!("{unknown}: no such key; there are {known}, and POST /emulator/faults/NAME for one rule"));
     }
     if let Some(rules) = rules {
@@ -63,7 +64,15 @@ fn set(host: &Host, body: Json) -> Result<Answer, String> {
         host.sessions().drop_all();
     }
     if forget_events {
-        host.org().bus.forget();
+        let mut org = host.org();
+        org.bus.forget();
+        org.pushed.forget();
+    }
+    if expire_cookies {
+        host.sessions().expire_cookies();
+    }
+    if disconnect {
+        host.sessions().disconnect_all();
     }
     Ok(changed(host))
 }

@@ -24,12 +24,10 @@ pub fn handle(host: &Host, call: &Call, line: &Cut) -> Answer {
             host.set_limits(body)?;
             Ok(Answer::json(200, &rest::limits_shown(host)))
         }),
-        ("GET", ["streams"]) => Answer::json(200, &json!(*host.stream_states())),
+        ("GET", ["streams"]) => Answer::json(200, &json!(host.show_streams())),
         ("POST", ["streams"]) => with_body(call, |body| {
-            let states = merged(&*host.stream_states(), body)?;
-            *host.stream_states() = states.clone();
-            host.notify();
-            Ok(Answer::json(200, &json!(states)))
+            host.set_streams(&merged(&host.show_streams(), body)?);
+            Ok(Answer::json(200, &json!(host.show_streams())))
         }),
         ("POST", ["capture"]) => with_body(call, |body| capture(host, &read(body)?)),
         ("POST", ["cut"]) => {

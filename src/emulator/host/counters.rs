@@ -37,7 +37,6 @@ impl Host {
     }
 
     /// So many events went out to a subscriber.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for the delivery of events"))]
     pub fn delivered(&self, events: u64) {
         self.deliveries().count(self.now(), events);
         self.counters().delivered += events;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
+use crate::emulator::org::Mishaps;
 
 /// States that a client cannot tell from a quiet org, or only too late.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -17,8 +18,36 @@ pub struct StreamStates {
     pub deaf: bool,
     /// So many of the next events are never published.
     pub lose_events: u64,
+    /// So many of the next changes are told as gaps.
+    pub gap_events: u64,
     /// So many of the next subscriptions that bring a replay id are refused, as if it were corrupt.
     pub corrupt_replay_ids: u64,
+    /// So many of the next messages of the Streaming API are told that the server is too busy.
+    pub busy: u64,
+    /// So many of the next handshakes of the Streaming API are refused, for there are too many connections.
+    pub too_many_connections: u64,
+}
+
+impl StreamStates {
+    /// Whether something that happens so many times happens now.
+    fn strikes(times: &mut u64) -> bool {
+        let strikes = *times > 0;
+        *times -= u64::from(strikes);
+        strikes
+    }
+
+    /// A subscription that brings a replay id is refused.
+    pub fn corrupts(&mut self) -> bool {
+        Self::strikes(&mut self.corrupt_replay_ids)
+    }
+
+    pub fn is_busy(&mut self) -> bool {
+        Self::strikes(&mut self.busy)
+    }
+
+    pub fn refuses_connection(&mut self) -> bool {
+        Self::strikes(&mut self.too_many_connections)
+    }
 }
 
 /// A stream of the Pub/Sub API that is open as long as this lives.
@@ -27,6 +56,18 @@ pub struct StreamStates {
 pub struct OpenStream(Arc<Host>);
 
 impl Host {
+    /// The states as they are now: what is still to be lost, the org knows.
+    pub fn show_streams(&self) -> StreamStates {
+        let Mishaps { lose, gap } = self.org().mishaps;
+        StreamStates { lose_events: lose, gap_events: gap, ..self.stream_states().clone() }
+    }
+
+    pub fn set_streams(&self, states: &StreamStates) {
+        self.org().mishaps = Mishaps { lose: states.lose_events, gap: states.gap_events };
+        *self.stream_states() = states.clone();
+        self.notify();
+    }
+
     /// Counts a stream of the Pub/Sub API.
     #[cfg_attr(not(test), allow(dead_code, reason = "for the Pub/Sub API"))]
     pub fn open_stream(self: &Arc<Self>) -> OpenStream {

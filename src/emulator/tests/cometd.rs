@@ -1,6 +1,7 @@
 //! The Streaming API, message by message.
 
 mod push;
+mod states;
 mod websocket;
 
 use std::time::Duration;
