@@ -79,7 +79,7 @@ impl Refusal {
     /// The refusal as an endpoint of HTTP makes it.
     pub fn answer(&self, call: &Call) -> Answer {
         let answer = match call.path().as_slice() {
-            _ if self.body.is_some() || self.from_the_edge() => self.page(),
+            _ if self.body.is_some() || self.is_of_the_edge() => self.page(),
             ["services", "oauth2", ..] => self.login(),
             ["services", "Soap", kind, ..] => soap::refusal(self.status, kind, self.code(), &self.message()),
             ["cometd", ..] => self.bayeux(&call.body),
@@ -114,7 +114,7 @@ impl Refusal {
     }
 
     /// Gateways know nothing of the platform's codes.
-    fn from_the_edge(&self) -> bool {
+    fn is_of_the_edge(&self) -> bool {
         matches!(self.status, 502 | 504) && self.code.is_none()
     }
 
