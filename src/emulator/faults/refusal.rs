@@ -118,7 +118,8 @@ impl Refusal {
         matches!(self.status, 502 | 504) && self.code.is_none()
     }
 
-    fn page(&self) -> Answer {
+    /// As what stands before the org sends it.
+    pub fn page(&self) -> Answer {
         let usual = || format!("<html><body><h1>{}</h1>{}</body></html>", self.status, self.message());
         let body = self.body.clone().unwrap_or_else(usual);
         Answer::text(self.status, "text/html;charset=UTF-8", body)
