@@ -81,15 +81,16 @@ async fn answer(
         (None, Err(_)) => (Answer::empty(400), false),
         (None, Ok(body)) => {
             let call = Call { secure: served.secure, ..Call::new(method, &uri, headers, body) };
-            if let (Site::Org(host), Ok(upgrade), ["cometd", ..]) = (&served.site, upgrade, call.path().as_slice())
-                && host.switches().websocket
-            {
-                return Ok(cometd::open(host.clone(), call, upgrade));
-            }
             let packed = takes_gzip(&call);
-            let answer = match &served.site {
-                Site::Org(host) => at_org(host, call, &line).await,
-                Site::Login(hosts) => at_login(hosts, &call).await,
+            let answer = match (&served.site, upgrade) {
+                (Site::Org(host), Ok(upgrade)) if takes_sockets(host, &call) => {
+                    match faults::bars_stream(host, &call) {
+                        None => return Ok(cometd::open(host.clone(), call, upgrade)),
+                        Some(barred) => barred,
+                    }
+                }
+                (Site::Org(host), _) => at_org(host, call, &line).await,
+                (Site::Login(hosts), _) => at_login(hosts, &call).await,
             };
             (answer, packed)
         }
@@ -102,6 +103,11 @@ async fn answer(
         Site::Login(hosts) => hosts.first().map_or_else(host::machine_time, |host| host.now()),
     };
     Ok(answer.with("date", time::http(now)).into_response(packed))
+}
+
+/// The Streaming API can be led to take WebSockets.
+fn takes_sockets(host: &Host, call: &Call) -> bool {
+    call.segments.first().is_some_and(|family| family == "cometd") && host.switches().websocket
 }
 
 /// Answers of the REST API are packed for those who take it.

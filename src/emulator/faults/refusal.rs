@@ -79,7 +79,7 @@ impl Refusal {
     /// The refusal as an endpoint of HTTP makes it.
     pub fn answer(&self, call: &Call) -> Answer {
         let answer = match call.path().as_slice() {
-            _ if self.body.is_some() || self.from_the_edge() => self.page(),
+            _ if self.body.is_some() || self.is_of_the_edge() => self.page(),
             ["services", "oauth2", ..] => self.login(),
             ["services", "Soap", kind, ..] => soap::refusal(self.status, kind, self.code(), &self.message()),
             ["cometd", ..] => self.bayeux(&call.body),
@@ -114,11 +114,12 @@ impl Refusal {
     }
 
     /// Gateways know nothing of the platform's codes.
-    fn from_the_edge(&self) -> bool {
+    fn is_of_the_edge(&self) -> bool {
         matches!(self.status, 502 | 504) && self.code.is_none()
     }
 
-    fn page(&self) -> Answer {
+    /// As what stands before the org sends it.
+    pub fn page(&self) -> Answer {
         let usual = || format!("<html><body><h1>{}</h1>{}</body></html>", self.status, self.message());
         let body = self.body.clone().unwrap_or_else(usual);
         Answer::text(self.status, "text/html;charset=UTF-8", body)

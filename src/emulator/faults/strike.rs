@@ -51,6 +51,16 @@ where
     }
 }
 
+/// What becomes of a request that would turn its connection into a stream: that can be refused or cut, and no more.
+pub fn bars_stream(host: &Host, call: &Call) -> Option<Answer> {
+    let plan = host.faults().plan(&Target::of(call));
+    match plan {
+        Plan::Refuse(refusal) => Some(refusal.page()),
+        Plan::Cut | Plan::CutThenApply(_) | Plan::DoThenFail(_) => Some(Answer::cut()),
+        Plan::Normal | Plan::Hold(_) | Plan::AnswerLate(_) => None,
+    }
+}
+
 /// Does the work once the request is let go; also if the client has gone meanwhile.
 async fn when_released<F>(host: &Arc<Host>, held: Held, call: Call, work: fn(Arc<Host>, Call) -> F) -> Option<Answer>
 where

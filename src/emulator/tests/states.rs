@@ -100,19 +100,19 @@ async fn an_object_is_lost_to_a_user_and_comes_back() {
 async fn change_capture_is_switched_off_and_on_for_one_object() {
     let world = World::new().await;
     let set = async |on: bool| {
-        world.ok("POST", "/emulator/capture", json!({"object": "Account", "on": on})).await;
+        world.ok("POST", "/emulator/capture", json!({"object": "Lead", "on": on})).await;
     };
-    let account = || create(&world, "Account", json!({"Name": "A"}));
-    account().await;
+    let lead = || create(&world, "Lead", json!({"LastName": "Roe", "Company": "Acme"}));
+    lead().await;
     let before = world.events().len();
     set(false).await;
     set(false).await; // as good as once
-    account().await;
-    create(&world, "Lead", json!({"LastName": "Roe", "Company": "Acme"})).await;
-    assert_eq!(world.events().len(), before + 1, "of the lead alone");
+    lead().await;
+    create(&world, "Task", json!({"Subject": "Call"})).await;
+    assert_eq!(world.events().len(), before + 1, "of the task alone");
     set(true).await;
     set(true).await;
-    account().await;
+    lead().await;
     assert!(world.events().len() > before + 1);
     let (status, body) = world.call("POST", "/emulator/capture", json!({"object": "Acount", "on": true})).await;
     assert_eq!((status, &body["problem"]), (400, &json!("object: there is no object Acount")));

@@ -121,3 +121,21 @@ async fn what_is_no_bayeux_closes_the_socket() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_fault_bars_the_upgrade_and_a_cut_ends_an_open_socket() {
+    let world = World::new().await;
+    world.ok("POST", "/emulator/switches", json!({"websocket": true})).await;
+    world
+        .rules(json!([{"kind": "refuse", "path": "/cometd*", "nth": 1}, {"kind": "cut", "path": "/cometd*", "nth": 2}]))
+        .await;
+    match Socket::open(&world).await {
+        Err(tungstenite::Error::Http(answer)) => assert_eq!(answer.status(), 503),
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+    assert!(Socket::open(&world).await.is_err());
+    let mut socket = Socket::open(&world).await.unwrap();
+    socket.handshake().await;
+    world.ok("POST", "/emulator/cut", Json::Null).await;
+    assert!(!matches!(socket.0.next().await, Some(Ok(_))), "the line ends without a goodbye");
+}
