@@ -128,6 +128,9 @@ impl Org {
     /// Takes a deleted record out for good, without an event; whether it was there.
     pub fn purge(&mut self, id: &Id) -> bool {
         let Some((object, _)) = self.share_row(id).filter(|(_, row)| row.deleted_in.is_some()) else { return false };
+        if let Some((contacts, contact)) = self.contact_of_person(object, id) {
+            self.remove(contacts, &contact);
+        }
         self.remove(object, id);
         true
     }

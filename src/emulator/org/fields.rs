@@ -70,15 +70,13 @@ impl Org {
         let custom: Vec<usize> = (0..order.len()).filter(|place| order.get(*place) == Some(&true)).collect();
         let drawn = self.rng.usize(..=custom.len());
         let first = custom.get(drawn).copied().unwrap_or(order.len());
-        let mut index = order.len();
-        for (place, field) in (first..).zip(fields) {
+        for (n, field) in fields.into_iter().enumerate() {
             let default = field.default.clone().filter(|_| field.kind == Kind::Boolean);
-            self.schema.add_field(object, field, place)?;
+            self.schema.add_field(object, field, first + n)?;
             // A new checkbox is there in the old records as well.
             if let Some(default) = default {
-                self.rewrite(object, |row| set(row, Some(index), default.clone()));
+                self.rewrite(object, |row| set(row, Some(order.len() + n), default.clone()));
             }
-            index += 1;
         }
         self.renew_schema(object);
         Ok(())

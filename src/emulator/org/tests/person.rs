@@ -231,6 +231,8 @@ fn persons_come_and_go_with_their_contact() {
         try_one(&mut org, Write::Delete { id: account.clone() }).unwrap();
         events(&mut org);
     }
+    assert!(org.purge(&account));
+    assert!(org.table(object(&org, "Contact")).get(&contact).is_none(), "gone for good with its account");
 }
 
 #[test]
@@ -294,10 +296,10 @@ fn persons_are_merged_with_their_contacts_and_with_nobody_else() {
     let gone = Id::parse(read(&org, &loser, "PersonContactId").as_str().unwrap()).unwrap();
     let case = made(&mut org, "Case", json!({"ContactId": gone.as_str(), "AccountId": loser.as_str()}));
     for (winner, loser) in [(&business, &loser), (&contact, &gone)] {
-        let refused = org.merge(&caller, winner, &[loser.clone()], Map::new(), NOW).unwrap_err();
+        let refused = org.merge(&caller, winner, std::slice::from_ref(loser), Map::new(), NOW).unwrap_err();
         assert_eq!(refused.code, "INVALID_PERSON_ACCOUNT_OPERATION");
     }
-    org.merge(&caller, &account, &[loser.clone()], map(json!({"PersonTitle": "Dr"})), NOW).unwrap();
+    org.merge(&caller, &account, std::slice::from_ref(&loser), map(json!({"PersonTitle": "Dr"})), NOW).unwrap();
     assert_eq!(read(&org, &gone, "IsDeleted"), true);
     assert_eq!(read(&org, &gone, "MasterRecordId"), contact.as_str());
     assert_eq!(read(&org, &case, "ContactId"), contact.as_str());
