@@ -383,7 +383,7 @@ async fn the_jobs_of_another_user_are_not_shown() {
 #[tokio::test]
 async fn the_answer_to_a_creation_may_be_lost_and_the_job_be_there() {
     let world = World::new().await;
-    world.faults(json!({"do_then_cut_percent": 100})).await;
+    world.rules(json!([{"kind": "do_then_fail"}])).await;
     assert!(world.raw("POST", "jobs/ingest", accounts("insert")).await.is_err());
     let list = world.ok("GET", "jobs/ingest", Json::Null).await;
     assert_eq!(list["records"][0]["state"], "Open");
