@@ -28,7 +28,7 @@ use super::server::{Connections, Cut};
 use super::traffic::TrafficState;
 use super::wire::Call;
 pub use counters::Counters;
-pub use streams::StreamStates;
+pub use streams::{OpenStream, StreamStates};
 
 /// Clients of the Streaming API that the larger editions may have at once (streaming-cometd.md section 18).
 const CLIENTS: u64 = 2_000;

@@ -5,6 +5,7 @@
 
 mod caller;
 mod demand;
+mod fault;
 mod managed;
 mod publish;
 mod refusal;
@@ -52,7 +53,7 @@ struct Service {
 
 impl Service {
     fn admit<T>(&self, request: &Request<T>, rpc: &'static str) -> Result<Caller, Status> {
-        Caller::admit(&self.hosts, request.metadata(), rpc)
+        Caller::admit(&self.hosts, request, rpc)
     }
 }
 
@@ -69,23 +70,27 @@ impl PubSub for Service {
         request: Request<Streaming<FetchRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let caller = self.admit(&request, "Subscribe")?;
-        let host = caller.host.clone();
-        begin(&host, subscribe::responses(caller, request.into_inner())).await
+        let input = request.into_inner();
+        begin(caller, |caller| subscribe::responses(caller, input)).await
     }
 
     async fn get_schema(&self, request: Request<SchemaRequest>) -> Result<Response<SchemaInfo>, Status> {
         let caller = self.admit(&request, "GetSchema")?;
-        answer(&caller, topic::schema(&caller, &request.into_inner()))
+        let work =
+            |caller: &Caller, request: &_| topic::schema(caller, request).map_err(|refusal| caller.refuse(refusal));
+        fault::unary(caller, request.into_inner(), work).await
     }
 
     async fn get_topic(&self, request: Request<TopicRequest>) -> Result<Response<TopicInfo>, Status> {
         let caller = self.admit(&request, "GetTopic")?;
-        answer(&caller, topic::topic(&caller, &request.into_inner()))
+        let work =
+            |caller: &Caller, request: &_| topic::topic(caller, request).map_err(|refusal| caller.refuse(refusal));
+        fault::unary(caller, request.into_inner(), work).await
     }
 
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
         let caller = self.admit(&request, "Publish")?;
-        publish::once(&caller, &request.into_inner()).map(Response::new)
+        fault::unary(caller, request.into_inner(), publish::once).await
     }
 
     async fn publish_stream(
@@ -93,8 +98,8 @@ impl PubSub for Service {
         request: Request<Streaming<PublishRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let caller = self.admit(&request, "PublishStream")?;
-        let host = caller.host.clone();
-        begin(&host, publish::responses(caller, request.into_inner())).await
+        let input = request.into_inner();
+        begin(caller, |caller| publish::responses(caller, input)).await
     }
 
     async fn managed_subscribe(
@@ -102,22 +107,21 @@ impl PubSub for Service {
         request: Request<Streaming<ManagedFetchRequest>>,
     ) -> Result<Response<Self::ManagedSubscribeStream>, Status> {
         let caller = self.admit(&request, "ManagedSubscribe")?;
-        let host = caller.host.clone();
-        begin(&host, managed::responses(caller, request.into_inner())).await
+        let input = request.into_inner();
+        begin(caller, |caller| managed::responses(caller, input)).await
     }
-}
-
-fn answer<T>(caller: &Caller, answer: Result<T, refusal::Refusal>) -> Result<Response<T>, Status> {
-    answer.map(Response::new).map_err(|refusal| caller.refuse(refusal))
 }
 
 /// Begins a stream. The response's headers go out with the first message, as many a server does it, so that a client
 /// which waits for them before it sends anything waits for ever; there is a switch.
-async fn begin<T: Send + 'static>(
-    host: &Host,
-    responses: impl Stream<Item = Result<T, Status>> + Send + 'static,
-) -> Result<Response<Responses<T>>, Status> {
-    let mut responses: Responses<T> = Box::pin(responses);
+async fn begin<T, S>(caller: Caller, responses: impl FnOnce(Caller) -> S) -> Result<Response<Responses<T>>, Status>
+where
+    T: Send + 'static,
+    S: Stream<Item = Result<T, Status>> + Send + 'static,
+{
+    let host = caller.host.clone();
+    let boxed = |caller| -> Responses<T> { Box::pin(responses(caller)) };
+    let mut responses = fault::streaming(caller, boxed).await?;
     if host.switches().pubsub_headers_at_once {
         return Ok(Response::new(responses));
     }

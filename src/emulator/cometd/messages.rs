@@ -89,7 +89,7 @@ pub fn answer(host: &Host, call: &Call, transport: Transport, message: &Json, al
             if with_answer {
                 // Events may come with any answer, before the reply as well as behind it.
                 let events = take_events(host, session, forms, now);
-                let at = if events.len() % 2 == 0 { 0 } else { 1 };
+                let at = usize::from(!events.len().is_multiple_of(2));
                 texts.splice(at..at, events);
             }
             drop(sessions);

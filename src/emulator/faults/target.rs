@@ -44,7 +44,6 @@ impl<'a> Target<'a> {
     }
 
     /// A call of the Pub/Sub API: `Subscribe`, `Publish`, `GetSchema`, …
-    #[cfg_attr(not(test), allow(dead_code, reason = "for the Pub/Sub API"))]
     pub fn rpc(name: &'a str) -> Self {
         let path = format!("/eventbus.v1.PubSub/{name}");
         Self { method: "POST", path, rpc: Some(name), channels: Vec::new(), data: None }

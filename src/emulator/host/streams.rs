@@ -52,7 +52,6 @@ impl StreamStates {
 
 /// A stream of the Pub/Sub API that is open as long as this lives.
 #[derive(Debug)]
-#[cfg_attr(not(test), allow(dead_code, reason = "for the Pub/Sub API"))]
 pub struct OpenStream(Arc<Host>);
 
 impl Host {
@@ -69,7 +68,6 @@ impl Host {
     }
 
     /// Counts a stream of the Pub/Sub API.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for the Pub/Sub API"))]
     pub fn open_stream(self: &Arc<Self>) -> OpenStream {
         self.pubsub_streams.fetch_add(1, Ordering::SeqCst);
         OpenStream(self.clone())

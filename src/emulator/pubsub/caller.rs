@@ -4,33 +4,41 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming};
 use url::{Host as UrlHost, Url};
 use uuid::Uuid;
 
 use super::refusal::Refusal;
+use crate::emulator::faults::{Plan, Target};
 use crate::emulator::host::Host;
 use crate::emulator::oauth;
 use crate::emulator::org::Id;
+use crate::emulator::server::Cut;
 
 /// One call that was let in.
 pub struct Caller {
     pub host: Arc<Host>,
     token: String,
+    /// The connection that the call came by.
+    pub line: Cut,
     /// The name of the method.
-    rpc: &'static str,
+    pub rpc: &'static str,
     pub rpc_id: String,
 }
 
 impl Caller {
     /// # Errors
     /// A header that is missing, an org that is not here, a token that is none.
-    pub fn admit(hosts: &[Arc<Host>], metadata: &MetadataMap, rpc: &'static str) -> Result<Self, Status> {
+    pub fn admit<T>(hosts: &[Arc<Host>], request: &Request<T>, rpc: &'static str) -> Result<Self, Status> {
         let rpc_id = Uuid::new_v4().to_string();
-        let admitted = find(hosts, metadata);
+        let admitted = find(hosts, request.metadata());
         let (host, token) = admitted.map_err(|refusal| refusal.status(rpc, &rpc_id))?;
+        let line = request.extensions().get::<Cut>().cloned().unwrap_or_default();
+        if !host.connections.adopt(&line) {
+            line.cut();
+        }
         host.count(rpc, false);
-        let caller = Self { host, token, rpc, rpc_id };
+        let caller = Self { host, token, line, rpc, rpc_id };
         match caller.user() {
             Ok(_) => Ok(caller),
             Err(refusal) => Err(caller.refuse(refusal)),
@@ -60,6 +68,12 @@ impl Caller {
             self.token = before;
             Refusal::AuthRefreshInvalid
         })
+    }
+
+    /// What the faults of the org do to this call.
+    pub fn plan(&self) -> Plan {
+        let mut faults = self.host.faults();
+        if faults.is_empty() { Plan::Normal } else { faults.plan(&Target::rpc(self.rpc)) }
     }
 
     pub fn refuse(&self, refusal: Refusal) -> Status {

@@ -62,7 +62,7 @@ impl Fetch {
         let begun = begin(&caller, &first);
         let (hold, topic, position, events) = begun.map_err(|refusal| caller.refuse(refusal))?;
         let told = replay::encode(position);
-        let mut subscription = Subscription::at(caller, &topic, position);
+        let mut subscription = Subscription::at(caller, &topic, position)?;
         subscription.ask(events);
         Ok(Some(Self { input, hold, subscription, ready: VecDeque::new(), commits: VecDeque::new(), told }))
     }

@@ -6,7 +6,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
 /// Before every error code.
-const PREFIX: &str = "sfdc.platform.eventbus.grpc.";
+pub const PREFIX: &str = "sfdc.platform.eventbus.grpc.";
 
 /// What the platform refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub enum Refusal {
     RequestInvalid,
     TopicMismatch,
     CannotSubscribe,
+    /// No more events may be delivered today.
+    DeliveryLimit,
+    /// Too many streams are open.
+    ClientLimit,
     /// Nobody asked for events for too long.
     Idle,
     PublishTopicEmpty,
@@ -62,6 +66,16 @@ impl Refusal {
     fn parts(&self) -> (&'static str, Code, String) {
         use Code::*;
         let (suffix, code, message) = match self {
+            Self::DeliveryLimit => (
+                "subscription.limit.exceeded",
+                ResourceExhausted,
+                "You have exceeded the event delivery limit for your org.",
+            ),
+            Self::ClientLimit => (
+                "concurrent.client.limit.exceeded",
+                ResourceExhausted,
+                "The number of concurrent clients exceeds the limit of your org.",
+            ),
             Self::HeaderInvalid(name) => {
                 let message = format!("The {name} metadata header is blank or invalid.");
                 return ("service.auth.headers.invalid", Unauthenticated, message);

@@ -11,24 +11,26 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::Connected;
 
-use crate::emulator::server::{Line, Lines, Speaks};
+use crate::emulator::server::{Cut, Line, Lines, Speaks};
 
 /// A connection as the gRPC server wants it.
-pub struct Connection(Line);
+pub struct Connection(Line, Cut);
 
 /// Every connection that comes in; it never ends.
 pub fn connections(listener: TcpListener, tls: TlsAcceptor) -> impl Stream<Item = io::Result<Connection>> {
     let lines = Lines { listener, speaks: Speaks::Either(tls), connections: None };
     stream::unfold(lines, |mut lines| async move {
-        let (line, _) = lines.accept().await;
-        Some((Ok(Connection(line)), lines))
+        let (line, cut) = lines.accept().await;
+        Some((Ok(Connection(line, cut)), lines))
     })
 }
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = Cut;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Cut {
+        self.1.clone()
+    }
 }
 
 impl AsyncRead for Connection {

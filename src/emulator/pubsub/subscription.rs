@@ -12,6 +12,7 @@ use super::caller::Caller;
 use super::demand::{Demand, Due, Patience};
 use super::refusal::Refusal;
 use super::replay;
+use crate::emulator::host::OpenStream;
 use crate::emulator::org::{Delivery, Feed, Id, Org, Position, Start, View};
 use crate::pubsub_api::{ConsumerEvent, ProducerEvent};
 
@@ -46,6 +47,8 @@ pub struct Subscription {
     position: Position,
     demand: Demand,
     changes: watch::Receiver<u64>,
+    /// Counted as long as it lives.
+    _open: OpenStream,
 }
 
 impl Subscription {
@@ -55,18 +58,28 @@ impl Subscription {
         let find = || {
             let user = caller.user()?;
             let now = caller.host.now();
+            if matches!(start, Start::After(_)) && caller.host.stream_states().corrupts() {
+                return Err(Refusal::ReplayIdCorrupted);
+            }
             let mut org = caller.host.org();
             readable(&org, topic, &user)?;
             org.bus.position(start, now).map_err(|_| Refusal::ReplayIdCorrupted)
         };
         let position = find().map_err(|refusal| caller.refuse(refusal))?;
-        Ok(Self::at(caller, topic, position))
+        Self::at(caller, topic, position)
     }
 
     /// Behind a replay id that is known.
-    pub fn at(caller: Caller, topic: &str, replay_id: i64) -> Self {
+    ///
+    /// # Errors
+    /// When too many streams are open.
+    pub fn at(caller: Caller, topic: &str, replay_id: i64) -> Result<Self, Status> {
+        if caller.host.open_streams() >= caller.host.client_limit() {
+            return Err(caller.refuse(Refusal::ClientLimit));
+        }
         let (changes, demand) = (caller.host.changes(), Demand::new(Instant::now()));
-        Self { caller, topic: topic.to_owned(), position: replay_id.into(), demand, changes }
+        let open = caller.host.open_stream();
+        Ok(Self { caller, topic: topic.to_owned(), position: replay_id.into(), demand, changes, _open: open })
     }
 
     pub fn ask(&mut self, events: u32) {
@@ -83,6 +96,10 @@ impl Subscription {
     /// When the client may have no more: its token has ended, the topic is gone, or a permission.
     pub fn take(&mut self) -> Result<VecDeque<Batch>, Refusal> {
         self.changes.borrow_and_update();
+        let states = self.caller.host.stream_states().clone();
+        if states.silent {
+            return Ok(VecDeque::new());
+        }
         let user = self.caller.user()?;
         let host = &self.caller.host;
         let now = host.now();
@@ -91,9 +108,12 @@ impl Subscription {
             let (feed, view) = readable(&org, &self.topic, &user)?;
             match self.demand.owed() {
                 0 => Vec::new(),
+                _ if states.deaf => Vec::new(),
+                _ if host.delivery_spent() => return Err(Refusal::DeliveryLimit),
                 owed => org.deliver(&feed, &view, &mut self.position, owed as usize, now),
             }
         };
+        host.delivered(u64::try_from(deliveries.len()).unwrap_or(u64::MAX));
         Ok(self.batches(deliveries))
     }
 
@@ -127,6 +147,14 @@ impl Subscription {
     /// Waits until something is to be done. It can be given up at any time.
     pub async fn wait(&mut self) -> Wake {
         let host = &self.caller.host;
+        let stopped = host.stopped();
+        if host.stream_states().silent {
+            // Half-dead: the line is open, and nothing comes, no keepalive and no end.
+            tokio::select! {
+                () = stopped.cancelled() => return Wake::Stopped,
+                _ = self.changes.changed() => return Wake::Look,
+            }
+        }
         let next = match self.demand.owed() {
             0 => None,
             _ => {
@@ -146,7 +174,6 @@ impl Subscription {
             Due::Keepalive(at) => (at, Wake::Keepalive),
             Due::Close(at) => (at, Wake::Close),
         };
-        let stopped = host.stopped();
         tokio::select! {
             biased;
             () = stopped.cancelled() => Wake::Stopped,

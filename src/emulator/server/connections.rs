@@ -66,6 +66,19 @@ impl Connections {
         Some(cut)
     }
 
+    /// A connection that is not the org's alone: it is cut with the others. False while the org is down.
+    pub fn adopt(&self, line: &Cut) -> bool {
+        let mut open = locked(&self.open);
+        if locked(&self.down_until).is_some_and(|end| Instant::now() < end) {
+            return false;
+        }
+        open.retain(|state| state.strong_count() > 0);
+        if !open.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(&line.0))) {
+            open.push(Arc::downgrade(&line.0));
+        }
+        true
+    }
+
     /// Cuts every connection but one.
     pub fn cut_all(&self, except: &Cut) {
         for state in locked(&self.open).iter().filter_map(Weak::upgrade) {

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::World;
 
 /// A Bayeux client with its own cookies.
-struct Bayeux<'a> {
+pub(super) struct Bayeux<'a> {
     world: &'a World,
     client: reqwest::Client,
     client_id: String,
@@ -30,7 +30,7 @@ impl<'a> Bayeux<'a> {
     }
 
     /// With its first connect behind it.
-    async fn connected(world: &'a World) -> Self {
+    pub(super) async fn connected(world: &'a World) -> Self {
         let bayeux = Self::new(world).await;
         assert_eq!(bayeux.connect("first").await[0]["successful"], true);
         bayeux
@@ -66,7 +66,7 @@ impl<'a> Bayeux<'a> {
     }
 
     /// Subscribes; events that came with the answer.
-    async fn subscribe(&self, channel: &str, replay: Json) -> Vec<Json> {
+    pub(super) async fn subscribe(&self, channel: &str, replay: Json) -> Vec<Json> {
         let answer = self.send(json!([self.subscription(channel, replay)])).await;
         let (replies, events): (Vec<Json>, Vec<Json>) =
             answer.into_iter().partition(|m| m["channel"] == "/meta/subscribe");
@@ -75,7 +75,7 @@ impl<'a> Bayeux<'a> {
     }
 
     /// Goes on until so many events are there.
-    async fn events(&self, mut events: Vec<Json>, count: usize) -> Vec<Json> {
+    pub(super) async fn events(&self, mut events: Vec<Json>, count: usize) -> Vec<Json> {
         while events.len() < count {
             let answer = self.connect("c").await;
             assert!(answer.iter().all(|message| message["successful"] != json!(false)), "{answer:?}");

@@ -164,17 +164,3 @@ async fn events_of_several_objects_name_their_schemas_and_come_in_one_order() {
     let wanted: Vec<Value> = (0..3).flat_map(|_| [name("Lead"), name("Contact")]).collect();
     assert_eq!(names, wanted);
 }
-
-#[tokio::test]
-async fn both_protocols_deliver_the_same_events_at_the_same_places() {
-    let world = World::new().await;
-    world.accounts(5).await;
-    let wanted: Vec<i64> = world.events().iter().map(|event| event["event"]["replayId"].as_i64().unwrap()).collect();
-    let client = Client::new(&world).await;
-    let events = client.subscribe(first("/data/ChangeEvents", ReplayPreset::Earliest, 100)).events(wanted.len()).await;
-    let number = |event: &ConsumerEvent| i64::from_be_bytes(event.replay_id[..8].try_into().unwrap());
-    assert_eq!(events.iter().map(number).collect::<Vec<_>>(), wanted);
-    let ids: std::collections::BTreeSet<&str> =
-        events.iter().map(|event| event.event.as_ref().unwrap().id.as_str()).collect();
-    assert_eq!(ids.len(), events.len(), "each has a UUID of its own");
-}
