@@ -20,7 +20,15 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
-const TOPIC: &str = "/event/Order_Shipped__e";
+const TOPIC: &str = "/event/Load__e";
+const SCENARIO: &str = r#"
+objects:
+  - name: Load__e
+    label: Load
+    fields:
+      - { name: Text__c, type: string, length: 255 }
+      - { name: Number__c, type: double, precision: 18, scale: 2 }
+"#;
 /// Events of one publish request, as the documents recommend.
 const BATCH: usize = 200;
 
@@ -42,8 +50,11 @@ impl Drop for Emulator {
 
 impl Emulator {
     async fn start(client: &Client) -> Result<Self> {
+        let scenario = tempfile::NamedTempFile::new()?;
+        std::fs::write(scenario.path(), SCENARIO)?;
         let mut process = Command::new(env!("CARGO_BIN_EXE_orgbridge"))
-            .args(["emulator", "--org", "bench", "--bus-delay", "0ms"])
+            .args(["emulator", "--org", "bench", "--bus-delay", "0ms", "--scenario"])
+            .arg(scenario.path())
             .stdout(Stdio::piped())
             .spawn()
             .context("the emulator does not start")?;
@@ -113,7 +124,7 @@ async fn sample(emulator: &Emulator) -> Result<(String, Vec<u8>)> {
     let value = |name: &str| match name {
         "CreatedDate" => Value::Long(1_714_156_703_000),
         "CreatedById" => Value::String("005000000000001AAA".into()),
-        "Order_Number__c" => Value::Union(1, Box::new(Value::String("x".repeat(200)))),
+        "Text__c" => Value::Union(1, Box::new(Value::String("x".repeat(200)))),
         _ => Value::Union(0, Box::new(Value::Null)),
     };
     let record = Value::Record(names.map(|name| (name.to_owned(), value(name))).collect());
