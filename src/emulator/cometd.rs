@@ -92,8 +92,10 @@ async fn held_connect(host: &Arc<Host>, call: &Call, message: &Json, client_id: 
     let gone = || vec![error(message, "403::Unknown client", "handshake", host).to_string()];
     let mut changes = host.changes();
     let begun = host.sessions().begin_connect(client_id, host.now());
-    let Some(number) = begun else { return gone() };
-    host.notify(); // an older connect of this session ends now
+    let Some((number, older)) = begun else { return gone() };
+    if older {
+        host.notify(); // it ends now
+    }
     let _waiting = Waiting { host, client_id, number };
     let end = tokio::time::Instant::now() + host.connect_hold;
     let stopped = host.stopped();

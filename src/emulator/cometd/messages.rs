@@ -55,6 +55,14 @@ pub fn answer(host: &Host, call: &Call, transport: Transport, message: &Json, al
     let Some(session) = sessions.get(client_id, now) else {
         return one(error(message, "403::Unknown client", "handshake", host));
     };
+    if session.user != Some(user.id.clone()) {
+        return one(error(
+            message,
+            "400::Authenticated user id does not match the session's user id",
+            "handshake",
+            host,
+        ));
+    }
     // A session that was made inside a WebSocket never had a cookie.
     let check_cookies = check_cookies && session.transport == Transport::LongPolling;
     if check_cookies && let Some(problem) = cookie_problem(call, session, client_id) {
@@ -116,19 +124,23 @@ pub fn answer(host: &Host, call: &Call, transport: Transport, message: &Json, al
 
 fn handshake(host: &Host, call: &Call, transport: Transport, message: &Json) -> Reply {
     let now = host.now();
-    if session(host, call.token()).is_none() {
+    let Some((_, user)) = session(host, call.token()) else {
         let reason =
             if call.token().is_some() { "401::Authentication invalid" } else { "401::Request requires authentication" };
         return one(denied(message, reason, host));
-    }
+    };
     if host.stream_states().refuses_connection() {
         return one(denied(message, CONNECTIONS, host));
     }
-    let clients = u64::try_from(host.sessions().count(now)).unwrap_or(u64::MAX);
-    if clients >= host.client_limit() {
+    let limit = host.client_limit();
+    let created = {
+        let mut sessions = host.sessions();
+        let free = u64::try_from(sessions.count(now)).is_ok_and(|clients| clients < limit);
+        free.then(|| sessions.create(cookie(call, BROWSER), transport, user.id, now))
+    };
+    let Some((client_id, session)) = created else {
         return one(error(message, "403::Organization concurrent user limit exceeded", "none", host));
-    }
-    let (client_id, session) = host.sessions().create(cookie(call, BROWSER), transport, now);
+    };
     let websocket = host.switches().websocket.then_some(Transport::WebSocket.name());
     let types: Vec<&str> = websocket.into_iter().chain([Transport::LongPolling.name()]).collect();
     let reply = json!({"channel": "/meta/handshake", "id": message.get("id"), "version": "1.0", "minimumVersion": "1.0",

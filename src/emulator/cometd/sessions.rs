@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::json;
 
 use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{Delivery, Feed, InvalidReplayId, Org, PushFeed, Start, StreamForms, View};
+use crate::emulator::org::{Delivery, Feed, Id, InvalidReplayId, Org, PushFeed, Start, StreamForms, View};
 
 /// How long a session lives without a connect.
 const EXPIRY: i64 = 40 * SECOND;
 /// Events in one answer.
 const BATCH: usize = 1_000;
+/// And bytes: with the next event, whatever its size, an answer keeps well below what clients take (streaming-cometd.md
+/// section 2: 10 MiB).
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// What carries the messages of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Session {
     client_id: String,
     /// Whoever opens a WebSocket for it gets its events there.
     pub transport: Transport,
+    /// Whose handshake it was: nobody else may use it.
+    pub user: Option<Id>,
     /// The value of its BAYEUX_BROWSER cookie.
     pub browser: String,
     /// The value of its sticky cookie.
@@ -89,13 +94,14 @@ impl Sessions {
     }
 
     /// A new session; its client id.
-    pub fn create(&mut self, browser: Option<&str>, transport: Transport, now: i64) -> (String, Session) {
+    pub fn create(&mut self, browser: Option<&str>, transport: Transport, user: Id, now: i64) -> (String, Session) {
         self.expire(now);
         let client_id: String = (0..28).map(|_| self.rng.digit(36)).collect();
         let session = Session {
             browser: browser.map_or_else(|| (0..22).map(|_| self.rng.digit(36)).collect(), str::to_owned),
             client_id: client_id.clone(),
             transport,
+            user: Some(user),
             sticky: format!("!{}", crate::emulator::host::text(&mut self.rng, 44)),
             last_seen: now,
             ..Session::default()
@@ -156,12 +162,12 @@ impl Sessions {
         self.rng.bool()
     }
 
-    /// The number of a connect that begins to wait.
-    pub fn begin_connect(&mut self, client_id: &str, now: i64) -> Option<u64> {
+    /// The number of a connect that begins to wait, and whether an older one waits, which has to end.
+    pub fn begin_connect(&mut self, client_id: &str, now: i64) -> Option<(u64, bool)> {
         let session = self.get(client_id, now)?;
         session.connects += 1;
-        session.waiting = true;
-        Some(session.connects)
+        let older = std::mem::replace(&mut session.waiting, true);
+        Some((session.connects, older))
     }
 
     pub fn end_connect(&mut self, client_id: &str, number: u64, now: i64) {
@@ -229,7 +235,8 @@ impl Session {
 
     fn take_bus_events(&mut self, org: &Org, forms: StreamForms, now: i64) -> Vec<String> {
         let Some(from) = self.bus_position() else { return Vec::new() };
-        let (mut messages, mut deliveries) = (Vec::new(), Vec::new());
+        let (mut messages, mut deliveries): (Vec<String>, _) = (Vec::new(), Vec::new());
+        let mut bytes = 0;
         for event in org.bus.after(from, now) {
             for (channel, subscription) in &mut self.subscriptions {
                 let Source::Bus(feed, view) = &subscription.source else { continue };
@@ -240,9 +247,11 @@ impl Session {
                 org.deliveries(feed, view, event, &mut deliveries);
                 let message =
                     |delivery: Delivery| format!(r#"{{"data":{},"channel":"{channel}"}}"#, delivery.to_stream(forms));
+                let before = messages.len();
                 messages.extend(deliveries.drain(..).map(message));
+                bytes += messages.iter().skip(before).map(String::len).sum::<usize>();
             }
-            if messages.len() >= BATCH {
+            if messages.len() >= BATCH || bytes >= BATCH_BYTES {
                 break;
             }
         }

@@ -55,7 +55,9 @@ impl Line {
             changes.borrow_and_update();
             let next = self.push().await?;
             let now = Instant::now();
-            let hold = self.held.as_ref().map(|held| held.end);
+            // Nothing is said while the streams are silent, not even at the end of the hold.
+            let silent = self.host.stream_states().silent;
+            let hold = self.held.as_ref().filter(|_| !silent).map(|held| held.end);
             let wake = [next.map(|wait| now + wait), hold].into_iter().flatten().min();
             tokio::select! {
                 frame = self.socket.recv() => self.take(frame).await?,
@@ -155,7 +157,8 @@ impl Line {
     fn hold(&mut self, message: Json, client_id: String) {
         let begun = self.host.sessions().begin_connect(&client_id, self.host.now());
         // A session that has just ended is noticed by the next round.
-        let (number, end) = (begun.unwrap_or_default(), Instant::now() + self.host.connect_hold);
+        let number = begun.map_or(0, |(number, _)| number);
+        let (number, end) = (number, Instant::now() + self.host.connect_hold);
         self.held = Some(Held { message, client_id, number, end });
     }
 

@@ -52,7 +52,8 @@ pub struct BusEvent {
 #[derive(Debug)]
 pub struct Bus {
     events: VecDeque<BusEvent>,
-    /// Ids up to this one are gone.
+    /// Ids up to this one are gone. While there is no event, the last id is above it, so that who waits for the first
+    /// one has an id to come back with.
     floor: i64,
     last: i64,
     published: u64,
@@ -63,7 +64,7 @@ pub struct Bus {
 impl Bus {
     pub fn new(mut rng: fastrand::Rng, delay: RangeInclusive<Duration>) -> Self {
         let base = rng.i64(1_000_000..90_000_000);
-        Self { events: VecDeque::new(), floor: base, last: base, published: 0, delay, rng }
+        Self { events: VecDeque::new(), floor: base, last: base + 1, published: 0, delay, rng }
     }
 
     /// Appends an event that was committed now; its replay id.
@@ -118,12 +119,22 @@ impl Bus {
             Start::Tip => {
                 let visible = self.events.partition_point(|event| event.visible <= now);
                 let newest = visible.checked_sub(1).and_then(|i| self.events.get(i));
-                Ok(newest.map_or(self.floor, |event| event.replay_id))
+                Ok(newest.map_or(self.ground(), |event| event.replay_id))
             }
-            Start::Earliest => Ok(self.floor),
+            Start::Earliest => Ok(self.ground()),
             Start::After(id) if id > self.floor && id <= self.last => Ok(id),
             Start::After(_) => Err(InvalidReplayId),
         }
+    }
+
+    /// Whether the stream has come as far as a replay id. It has not where the id is of before a move.
+    pub fn reaches(&self, id: i64) -> bool {
+        id <= self.last
+    }
+
+    /// The id before everything that is kept.
+    fn ground(&self) -> i64 {
+        self.events.front().map_or(self.last, |event| self.floor.max(event.replay_id - 1))
     }
 
     /// What is visible now behind a replay id, oldest first.
@@ -134,14 +145,17 @@ impl Bus {
 
     /// When the next event behind a replay id becomes visible, if one waits.
     pub fn next_visible(&self, id: i64, now: i64) -> Option<i64> {
-        let from = self.events.partition_point(|event| event.replay_id <= id);
-        self.events.range(from..).map(|event| event.visible).find(|visible| *visible > now)
+        // Both rise from event to event.
+        let unread = self.events.partition_point(|event| event.replay_id <= id);
+        let hidden = self.events.partition_point(|event| event.visible <= now);
+        self.events.get(unread.max(hidden)).map(|event| event.visible)
     }
 
     /// Every event up to now is gone, and every id with them.
     pub fn forget(&mut self) {
         self.events.clear();
         self.floor = self.last;
+        self.last += 1;
     }
 
     /// The stream begins anew with ids from another place, as after a move of the org to another instance.
@@ -150,7 +164,7 @@ impl Bus {
     pub fn migrate(&mut self) {
         self.events.clear();
         let base = self.rng.i64(1_000..1_000_000);
-        (self.floor, self.last) = (base, base);
+        (self.floor, self.last) = (base, base + 1);
     }
 
     /// How long events need to become visible from now on.
@@ -167,6 +181,9 @@ impl Bus {
         while let Some(event) = self.events.front().filter(|event| event.committed < now - RETENTION) {
             self.floor = event.replay_id;
             self.events.pop_front();
+        }
+        if self.events.is_empty() && self.last == self.floor {
+            self.last += 1;
         }
     }
 }
@@ -255,6 +272,41 @@ mod tests {
         assert_eq!(bus.position(Start::After(all[1]), now), Ok(all[1]));
         let earliest = bus.position(Start::Earliest, now).unwrap();
         assert_eq!(ids(&bus, earliest, now), all[1..]);
+    }
+
+    #[test]
+    fn who_waits_for_the_first_event_may_come_back_with_the_id_that_it_waits_behind() {
+        let mut bus = bus(100..=100);
+        let emptied: [fn(&mut Bus); 3] = [|_| {}, Bus::forget, Bus::migrate];
+        for (n, empty) in emptied.into_iter().enumerate() {
+            let now = n as i64 * 1_000_000;
+            empty(&mut bus);
+            for start in [Start::Tip, Start::Earliest] {
+                let id = bus.position(start, now).unwrap();
+                assert_eq!(bus.position(Start::After(id), now), Ok(id), "{n} {start:?}");
+            }
+            let before = bus.position(Start::Tip, now).unwrap();
+            let event = publish(&mut bus, now);
+            let tip = bus.position(Start::Tip, now).unwrap(); // the event is under way
+            assert_eq!(bus.position(Start::After(tip), now), Ok(tip));
+            for id in [before, tip] {
+                assert_eq!(ids(&bus, id, now + 100_000), [event], "{n}");
+            }
+        }
+        let late = RETENTION + 3_000_000;
+        let id = bus.position(Start::Earliest, late).unwrap();
+        assert_eq!(bus.position(Start::After(id), late), Ok(id), "everything has expired");
+    }
+
+    #[test]
+    fn the_next_event_is_the_first_that_is_neither_read_nor_visible() {
+        let mut bus = bus(100..=100);
+        let all: Vec<i64> = (0..3).map(|n| publish(&mut bus, n * 10_000)).collect();
+        assert_eq!(bus.next_visible(0, 0), Some(100_000));
+        assert_eq!(bus.next_visible(0, 100_000), Some(110_000));
+        assert_eq!(bus.next_visible(all[1], 0), Some(120_000));
+        assert_eq!(bus.next_visible(all[2], 0), None);
+        assert_eq!(bus.next_visible(0, 120_000), None);
     }
 
     #[test]

@@ -113,9 +113,8 @@ impl Condition {
 
     /// # Errors
     /// As [`Self::compile`].
-    pub fn about_event(text: &str, object: &Object) -> Result<Self, String> {
-        let condition = soql::parse_condition(text).map_err(|error| error.to_string())?;
-        Ok(Self(node(&condition, object, About::Event)?))
+    pub fn about_event(condition: &soql::Condition, object: &Object) -> Result<Self, String> {
+        Ok(Self(node(condition, object, About::Event)?))
     }
 
     /// Whether it holds for an event, whose values are in the row.

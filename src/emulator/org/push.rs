@@ -52,7 +52,9 @@ impl Streams {
         stream.expire(now);
         match start {
             Start::Tip => {
-                Ok(stream.notices.iter().rfind(|notice| notice.visible <= now).map_or(stream.floor, |n| n.replay_id))
+                let visible = stream.notices.partition_point(|notice| notice.visible <= now);
+                let newest = visible.checked_sub(1).and_then(|place| stream.notices.get(place));
+                Ok(newest.map_or(stream.floor, |notice| notice.replay_id))
             }
             Start::Earliest => Ok(stream.floor),
             Start::After(id) if id > stream.floor && id <= stream.last => Ok(id),
@@ -62,14 +64,19 @@ impl Streams {
 
     /// What is visible of a channel behind a replay id, oldest first.
     pub fn after(&self, channel: &str, id: i64, now: i64) -> impl Iterator<Item = &Notice> {
-        let notices = self.0.get(channel).into_iter().flat_map(|stream| &stream.notices);
-        notices.filter(move |notice| notice.replay_id > id).take_while(move |notice| notice.visible <= now)
+        let notices = self.0.get(channel).into_iter().flat_map(move |stream| {
+            let from = stream.notices.partition_point(|notice| notice.replay_id <= id);
+            stream.notices.range(from..)
+        });
+        notices.take_while(move |notice| notice.visible <= now)
     }
 
     /// When the next message behind an id becomes visible, if one waits.
     pub fn next_visible(&self, channel: &str, id: i64, now: i64) -> Option<i64> {
-        let mut notices = self.0.get(channel)?.notices.iter();
-        notices.find(|notice| notice.replay_id > id && notice.visible > now).map(|notice| notice.visible)
+        let notices = &self.0.get(channel)?.notices;
+        let unread = notices.partition_point(|notice| notice.replay_id <= id);
+        let hidden = notices.partition_point(|notice| notice.visible <= now);
+        notices.get(unread.max(hidden)).map(|notice| notice.visible)
     }
 
     /// Every message up to now is gone, and every id with them.
@@ -299,6 +306,8 @@ mod tests {
         };
         assert_eq!((ids(&streams, 0), ids(&streams, 1)), (vec![1, 2], vec![2]));
         assert_eq!(streams.position("/u/a", Start::Tip, 3 * HOUR), Ok(2));
+        assert_eq!(streams.next_visible("/u/a", 0, HOUR), Some(2 * HOUR));
+        assert_eq!((streams.next_visible("/u/a", 2, HOUR), streams.next_visible("/u/a", 0, 2 * HOUR)), (None, None));
         assert_eq!(streams.position("/u/a", Start::After(3), 3 * HOUR), Err(InvalidReplayId));
         let later = 25 * HOUR;
         assert_eq!(streams.position("/u/a", Start::After(1), later), Err(InvalidReplayId));

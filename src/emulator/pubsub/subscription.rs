@@ -105,6 +105,9 @@ impl Subscription {
         let now = host.now();
         let deliveries = {
             let org = host.org();
+            if !org.bus.reaches(self.position.replay_id) {
+                return Err(Refusal::Unavailable); // the org has moved, and the stream did not
+            }
             let (feed, view) = readable(&org, &self.topic, &user)?;
             match self.demand.owed() {
                 0 => Vec::new(),
@@ -137,8 +140,13 @@ impl Subscription {
         batches
     }
 
-    /// A response without events; it may be ahead of the last event.
+    /// A response without events; it may be ahead of the last event, and is never behind what is kept.
     pub fn keepalive(&mut self) -> Batch {
+        let host = &self.caller.host;
+        let kept = host.org().bus.position(Start::Earliest, host.now()).unwrap_or_default();
+        if self.position.replay_id < kept {
+            self.position = kept.into();
+        }
         self.demand.sent(0, Instant::now());
         let latest_replay_id = replay::encode(self.position.replay_id);
         Batch { events: Vec::new(), latest_replay_id, pending: self.demand.pending() }

@@ -268,6 +268,43 @@ async fn a_dead_token_ends_a_connect_that_waits_and_refuses_a_handshake() {
 }
 
 #[tokio::test]
+async fn a_session_is_of_the_user_who_made_it() {
+    let mut world = World::new().await;
+    let (cookies, client_id) = {
+        let bayeux = Bayeux::connected(&world).await;
+        (bayeux.client, bayeux.client_id)
+    };
+    world.log_in().await; // another token of the same user
+    let bayeux = Bayeux { world: &world, client: cookies.clone(), client_id: client_id.clone() };
+    bayeux.subscribe("/data/AccountChangeEvent", Json::Null).await;
+    world.log_in_as("limited").await;
+    let bayeux = Bayeux { world: &world, client: cookies, client_id };
+    let reply = bayeux.connect("2").await.remove(0);
+    assert_eq!(reply["error"], "400::Authenticated user id does not match the session's user id");
+    assert_eq!(reply["advice"]["reconnect"], "handshake");
+}
+
+#[tokio::test]
+async fn an_answer_with_large_events_leaves_some_for_the_next() {
+    let world = World::of(super::pubsub::PLAIN).await;
+    let bayeux = Bayeux::connected(&world).await;
+    for n in 0..50 {
+        let record = json!({"Name": format!("a{n}"), "Note__c": "x".repeat(120_000)});
+        world.ok("POST", "sobjects/Account", record).await;
+    }
+    let mut events = bayeux.subscribe("/data/AccountChangeEvent", json!(-2)).await;
+    let mut answers = usize::from(!events.is_empty());
+    while events.len() < 50 {
+        let answer = bayeux.connect("c").await;
+        assert!(answer.iter().map(|message| message.to_string().len()).sum::<usize>() < 5 << 20);
+        events.extend(answer.into_iter().filter(|message| message.get("data").is_some()));
+        answers += 1;
+    }
+    assert_eq!(answers, 2);
+    assert!(events.is_sorted_by_key(replay_id));
+}
+
+#[tokio::test]
 async fn a_second_connect_ends_the_first() {
     let world = World::new().await;
     let bayeux = Bayeux::connected(&world).await;

@@ -9,3 +9,5 @@ mod managed;
 mod publish;
 mod states;
 mod support;
+
+pub(super) use flow::PLAIN;

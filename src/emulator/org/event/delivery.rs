@@ -18,7 +18,7 @@ use super::schema::{EventSchema, Source};
 use super::uuid_text;
 use crate::emulator::org::access::FieldLevel;
 use crate::emulator::org::bus::BusEvent;
-use crate::emulator::org::schema::{FieldIndex, ObjectIndex};
+use crate::emulator::org::schema::{FieldIndex, Kind, Object, ObjectIndex, System};
 use crate::emulator::org::table::Row;
 use crate::emulator::org::time::SECOND;
 use crate::emulator::org::{Id, Member, ObjectKind, Org, STANDARD_CHANNEL};
@@ -203,7 +203,8 @@ impl Org {
         let Ok((header, cells)) = event.schema.layout.decode(&event.payload) else { return };
         let Some(header) = header else {
             let filter = member.and_then(|member| self.filter(member, object));
-            if filter.is_none_or(|filter| filter.holds(self.schema.object(object), &self.as_row(event, &cells), None)) {
+            let row = self.as_row(event, &cells, &Places::new(), None);
+            if filter.is_none_or(|filter| filter.holds(self.schema.object(object), &row, None)) {
                 out.push(Delivery::of(event));
             }
             return;
@@ -246,14 +247,18 @@ impl Org {
             member.enriched_fields.iter().filter_map(|name| Some(object.find(name)?.0)).collect();
         fields.extend(filter.iter().flat_map(Filter::fields));
         let enriches = matches!(header.kind, ChangeType::Update | ChangeType::Delete);
+        let changed = bitmap::read(&header.changed).unwrap_or_default();
         for id in &header.record_ids {
-            let row = Id::parse(id).and_then(|id| self.table(event.schema.object).get(&id));
+            let record = Id::parse(id).and_then(|id| self.table(event.schema.object).get(&id)).filter(|_| enriches);
             let mut own = cells.to_vec();
-            if enriches {
-                let changed = bitmap::read(&header.changed).unwrap_or_default();
-                row.into_iter().for_each(|row| enrich(&event.schema, &fields, &changed, row, &mut own));
+            if let Some(record) = record {
+                enrich(&event.schema, object, &fields, &changed, record, &mut own);
             }
-            let holds = |filter: &Filter| filter.holds(object, &self.as_row(event, &own), Some(header));
+            let holds = |filter: &Filter| {
+                let mut row = self.as_row(event, &own, &changed, record);
+                row.id = Id::parse(id).unwrap_or(row.id);
+                filter.holds(object, &row, Some(header))
+            };
             if !filter.as_ref().is_none_or(holds) {
                 continue;
             }
@@ -266,22 +271,34 @@ impl Org {
         }
     }
 
-    /// The values of an event as a record, for conditions.
-    fn as_row(&self, event: &BusEvent, cells: &[Cell<'_>]) -> Row {
-        let by = self.automated_process.clone();
+    /// The values of an event as a record, for conditions; what the event leaves open is as in the record.
+    fn as_row(&self, event: &BusEvent, cells: &[Cell<'_>], changed: &Places, record: Option<&Row>) -> Row {
+        let by = &self.automated_process;
         let second = event.committed.div_euclid(SECOND);
-        let mut row = Row {
+        let mut row = record.cloned().unwrap_or_else(|| Row {
             id: by.clone(),
             values: BTreeMap::new(),
             created: second,
             created_by: by.clone(),
             modified: second,
-            modified_by: by,
+            modified_by: by.clone(),
             deleted_in: None,
-        };
+        });
         let schema = &event.schema;
+        for (source, part) in changed.iter().filter_map(|(position, part)| {
+            let place = position.checked_sub(schema.layout.first())?;
+            Some((schema.sources.get(place)?, *part))
+        }) {
+            source.field(part).map(|field| row.values.remove(&field));
+        }
         for ((_, slot, cell), source) in schema.layout.cells(cells).zip(&schema.sources) {
             match (source, &slot.form, cell) {
+                (Source::CreatedDate, _, Cell::Long(ms)) => row.created = ms.div_euclid(1_000),
+                (Source::LastModifiedDate, _, Cell::Long(ms)) => row.modified = ms.div_euclid(1_000),
+                (Source::CreatedById, _, Cell::Text(id)) => row.created_by = Id::parse(id).unwrap_or(row.created_by),
+                (Source::LastModifiedById, _, Cell::Text(id)) => {
+                    row.modified_by = Id::parse(id).unwrap_or(row.modified_by);
+                }
                 (Source::Field(field), form, cell) if !cell.is_null() => {
                     row.values.insert(*field, cell.to_json(form));
                 }
@@ -313,8 +330,22 @@ impl View {
 }
 
 /// Fills unchanged fields from the record.
-fn enrich(schema: &EventSchema, fields: &[FieldIndex], changed: &Places, row: &Row, cells: &mut [Cell<'static>]) {
+fn enrich(
+    schema: &EventSchema,
+    object: &Object,
+    fields: &[FieldIndex],
+    changed: &Places,
+    row: &Row,
+    cells: &mut [Cell<'static>],
+) {
     for field in fields {
+        if let Some((stamp, value)) = stamp(object, *field, row) {
+            let place = schema.sources.iter().position(|source| *source == stamp);
+            if let Some(cell) = place.and_then(|place| cells.get_mut(place)).filter(|cell| cell.is_null()) {
+                *cell = value;
+            }
+            continue;
+        }
         let found = schema.sources.iter().enumerate().find_map(|(place, source)| Some((place, source.finds(*field)?)));
         let Some((place, part)) = found else { continue };
         let position = place + schema.layout.first();
@@ -341,6 +372,18 @@ fn enrich(schema: &EventSchema, fields: &[FieldIndex], changed: &Places, row: &R
             (Some(_), _) => {}
         }
     }
+}
+
+/// When or by whom a record was made or changed, where a field says that.
+fn stamp(object: &Object, field: FieldIndex, row: &Row) -> Option<(Source, Cell<'static>)> {
+    let text = |id: &Id| Cell::Text(id.as_str().to_owned().into());
+    Some(match object.field(field).kind {
+        Kind::System(System::CreatedDate) => (Source::CreatedDate, Cell::Long(row.created * 1_000)),
+        Kind::System(System::CreatedById) => (Source::CreatedById, text(&row.created_by)),
+        Kind::System(System::LastModifiedDate) => (Source::LastModifiedDate, Cell::Long(row.modified * 1_000)),
+        Kind::System(System::LastModifiedById) => (Source::LastModifiedById, text(&row.modified_by)),
+        _ => return None,
+    })
 }
 
 /// The event without hidden fields: neither their values nor that they changed.

@@ -63,6 +63,15 @@ pub enum Source {
 }
 
 impl Source {
+    /// The field of the object behind it, or behind a part of it.
+    pub fn field(&self, part: Option<usize>) -> Option<FieldIndex> {
+        match (self, part) {
+            (Self::Field(field) | Self::TextOrParts(field, _), None) => Some(*field),
+            (Self::Parts(fields) | Self::TextOrParts(_, fields), Some(part)) => *fields.get(part)?,
+            _ => None,
+        }
+    }
+
     /// The field, or the part, whose values come from a field of the object.
     pub fn finds(&self, field: FieldIndex) -> Option<Option<usize>> {
         let part = |parts: &[Option<FieldIndex>]| parts.iter().position(|part| *part == Some(field)).map(Some);

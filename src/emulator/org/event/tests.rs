@@ -180,6 +180,79 @@ fn a_filter_sees_parts_of_compounds_unchanged_fields_and_the_header() {
 }
 
 #[test]
+fn a_filter_knows_who_made_and_changed_a_record_and_adds_that_to_the_event() {
+    let mut org = org();
+    org.add_channel("Some__chn", "Some", false).unwrap();
+    let user = org.ordinary_user();
+    let filter = format!("CreatedById = '{0}' AND LastModifiedById = '{0}' AND Id != null", user.short());
+    org.add_member("Some__chn", "AccountChangeEvent", Vec::new(), Some(filter)).unwrap();
+    let writes = vec![create(&org, "Account", json!({"Name": "A"}))];
+    let id = run(&mut org, writes).remove(0);
+    let write = update(&org, &id, json!({"Phone": "1"}));
+    run(&mut org, vec![write]);
+    run(&mut org, vec![Write::Delete { id }]);
+    let got = payloads(&org, "/data/Some__chn");
+    let kinds: Vec<&Json> = got.iter().map(|payload| &header(payload)["changeType"]).collect();
+    assert_eq!(kinds, ["CREATE", "UPDATE", "DELETE"]);
+    for payload in &got {
+        assert_eq!(
+            (&payload["CreatedById"], &payload["LastModifiedById"]),
+            (&json!(user.as_str()), &json!(user.as_str()))
+        );
+    }
+    let changed = serde_json::from_value::<Vec<String>>(header(&got[1])["changedFields"].clone()).unwrap();
+    assert!(!changed.contains(&"CreatedById".to_owned()), "{changed:?}");
+}
+
+#[test]
+fn a_filter_sees_what_an_update_leaves_alone_and_what_it_clears() {
+    let mut org = org();
+    org.add_channel("Some__chn", "Some", false).unwrap();
+    let filter = "Name = 'Ann Lee' AND Phone = null";
+    org.add_member("Some__chn", "ContactChangeEvent", Vec::new(), Some(filter.into())).unwrap();
+    let fields = json!({"FirstName": "Ann", "LastName": "Lee", "Phone": "1"});
+    let writes = vec![create(&org, "Contact", fields)];
+    let id = run(&mut org, writes).remove(0);
+    for fields in [json!({"Title": "out"}), json!({"Phone": null}), json!({"Title": "in"})] {
+        let write = update(&org, &id, fields);
+        run(&mut org, vec![write]);
+    }
+    // What comes is read at delivery: the phone is empty by now, also for the update before.
+    let got = payloads(&org, "/data/Some__chn");
+    let titles: Vec<&Json> = got.iter().map(|payload| &payload["Title"]).collect();
+    assert_eq!(titles, [&json!("out"), &Json::Null, &json!("in")]);
+}
+
+#[test]
+fn filters_compare_checkboxes_null_and_large_numbers_in_their_own_way() {
+    let org = org();
+    let account = org.schema.find("Account").unwrap().1;
+    let with = |is_it: fn(&Kind) -> bool| {
+        let fields = org.schema.objects().flat_map(|(_, object)| object.fields().map(move |field| (object, field.1)));
+        fields.into_iter().find(|(_, field)| is_it(&field.kind)).map(|(object, field)| (object, &field.name)).unwrap()
+    };
+    let (checked, checkbox) = with(|kind| matches!(kind, Kind::Boolean));
+    let (computed, formula) = with(|kind| matches!(kind, Kind::Formula(_)));
+    for (text, object, good) in [
+        (format!("{checkbox} = true"), checked, true),
+        (format!("{checkbox} != null"), checked, true),
+        (format!("{checkbox} > false"), checked, false),
+        (format!("{formula} = 'x'"), computed, false),
+        ("Phone = null".into(), account, true),
+        ("Phone != null".into(), account, true),
+        ("NOT (Phone < null)".into(), account, false),
+        ("AnnualRevenue > 2147483647".into(), account, true),
+        ("AnnualRevenue > 2147483648".into(), account, false),
+        ("AnnualRevenue IN (1, 2147483648)".into(), account, false),
+        ("AnnualRevenue > 2147483648.0".into(), account, true),
+        ("ChangeEventHeader.commitTimestamp > 1714156703000".into(), account, false),
+        ("ChangeEventHeader.commitTimestamp > 1714156703000.0".into(), account, true),
+    ] {
+        assert_eq!(Filter::compile(&text, object).is_ok(), good, "{text}");
+    }
+}
+
+#[test]
 fn what_a_user_may_not_see_is_left_out() {
     let mut org = org();
     let user = org.ordinary_user();

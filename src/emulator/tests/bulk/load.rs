@@ -1,6 +1,6 @@
 //! As much as a large backfill brings.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value as Json;
 
@@ -20,8 +20,9 @@ async fn two_hundred_thousand_rows_go_in_and_come_out_again() {
     let info = world.bulk_run(upsert(), csv).await;
     assert_eq!((&info["numberRecordsProcessed"], &info["numberRecordsFailed"]), (&ROWS.into(), &0.into()));
     let done = world.bulk_results(&info, "successfulResults").await;
-    let ids: HashSet<&str> = done[1..].iter().map(|row| row[0].as_str()).collect();
-    assert_eq!(ids.len(), ROWS);
+    let by_key: HashMap<&str, &str> = done[1..].iter().map(|row| (row[2].as_str(), row[0].as_str())).collect();
+    assert_eq!((done.len(), by_key.len()), (ROWS + 1, ROWS));
+    assert_eq!(by_key.values().collect::<HashSet<_>>().len(), ROWS);
 
     let id = world.bulk_query("SELECT Id, Source_Id__c, Name, AccountNumber FROM Account").await;
     let (mut seen, mut locator) = (HashSet::new(), String::new());
@@ -30,8 +31,8 @@ async fn two_hundred_thousand_rows_go_in_and_come_out_again() {
         let (rows, next, count) = world.bulk_page(&id, &format!("?maxRecords=30000{tail}")).await;
         assert_eq!(rows.len(), count + 1);
         for row in &rows[1..] {
-            assert!(ids.contains(row[0].as_str()));
-            assert_eq!(row[2], format!("Account, {}", row[3]));
+            assert_eq!(by_key.get(row[1].as_str()), Some(&row[0].as_str()));
+            assert_eq!((&row[1], &row[2]), (&format!("k{}", row[3]), &format!("Account, {}", row[3])));
             assert!(seen.insert(row[1].clone()), "{}", row[1]);
         }
         locator = next;

@@ -139,3 +139,18 @@ async fn a_fault_bars_the_upgrade_and_a_cut_ends_an_open_socket() {
     world.ok("POST", "/emulator/cut", Json::Null).await;
     assert!(!matches!(socket.0.next().await, Some(Ok(_))), "the line ends without a goodbye");
 }
+
+#[tokio::test]
+async fn a_silent_socket_says_nothing_at_the_end_of_the_hold_and_goes_on_later() {
+    let world = World::with(Duration::from_millis(50)).await;
+    world.ok("POST", "/emulator/switches", json!({"websocket": true})).await;
+    let mut socket = Socket::open(&world).await.unwrap();
+    let client = socket.handshake().await;
+    socket.send(json!([message("/meta/connect", "2", &client)])).await;
+    socket.next().await;
+    world.ok("POST", "/emulator/streams", json!({"silent": true})).await;
+    socket.send(json!([message("/meta/connect", "3", &client)])).await;
+    assert!(tokio::time::timeout(Duration::from_millis(300), socket.next()).await.is_err());
+    world.ok("POST", "/emulator/streams", json!({"silent": false})).await;
+    assert_eq!(socket.next().await["id"], "3");
+}

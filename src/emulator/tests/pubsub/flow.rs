@@ -103,6 +103,18 @@ async fn a_keepalive_is_ahead_of_what_the_client_does_not_get() {
 }
 
 #[tokio::test]
+async fn the_id_of_a_keepalive_leads_back_also_where_nothing_was_published_yet() {
+    let world = plain().await;
+    world.switch(json!({"pubsub_keepalive_ms": 20})).await;
+    let client = Client::new(&world).await;
+    for preset in [ReplayPreset::Latest, ReplayPreset::Earliest] {
+        let replay_id = client.subscribe(first(TOPIC, preset, 1)).next().await.latest_replay_id;
+        let again = FetchRequest { replay_id, ..first(TOPIC, ReplayPreset::Custom, 1) };
+        assert_eq!(client.subscribe(again).next().await.pending_num_requested, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_subscription_that_asks_for_nothing_is_closed() {
     let world = plain().await;
     world.accounts(1).await;

@@ -144,7 +144,10 @@ async fn after_a_migration_or_a_refresh_nothing_of_before_is_good() {
     let client = Client::new(&world).await;
     let events = client.subscribe(first(TOPIC, ReplayPreset::Earliest, 2)).events(2).await;
     let from = FetchRequest { replay_id: events[1].replay_id.clone(), ..first(TOPIC, ReplayPreset::Custom, 10) };
+    let mut open = client.subscribe(from.clone());
+    listening(&world, 1).await;
     world.ok("POST", "/emulator/migrate", Json::Null).await;
+    assert_eq!(code(&open.error().await), "service.unavailable");
     let status = client.subscribe(from).error().await;
     assert_eq!(code(&status), "subscription.fetch.replayid.corrupted");
     world.ok("POST", "/emulator/refresh", Json::Null).await;
