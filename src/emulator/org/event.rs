@@ -27,7 +27,7 @@ use super::table::{Row, key_form};
 use super::time::SECOND;
 use super::{Caller, Commit, Id, ObjectKind, Org};
 use bitmap::Places;
-use layout::{Form, Part};
+use layout::{Encoder, Form, Part};
 
 pub use cell::Cell;
 pub use delivery::{Delivery, Feed, Position, View};
@@ -130,6 +130,15 @@ impl Org {
         let (mut sequence, mut changes, mut overflown) = (0, 0, Vec::new());
         let single = touched.len() == 1;
         self.notify_topics(&touched, now);
+        let mut schemas: Vec<Arc<EventSchema>> = Vec::new();
+        for touch in &touched {
+            if !schemas.iter().any(|known| known.object == touch.object) && self.is_captured(touch.object) {
+                schemas.extend(self.schema_of(touch.object).cloned());
+            }
+        }
+        // Made once for all the records of an object.
+        let encoders: Vec<(&Arc<EventSchema>, Encoder<'_>)> =
+            schemas.iter().filter_map(|schema| Some((schema, schema.layout.encoder().ok()?))).collect();
         for touch in touched {
             let Some(kind) = touch.kind else { continue };
             let Some(row) = self.tables.get(touch.object).and_then(|table| table.get(&touch.id)) else { continue };
@@ -140,11 +149,11 @@ impl Org {
             let n = self.last_commit() + 1;
             let external = external_ids(object, row);
             self.commits.push(Commit { n, at: now, object: touch.object, id: touch.id.clone(), kind, external });
-            if !self.is_captured(touch.object) {
+            let Some((schema, encoder)) = encoders.iter().find(|(schema, _)| schema.object == touch.object) else {
                 sequence += 1; // its number is missed by those who read the others
                 continue;
-            }
-            let Some(schema) = self.schema_of(touch.object).cloned() else { continue };
+            };
+            let schema = Arc::clone(schema);
             changes += if kind == ChangeKind::Update { touch.fields.len().max(1) as u64 } else { 1 };
             if changes > self.overflow_after {
                 if !overflown.iter().any(|known: &Arc<EventSchema>| known.object == touch.object) {
@@ -152,7 +161,7 @@ impl Org {
                 }
                 continue;
             }
-            for content in self.contents(&schema, object, row, kind, &touch) {
+            for content in self.contents((&schema, encoder), object, row, kind, &touch) {
                 let ids = vec![touch.id.clone()];
                 let kind = ChangeType::from(kind);
                 if !single {
@@ -254,7 +263,7 @@ impl Org {
     /// What a change of a record says; updates may come as two events (streaming-cometd.md section 15).
     fn contents(
         &self,
-        schema: &EventSchema,
+        (schema, encoder): (&EventSchema, &Encoder<'_>),
         object: &Object,
         row: &Row,
         kind: ChangeKind,
@@ -275,7 +284,7 @@ impl Org {
             ChangeKind::Delete => return vec![Content::default()],
         };
         let whole = kind != ChangeKind::Update;
-        let told = Told { schema, object, row, touch, whole, fields: &fields, stamps: true };
+        let told = Told { schema, encoder, object, row, touch, whole, fields: &fields, stamps: true };
         if self.split_updates && !whole && !fields.is_empty() {
             let (none, stamps) = (BTreeSet::new(), Told { fields: &fields, stamps: false, ..told });
             return vec![Told { fields: &none, ..told }.content(), stamps.content()];
@@ -288,6 +297,7 @@ impl Org {
 #[derive(Clone, Copy)]
 struct Told<'a> {
     schema: &'a EventSchema,
+    encoder: &'a Encoder<'a>,
     object: &'a Object,
     row: &'a Row,
     touch: &'a Touch,
@@ -343,7 +353,7 @@ impl<'a> Told<'a> {
             cells.push(cell);
         }
         // A layout takes the cells of its own sources.
-        let body = layout.encode(&cells).unwrap_or_else(|_| self.schema.nothing.clone());
+        let body = self.encoder.encode(&cells).unwrap_or_else(|_| self.schema.nothing.clone());
         let written = |places| if self.whole { Vec::new() } else { bitmap::write(places) };
         Content { body, changed: written(&changed), nulled: written(&nulled), diffed: written(&diffed) }
     }

@@ -140,10 +140,15 @@ impl Layout {
     /// # Errors
     /// Cells that do not fit the layout.
     pub fn encode(&self, cells: &[Cell<'_>]) -> Result<Vec<u8>, NotAnEvent> {
-        let writer = GenericDatumWriter::builder(&self.body).build()?;
-        let mut out = Vec::with_capacity(128);
-        writer.write_ser(&mut out, &Body { layout: self, cells })?;
-        Ok(out)
+        self.encoder()?.encode(cells)
+    }
+
+    /// For many records: it is made once.
+    ///
+    /// # Errors
+    /// Never for a schema that was read.
+    pub fn encoder(&self) -> Result<Encoder<'_>, NotAnEvent> {
+        Ok(Encoder { layout: self, writer: GenericDatumWriter::builder(&self.body).build()? })
     }
 
     /// The bytes of a header.
@@ -184,6 +189,22 @@ impl Layout {
             Cell::Parts(cells) => Ok((header, cells)),
             _ => Err(NotAnEvent("not a record".into())),
         }
+    }
+}
+
+/// Writes records behind their headers.
+pub struct Encoder<'a> {
+    layout: &'a Layout,
+    writer: GenericDatumWriter<'a>,
+}
+
+impl Encoder<'_> {
+    /// # Errors
+    /// Cells that do not fit the layout.
+    pub fn encode(&self, cells: &[Cell<'_>]) -> Result<Vec<u8>, NotAnEvent> {
+        let mut out = Vec::with_capacity(256);
+        self.writer.write_ser(&mut out, &Body { layout: self.layout, cells })?;
+        Ok(out)
     }
 }
 
