@@ -133,10 +133,11 @@ fn handshake(host: &Host, call: &Call, transport: Transport, message: &Json) -> 
         return one(denied(message, CONNECTIONS, host));
     }
     let limit = host.client_limit();
+    let sticky = cookie(call, STICKY);
     let created = {
         let mut sessions = host.sessions();
         let free = u64::try_from(sessions.count(now)).is_ok_and(|clients| clients < limit);
-        free.then(|| sessions.create(cookie(call, BROWSER), transport, user.id, now))
+        free.then(|| sessions.create(cookie(call, BROWSER), sticky, transport, user.id, now))
     };
     let Some((client_id, session)) = created else {
         return one(error(message, "403::Organization concurrent user limit exceeded", "none", host));
@@ -146,12 +147,12 @@ fn handshake(host: &Host, call: &Call, transport: Transport, message: &Json) -> 
     let reply = json!({"channel": "/meta/handshake", "id": message.get("id"), "version": "1.0", "minimumVersion": "1.0",
         "clientId": client_id, "supportedConnectionTypes": types,
         "ext": {"replay": true, "payload.format": true}, "successful": true});
-    // Without `Secure`, which no client would send back over plain http.
-    let expires = time::http(now + 3 * HOUR);
-    let set_cookies = vec![
-        format!("{BROWSER}={}; Path=/; HttpOnly", session.browser),
-        format!("{STICKY}={}; path=/; Expires={expires}", session.sticky),
-    ];
+    let mut set_cookies = vec![format!("{BROWSER}={}; Path=/; HttpOnly", session.browser)];
+    if sticky != Some(&session.sticky) {
+        // Without `Secure`, which no client would send back over plain http.
+        let expires = time::http(now + 3 * HOUR);
+        set_cookies.push(format!("{STICKY}={}; path=/; Expires={expires}", session.sticky));
+    }
     Reply::Handshake { text: reply.to_string(), set_cookies }
 }
 

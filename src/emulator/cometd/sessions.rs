@@ -2,7 +2,7 @@
 //!
 //! Time is an argument. A session that has no connect waiting for 40 seconds is gone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::json;
 
@@ -38,6 +38,8 @@ impl Transport {
 #[derive(Debug)]
 pub struct Sessions {
     open: HashMap<String, Session>,
+    /// The values of sticky cookies that lead to a server.
+    servers: HashSet<String>,
     rng: fastrand::Rng,
 }
 
@@ -90,19 +92,32 @@ impl Source {
 
 impl Sessions {
     pub fn new(rng: fastrand::Rng) -> Self {
-        Self { open: HashMap::new(), rng }
+        Self { open: HashMap::new(), servers: HashSet::new(), rng }
     }
 
-    /// A new session; its client id.
-    pub fn create(&mut self, browser: Option<&str>, transport: Transport, user: Id, now: i64) -> (String, Session) {
+    /// A new session; its client id. A handshake whose sticky cookie is still good stays at that server, so
+    /// sessions can share their cookies.
+    pub fn create(
+        &mut self,
+        browser: Option<&str>,
+        sticky: Option<&str>,
+        transport: Transport,
+        user: Id,
+        now: i64,
+    ) -> (String, Session) {
         self.expire(now);
+        let sticky = match sticky.filter(|value| self.servers.contains(*value)) {
+            Some(value) => value.to_owned(),
+            None => format!("!{}", crate::emulator::host::text(&mut self.rng, 44)),
+        };
+        self.servers.insert(sticky.clone());
         let client_id: String = (0..28).map(|_| self.rng.digit(36)).collect();
         let session = Session {
             browser: browser.map_or_else(|| (0..22).map(|_| self.rng.digit(36)).collect(), str::to_owned),
             client_id: client_id.clone(),
             transport,
             user: Some(user),
-            sticky: format!("!{}", crate::emulator::host::text(&mut self.rng, 44)),
+            sticky,
             last_seen: now,
             ..Session::default()
         };
@@ -128,6 +143,7 @@ impl Sessions {
 
     /// The cookies that lead to the servers of the sessions are good for nothing any more.
     pub fn expire_cookies(&mut self) {
+        self.servers.clear();
         for session in self.open.values_mut() {
             session.sticky = format!("!{}", crate::emulator::host::text(&mut self.rng, 44));
         }

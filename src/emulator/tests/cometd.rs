@@ -357,6 +357,34 @@ async fn a_session_without_a_connect_for_40_seconds_is_gone() {
 }
 
 #[tokio::test]
+async fn sessions_that_share_their_cookies_stay_at_one_server() {
+    let world = World::new().await;
+    let channel = "/data/AccountChangeEvent";
+    let one = Bayeux::connected(&world).await;
+    one.subscribe(channel, json!(-1)).await;
+    let handshake = json!([{"channel": "/meta/handshake", "id": "1", "version": "1.0",
+        "supportedConnectionTypes": ["long-polling"], "ext": {"replay": true}}]);
+    let shaken = async || {
+        let answer = one.post("/cometd/62.0/", handshake.clone()).await;
+        let moved =
+            answer.headers().get_all("set-cookie").iter().any(|value| value.as_bytes().starts_with(b"sfdc-stream"));
+        let client_id = answer.json::<Json>().await.unwrap()[0]["clientId"].as_str().unwrap().to_owned();
+        (Bayeux { world: &world, client: one.client.clone(), client_id }, moved)
+    };
+    let (other, moved) = shaken().await;
+    assert!(!moved, "the cookie was good");
+    other.subscribe(channel, json!(-1)).await;
+    account(&world, "a").await;
+    assert_eq!(names(&one.events(Vec::new(), 1).await), ["a"]);
+    assert_eq!(names(&other.events(Vec::new(), 1).await), ["a"]);
+    world.faults(json!({"expire_cookies": true})).await;
+    let (third, moved) = shaken().await;
+    assert!(moved, "the cookie led nowhere");
+    third.subscribe(channel, json!(-1)).await;
+    assert_eq!(one.connect("c").await[0]["error"], "403::Unknown client");
+}
+
+#[tokio::test]
 async fn cookies_belong_to_the_session_unless_switched_off() {
     let world = World::new().await;
     let with = Bayeux::connected(&world).await;
