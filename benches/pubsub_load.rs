@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use tokio::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use apache_avro::Schema;
