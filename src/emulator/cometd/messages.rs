@@ -160,7 +160,12 @@ fn handshake(host: &Host, call: &Call, transport: Transport, message: &Json) -> 
 fn denied(message: &Json, reason: &str, host: &Host) -> Json {
     let mut reply = error(message, "403::Handshake denied", "none", host);
     if let Some(reply) = reply.as_object_mut() {
-        reply.insert("ext".into(), json!({"sfdc": {"failureReason": reason}, "replay": true}));
+        let mut ext = json!({"sfdc": {"failureReason": reason}, "replay": true});
+        // Who is known gets to see what the server can do.
+        if let (Some(ext), false) = (ext.as_object_mut(), reason.starts_with("401")) {
+            ext.insert("payload.format".into(), json!(true));
+        }
+        reply.insert("ext".into(), ext);
     }
     reply
 }
@@ -180,7 +185,10 @@ fn busy(message: &Json, host: &Host) -> Json {
 
 /// The server ends a session by a message of its own, beside the failed connect.
 pub fn disconnected(message: &Json, host: &Host) -> Vec<String> {
-    let connect = error(message, "403::Unknown client", "none", host);
+    let mut connect = error(message, "403::Unknown client", "none", host);
+    if let (Some(connect), Some(client)) = (connect.as_object_mut(), message.get("clientId")) {
+        connect.insert("clientId".into(), client.clone());
+    }
     vec![json!({"channel": "/meta/disconnect"}).to_string(), connect.to_string()]
 }
 

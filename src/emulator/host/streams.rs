@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,8 @@ pub struct StreamStates {
     pub silent: bool,
     /// Sessions are healthy and heartbeats come, but no event does.
     pub deaf: bool,
+    /// The shortest and the longest time between a commit and its event becoming visible.
+    pub bus_delay_ms: [u64; 2],
     /// So many of the next events are never published.
     pub lose_events: u64,
     /// So many of the next changes are told as gaps.
@@ -57,12 +60,22 @@ pub struct OpenStream(Arc<Host>);
 impl Host {
     /// The states as they are now: what is still to be lost, the org knows.
     pub fn show_streams(&self) -> StreamStates {
-        let Mishaps { lose, gap } = self.org().mishaps;
-        StreamStates { lose_events: lose, gap_events: gap, ..self.stream_states().clone() }
+        let (Mishaps { lose, gap }, delay) = {
+            let org = self.org();
+            (org.mishaps, org.bus.delay().clone())
+        };
+        let ms = |delay: &Duration| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let bus_delay_ms = [ms(delay.start()), ms(delay.end())];
+        StreamStates { bus_delay_ms, lose_events: lose, gap_events: gap, ..self.stream_states().clone() }
     }
 
     pub fn set_streams(&self, states: &StreamStates) {
-        self.org().mishaps = Mishaps { lose: states.lose_events, gap: states.gap_events };
+        {
+            let mut org = self.org();
+            org.mishaps = Mishaps { lose: states.lose_events, gap: states.gap_events };
+            let [least, most] = states.bus_delay_ms.map(Duration::from_millis);
+            org.bus.set_delay(least..=most);
+        }
         *self.stream_states() = states.clone();
         self.notify();
     }

@@ -167,6 +167,11 @@ impl Bus {
         (self.floor, self.last) = (base, base + 1);
     }
 
+    /// Between a commit and its event becoming visible.
+    pub fn delay(&self) -> &RangeInclusive<Duration> {
+        &self.delay
+    }
+
     /// How long events need to become visible from now on.
     pub fn set_delay(&mut self, delay: RangeInclusive<Duration>) {
         self.delay = delay;

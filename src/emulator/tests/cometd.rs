@@ -2,6 +2,7 @@
 
 mod push;
 mod states;
+mod vectors;
 mod websocket;
 
 use std::time::Duration;

@@ -190,7 +190,7 @@ async fn a_migrated_org_knows_no_replay_id_and_keeps_its_tokens() {
 #[tokio::test]
 async fn states_of_the_streams_are_set_key_by_key() {
     let world = World::new().await;
-    let healthy = json!({"silent": false, "deaf": false, "lose_events": 0, "gap_events": 0,
+    let healthy = json!({"silent": false, "deaf": false, "bus_delay_ms": [0, 0], "lose_events": 0, "gap_events": 0,
         "corrupt_replay_ids": 0, "busy": 0, "too_many_connections": 0});
     assert_eq!(world.ok("GET", "/emulator/streams", Json::Null).await, healthy);
     world.ok("POST", "/emulator/streams", json!({"deaf": true})).await;

@@ -185,3 +185,20 @@ async fn an_expired_sticky_cookie_leads_to_a_server_that_knows_nothing() {
         (&json!("403::Unknown client"), &json!("handshake"))
     );
 }
+
+#[tokio::test]
+async fn events_come_later_than_their_records_when_the_bus_is_slow() {
+    let world = World::with(Duration::from_millis(50)).await;
+    let bayeux = Bayeux::connected(&world).await;
+    bayeux.subscribe("/data/AccountChangeEvent", Json::Null).await;
+    streams(&world, json!({"bus_delay_ms": [3_600_000, 3_600_000]})).await;
+    account(&world, "A").await;
+    assert_eq!(world.count("Account").await, 1);
+    assert_eq!(bayeux.connect("2").await.len(), 1, "only the reply");
+    world.ok("POST", "/emulator/time", json!({"advance_seconds": 3_601})).await;
+    let mut world = world;
+    world.log_in().await;
+    let later = Bayeux::connected(&world).await;
+    let some = later.subscribe("/data/AccountChangeEvent", json!(-2)).await;
+    assert_eq!(names(&later.events(some, 1).await), ["A"]);
+}
