@@ -2,9 +2,9 @@
 //!
 //! `cargo bench --bench emulator_load [-- SECONDS [CONNECTIONS]]`. The emulator runs in a process of its own.
 
+mod support;
+
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +14,8 @@ use reqwest::Client;
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+
+use support::Emulator;
 
 /// Records of one request.
 const BATCH: usize = 200;
@@ -57,61 +59,9 @@ fn invoice(out: &mut String, n: u64) {
     );
 }
 
-/// The emulator as a process; it ends with this.
-struct Emulator {
-    process: Child,
-    url: String,
-    token: String,
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        let _ = self.process.kill(); // or it has ended
-        let _ = self.process.wait();
-    }
-}
-
-impl Emulator {
-    async fn start(client: &Client) -> Result<Self> {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_orgbridge"))
-            .args(["emulator", "--org", "bench", "--bus-delay", "0ms"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("the emulator does not start")?;
-        let stdout = process.stdout.take().context("no output")?;
-        let mut emulator = Self { process, url: String::new(), token: String::new() };
-        let (mut id, mut secret) = (String::new(), String::new());
-        for line in BufReader::new(stdout).lines() {
-            let line = line?;
-            if let Some(url) = line.strip_prefix("export BENCH_URL=") {
-                emulator.url = url.to_owned();
-            } else if let Some(key) = line.strip_prefix("export BENCH_KEY=") {
-                id = key.to_owned();
-            } else if let Some(key) = line.strip_prefix("export BENCH_SECRET=") {
-                secret = key.to_owned();
-            } else if line == "# ready" {
-                break;
-            }
-        }
-        let form = [("grant_type", "client_credentials"), ("client_id", &*id), ("client_secret", &*secret)];
-        let answer = client.post(format!("{}/services/oauth2/token", emulator.url)).form(&form).send().await?;
-        let answer: Json = answer.json().await?;
-        emulator.token = answer["access_token"].as_str().context("no token")?.to_owned();
-        Ok(emulator)
-    }
-
-    async fn commits(&self, client: &Client) -> Result<u64> {
-        let stats: Json = client.get(format!("{}/emulator/stats", self.url)).send().await?.json().await?;
-        stats["commits"].as_u64().context("no commits")
-    }
-
-    /// The seconds of processor time that it has used.
-    fn processor_time(&self) -> Option<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
-        let mut numbers = stat.rsplit(')').next()?.split_whitespace().skip(11);
-        let (user, system): (f64, f64) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
-        Some((user + system) / 100.0) // ticks of the kernel's interface
-    }
+async fn commits(emulator: &Emulator, client: &Client) -> Result<u64> {
+    let stats: Json = client.get(format!("{}/emulator/stats", emulator.url)).send().await?.json().await?;
+    stats["commits"].as_u64().context("no commits")
 }
 
 /// Upserts until told to stop: calls and records that were saved.
@@ -164,9 +114,9 @@ async fn write(
 
 async fn measure(load: &'static Load, length: Duration, connections: usize) -> Result<()> {
     let client = Client::builder().no_proxy().build()?;
-    let emulator = Emulator::start(&client).await?;
+    let emulator = Emulator::start(&client, &[]).await?;
     let stop = Arc::new(AtomicBool::new(false));
-    let (start, commits) = (Instant::now(), emulator.commits(&client).await?);
+    let (start, before) = (Instant::now(), commits(&emulator, &client).await?);
     let mut workers = JoinSet::new();
     for worker in 0..connections {
         let (url, token) = (emulator.url.clone(), emulator.token.clone());
@@ -181,7 +131,7 @@ async fn measure(load: &'static Load, length: Duration, connections: usize) -> R
         saved += some_saved;
     }
     let seconds = start.elapsed().as_secs_f64();
-    let commits = emulator.commits(&client).await? - commits;
+    let commits = commits(&emulator, &client).await? - before;
     let rate = |count: u64| count as f64 / seconds;
     println!("{}:", load.title);
     println!("  record changes a second: {:.0} by requests, {:.0} with those of flows", rate(saved), rate(commits));
