@@ -113,7 +113,7 @@ async fn held_connect(host: &Arc<Host>, call: &Call, message: &Json, client_id: 
         let next = {
             let mut sessions = host.sessions();
             if sessions.was_disconnected(client_id) {
-                return messages::disconnected(message, host);
+                return messages::disconnected(Some(message), host);
             }
             if sessions.has_ended(client_id) {
                 return vec![with_advice(connected(message, client_id), "none", host).to_string()];

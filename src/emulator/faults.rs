@@ -20,7 +20,7 @@ use rule::Kind;
 pub use rule::Rule;
 #[cfg(test)]
 pub use rule::{KEYS, KINDS};
-pub use strike::{bars_stream, strike};
+pub use strike::{bars_stream, strike, wait, when_released};
 pub use target::Target;
 
 /// What happens to one request.

@@ -45,12 +45,12 @@ use serde_json::{Map, Value as Json};
 pub use access::{Access, FieldLevel, ObjectAccess};
 pub use action::{Action, ActionCall, ActionKind, Input};
 pub use bus::{InvalidReplayId, Start};
-pub use channel::STANDARD_CHANNEL;
+pub use channel::{STANDARD_CHANNEL, check_enriched};
 pub use condition::Condition;
 pub use error::SaveError;
 pub use event::{
-    ChangeKind, ChangeType, Delivery, EventSchema, Feed, Filter, Layout, Mishaps, NotAnEvent, OVERFLOWN, Position,
-    StreamForms, View,
+    ChangeKind, ChangeType, Delivery, EVENT_LIMIT, EventSchema, Feed, Filter, Layout, Mishaps, NotAnEvent, OVERFLOWN,
+    Position, StreamForms, View,
 };
 pub use id::Id;
 pub use managed::{CommitProblem, ManagedSpec, Replay};

@@ -49,7 +49,7 @@ pub fn answer(host: &Host, call: &Call, transport: Transport, message: &Json, al
     let check_cookies = host.switches().check_cookies;
     let mut sessions = host.sessions();
     if channel == "/meta/connect" && sessions.was_disconnected(client_id) {
-        return Reply::Now(disconnected(message, host));
+        return Reply::Now(disconnected(Some(message), host));
     }
     let with_answer = sessions.with_answer();
     let Some(session) = sessions.get(client_id, now) else {
@@ -183,13 +183,16 @@ fn busy(message: &Json, host: &Host) -> Json {
     reply
 }
 
-/// The server ends a session by a message of its own, beside the failed connect.
-pub fn disconnected(message: &Json, host: &Host) -> Vec<String> {
-    let mut connect = error(message, "403::Unknown client", "none", host);
-    if let (Some(connect), Some(client)) = (connect.as_object_mut(), message.get("clientId")) {
-        connect.insert("clientId".into(), client.clone());
-    }
-    vec![json!({"channel": "/meta/disconnect"}).to_string(), connect.to_string()]
+/// The server ends a session by a message of its own, beside a failed connect if one waits.
+pub fn disconnected(connect: Option<&Json>, host: &Host) -> Vec<String> {
+    let failed = connect.map(|message| {
+        let mut reply = error(message, "403::Unknown client", "none", host);
+        if let (Some(reply), Some(client)) = (reply.as_object_mut(), message.get("clientId")) {
+            reply.insert("clientId".into(), client.clone());
+        }
+        reply
+    });
+    std::iter::once(json!({"channel": "/meta/disconnect"})).chain(failed).map(|message| message.to_string()).collect()
 }
 
 /// The events that go out now, counted; none to a session that is deaf.
@@ -198,12 +201,16 @@ pub fn take_events(host: &Host, session: &mut Session, forms: StreamForms, now: 
         let states = host.stream_states();
         (states.deaf, states.silent)
     };
-    if deaf || silent || host.delivery_spent() {
+    if deaf || silent {
         return Vec::new();
     }
-    let events = session.take_events(&host.org(), forms, now);
-    host.delivered(u64::try_from(events.len()).unwrap_or(u64::MAX));
-    events
+    let spent = host.delivery_spent();
+    let org = host.org();
+    let mut messages = if spent { Vec::new() } else { session.take_events(&org, forms, now) };
+    host.delivered(u64::try_from(messages.len()).unwrap_or(u64::MAX));
+    // The older kinds of streaming have allocations of their own.
+    messages.extend(session.take_notices(&org, now));
+    messages
 }
 
 fn subscribe(host: &Host, user: &Id, session: &mut Session, message: &Json, now: i64) -> Json {

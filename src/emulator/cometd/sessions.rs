@@ -222,15 +222,8 @@ impl Session {
         self.subscriptions.remove(channel);
     }
 
-    /// The event messages that can go out now, as JSON texts in the order of their replay ids.
-    pub fn take_events(&mut self, org: &Org, forms: StreamForms, now: i64) -> Vec<String> {
-        let mut messages = self.take_bus_events(org, forms, now);
-        messages.extend(self.take_notices(org, now));
-        messages
-    }
-
-    /// Of PushTopics and generic channels.
-    fn take_notices(&mut self, org: &Org, now: i64) -> Vec<String> {
+    /// The messages of PushTopics and generic channels that can go out now, as JSON texts.
+    pub fn take_notices(&mut self, org: &Org, now: i64) -> Vec<String> {
         let mut messages = Vec::new();
         for (name, subscription) in &mut self.subscriptions {
             let Source::Push(feed) = &subscription.source else { continue };
@@ -249,7 +242,9 @@ impl Session {
         messages
     }
 
-    fn take_bus_events(&mut self, org: &Org, forms: StreamForms, now: i64) -> Vec<String> {
+    /// The messages of change events and platform events that can go out now, as JSON texts in the order of their
+    /// replay ids.
+    pub fn take_events(&mut self, org: &Org, forms: StreamForms, now: i64) -> Vec<String> {
         let Some(from) = self.bus_position() else { return Vec::new() };
         let (mut messages, mut deliveries): (Vec<String>, _) = (Vec::new(), Vec::new());
         let mut bytes = 0;

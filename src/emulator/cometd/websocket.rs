@@ -76,12 +76,8 @@ impl Line {
         }
         if self.host.sessions().was_disconnected(&client_id) {
             self.client_id = None;
-            let none = Json::Null;
             let connect = self.held.take().map(|held| held.message);
-            // Without a connect that waits, only the server's own message.
-            let texts = messages::disconnected(connect.as_ref().unwrap_or(&none), &self.host);
-            let count = if connect.is_some() { 2 } else { 1 };
-            for text in texts.into_iter().take(count) {
+            for text in messages::disconnected(connect.as_ref(), &self.host) {
                 self.send(&[text]).await?;
             }
             return Ok(None);
@@ -99,6 +95,8 @@ impl Line {
                 }
             }
         };
+        // What is taken at once has a limit, so there may be more.
+        let more = !events.is_empty();
         for event in events {
             self.send(&[event]).await?;
         }
@@ -114,6 +112,9 @@ impl Line {
         }
         if ended {
             self.client_id = None;
+        }
+        if more {
+            return Ok(Some(Duration::ZERO));
         }
         Ok(next.map(|at| Duration::from_micros(u64::try_from(at - now).unwrap_or_default())))
     }

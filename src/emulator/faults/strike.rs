@@ -42,7 +42,10 @@ where
             });
             Answer::cut()
         }
-        Plan::Hold(held) => when_released(host, held, call, work).await.unwrap_or_else(Answer::cut), // it stops
+        Plan::Hold(held) => {
+            let done = when_released(host, held, work(host.clone(), call)).await;
+            done.unwrap_or_else(Answer::cut) // it stops
+        }
         Plan::AnswerLate(delay) => {
             let done = work(host.clone(), call).await;
             wait(host, delay).await;
@@ -61,11 +64,12 @@ pub fn bars_stream(host: &Host, call: &Call) -> Option<Answer> {
     }
 }
 
-/// Does the work once the request is let go; also if the client has gone meanwhile.
-async fn when_released<F>(host: &Arc<Host>, held: Held, call: Call, work: fn(Arc<Host>, Call) -> F) -> Option<Answer>
-where
-    F: Future<Output = Answer> + Send + 'static,
-{
+/// Does the work once the request is let go; also if the client has gone meanwhile. `None`: the org stops before.
+pub async fn when_released<T: Send + 'static>(
+    host: &Arc<Host>,
+    held: Held,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
     let (sender, receiver) = oneshot::channel();
     let later = host.clone();
     let mut changes = host.changes();
@@ -75,12 +79,13 @@ where
                 return;
             }
         }
-        let _ = sender.send(work(later, call).await); // nobody waits any more: done all the same
+        let _ = sender.send(work.await); // nobody waits any more: done all the same
     });
     receiver.await.ok()
 }
 
-async fn wait(host: &Host, delay: Duration) {
+/// Lets time pass, unless the org stops.
+pub async fn wait(host: &Host, delay: Duration) {
     let stopped = host.stopped();
     tokio::select! { () = stopped.cancelled() => {} () = tokio::time::sleep(delay) => {} }
 }

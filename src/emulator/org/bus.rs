@@ -199,6 +199,8 @@ fn micros(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
 
     fn bus(delay_ms: RangeInclusive<u64>) -> Bus {
@@ -207,10 +209,12 @@ mod tests {
     }
 
     fn publish(bus: &mut Bus, now: i64) -> i64 {
-        let org = crate::emulator::scenario::Scenario::standard().org("one", 1, Duration::ZERO..=Duration::ZERO, 0);
-        thread_local!(static SCHEMA: std::cell::OnceCell<Arc<EventSchema>> = const { std::cell::OnceCell::new() });
-        let schema = SCHEMA.with(|schema| schema.get_or_init(|| org.unwrap().schema_of(0).unwrap().clone()).clone());
-        bus.publish(schema, Vec::new(), None, true, 0, now)
+        static SCHEMA: OnceLock<Arc<EventSchema>> = OnceLock::new();
+        let schema = SCHEMA.get_or_init(|| {
+            let scenario = crate::emulator::scenario::Scenario::standard();
+            scenario.org("one", 1, Duration::ZERO..=Duration::ZERO, 0).unwrap().schema_of(0).unwrap().clone()
+        });
+        bus.publish(schema.clone(), Vec::new(), None, true, 0, now)
     }
 
     fn ids(bus: &Bus, after: i64, now: i64) -> Vec<i64> {

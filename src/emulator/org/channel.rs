@@ -4,7 +4,7 @@
 //! channel is only among [`Org::channels`] where one of its members has a filter or enriched fields.
 
 use super::error::SaveError;
-use super::schema::ObjectIndex;
+use super::schema::{FieldIndex, Object, ObjectIndex};
 use super::setup::FIRST_ID;
 use super::{Channel, Filter, Id, Member, ObjectKind, Org};
 
@@ -96,8 +96,7 @@ impl Org {
             let message = format!("{entity} is a member of {channel} already");
             return Err(SaveError::new("DUPLICATE_VALUE", message).on("selectedEntity"));
         }
-        self.check_enriched(object, &enriched_fields)?;
-        self.check_filter(object, filter.as_deref())?;
+        let filter = self.checked(object, &enriched_fields, filter.as_deref())?;
         if standard {
             self.schema.select_for_change_events(object, true);
             if enriched_fields.is_empty() && filter.is_none() {
@@ -121,8 +120,7 @@ impl Org {
         let found = self.members().into_iter().find(|(_, member)| member.id == *id);
         let Some((channel, member)) = found else { return Err(SaveError::unknown_id()) };
         let Some((object, _)) = self.schema.entity(&member.entity) else { return Err(SaveError::unknown_id()) };
-        self.check_enriched(object, &enriched_fields)?;
-        self.check_filter(object, filter.as_deref())?;
+        let filter = self.checked(object, &enriched_fields, filter.as_deref())?;
         let members = &mut self.channel_mut(&channel).members;
         match members.iter_mut().find(|member| member.id == *id) {
             Some(member) => (member.enriched_fields, member.filter) = (enriched_fields, filter),
@@ -153,23 +151,38 @@ impl Org {
         &mut self.channels[place] // it was found, or has just been put there
     }
 
-    fn check_enriched(&self, object: ObjectIndex, fields: &[String]) -> Result<(), SaveError> {
-        if fields.len() > ENRICHED {
-            return Err(wrong("at most 10 fields can be enriched", "enrichedFields"));
-        }
+    /// # Errors
+    /// Fields that cannot be enriched, a filter that cannot be one.
+    fn checked(
+        &self,
+        object: ObjectIndex,
+        enriched_fields: &[String],
+        filter: Option<&str>,
+    ) -> Result<Option<Filter>, SaveError> {
         let definition = self.schema.object(object);
-        let fits = |name: &String| definition.find(name).is_some_and(|(_, field)| field.stored() && field.filterable());
-        match fields.iter().find(|name| !fits(name)) {
-            Some(name) => Err(wrong(&format!("the field {name} cannot be enriched"), "enrichedFields")),
-            None => Ok(()),
-        }
+        check_enriched(definition, enriched_fields).map_err(|problem| wrong(&problem, "enrichedFields"))?;
+        let compiled = filter.map(|filter| Filter::compile(filter, definition)).transpose();
+        compiled.map_err(|problem| wrong(&format!("the filter expression is not valid: {problem}"), "filterExpression"))
+    }
+
+    /// Whether a filter of any channel reads a field.
+    pub(super) fn is_filtered(&self, object: ObjectIndex, field: FieldIndex) -> bool {
+        let entity = self.schema.object(object).event_name();
+        let members = self.channels.iter().flat_map(|channel| &channel.members).filter(|own| own.entity == entity);
+        members.filter_map(|member| member.filter.as_ref()).any(|filter| filter.fields().contains(&field))
     }
 }
 
-impl Org {
-    fn check_filter(&self, object: ObjectIndex, filter: Option<&str>) -> Result<(), SaveError> {
-        let compiled = filter.map_or(Ok(()), |filter| Filter::compile(filter, self.schema.object(object)).map(drop));
-        compiled.map_err(|problem| wrong(&format!("the filter expression is not valid: {problem}"), "filterExpression"))
+/// # Errors
+/// Which of the fields a member cannot be enriched with, or that they are too many.
+pub fn check_enriched(object: &Object, fields: &[String]) -> Result<(), String> {
+    if fields.len() > ENRICHED {
+        return Err(format!("at most {ENRICHED} fields can be enriched"));
+    }
+    let fits = |name: &String| object.find(name).is_some_and(|(_, field)| field.stored() && field.filterable());
+    match fields.iter().find(|name| !fits(name)) {
+        Some(name) => Err(format!("the field {name} cannot be enriched")),
+        None => Ok(()),
     }
 }
 

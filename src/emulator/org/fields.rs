@@ -104,6 +104,9 @@ impl Org {
         if !is_plain(&old.kind) || !is_plain(&to.kind) {
             return Err(format!("{}: no field becomes a {} of a {}", old.name, to.type_name(), old.type_name()));
         }
+        if self.is_filtered(object, field) {
+            return Err(format!("{}: the filter of a channel reads it", old.name));
+        }
         let gap = matches!((&old.kind, &to.kind), (Kind::Picklist(_), Kind::Boolean | Kind::MultiPicklist(_)));
         let (name, prefix) = (old.name.clone(), definition.prefix.clone());
         let of_account = self.person_accounts_of(object).zip(account_field(old));

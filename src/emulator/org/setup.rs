@@ -16,7 +16,7 @@ use super::rules::Rules;
 use super::schema::{ObjectIndex, Schema};
 use super::table::{Row, Table};
 use super::user::User;
-use super::{Caller, Id, Mishaps, Org, Write};
+use super::{Caller, Filter, Id, Mishaps, Org, Write};
 
 /// Setup's own records get the first serial numbers of their prefix.
 pub(super) const FIRST_ID: u64 = 1_000_001;
@@ -59,7 +59,7 @@ pub struct Member {
     pub id: Id,
     pub entity: String,
     pub enriched_fields: Vec<String>,
-    pub filter: Option<String>,
+    pub filter: Option<Filter>,
 }
 
 /// Ids and secrets of one org: which pod it lives in, and what it draws its numbers from.

@@ -3,17 +3,13 @@
 //! A call is refused, held or answered late like any request. A line that is cut takes along every call of its
 //! connection, as it does on the platform.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use futures_util::{Stream, StreamExt as _};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Response, Status};
 
 use super::caller::Caller;
-use super::refusal::PREFIX;
-use crate::emulator::faults::{Plan, Refusal};
-use crate::emulator::host::Host;
+use super::refusal::{PREFIX, Refusal as NotServed};
+use crate::emulator::faults::{Plan, Refusal, wait, when_released};
 
 /// Does the work of a call with one answer.
 pub async fn unary<R, T>(
@@ -42,12 +38,13 @@ where
             Err(ended)
         }
         Plan::Hold(held) => {
-            wait_while(&caller.host, |host| host.faults().holds(held)).await;
-            work(&caller, &request).map(Response::new)
+            let (host, ended) = (caller.host.clone(), caller.refuse(NotServed::Unavailable));
+            let done = when_released(&host, held, async move { work(&caller, &request) }).await;
+            done.unwrap_or(Err(ended)).map(Response::new)
         }
         Plan::AnswerLate(delay) => {
             let done = work(&caller, &request);
-            late(&caller.host, delay).await;
+            wait(&caller.host, delay).await;
             done.map(Response::new)
         }
     }
@@ -72,12 +69,14 @@ where
                 Status::unavailable("the connection was cut")
             }))
         }
+        // Nothing is done before the stream begins, so nothing has to be done for a client that has gone.
         Plan::Hold(held) => {
-            wait_while(&host, |host| host.faults().holds(held)).await;
+            let ended = caller.refuse(NotServed::Unavailable);
+            when_released(&host, held, async {}).await.ok_or(ended)?;
             Ok(responses(caller))
         }
         Plan::AnswerLate(delay) => {
-            late(&host, delay).await;
+            wait(&host, delay).await;
             Ok(responses(caller))
         }
     }
@@ -102,16 +101,4 @@ fn status(caller: &Caller, refusal: &Refusal) -> Status {
     }
     let message = format!("{} rpcId: {}", refusal.message(), caller.rpc_id);
     Status::with_metadata(Code::from_i32(refusal.grpc), message, trailers)
-}
-
-async fn wait_while(host: &Arc<Host>, holds: impl Fn(&Host) -> bool) {
-    let (mut changes, stopped) = (host.changes(), host.stopped());
-    while holds(host) {
-        tokio::select! { () = stopped.cancelled() => return, changed = changes.changed() => if changed.is_err() { return } }
-    }
-}
-
-async fn late(host: &Host, delay: Duration) {
-    let stopped = host.stopped();
-    tokio::select! { () = stopped.cancelled() => {} () = tokio::time::sleep(delay) => {} }
 }

@@ -12,7 +12,8 @@ use super::{Problem, Scenario, ScenarioError};
 use crate::emulator::org::person::{PERSON_TYPE, PersonAccounts};
 use crate::emulator::org::schema::{Kind, Object, ObjectIndex, Schema};
 use crate::emulator::org::{
-    Access, Action, ActionKind, Channel, Condition, FieldLevel, Id, Input, Member, ObjectAccess, Setup, User, rules,
+    Access, Action, ActionKind, Channel, Condition, FieldLevel, Filter, Id, Input, Member, ObjectAccess, Setup, User,
+    check_enriched, rules,
 };
 
 /// Setup objects get the first serial numbers of their prefix; records start behind them.
@@ -220,14 +221,16 @@ impl Scenario {
         for (serial, spec) in (FIRST..).zip(&self.spec.channels) {
             let mut members = Vec::new();
             for member in &spec.members {
-                if schema.entity(&member.entity).is_none() {
-                    return Err(Problem::at(&spec.name, format!("there is no entity {}", member.entity)));
-                }
+                let of_member = |text: String| Problem::at(&spec.name, format!("{}: {text}", member.entity));
+                let unknown = || Problem::at(&spec.name, format!("there is no entity {}", member.entity));
+                let (_, object) = schema.entity(&member.entity).ok_or_else(unknown)?;
+                check_enriched(object, &member.enriched_fields).map_err(of_member)?;
+                let filter = member.filter.as_ref().map(|filter| Filter::compile(filter, object)).transpose();
                 members.push(Member {
                     id: Id::new("0v8", pod, member_serials.next().unwrap_or_default()),
                     entity: member.entity.clone(),
                     enriched_fields: member.enriched_fields.clone(),
-                    filter: member.filter.clone(),
+                    filter: filter.map_err(|text| of_member(format!("filter: {text}")))?,
                 });
             }
             channels.push(Channel {

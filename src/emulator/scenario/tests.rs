@@ -53,6 +53,14 @@ fn a_mistake_is_told_with_its_place() {
     for (text, told) in [
         ("objects: [{ name: A__c, fields: [{ name: x, type: strin }] }]", "my.yaml:1: unknown variant `strin`"),
         ("faults:\n  - { kind: cut }\n  - { kind: cut, nth: 0 }", "my.yaml:3: faults: nth: a number from 1 up"),
+        (
+            "channels: [{ name: A__chn, members: [{ entity: AccountChangeEvent, filter: Nme = 'x' }] }]",
+            "my.yaml:1: A__chn: AccountChangeEvent: filter: Account has no field Nme",
+        ),
+        (
+            "channels: [{ name: A__chn, members: [{ entity: AccountChangeEvent, enriched_fields: [Nme] }] }]",
+            "my.yaml:1: A__chn: AccountChangeEvent: the field Nme cannot be enriched",
+        ),
         ("faults: [{ kind: cut, orgs: 5 }]", "my.yaml:1: faults: orgs: "),
         (
             "faults: [{ kind: cut, name: a }, { kind: hold, name: a }]",

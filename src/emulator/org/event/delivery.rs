@@ -202,7 +202,7 @@ impl Org {
         }
         let Ok((header, cells)) = event.schema.layout.decode(&event.payload) else { return };
         let Some(header) = header else {
-            let filter = member.and_then(|member| self.filter(member, object));
+            let filter = member.and_then(|member| member.filter.as_ref());
             let row = self.as_row(event, &cells, &Places::new(), None);
             if filter.is_none_or(|filter| filter.holds(self.schema.object(object), &row, None)) {
                 out.push(Delivery::of(event));
@@ -218,10 +218,6 @@ impl Org {
     fn member(&self, channel: &str, object: ObjectIndex) -> Option<&Member> {
         let channel = self.channels.iter().find(|known| known.name == channel)?;
         channel.members.iter().find(|member| self.schema.entity(&member.entity).is_some_and(|(own, _)| own == object))
-    }
-
-    fn filter(&self, member: &Member, object: ObjectIndex) -> Option<Filter> {
-        Filter::compile(member.filter.as_deref()?, self.schema.object(object)).ok()
     }
 
     /// An event of a member with a filter or with enriched fields: one for each record, if there are any such fields.
@@ -242,10 +238,10 @@ impl Org {
             return;
         }
         let object = self.schema.object(event.schema.object);
-        let filter = self.filter(member, event.schema.object);
+        let filter = member.filter.as_ref();
         let mut fields: Vec<FieldIndex> =
             member.enriched_fields.iter().filter_map(|name| Some(object.find(name)?.0)).collect();
-        fields.extend(filter.iter().flat_map(Filter::fields));
+        fields.extend(filter.iter().flat_map(|filter| filter.fields()));
         let enriches = matches!(header.kind, ChangeType::Update | ChangeType::Delete);
         let changed = bitmap::read(&header.changed).unwrap_or_default();
         for id in &header.record_ids {
@@ -259,10 +255,10 @@ impl Org {
                 row.id = Id::parse(id).unwrap_or(row.id);
                 filter.holds(object, &row, Some(header))
             };
-            if !filter.as_ref().is_none_or(holds) {
+            if !filter.is_none_or(holds) {
                 continue;
             }
-            if member.enriched_fields.is_empty() && fields.is_empty() {
+            if fields.is_empty() {
                 out.extend(without(hidden, event, header.clone(), own));
                 return; // the records stay together
             }

@@ -13,7 +13,10 @@ use crate::emulator::soql::{self, Comparison, Expression, Set, Value};
 const FIELDS: usize = 10;
 
 #[derive(Debug, Clone)]
-pub struct Filter(Condition);
+pub struct Filter {
+    text: String,
+    condition: Condition,
+}
 
 impl Filter {
     /// # Errors
@@ -21,21 +24,26 @@ impl Filter {
     pub fn compile(text: &str, object: &Object) -> Result<Self, String> {
         let mut condition = soql::parse_condition(text).map_err(|error| error.to_string())?;
         fit(&mut condition, object)?;
-        let filter = Self(Condition::about_event(&condition, object)?);
+        let filter = Self { text: text.to_owned(), condition: Condition::about_event(&condition, object)? };
         if filter.fields().len() > FIELDS {
             return Err(format!("a filter has at most {FIELDS} fields"));
         }
         Ok(filter)
     }
 
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Field-level security plays no part in it.
     pub fn holds(&self, object: &Object, event: &Row, header: Option<&Header>) -> bool {
-        self.0.holds_for_event(object, event, header)
+        self.condition.holds_for_event(object, event, header)
     }
 
     /// The fields that it reads, once each.
     pub fn fields(&self) -> Vec<FieldIndex> {
-        self.0.fields()
+        self.condition.fields()
     }
 }
 

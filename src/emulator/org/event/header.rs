@@ -5,8 +5,7 @@ use serde::Serialize;
 use serde::ser::{SerializeTuple, Serializer};
 
 /// What happened to the records of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ChangeType {
     Create,
     Update,
@@ -67,6 +66,13 @@ impl ChangeType {
     /// The event has its header only, and says not even which fields changed.
     pub fn is_gap(self) -> bool {
         self >= Self::GapCreate
+    }
+}
+
+/// A symbol of the schema's enum, in the order of [`ChangeType::ALL`].
+impl Serialize for ChangeType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit_variant("ChangeType", *self as u32, self.name())
     }
 }
 

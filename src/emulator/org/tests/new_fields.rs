@@ -258,6 +258,10 @@ fn what_cannot_become_another_type_does_not() {
         let error = try_convert(&mut org, "Account", name, to).unwrap_err();
         assert!(error.contains(why), "{error}");
     }
+    org.add_channel("Emea__chn", "Emea", false).unwrap();
+    org.add_member("Emea__chn", "AccountChangeEvent", Vec::new(), Some("Region__c = 'EMEA'".into())).unwrap();
+    let error = try_convert(&mut org, "Account", "Region__c", json!({"type": "textarea"})).unwrap_err();
+    assert_eq!(error, "Region__c: the filter of a channel reads it");
     assert_eq!(events(&mut org).len(), 0);
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::emulator::org::{Object, ObjectIndex, ObjectKind, Org, STANDARD_CHANNEL};
+use crate::emulator::org::{Filter, Object, ObjectIndex, ObjectKind, Org, STANDARD_CHANNEL};
 use crate::emulator::rest::{Context, Request};
 
 /// Values by column; a column of a parent has a point in its name.
@@ -121,11 +121,12 @@ fn members(org: &Org) -> Made<'_> {
         let name = format!("{}_{}", channel.replace("__", "_"), member.entity);
         let id = org.channels.iter().find(|known| known.name == channel && channel != STANDARD_CHANNEL);
         let enriched: Vec<Json> = member.enriched_fields.iter().map(|name| json!({"name": name})).collect();
+        let filter = member.filter.as_ref().map(Filter::text);
         json!({"Id": member.id.as_str(), "DeveloperName": name,
             "EventChannel": id.map_or(channel.as_str(), |channel| channel.id.as_str()),
-            "FilterExpression": member.filter, "SelectedEntity": member.entity, "MasterLabel": name, "FullName": name,
+            "FilterExpression": filter, "SelectedEntity": member.entity, "MasterLabel": name, "FullName": name,
             "Metadata": {"eventChannel": channel, "selectedEntity": member.entity, "enrichedFields": enriched,
-                "filterExpression": member.filter}})
+                "filterExpression": filter}})
     }))
 }
 

@@ -202,3 +202,16 @@ async fn events_come_later_than_their_records_when_the_bus_is_slow() {
     let some = later.subscribe("/data/AccountChangeEvent", json!(-2)).await;
     assert_eq!(names(&later.events(some, 1).await), ["A"]);
 }
+
+#[tokio::test]
+async fn generic_messages_do_not_use_up_the_allocation_of_events() {
+    let world = World::new().await;
+    world.ok("POST", "/emulator/limits", json!({"daily_delivered_events": 1})).await;
+    let id = world.ok("POST", "sobjects/StreamingChannel", json!({"Name": "/u/Talk"})).await["id"].clone();
+    let push = format!("sobjects/StreamingChannel/{}/push", id.as_str().unwrap());
+    let bayeux = Bayeux::connected(&world).await;
+    bayeux.subscribe("/u/Talk", Json::Null).await;
+    world.ok("POST", &push, json!({"pushEvents": [{"payload": "1"}, {"payload": "2"}]})).await;
+    assert_eq!(bayeux.events(Vec::new(), 2).await.len(), 2);
+    assert_eq!(world.ok("GET", "/emulator/stats", Json::Null).await["events_delivered"], 0);
+}

@@ -154,3 +154,24 @@ async fn a_silent_socket_says_nothing_at_the_end_of_the_hold_and_goes_on_later()
     world.ok("POST", "/emulator/streams", json!({"silent": false})).await;
     assert_eq!(socket.next().await["id"], "3");
 }
+
+#[tokio::test]
+async fn more_than_goes_out_at_once_comes_without_waiting_for_anything() {
+    let world = World::new().await;
+    world.ok("POST", "/emulator/switches", json!({"websocket": true})).await;
+    for batch in 0..6 {
+        let records = (0..200).map(|n| json!({"Name": format!("{batch} {n}")})).collect();
+        world.ok("POST", "composite/sobjects", crate::emulator::tests::collection("Account", records)).await;
+    }
+    let mut socket = Socket::open(&world).await.unwrap();
+    let client = socket.handshake().await;
+    let mut subscribe = message("/meta/subscribe", "2", &client);
+    subscribe["subscription"] = json!("/data/AccountChangeEvent");
+    subscribe["ext"] = json!({"replay": {"/data/AccountChangeEvent": -2}});
+    socket.send(json!([subscribe])).await;
+    let mut events = 0;
+    while events < 1_200 {
+        let message = tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("it stands still");
+        events += usize::from(message.get("data").is_some());
+    }
+}

@@ -221,3 +221,28 @@ async fn payloads_of_any_bytes_are_refused_one_by_one() {
         assert_eq!(client.publish(TOPIC, events).await.unwrap().results.len(), 50);
     }
 }
+
+#[tokio::test]
+async fn what_was_held_is_published_when_it_is_released_also_if_its_client_has_gone() {
+    let world = World::new().await;
+    let client = Client::new(&world).await;
+    let event = Encoder::new(&client).await.order("A-1");
+    world.rules(json!([{"name": "wait", "kind": "hold", "rpc": "Publish"}])).await;
+    {
+        let held = async {
+            while world.ok("GET", "/emulator/faults", Json::Null).await["rules"][0]["struck"] != 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            answer = client.publish(TOPIC, vec![event]) => panic!("it was not held: {answer:?}"),
+            () = held => {} // and here the client gives up
+        }
+    }
+    assert_eq!(numbers(&world), Vec::<Json>::new());
+    world.ok("POST", "/emulator/faults/wait/release", Json::Null).await;
+    while numbers(&world).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(numbers(&world), ["A-1"]);
+}
