@@ -159,7 +159,7 @@ async fn a_silent_socket_says_nothing_at_the_end_of_the_hold_and_goes_on_later()
 async fn more_than_goes_out_at_once_comes_without_waiting_for_anything() {
     let world = World::new().await;
     world.ok("POST", "/emulator/switches", json!({"websocket": true})).await;
-    for batch in 0..6 {
+    for batch in 0..12 {
         let records = (0..200).map(|n| json!({"Name": format!("{batch} {n}")})).collect();
         world.ok("POST", "composite/sobjects", crate::emulator::tests::collection("Account", records)).await;
     }
@@ -170,7 +170,7 @@ async fn more_than_goes_out_at_once_comes_without_waiting_for_anything() {
     subscribe["ext"] = json!({"replay": {"/data/AccountChangeEvent": -2}});
     socket.send(json!([subscribe])).await;
     let mut events = 0;
-    while events < 1_200 {
+    while events < 2_400 {
         let message = tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("it stands still");
         events += usize::from(message.get("data").is_some());
     }
