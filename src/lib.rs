@@ -18,17 +18,16 @@
 //! | [`store`] | what is remembered: a contract, and SQLite |
 //! | [`bridge`] | builds and joins the stages |
 //! | [`status`] | what the terminal, the command line and the tests read |
-//! | [`emulator`] | a stand-in for Salesforce orgs, a program of its own |
-//! | [`pubsub_api`] | the messages of the Pub/Sub API, made from its definition |
 //!
 //! What must never import what: `event`, `config`, `mapping`, `publish::outbox` and `pipeline::machine` know no
-//! socket, no store and no clock; `emulator` imports nothing from the bridge but `pubsub_api`, and nothing but `cli`
-//! imports it.
+//! socket, no store and no clock.
+//!
+//! Two folders are crates of their own: `emulator`, a stand-in for Salesforce orgs, which knows nothing of the bridge and
+//! which nothing but `cli` and the tests use; and `pubsub_api`, the messages of the Pub/Sub API, made from its definition.
 
 pub mod bridge;
 pub mod cli;
 pub mod config;
-pub mod emulator;
 pub mod event;
 pub mod hydrate;
 pub mod journal;
@@ -37,9 +36,10 @@ pub mod org;
 pub mod past;
 pub mod pipeline;
 pub mod publish;
-pub mod pubsub_api;
 pub mod retry;
 pub mod status;
 pub mod store;
 pub mod subscribe;
 pub mod telemetry;
+
+pub use orgbridge_emulator as emulator;

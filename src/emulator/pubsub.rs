@@ -26,12 +26,12 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::host::Host;
-use crate::pubsub_api::pub_sub_server::{PubSub, PubSubServer};
-use crate::pubsub_api::{
+use caller::Caller;
+use pubsub_api::pub_sub_server::{PubSub, PubSubServer};
+use pubsub_api::{
     FetchRequest, FetchResponse, ManagedFetchRequest, ManagedFetchResponse, PublishRequest, PublishResponse,
     SchemaInfo, SchemaRequest, TopicInfo, TopicRequest,
 };
-use caller::Caller;
 
 /// Calls at the same time on one connection; more have to wait (streaming-pubsub.md section 13).
 const STREAMS: u32 = 1_000;

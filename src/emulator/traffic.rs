@@ -346,8 +346,8 @@ fn is_parent(org: &Org, account: &Id) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::org::ChangeKind;
-    use crate::emulator::scenario::Scenario;
+    use crate::org::ChangeKind;
+    use crate::scenario::Scenario;
 
     fn run(seed: u64, steps: usize) -> (Org, Vec<String>) {
         let mut org = Scenario::standard().org("source", 5, Duration::ZERO..=Duration::ZERO, 0).unwrap();

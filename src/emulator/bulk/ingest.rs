@@ -11,7 +11,7 @@ pub use columns::Columns;
 
 use super::csv::{Format, Sheet};
 use super::job::{Job, State};
-use crate::emulator::org::{FieldIndex, Id, ObjectIndex, SaveError};
+use crate::org::{FieldIndex, Id, ObjectIndex, SaveError};
 
 /// From this version on failed rows are given back with the id of their record.
 const FAILED_IDS_SINCE: u32 = 53;

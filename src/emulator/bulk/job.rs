@@ -3,8 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::csv::Format;
-use crate::emulator::org::Id;
-use crate::emulator::org::time::{self, HOUR, SECOND};
+use crate::org::Id;
+use crate::org::time::{self, HOUR, SECOND};
 
 /// So long a job without its start step lives.
 const OPEN_FOR: i64 = 24 * HOUR;

@@ -126,8 +126,8 @@ fn cell(value: &Json, instant: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::bulk::job::State;
-    use crate::emulator::org::Id;
+    use crate::bulk::job::State;
+    use crate::org::Id;
 
     fn job(rows: usize) -> QueryJob {
         let (id, user) = (Id::new("750", "5e0", 1), Id::new("005", "5e0", 1));

@@ -1,7 +1,7 @@
 //! The life of jobs.
 
 use super::*;
-use crate::emulator::org::time::HOUR;
+use crate::org::time::HOUR;
 
 fn store() -> Store {
     Store::new(fastrand::Rng::with_seed(1))

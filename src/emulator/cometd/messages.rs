@@ -4,11 +4,11 @@ use serde_json::{Value as Json, json};
 
 use super::sessions::{Session, Source, Transport};
 use super::{connected, with_advice};
-use crate::emulator::host::Host;
-use crate::emulator::oauth::session;
-use crate::emulator::org::time::HOUR;
-use crate::emulator::org::{Id, Org, Start, StreamForms, time};
-use crate::emulator::wire::Call;
+use crate::host::Host;
+use crate::oauth::session;
+use crate::org::time::HOUR;
+use crate::org::{Id, Org, Start, StreamForms, time};
+use crate::wire::Call;
 
 /// What a message gets.
 pub enum Reply {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::json;
 
-use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{Delivery, Feed, Id, InvalidReplayId, Org, PushFeed, Start, StreamForms, View};
+use crate::org::time::SECOND;
+use crate::org::{Delivery, Feed, Id, InvalidReplayId, Org, PushFeed, Start, StreamForms, View};
 
 /// How long a session lives without a connect.
 const EXPIRY: i64 = 40 * SECOND;
@@ -108,7 +108,7 @@ impl Sessions {
         self.expire(now);
         let sticky = match sticky.filter(|value| self.servers.contains(*value)) {
             Some(value) => value.to_owned(),
-            None => format!("!{}", crate::emulator::host::text(&mut self.rng, 44)),
+            None => format!("!{}", crate::host::text(&mut self.rng, 44)),
         };
         self.servers.insert(sticky.clone());
         let client_id: String = (0..28).map(|_| self.rng.digit(36)).collect();
@@ -145,7 +145,7 @@ impl Sessions {
     pub fn expire_cookies(&mut self) {
         self.servers.clear();
         for session in self.open.values_mut() {
-            session.sticky = format!("!{}", crate::emulator::host::text(&mut self.rng, 44));
+            session.sticky = format!("!{}", crate::host::text(&mut self.rng, 44));
         }
     }
 

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use super::messages::{self, Reply, error};
 use super::sessions::Transport;
 use super::{connected, with_advice, wrong_version};
-use crate::emulator::host::Host;
-use crate::emulator::oauth::session;
-use crate::emulator::wire::Call;
+use crate::host::Host;
+use crate::oauth::session;
+use crate::wire::Call;
 
 /// The answer to an upgrade request.
 pub fn open(host: Arc<Host>, call: Call, upgrade: WebSocketUpgrade) -> Response {

@@ -3,9 +3,9 @@
 use serde_json::{Value as Json, json};
 
 use super::{problem, with_body};
-use crate::emulator::faults::Rule;
-use crate::emulator::host::Host;
-use crate::emulator::wire::{Answer, Call};
+use crate::faults::Rule;
+use crate::host::Host;
+use crate::wire::{Answer, Call};
 
 /// Everything under `/emulator/faults`; `rest` is what follows.
 pub fn handle(host: &Host, call: &Call, rest: &[&str]) -> Answer {

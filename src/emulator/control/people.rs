@@ -5,10 +5,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
 use super::{problem, with_body};
-use crate::emulator::host::Host;
-use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{Caller, FieldLevel, Id, ObjectAccess, Options, SaveError, User, Write};
-use crate::emulator::wire::{Answer, Call};
+use crate::host::Host;
+use crate::org::time::SECOND;
+use crate::org::{Caller, FieldLevel, Id, ObjectAccess, Options, SaveError, User, Write};
+use crate::wire::{Answer, Call};
 
 pub fn handle(host: &Host, call: &Call) -> Answer {
     match (call.method.as_str(), call.path().get(1..).unwrap_or_default()) {

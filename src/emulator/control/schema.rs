@@ -5,11 +5,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
 use super::{problem, with_body};
-use crate::emulator::host::Host;
-use crate::emulator::org::schema::Field;
-use crate::emulator::org::{ChangeType, Id, OVERFLOWN, ObjectIndex, ObjectKind, Org};
-use crate::emulator::scenario;
-use crate::emulator::wire::{Answer, Call};
+use crate::host::Host;
+use crate::org::schema::Field;
+use crate::org::{ChangeType, Id, OVERFLOWN, ObjectIndex, ObjectKind, Org};
+use crate::scenario;
+use crate::wire::{Answer, Call};
 
 pub fn handle(host: &Host, call: &Call) -> Answer {
     match (call.method.as_str(), call.path().get(1..).unwrap_or_default()) {

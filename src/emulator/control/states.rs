@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::people::read;
 use super::{problem, with_body};
-use crate::emulator::host::{Host, merged};
-use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{Member, ObjectKind, STANDARD_CHANNEL};
-use crate::emulator::rest;
-use crate::emulator::server::Cut;
-use crate::emulator::wire::{Answer, Call};
+use crate::host::{Host, merged};
+use crate::org::time::SECOND;
+use crate::org::{Member, ObjectKind, STANDARD_CHANNEL};
+use crate::rest;
+use crate::server::Cut;
+use crate::wire::{Answer, Call};
 
 /// `line`: the connection of this call.
 pub fn handle(host: &Host, call: &Call, line: &Cut) -> Answer {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::emulator::soap;
-use crate::emulator::wire::{Answer, Call};
+use crate::soap;
+use crate::wire::{Answer, Call};
 
 /// The names of the gRPC statuses, in the order of their numbers.
 const GRPC: [&str; 17] = [

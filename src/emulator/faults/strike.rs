@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{Held, Plan, Target};
-use crate::emulator::host::Host;
-use crate::emulator::rest;
-use crate::emulator::wire::{Answer, Call};
+use crate::host::Host;
+use crate::rest;
+use crate::wire::{Answer, Call};
 
 /// Does the work of a request, unless a fault is in the way.
 pub async fn strike<F>(host: &Arc<Host>, call: Call, work: fn(Arc<Host>, Call) -> F) -> Answer

@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 
-use crate::emulator::rest;
-use crate::emulator::wire::Call;
+use crate::rest;
+use crate::wire::Call;
 
 /// What a rule is held against.
 #[derive(Debug, Clone, PartialEq, Eq)]

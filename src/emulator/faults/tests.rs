@@ -3,7 +3,7 @@ use axum::http::{HeaderMap, Method};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::emulator::wire::Call;
+use crate::wire::Call;
 
 fn call(method: &str, path: &str, body: &str) -> Call {
     let method = Method::from_bytes(method.as_bytes()).unwrap();

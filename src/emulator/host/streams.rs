@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
-use crate::emulator::org::Mishaps;
+use crate::org::Mishaps;
 
 /// States that a client cannot tell from a quiet org, or only too late.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::certificate::Certificate;
 use super::scopes::Scopes;
 use super::secret::Secret;
-use crate::emulator::host;
-use crate::emulator::org::time::{HOUR, MINUTE};
+use crate::host;
+use crate::org::time::{HOUR, MINUTE};
 
 /// An app as a scenario describes it.
 #[derive(Debug, Clone, Deserialize)]

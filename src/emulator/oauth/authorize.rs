@@ -12,9 +12,9 @@ use super::scopes::Scopes;
 use super::settings::Consent;
 use super::tokens::{Code, Grant};
 use super::{Client, Door};
-use crate::emulator::host;
-use crate::emulator::org::User;
-use crate::emulator::wire::{Answer, Call};
+use crate::host;
+use crate::org::User;
+use crate::wire::{Answer, Call};
 
 /// What the page sends back along with the answer of the user.
 const CARRIED: [&str; 11] = [

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use webpki::EndEntityCert;
 use webpki::ring::RSA_PKCS1_2048_8192_SHA256;
 
-use crate::emulator::org::time::SECOND;
+use crate::org::time::SECOND;
 
 /// The platform's limit for the file.
 const LARGEST: usize = 4_096;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value as Json, json};
 
 use super::refusal::Refusal;
-use crate::emulator::wire::{Answer, Call, escaped};
+use crate::wire::{Answer, Call, escaped};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

@@ -14,9 +14,9 @@ use super::jwt::Assertion;
 use super::refusal::Refusal;
 use super::tokens::{Grant, Lifetime, Tokens};
 use super::{Client, Door, authenticate, credentials, identity_url, parameters};
-use crate::emulator::host::Host;
-use crate::emulator::org::{Id, User};
-use crate::emulator::wire::{Answer, Call};
+use crate::host::Host;
+use crate::org::{Id, User};
+use crate::wire::{Answer, Call};
 
 /// Where the platform's own login hosts are, for clients that are led here under their names.
 const LOGIN_HOSTS: [&str; 2] = ["login.salesforce.com", "test.salesforce.com"];

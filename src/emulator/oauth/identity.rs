@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::{Door, Session, identity_url, parameters};
-use crate::emulator::host::Host;
-use crate::emulator::org::time::{self, SECOND};
-use crate::emulator::org::{Id, User};
-use crate::emulator::wire::{Answer, Call};
+use crate::host::Host;
+use crate::org::time::{self, SECOND};
+use crate::org::{Id, User};
+use crate::wire::{Answer, Call};
 
 fn refused(status: u16, text: &str) -> Answer {
     Answer::text(status, "text/plain;charset=UTF-8", text)

@@ -8,9 +8,9 @@ use super::format::Format;
 use super::refusal::Refusal;
 use super::tokens::Seen;
 use super::{Client, Door, authenticate, credentials, identity_url, parameters};
-use crate::emulator::host::Host;
-use crate::emulator::org::time::SECOND;
-use crate::emulator::wire::{Answer, Call};
+use crate::host::Host;
+use crate::org::time::SECOND;
+use crate::wire::{Answer, Call};
 
 /// `/services/oauth2/revoke`: POST, or GET with the token in the URL.
 pub fn revoke(door: &Door<'_>, call: &Call) -> Answer {

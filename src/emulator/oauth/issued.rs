@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::app::App;
 use super::keys;
 use super::scopes::Scopes;
-use crate::emulator::org::time::SECOND;
+use crate::org::time::SECOND;
 
 /// Seconds for which an id token is good.
 const ID_TOKEN_LIFE: i64 = 120;

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::certificate::Certificate;
 use super::refusal::Refusal;
-use crate::emulator::org::time::SECOND;
+use crate::org::time::SECOND;
 
 /// How far ahead an assertion may end, in seconds.
 const AHEAD: i64 = 180;

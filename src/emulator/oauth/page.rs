@@ -3,7 +3,7 @@
 use super::authorize::{Ask, Candidate};
 use super::refusal::Refusal;
 use super::scopes::Scopes;
-use crate::emulator::wire::{Answer, escaped};
+use crate::wire::{Answer, escaped};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;background:#f3f3f3;color:#181818;margin:0}\
 main{max-width:26rem;margin:4rem auto;padding:2rem;background:#fff;border:1px solid #c9c9c9;border-radius:.5rem}\

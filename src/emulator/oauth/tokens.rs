@@ -15,9 +15,9 @@ use refreshes::Refreshes;
 use super::app::RefreshPolicy;
 use super::refusal::Refusal;
 use super::scopes::Scopes;
-use crate::emulator::host;
-use crate::emulator::org::Id;
-use crate::emulator::org::time::HOUR;
+use crate::host;
+use crate::org::Id;
+use crate::org::time::HOUR;
 
 /// Who may do what, through which app.
 #[derive(Debug, Clone, PartialEq)]
@@ -240,7 +240,7 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::org::time::MINUTE;
+    use crate::org::time::MINUTE;
 
     const INFINITE: RefreshPolicy = RefreshPolicy::Infinite;
     const TWO_HOURS: Lifetime = Lifetime { idle: 2 * HOUR, total: None };

@@ -211,7 +211,7 @@ mod tests {
     fn publish(bus: &mut Bus, now: i64) -> i64 {
         static SCHEMA: OnceLock<Arc<EventSchema>> = OnceLock::new();
         let schema = SCHEMA.get_or_init(|| {
-            let scenario = crate::emulator::scenario::Scenario::standard();
+            let scenario = crate::scenario::Scenario::standard();
             scenario.org("one", 1, Duration::ZERO..=Duration::ZERO, 0).unwrap().schema_of(0).unwrap().clone()
         });
         bus.publish(schema.clone(), Vec::new(), None, true, 0, now)

@@ -11,7 +11,7 @@ use super::decimal::Decimal;
 use super::schema::{Field, Kind, NumberKind, RollUp, Summary, System};
 use super::table::folded;
 use super::time::SECOND;
-use crate::emulator::soql::{Comparison, Pattern, PatternPart, Value};
+use crate::soql::{Comparison, Pattern, PatternPart, Value};
 
 /// What the values of a field are, as far as comparing goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,7 +291,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::emulator::soql::{Condition, parse_condition};
+    use crate::soql::{Condition, parse_condition};
 
     /// Whether `x <condition>` holds for a value; 2026-03-04T12:00Z is now.
     fn holds(domain: Domain, value: Json, condition: &str) -> bool {

@@ -10,7 +10,7 @@ use super::event::Header;
 use super::schema::{Field, FieldIndex, Object};
 use super::table::Row;
 use super::time::SECOND;
-use crate::emulator::soql::{self, Comparison, Expression, Literal, Set, Value};
+use crate::soql::{self, Comparison, Expression, Literal, Set, Value};
 
 #[derive(Debug, Clone)]
 pub struct Condition(Node);

@@ -15,7 +15,7 @@ use super::schema::{FieldIndex, Object, ObjectIndex};
 use super::table::Row;
 use super::time::HOUR;
 use super::{Id, Org, time};
-use crate::emulator::soql::{self, Expression, Selected};
+use crate::soql::{self, Expression, Selected};
 
 /// How long notices are kept, in microseconds.
 const RETENTION: i64 = 24 * HOUR;

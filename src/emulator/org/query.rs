@@ -16,7 +16,7 @@ mod value;
 use serde_json::Value as Json;
 
 use super::{Id, Org};
-use crate::emulator::soql::{self, Place, Query};
+use crate::soql::{self, Place, Query};
 
 /// Who asks, when, and how the answer is to look.
 #[derive(Debug, Clone, Copy)]

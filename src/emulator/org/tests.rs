@@ -16,7 +16,7 @@ mod person;
 const NOW: i64 = 1_700_000_000 * SECOND + 123_456;
 
 fn org() -> Org {
-    crate::emulator::scenario::Scenario::standard().org("one", 1, Duration::ZERO..=Duration::ZERO, NOW).unwrap()
+    crate::scenario::Scenario::standard().org("one", 1, Duration::ZERO..=Duration::ZERO, NOW).unwrap()
 }
 
 fn map(fields: Json) -> Map<String, Json> {

@@ -9,11 +9,11 @@ use url::{Host as UrlHost, Url};
 use uuid::Uuid;
 
 use super::refusal::Refusal;
-use crate::emulator::faults::{Plan, Target};
-use crate::emulator::host::Host;
-use crate::emulator::oauth;
-use crate::emulator::org::Id;
-use crate::emulator::server::Cut;
+use crate::faults::{Plan, Target};
+use crate::host::Host;
+use crate::oauth;
+use crate::org::Id;
+use crate::server::Cut;
 
 /// One call that was let in.
 pub struct Caller {

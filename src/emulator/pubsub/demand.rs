@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::refusal::Refusal;
 use super::replay;
-use crate::emulator::org::Start;
-use crate::pubsub_api::{FetchRequest, ReplayPreset};
+use crate::org::Start;
+use pubsub_api::{FetchRequest, ReplayPreset};
 
 /// Who asks for more is owed so many.
 pub const MOST: u32 = 100;

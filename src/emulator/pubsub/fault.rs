@@ -9,7 +9,7 @@ use tonic::{Code, Response, Status};
 
 use super::caller::Caller;
 use super::refusal::{PREFIX, Refusal as NotServed};
-use crate::emulator::faults::{Plan, Refusal, wait, when_released};
+use crate::faults::{Plan, Refusal, wait, when_released};
 
 /// Does the work of a call with one answer.
 pub async fn unary<R, T>(

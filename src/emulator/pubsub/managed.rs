@@ -12,9 +12,9 @@ use super::caller::Caller;
 use super::refusal::Refusal;
 use super::replay;
 use super::subscription::{Batch, Subscription, Wake};
-use crate::emulator::host::Host;
-use crate::emulator::org::{CommitProblem, Id, Org};
-use crate::pubsub_api::{
+use crate::host::Host;
+use crate::org::{CommitProblem, Id, Org};
+use pubsub_api::{
     CommitReplayRequest, CommitReplayResponse, Error, ErrorCode, ManagedFetchRequest, ManagedFetchResponse,
 };
 

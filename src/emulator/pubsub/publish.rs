@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::refusal::Refusal;
 use super::replay;
-use crate::emulator::org::{Caller as Writer, EVENT_LIMIT, Layout, NotAnEvent, ObjectIndex, Org, Published};
-use crate::pubsub_api::{Error, ErrorCode, ProducerEvent, PublishRequest, PublishResponse, PublishResult};
+use crate::org::{Caller as Writer, EVENT_LIMIT, Layout, NotAnEvent, ObjectIndex, Org, Published};
+use pubsub_api::{Error, ErrorCode, ProducerEvent, PublishRequest, PublishResponse, PublishResult};
 
 /// What a request may have; a larger one never reaches the service.
 const REQUEST_LIMIT: usize = 4 * 1024 * 1024;

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::Connected;
 
-use crate::emulator::server::{Cut, Line, Lines, Speaks};
+use crate::server::{Cut, Line, Lines, Speaks};
 
 /// A connection as the gRPC server wants it.
 pub struct Connection(Line, Cut);

@@ -10,7 +10,7 @@ use super::caller::Caller;
 use super::demand::{Opening, asked};
 use super::refusal::Refusal;
 use super::subscription::{Batch, Subscription, Wake};
-use crate::pubsub_api::{FetchRequest, FetchResponse};
+use pubsub_api::{FetchRequest, FetchResponse};
 
 /// The responses of one call.
 pub fn responses(caller: Caller, input: Streaming<FetchRequest>) -> impl Stream<Item = Result<FetchResponse, Status>> {

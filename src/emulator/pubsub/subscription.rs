@@ -12,9 +12,9 @@ use super::caller::Caller;
 use super::demand::{Demand, Due, Patience};
 use super::refusal::Refusal;
 use super::replay;
-use crate::emulator::host::OpenStream;
-use crate::emulator::org::{Delivery, Feed, Id, Org, Position, Start, View};
-use crate::pubsub_api::{ConsumerEvent, ProducerEvent};
+use crate::host::OpenStream;
+use crate::org::{Delivery, Feed, Id, Org, Position, Start, View};
+use pubsub_api::{ConsumerEvent, ProducerEvent};
 
 /// What one response holds at most, in bytes of events.
 const RESPONSE: usize = 3 * 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use super::caller::Caller;
 use super::refusal::Refusal;
-use crate::pubsub_api::{SchemaInfo, SchemaRequest, TopicInfo, TopicRequest};
+use pubsub_api::{SchemaInfo, SchemaRequest, TopicInfo, TopicRequest};
 
 /// What a topic is, and what the caller may do with it. A topic of several objects has no schema of its own, so its
 /// `schema_id` is empty: each event names its own.

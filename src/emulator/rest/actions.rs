@@ -3,8 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{Context, Request, not_allowed, not_found};
-use crate::emulator::org::{Action, ActionKind, SaveError};
-use crate::emulator::wire::Answer;
+use crate::org::{Action, ActionKind, SaveError};
+use crate::wire::Answer;
 
 const LIMIT: usize = 200;
 

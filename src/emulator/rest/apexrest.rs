@@ -6,8 +6,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{Context, Request};
-use crate::emulator::org::{Caller, Id, ObjectIndex, Options, Row, SaveError, Saved, Write};
-use crate::emulator::wire::Answer;
+use crate::org::{Caller, Id, ObjectIndex, Options, Row, SaveError, Saved, Write};
+use crate::wire::Answer;
 
 /// What the class takes and gives, and the fields behind them.
 const FIELDS: [(&str, &str); 3] = [("name", "Name"), ("phone", "Phone"), ("industry", "Industry")];

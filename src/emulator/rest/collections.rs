@@ -3,8 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{Context, Request, events, not_allowed, not_found};
-use crate::emulator::org::{Id, ObjectIndex, Options, SaveError, Saved, Write};
-use crate::emulator::wire::{Answer, Ordered};
+use crate::org::{Id, ObjectIndex, Options, SaveError, Saved, Write};
+use crate::wire::{Answer, Ordered};
 
 const WRITE_LIMIT: usize = 200;
 const READ_LIMIT: usize = 2_000;

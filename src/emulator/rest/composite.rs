@@ -16,8 +16,8 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value as Json, json};
 
 use super::{Context, Request, dispatch, not_allowed, not_found, versions};
-use crate::emulator::org::Unit;
-use crate::emulator::wire::{Answer, Call};
+use crate::org::Unit;
+use crate::wire::{Answer, Call};
 use references::Known;
 
 const OPERATIONS: usize = 25;

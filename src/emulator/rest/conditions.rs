@@ -2,9 +2,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::emulator::org::time::{self, SECOND};
-use crate::emulator::org::{Object, Row};
-use crate::emulator::wire::{Answer, Call};
+use crate::org::time::{self, SECOND};
+use crate::org::{Object, Row};
+use crate::wire::{Answer, Call};
 
 /// 304 for a client that has seen what changed last at this moment, in microseconds.
 pub fn unmodified(call: &Call, changed: i64) -> Option<Answer> {

@@ -5,9 +5,9 @@ mod field;
 use serde_json::{Map, Value as Json, json};
 
 use super::{Context, Request, conditions, not_allowed};
-use crate::emulator::org::schema::Child;
-use crate::emulator::org::{Object, ObjectIndex, ObjectKind};
-use crate::emulator::wire::Answer;
+use crate::org::schema::Child;
+use crate::org::{Object, ObjectIndex, ObjectKind};
+use crate::wire::Answer;
 
 /// The record type that every object has.
 const MASTER: &str = "012000000000000AAA";

@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::collections::Writes;
 use super::{Context, Request, not_allowed, not_found};
-use crate::emulator::org::{EventSchema, ObjectIndex, ObjectKind, Published, SaveError, Write};
-use crate::emulator::wire::Answer;
+use crate::org::{EventSchema, ObjectIndex, ObjectKind, Published, SaveError, Write};
+use crate::wire::Answer;
 
 /// Whether a path under `/sobjects` is about events, and not about records or a describe.
 pub(super) fn concerns(context: &Context, request: &Request, object: &str, rest: &[&str]) -> bool {

@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value as Json;
 
 use super::{jobs, not_found};
-use crate::emulator::wire::{Answer, BODY_LIMIT, Call};
+use crate::wire::{Answer, BODY_LIMIT, Call};
 
 /// From this version on the suffixes `.json` and `.xml` are not understood any more.
 const NO_SUFFIX: u32 = 58;

@@ -1,4 +1,4 @@
-//! `jobs`: Bulk API 2.0 (bulk2.md). Thin: jobs themselves are in [`crate::emulator::bulk`].
+//! `jobs`: Bulk API 2.0 (bulk2.md). Thin: jobs themselves are in [`crate::bulk`].
 //!
 //! These requests do not take the org for themselves; the work of a job is done in the background, chunk by chunk.
 
@@ -15,12 +15,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::{Request, not_allowed, not_found};
-use crate::emulator::bulk::csv::{Delimiter, Format, LineEnding};
-use crate::emulator::bulk::job::State;
-use crate::emulator::bulk::{Maker, Refused, Viewer};
-use crate::emulator::host::Host;
-use crate::emulator::org::Id;
-use crate::emulator::wire::{Answer, Call};
+use crate::bulk::csv::{Delimiter, Format, LineEnding};
+use crate::bulk::job::State;
+use crate::bulk::{Maker, Refused, Viewer};
+use crate::host::Host;
+use crate::org::Id;
+use crate::wire::{Answer, Call};
 
 /// The versions that brought the two kinds of jobs.
 const INGEST_SINCE: u32 = 41;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 
 use super::{Context, Request, not_allowed, not_found};
-use crate::emulator::host::Host;
-use crate::emulator::org::ObjectKind;
-use crate::emulator::org::time::HOUR;
-use crate::emulator::scenario::HOURLY_EVENTS;
-use crate::emulator::wire::Answer;
+use crate::host::Host;
+use crate::org::ObjectKind;
+use crate::org::time::HOUR;
+use crate::scenario::HOURLY_EVENTS;
+use crate::wire::Answer;
 
 /// An edition with many licences has at least so many calls.
 const DAILY_CALLS: u64 = 100_000;

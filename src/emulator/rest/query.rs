@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::{Context, Request, not_allowed, not_found};
-use crate::emulator::org::time::HOUR;
-use crate::emulator::org::{Asked, Id};
-use crate::emulator::soql;
-use crate::emulator::wire::Answer;
+use crate::org::time::HOUR;
+use crate::org::{Asked, Id};
+use crate::soql;
+use crate::wire::Answer;
 
 /// The most records of a page, and the fewest that a client may wish for.
 const PAGE: usize = 2_000;

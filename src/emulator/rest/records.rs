@@ -3,9 +3,9 @@
 use serde_json::{Value as Json, json};
 
 use super::{Context, Request, conditions, describe, not_allowed, not_found, related, replication};
-use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{FieldIndex, Id, Kind, ObjectIndex, Options, SaveError, Saved, Write, key_form};
-use crate::emulator::wire::Answer;
+use crate::org::time::SECOND;
+use crate::org::{FieldIndex, Id, Kind, ObjectIndex, Options, SaveError, Saved, Write, key_form};
+use crate::wire::Answer;
 
 pub(super) fn handle(context: &mut Context, request: &Request, object: &str, rest: &[&str]) -> Result<Answer, Answer> {
     let object = context.object(request, object)?;

@@ -6,8 +6,8 @@ use axum::body::Bytes;
 use axum::http::Method;
 
 use super::{Context, Request, not_allowed, not_found, query, records};
-use crate::emulator::org::{Id, ObjectIndex};
-use crate::emulator::wire::{Answer, Call};
+use crate::org::{Id, ObjectIndex};
+use crate::wire::{Answer, Call};
 
 pub(super) fn handle(
     context: &mut Context,

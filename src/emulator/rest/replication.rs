@@ -3,9 +3,9 @@
 use serde_json::{Value as Json, json};
 
 use super::{Context, Request, not_allowed};
-use crate::emulator::org::time::{self, SECOND};
-use crate::emulator::org::{ObjectIndex, ObjectKind, Row, SaveError};
-use crate::emulator::wire::Answer;
+use crate::org::time::{self, SECOND};
+use crate::org::{ObjectIndex, ObjectKind, Row, SaveError};
+use crate::wire::Answer;
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;

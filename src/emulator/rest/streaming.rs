@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::{Context, Request, not_allowed, not_found};
-use crate::emulator::org::Id;
-use crate::emulator::wire::Answer;
+use crate::org::Id;
+use crate::wire::Answer;
 
 /// `POST /sobjects/StreamingChannel/<id>/push` with `{"pushEvents": [{"payload": "text", "userIds": []}]}`; one element
 /// of the answer for each.

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::{Request, intake, perform};
-use crate::emulator::host::Host;
-use crate::emulator::scenario::Scenario;
-use crate::emulator::wire::{Answer, Call};
+use crate::host::Host;
+use crate::scenario::Scenario;
+use crate::wire::{Answer, Call};
 
 fn host() -> Arc<Host> {
     let no_delay = Duration::ZERO..=Duration::ZERO;

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value as Json, json};
 
 use super::{Context, Request, not_allowed, not_found};
-use crate::emulator::org::SaveError;
-use crate::emulator::wire::Answer;
+use crate::org::SaveError;
+use crate::wire::Answer;
 use rows::Row;
 use select::Shape;
 

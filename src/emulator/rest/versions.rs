@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{Context, Request, not_allowed, not_found};
-use crate::emulator::wire::Answer;
+use crate::wire::Answer;
 
 /// The newest version; older ones answer too.
 pub const NEWEST: u32 = 68;

@@ -9,9 +9,9 @@ use super::spec::{
     On, Right, TriggerSpec, UserSpec,
 };
 use super::{Problem, Scenario, ScenarioError};
-use crate::emulator::org::person::{PERSON_TYPE, PersonAccounts};
-use crate::emulator::org::schema::{Kind, Object, ObjectIndex, Schema};
-use crate::emulator::org::{
+use crate::org::person::{PERSON_TYPE, PersonAccounts};
+use crate::org::schema::{Kind, Object, ObjectIndex, Schema};
+use crate::org::{
     Access, Action, ActionKind, Channel, Condition, FieldLevel, Filter, Id, Input, Member, ObjectAccess, Setup, User,
     check_enriched, rules,
 };

@@ -2,7 +2,7 @@
 
 use super::Problem;
 use super::spec::{FieldSpec, FieldType, OnParentDelete, OwnerKind, SummaryFunction};
-use crate::emulator::org::schema::{
+use crate::org::schema::{
     ADDRESS_PARTS, Field, Formula, Kind, LOCATION_PARTS, NumberKind, Picklist, Reference, RollUp, Summary, System,
 };
 

@@ -3,8 +3,8 @@
 use super::Problem;
 use super::fields::{fields, master_record, owner, record_type};
 use super::spec::{ObjectSpec, OwnerKind, RecordTypeSpec, Spec};
-use crate::emulator::org::person::{self, PERSON_TYPE};
-use crate::emulator::org::schema::{Field, Object, ObjectKind, Schema, Sharing};
+use crate::org::person::{self, PERSON_TYPE};
+use crate::org::schema::{Field, Object, ObjectKind, Schema, Sharing};
 
 /// Kept by Setup: not to be mixed with other records in one request.
 const SETUP: [&str; 6] = ["User", "Group", "RecordType", "Organization", "PushTopic", "StreamingChannel"];

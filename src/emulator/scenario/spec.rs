@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::emulator::oauth::AppSpec;
-use crate::emulator::org::Sharing;
+use crate::oauth::AppSpec;
+use crate::org::Sharing;
 
 /// A name that knows its place in the file.
 pub type Name = serde_saphyr::Spanned<String>;

@@ -1,8 +1,8 @@
 //! The recycle bin, which only SOAP can reach: undelete and emptyRecycleBin.
 
-use crate::emulator::host::Host;
-use crate::emulator::org::{Caller, Id, Options, SaveError, Write};
-use crate::emulator::wire::escaped;
+use crate::host::Host;
+use crate::org::{Caller, Id, Options, SaveError, Write};
+use crate::wire::escaped;
 
 /// Most ids in one call.
 const LIMIT: usize = 200;

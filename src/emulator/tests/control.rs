@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::World;
-use crate::emulator::{HELP, faults};
+use crate::{HELP, faults};
 
 #[tokio::test]
 async fn the_help_and_the_docs_name_every_fault_and_every_switch() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::World;
-use crate::emulator::{Options, Scenario};
+use crate::{Options, Scenario};
 
 const EVENT: &str = "sobjects/Order_Shipped__e";
 

@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
 use super::World;
-use crate::emulator::{Emulator, Options};
+use crate::{Emulator, Options};
 
 #[tokio::test]
 async fn the_answer_has_what_clients_need_and_no_expiry() {

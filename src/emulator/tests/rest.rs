@@ -420,11 +420,7 @@ async fn traffic_runs_to_its_end_and_undelete_brings_records_back() {
 #[tokio::test]
 async fn a_stop_of_traffic_leaves_no_change_behind_it() {
     let world = World::new().await;
-    world.org().start_traffic(crate::emulator::TrafficPlan {
-        changes: u64::MAX,
-        per_second: 5_000,
-        ..Default::default()
-    });
+    world.org().start_traffic(crate::TrafficPlan { changes: u64::MAX, per_second: 5_000, ..Default::default() });
     while world.org().traffic().1 == 0 {
         tokio::task::yield_now().await;
     }

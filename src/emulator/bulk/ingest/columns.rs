@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde_json::{Map, Number, Value as Json, json};
 
 use super::{Operation, Spec};
-use crate::emulator::bulk::csv::{Fault, Sheet};
-use crate::emulator::org::schema::Reference;
-use crate::emulator::org::{FieldIndex, Id, Object, Org, SaveError, Write};
+use crate::bulk::csv::{Fault, Sheet};
+use crate::org::schema::Reference;
+use crate::org::{FieldIndex, Id, Object, Org, SaveError, Write};
 
 /// Characters of the first row.
 const HEADER_LIMIT: usize = 32_000;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::emulator::Scenario;
-use crate::emulator::bulk::csv::tests::sheet;
-use crate::emulator::bulk::csv::{Delimiter, LineEnding};
-use crate::emulator::org::{FieldLevel, Org, Write};
+use crate::Scenario;
+use crate::bulk::csv::tests::sheet;
+use crate::bulk::csv::{Delimiter, LineEnding};
+use crate::org::{FieldLevel, Org, Write};
 
 fn org() -> Org {
     Scenario::standard().org("one", 5, Duration::ZERO..=Duration::ZERO, 0).unwrap()

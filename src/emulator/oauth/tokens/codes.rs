@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
 
 use super::{Grant, Refusal};
-use crate::emulator::host;
-use crate::emulator::org::time::MINUTE;
+use crate::host;
+use crate::org::time::MINUTE;
 
 const LIFETIME: i64 = 15 * MINUTE;
 
@@ -91,8 +91,8 @@ fn challenge_of(verifier: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::oauth::scopes::Scopes;
-    use crate::emulator::org::Id;
+    use crate::oauth::scopes::Scopes;
+    use crate::org::Id;
 
     const REDIRECT: &str = "http://localhost:1717/OauthRedirect";
     // The pair of RFC 7636, appendix B.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{Grant, Refusal, Seen};
-use crate::emulator::host;
-use crate::emulator::oauth::app::RefreshPolicy;
+use crate::host;
+use crate::oauth::app::RefreshPolicy;
 
 pub struct Refreshes {
     given: HashMap<String, Entry>,
@@ -136,9 +136,9 @@ impl Refreshes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::oauth::scopes::Scopes;
-    use crate::emulator::org::Id;
-    use crate::emulator::org::time::HOUR;
+    use crate::oauth::scopes::Scopes;
+    use crate::org::Id;
+    use crate::org::time::HOUR;
 
     const INFINITE: RefreshPolicy = RefreshPolicy::Infinite;
 

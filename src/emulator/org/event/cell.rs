@@ -9,7 +9,7 @@ use serde::ser::{Error as _, SerializeTuple, SerializeTupleVariant, Serializer};
 use serde_json::{Number, Value as Json};
 
 use super::layout::{Form, Part, SWITCHABLE};
-use crate::emulator::org::text;
+use crate::org::text;
 
 const DAY_MS: i64 = 86_400_000;
 

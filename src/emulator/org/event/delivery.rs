@@ -16,12 +16,12 @@ use super::header::{ChangeType, Header};
 use super::layout::{Form, Part};
 use super::schema::{EventSchema, Source};
 use super::uuid_text;
-use crate::emulator::org::access::FieldLevel;
-use crate::emulator::org::bus::BusEvent;
-use crate::emulator::org::schema::{FieldIndex, Kind, Object, ObjectIndex, System};
-use crate::emulator::org::table::Row;
-use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{Id, Member, ObjectKind, Org, STANDARD_CHANNEL};
+use crate::org::access::FieldLevel;
+use crate::org::bus::BusEvent;
+use crate::org::schema::{FieldIndex, Kind, Object, ObjectIndex, System};
+use crate::org::table::Row;
+use crate::org::time::SECOND;
+use crate::org::{Id, Member, ObjectKind, Org, STANDARD_CHANNEL};
 
 /// A channel that exists: what a subscriber names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 //! (setup-metadata.md section 2).
 
 use super::header::Header;
-use crate::emulator::org::Object;
-use crate::emulator::org::compare::Domain;
-use crate::emulator::org::condition::Condition;
-use crate::emulator::org::schema::{Field, FieldIndex, Kind};
-use crate::emulator::org::table::Row;
-use crate::emulator::soql::{self, Comparison, Expression, Set, Value};
+use crate::org::Object;
+use crate::org::compare::Domain;
+use crate::org::condition::Condition;
+use crate::org::schema::{Field, FieldIndex, Kind};
+use crate::org::table::Row;
+use crate::soql::{self, Comparison, Expression, Set, Value};
 
 /// So many fields may stand in one.
 const FIELDS: usize = 10;

@@ -10,9 +10,9 @@ use serde_json::{Value as Json, json};
 use super::cell::Cell;
 use super::header::ChangeType;
 use super::layout::{Layout, NotAnEvent, SWITCHABLE};
-use crate::emulator::org::schema::{Field, FieldIndex, Kind, NumberKind, Object, ObjectIndex, RollUp, Summary};
-use crate::emulator::org::setup::FIRST_ID;
-use crate::emulator::org::{Id, ObjectKind, Org};
+use crate::org::schema::{Field, FieldIndex, Kind, NumberKind, Object, ObjectIndex, RollUp, Summary};
+use crate::org::setup::FIRST_ID;
+use crate::org::{Id, ObjectKind, Org};
 
 const NAMESPACE: &str = "com.sforce.eventbus";
 const ADDRESS: [(&str, &str); 8] = [
@@ -117,7 +117,7 @@ impl Org {
     }
 
     /// Gives an object's events a new schema, after its fields have changed.
-    pub(in crate::emulator::org) fn renew_schema(&mut self, object: ObjectIndex) {
+    pub(in crate::org) fn renew_schema(&mut self, object: ObjectIndex) {
         let _ = self.schema_of(object); // those who have seen its id may still ask for it
         let id = (0..22).map(|_| self.rng.alphanumeric()).collect();
         if let (Some(known), Some(current)) = (self.schema_ids.get_mut(object), self.event_schemas.get_mut(object)) {

@@ -9,7 +9,7 @@ use super::cell::Cell;
 use super::delivery::Delivery;
 use super::header::Header;
 use super::layout::{Form, Layout};
-use crate::emulator::org::text;
+use crate::org::text;
 
 /// What documents and captures leave open.
 #[derive(Debug, Clone, Copy)]

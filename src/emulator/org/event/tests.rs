@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json, json};
 
 use super::*;
-use crate::emulator::org::{Options, Start, Write};
-use crate::emulator::scenario::Scenario;
+use crate::org::{Options, Start, Write};
+use crate::scenario::Scenario;
 
 const FORMS: StreamForms = StreamForms { uuid_in_changes: false, changed_fields_in_gaps: true, nulls_in_events: true };
 
@@ -265,7 +265,7 @@ fn what_a_user_may_not_see_is_left_out() {
     let account = object(&org, "Account");
     for name in ["Phone", "BillingCity"] {
         let field = org.schema.object(account).find(name).unwrap().0;
-        org.set_field_level(&user, account, field, crate::emulator::org::FieldLevel::Hidden);
+        org.set_field_level(&user, account, field, crate::org::FieldLevel::Hidden);
     }
     let got = payloads(&org, "/data/ChangeEvents");
     assert_eq!(

@@ -8,10 +8,10 @@ use super::plan::{Scope, check_grouped, check_usable, semi_join};
 use super::route::{End, Route};
 use super::value::Operand;
 use super::{QueryError, run};
-use crate::emulator::org::compare::{Domain, Key, Unfit, Wanted};
-use crate::emulator::org::schema::{Field, Kind, System};
-use crate::emulator::org::{Id, ObjectIndex, Row, key_form};
-use crate::emulator::soql::{Comparison, Condition, Literal, Set, Value};
+use crate::org::compare::{Domain, Key, Unfit, Wanted};
+use crate::org::schema::{Field, Kind, System};
+use crate::org::{Id, ObjectIndex, Row, key_form};
+use crate::soql::{Comparison, Condition, Literal, Set, Value};
 
 /// A condition whose names are known and whose literals fit.
 #[derive(Debug)]

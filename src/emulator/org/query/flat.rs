@@ -7,9 +7,9 @@ use serde_json::Value as Json;
 use super::plan::{self, Column, Plan, Scope, Shape};
 use super::route::Route;
 use super::{Asked, QueryError, run};
-use crate::emulator::org::compare::Domain;
-use crate::emulator::org::{Id, Org};
-use crate::emulator::soql::{Query, Selected};
+use crate::org::compare::Domain;
+use crate::org::{Id, Org};
+use crate::soql::{Query, Selected};
 
 /// A query that was found to be flat.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use super::filter::{self, Node};
 use super::route::{Route, no_such_children, no_such_object};
 use super::value::Operand;
 use super::{Asked, QueryError};
-use crate::emulator::org::{FieldIndex, ObjectIndex, Org};
-use crate::emulator::soql::{Expression, FieldGroup, Name, Place, Query, Selected};
+use crate::org::{FieldIndex, ObjectIndex, Org};
+use crate::soql::{Expression, FieldGroup, Name, Place, Query, Selected};
 
 /// What a query is asked of.
 #[derive(Debug, Clone, Copy)]
@@ -255,7 +255,7 @@ pub fn semi_join(scope: Scope<'_>, query: &Query) -> Result<(Plan, Route), Query
     let message = "a semi join sub-select must select one id field";
     let route = match &plan.shape {
         Shape::Records(columns) => match columns.as_slice() {
-            [Column::Field(route, None)] if route.domain == crate::emulator::org::compare::Domain::Id => route.clone(),
+            [Column::Field(route, None)] if route.domain == crate::org::compare::Domain::Id => route.clone(),
             _ => return Err(QueryError::malformed(message).at(query.from.at)),
         },
         _ => return Err(QueryError::malformed(message).at(query.from.at)),

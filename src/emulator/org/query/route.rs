@@ -4,10 +4,10 @@ use serde_json::{Value as Json, json};
 
 use super::QueryError;
 use super::plan::Scope;
-use crate::emulator::org::compare::Domain;
-use crate::emulator::org::schema::{Field, Kind, System};
-use crate::emulator::org::{FieldIndex, Id, ObjectIndex, ObjectKind, Row};
-use crate::emulator::soql::Path;
+use crate::org::compare::Domain;
+use crate::org::schema::{Field, Kind, System};
+use crate::org::{FieldIndex, Id, ObjectIndex, ObjectKind, Row};
+use crate::soql::Path;
 
 /// References to follow from a row, then a field. Behind a polymorphic reference each object has its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

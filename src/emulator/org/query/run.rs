@@ -8,9 +8,9 @@ use serde_json::{Map, Value as Json, json};
 use super::plan::{Column, Order, Plan, Scope, Shape};
 use super::route::Route;
 use super::value::Operand;
-use crate::emulator::org::compare::Key;
-use crate::emulator::org::schema::Kind;
-use crate::emulator::org::{FieldIndex, Id, ObjectIndex, Row};
+use crate::org::compare::Key;
+use crate::org::schema::Kind;
+use crate::org::{FieldIndex, Id, ObjectIndex, Row};
 
 /// What a plan answers; for a `COUNT()` only the number of records has a meaning.
 pub fn records(scope: Scope<'_>, plan: &Plan) -> Vec<Json> {

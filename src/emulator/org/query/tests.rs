@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::{Asked, Found};
-use crate::emulator::org::time::SECOND;
-use crate::emulator::org::{Caller, FieldLevel, Id, Options, Org, Write};
-use crate::emulator::scenario::Scenario;
-use crate::emulator::soql;
+use crate::org::time::SECOND;
+use crate::org::{Caller, FieldLevel, Id, Options, Org, Write};
+use crate::scenario::Scenario;
+use crate::soql;
 
 /// 2023-11-14T22:13:20Z, a Tuesday.
 const NOW: i64 = 1_700_000_000 * SECOND;

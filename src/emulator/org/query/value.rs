@@ -8,11 +8,11 @@ use serde_json::{Value as Json, json};
 use super::QueryError;
 use super::plan::Scope;
 use super::route::Route;
-use crate::emulator::org::compare::{Domain, Key};
-use crate::emulator::org::decimal::Decimal;
-use crate::emulator::org::schema::{Kind, System};
-use crate::emulator::org::{ObjectIndex, Row};
-use crate::emulator::soql::{Call, Expression, Function};
+use crate::org::compare::{Domain, Key};
+use crate::org::decimal::Decimal;
+use crate::org::schema::{Kind, System};
+use crate::org::{ObjectIndex, Row};
+use crate::soql::{Call, Expression, Function};
 
 /// An expression whose names are known.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -254,7 +254,7 @@ fn roll_ups_travel_in_events_unless_the_org_keeps_them_back() {
 }
 
 fn org_of(objects: &str) -> Org {
-    let scenario = crate::emulator::scenario::Scenario::read("my.yaml", objects).unwrap();
+    let scenario = crate::scenario::Scenario::read("my.yaml", objects).unwrap();
     scenario.org("one", 1, Duration::ZERO..=Duration::ZERO, NOW).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::emulator::scenario::{Scenario, fields_of};
+use crate::scenario::{Scenario, fields_of};
 
 fn new_field(org: &mut Org, name: &str, field: Json) {
     let fields = fields_of(&field).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::emulator::scenario::Scenario;
+use crate::scenario::Scenario;
 
 const SCENARIO: &str = "
 person_accounts: true

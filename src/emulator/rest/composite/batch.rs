@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::{OPERATIONS, body_of, run};
-use crate::emulator::rest::{Context, Request, limits};
-use crate::emulator::wire::Answer;
+use crate::rest::{Context, Request, limits};
+use crate::wire::Answer;
 
 pub(super) fn handle(context: &mut Context, request: &Request) -> Result<Answer, Answer> {
     let body = request.body()?;

@@ -6,8 +6,8 @@ use serde_json::{Value as Json, json};
 
 use super::references::{named, named_in};
 use super::{HALTED, Subrequest, as_one, subrequests};
-use crate::emulator::rest::{Context, Request};
-use crate::emulator::wire::Answer;
+use crate::rest::{Context, Request};
+use crate::wire::Answer;
 
 const GRAPHS: usize = 75;
 /// In all graphs together.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::emulator::org::{FieldIndex, Id, ObjectIndex, Options, SaveError, Unit, Write};
-use crate::emulator::rest::{Context, Request, item_errors};
-use crate::emulator::wire::Answer;
+use crate::org::{FieldIndex, Id, ObjectIndex, Options, SaveError, Unit, Write};
+use crate::rest::{Context, Request, item_errors};
+use crate::wire::Answer;
 
 const RECORDS: usize = 200;
 const LEVELS: usize = 5;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::emulator::org::schema::{Field, Formula, Kind, Object, Reference, RollUp, Summary, System};
-use crate::emulator::org::{FieldIndex, FieldLevel, ObjectAccess};
+use crate::org::schema::{Field, Formula, Kind, Object, Reference, RollUp, Summary, System};
+use crate::org::{FieldIndex, FieldLevel, ObjectAccess};
 
 /// Characters of an id.
 const ID: usize = 18;

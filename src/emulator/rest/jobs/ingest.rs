@@ -10,13 +10,13 @@ use super::{
     DATA_LIMIT, Desk, csv, described, format, invalid, invalid_locator, locator, multipart, not_allowed, not_found,
     read_locator, refused, work,
 };
-use crate::emulator::bulk::Refused;
-use crate::emulator::bulk::csv::{Delimiter, LineEnding, Reader, Sheet};
-use crate::emulator::bulk::ingest::{Key, Kind, Operation, Spec};
-use crate::emulator::bulk::job::State;
-use crate::emulator::org::{Id, Object, ObjectIndex, ObjectKind, Org};
-use crate::emulator::rest::too_large;
-use crate::emulator::wire::Answer;
+use crate::bulk::Refused;
+use crate::bulk::csv::{Delimiter, LineEnding, Reader, Sheet};
+use crate::bulk::ingest::{Key, Kind, Operation, Spec};
+use crate::bulk::job::State;
+use crate::org::{Id, Object, ObjectIndex, ObjectKind, Org};
+use crate::rest::too_large;
+use crate::wire::Answer;
 
 /// What data may have that comes with the job's description, in characters.
 const SMALL: usize = 100_000;

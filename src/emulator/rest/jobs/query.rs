@@ -7,13 +7,13 @@ use super::{
     Desk, csv, described, format, invalid, invalid_locator, locator, not_allowed, not_found, read_locator, refused,
     work,
 };
-use crate::emulator::bulk::csv::{Delimiter, LineEnding};
-use crate::emulator::bulk::job::State;
-use crate::emulator::bulk::query::{PAGE, QueryJob};
-use crate::emulator::bulk::{AskedFor, Refused};
-use crate::emulator::org::{Asked, Id};
-use crate::emulator::soql;
-use crate::emulator::wire::Answer;
+use crate::bulk::csv::{Delimiter, LineEnding};
+use crate::bulk::job::State;
+use crate::bulk::query::{PAGE, QueryJob};
+use crate::bulk::{AskedFor, Refused};
+use crate::org::{Asked, Id};
+use crate::soql;
+use crate::wire::Answer;
 
 /// The version that brought the list of pages.
 const PAGES_SINCE: u32 = 58;

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use crate::emulator::bulk::csv::{Cells, Reader, Sheet};
-use crate::emulator::bulk::ingest::{Columns, Operation, Outcome, Spec, error_text};
-use crate::emulator::bulk::query::Table;
-use crate::emulator::bulk::{Begun, BegunQuery, Store};
-use crate::emulator::faults::Target;
-use crate::emulator::host::Host;
-use crate::emulator::org::{Asked, Caller, Id, Options, Org, SaveError, Saved, Write};
-use crate::emulator::soql;
+use crate::bulk::csv::{Cells, Reader, Sheet};
+use crate::bulk::ingest::{Columns, Operation, Outcome, Spec, error_text};
+use crate::bulk::query::Table;
+use crate::bulk::{Begun, BegunQuery, Store};
+use crate::faults::Target;
+use crate::host::Host;
+use crate::org::{Asked, Caller, Id, Options, Org, SaveError, Saved, Write};
+use crate::soql;
 
 /// Rows of an internal batch (bulk2.md section 4).
 const BATCH: usize = 10_000;

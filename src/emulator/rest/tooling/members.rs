@@ -3,9 +3,9 @@
 use serde_json::Value as Json;
 
 use super::select;
-use crate::emulator::org::{Id, SaveError};
-use crate::emulator::rest::{Context, Request, not_found};
-use crate::emulator::wire::Answer;
+use crate::org::{Id, SaveError};
+use crate::rest::{Context, Request, not_found};
+use crate::wire::Answer;
 
 pub fn add(context: &mut Context, request: &Request) -> Result<Id, Answer> {
     let member = Body::of(request)?;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::emulator::org::{Filter, Object, ObjectIndex, ObjectKind, Org, STANDARD_CHANNEL};
-use crate::emulator::rest::{Context, Request};
+use crate::org::{Filter, Object, ObjectIndex, ObjectKind, Org, STANDARD_CHANNEL};
+use crate::rest::{Context, Request};
 
 /// Values by column; a column of a parent has a point in its name.
 pub type Row = Map<String, Json>;

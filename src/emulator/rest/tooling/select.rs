@@ -5,8 +5,8 @@
 use serde_json::Value as Json;
 
 use super::rows::Row;
-use crate::emulator::org::Id;
-use crate::emulator::soql::{self, Comparison, Condition, Expression, Function, Literal, Path, Selected, Set, Value};
+use crate::org::Id;
+use crate::soql::{self, Comparison, Condition, Expression, Function, Literal, Path, Selected, Set, Value};
 
 /// What a query wants.
 pub struct Wish {

@@ -2,9 +2,9 @@
 
 use serde_json::Value as Json;
 
-use crate::emulator::org::{Id, ManagedSpec, Replay, SaveError};
-use crate::emulator::rest::{Context, Request, not_found};
-use crate::emulator::wire::Answer;
+use crate::org::{Id, ManagedSpec, Replay, SaveError};
+use crate::rest::{Context, Request, not_found};
+use crate::wire::Answer;
 
 pub fn add(context: &mut Context, request: &Request) -> Result<Id, Answer> {
     let body = request.body()?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::{Value as Json, json};
 
 use super::{accounts, upsert};
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 #[tokio::test]
 async fn a_job_is_made_filled_started_and_read() {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value as Json;
 
 use super::upsert;
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 const ROWS: usize = 200_000;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::accounts;
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 async fn with_accounts(count: usize) -> World {
     let world = World::new().await;

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{accounts, upsert};
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 impl World {
     async fn field(&self, object: &str, key: &str, field: &str) -> Json {

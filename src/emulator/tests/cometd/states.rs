@@ -5,7 +5,7 @@ use super::*;
 impl Bayeux<'_> {
     /// The reply to a handshake, whatever it says.
     async fn shake(world: &World) -> Json {
-        let bayeux = Bayeux { world, client: crate::emulator::tests::http_client(), client_id: String::new() };
+        let bayeux = Bayeux { world, client: crate::tests::http_client(), client_id: String::new() };
         let types = json!(["long-polling"]);
         let message =
             json!({"channel": "/meta/handshake", "id": "1", "version": "1.0", "supportedConnectionTypes": types});

@@ -73,7 +73,7 @@ objects:
 #[tokio::test]
 async fn a_handshake_and_an_idle_connect_are_answered_as_in_the_vectors() {
     let world = World::with(Duration::from_millis(50)).await;
-    let plain = Bayeux { world: &world, client: crate::emulator::tests::http_client(), client_id: String::new() };
+    let plain = Bayeux { world: &world, client: crate::tests::http_client(), client_id: String::new() };
     let hello = vector("handshake");
     let answer = plain.send(hello["request"].clone()).await;
     let client = answer[0]["clientId"].as_str().unwrap().to_owned();
@@ -94,7 +94,7 @@ async fn failures_of_the_vectors_are_told_as_in_the_vectors() {
     let good = std::mem::replace(&mut world.token, "nonsense".into());
     let hello = vector("handshake")["request"].clone();
     let shake = async |world: &World, name: &str| {
-        let plain = Bayeux { world, client: crate::emulator::tests::http_client(), client_id: String::new() };
+        let plain = Bayeux { world, client: crate::tests::http_client(), client_id: String::new() };
         let answer = plain.send(hello.clone()).await;
         assert_like(name, &answer[0], &vector(name)["response"][0], &json!("1"), "");
     };

@@ -161,7 +161,7 @@ async fn more_than_goes_out_at_once_comes_without_waiting_for_anything() {
     world.ok("POST", "/emulator/switches", json!({"websocket": true})).await;
     for batch in 0..12 {
         let records = (0..200).map(|n| json!({"Name": format!("{batch} {n}")})).collect();
-        world.ok("POST", "composite/sobjects", crate::emulator::tests::collection("Account", records)).await;
+        world.ok("POST", "composite/sobjects", crate::tests::collection("Account", records)).await;
     }
     let mut socket = Socket::open(&world).await.unwrap();
     let client = socket.handshake().await;

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::support::{CERTIFICATE, User, assertion, keys, signed, text, usernames, world};
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 /// The integration user is pre-authorized; he and the app.
 async fn ready() -> (World, User, String) {

@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::support::{CERTIFICATE, PASSWORD, User, assertion, emulator, text};
-use crate::emulator::tests::World;
-use crate::emulator::{AppSpec, Emulator};
+use crate::tests::World;
+use crate::{AppSpec, Emulator};
 
 /// Both orgs have an app with the same key, and approve by themselves. A user at the login host.
 async fn ready() -> (Emulator, User) {

@@ -4,7 +4,7 @@ use reqwest::Client;
 use serde_json::{Value as Json, json};
 
 use super::support::{User, keys, text, world};
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 async fn logged_in(app: Json) -> (World, User, Json) {
     let world = world(json!([app])).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::support::{PASSWORD, User, text, world};
-use crate::emulator::AppSpec;
+use crate::AppSpec;
 
 #[tokio::test]
 async fn no_secret_is_in_what_debug_prints() {

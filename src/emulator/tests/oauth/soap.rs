@@ -4,7 +4,7 @@ use roxmltree::Document;
 use serde_json::json;
 
 use super::support::{PASSWORD, SECURITY_TOKEN, User, emulator, usernames, world};
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 fn envelope(header: &str, body: &str) -> String {
     format!(

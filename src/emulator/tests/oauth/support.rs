@@ -14,8 +14,8 @@ use url::Url;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::emulator::tests::{World, http_client};
-use crate::emulator::{Emulator, Options};
+use crate::tests::{World, http_client};
+use crate::{Emulator, Options};
 
 pub const REDIRECT: &str = "http://localhost:1717/OauthRedirect";
 // The pair of RFC 7636, appendix B.

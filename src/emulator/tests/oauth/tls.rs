@@ -7,8 +7,8 @@ use serde_json::{Value as Json, json};
 use tokio::net::TcpStream;
 
 use super::support::text;
-use crate::emulator::tests::http_client;
-use crate::emulator::{Emulator, Options};
+use crate::tests::http_client;
+use crate::{Emulator, Options};
 
 async fn emulator() -> (Emulator, Client) {
     http_client();

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::support::{User, text, usernames, world};
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 async fn logged_in() -> (World, User, Json) {
     let world = world(json!([{}, {"consumer_key": "other", "consumer_secret": "s"}])).await;

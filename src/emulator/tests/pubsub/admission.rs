@@ -3,9 +3,9 @@
 use tonic::Code;
 
 use super::support::{Client, code, first, tunnel};
-use crate::emulator::tests::World;
-use crate::emulator::{Emulator, Options};
-use crate::pubsub_api::ReplayPreset;
+use crate::tests::World;
+use crate::{Emulator, Options};
+use pubsub_api::ReplayPreset;
 
 const TOPIC: &str = "/data/AccountChangeEvent";
 

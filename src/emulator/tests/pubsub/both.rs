@@ -9,9 +9,9 @@ use chrono::DateTime;
 use serde_json::{Map, Value as Json, json};
 
 use super::support::{Client, first, more};
-use crate::emulator::tests::World;
-use crate::emulator::tests::cometd::Bayeux;
-use crate::pubsub_api::{ConsumerEvent, ReplayPreset};
+use crate::tests::World;
+use crate::tests::cometd::Bayeux;
+use pubsub_api::{ConsumerEvent, ReplayPreset};
 
 const ALL: &str = "/data/ChangeEvents";
 

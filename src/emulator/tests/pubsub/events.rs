@@ -7,8 +7,8 @@ use serde_json::{Value as Json, json};
 use tonic::Code;
 
 use super::support::{Client, code, first};
-use crate::emulator::tests::World;
-use crate::pubsub_api::{ConsumerEvent, ReplayPreset};
+use crate::tests::World;
+use pubsub_api::{ConsumerEvent, ReplayPreset};
 
 /// The record of an event, read with the schema that it names; the branches of unions are gone.
 async fn record(client: &Client, event: &ConsumerEvent) -> Vec<(String, Value)> {

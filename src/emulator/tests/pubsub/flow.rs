@@ -4,8 +4,8 @@ use serde_json::{Value as Json, json};
 use tonic::Code;
 
 use super::support::{Client, code, first, more};
-use crate::emulator::tests::World;
-use crate::pubsub_api::{FetchRequest, ReplayPreset};
+use crate::tests::World;
+use pubsub_api::{FetchRequest, ReplayPreset};
 
 const TOPIC: &str = "/data/AccountChangeEvent";
 

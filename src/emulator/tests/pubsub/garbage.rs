@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::support::{Client, LONG};
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 const METHODS: [&str; 6] = ["Subscribe", "GetSchema", "GetTopic", "Publish", "PublishStream", "ManagedSubscribe"];
 

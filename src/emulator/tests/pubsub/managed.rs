@@ -5,8 +5,8 @@ use tonic::Code;
 
 use super::flow::PLAIN;
 use super::support::{Client, code};
-use crate::emulator::tests::World;
-use crate::pubsub_api::{CommitReplayRequest, ErrorCode, ManagedFetchRequest};
+use crate::tests::World;
+use pubsub_api::{CommitReplayRequest, ErrorCode, ManagedFetchRequest};
 
 const OBJECT: &str = "tooling/sobjects/ManagedEventSubscription";
 

@@ -8,8 +8,8 @@ use serde_json::{Value as Json, json};
 use tonic::Code;
 
 use super::support::{Client, code, first};
-use crate::emulator::tests::World;
-use crate::pubsub_api::{ErrorCode, ProducerEvent, PublishRequest, ReplayPreset};
+use crate::tests::World;
+use pubsub_api::{ErrorCode, ProducerEvent, PublishRequest, ReplayPreset};
 
 const TOPIC: &str = "/event/Order_Shipped__e";
 

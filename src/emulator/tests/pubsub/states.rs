@@ -5,8 +5,8 @@ use tonic::Code;
 
 use super::flow::PLAIN;
 use super::support::{Client, code, first, more};
-use crate::emulator::tests::World;
-use crate::pubsub_api::{FetchRequest, ReplayPreset};
+use crate::tests::World;
+use pubsub_api::{FetchRequest, ReplayPreset};
 
 const TOPIC: &str = "/data/AccountChangeEvent";
 

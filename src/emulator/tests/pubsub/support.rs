@@ -17,8 +17,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::super::World;
-use crate::pubsub_api::pub_sub_client::PubSubClient;
-use crate::pubsub_api::*;
+use pubsub_api::pub_sub_client::PubSubClient;
+use pubsub_api::*;
 
 /// Longer than anything takes that happens at all.
 pub const LONG: Duration = Duration::from_secs(20);

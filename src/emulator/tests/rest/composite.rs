@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 const HALTED: &str = "The transaction was rolled back since another operation in the same transaction failed.";
 

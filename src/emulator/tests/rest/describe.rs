@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 /// As the platform names them (rest.md section 3).
 const FIELD_KEYS: &str = "aggregatable aiPredictionField autoNumber byteLength calculated calculatedFormula \

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 const READ_ONLY: &str = "Unable to create/update fields: Industry. Please check the security settings of this field and \
 verify that it is read/write for your profile or permission set.";

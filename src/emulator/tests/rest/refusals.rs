@@ -6,8 +6,8 @@ mod values;
 
 use serde_json::{Value as Json, json};
 
-use crate::emulator::org::Id;
-use crate::emulator::tests::World;
+use crate::org::Id;
+use crate::tests::World;
 
 /// The standard org, and what it has no case for.
 const MORE: &str = r#"
@@ -318,7 +318,7 @@ async fn records_that_a_rule_or_another_record_stands_against() {
     let nils = {
         let host = &world.org().host;
         let (now, mut org) = (host.now(), host.org());
-        let caller = crate::emulator::org::Caller::system(org.ordinary_user(), "");
+        let caller = crate::org::Caller::system(org.ordinary_user(), "");
         org.convert_lead(&caller, &Id::parse(&lead).unwrap(), false, now).unwrap();
         org.user_by_name("nils@one.example.com").unwrap().id.clone()
     };

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::emulator::org::time;
-use crate::emulator::tests::World;
+use crate::org::time;
+use crate::tests::World;
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;

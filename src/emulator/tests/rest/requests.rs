@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use serde_json::{Value as Json, json};
 
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 fn error(code: &str, message: &str) -> Json {
     json!([{"errorCode": code, "message": message}])

@@ -1,7 +1,7 @@
 //! Events of person accounts, byte by byte.
 
 use super::*;
-use crate::emulator::org::event::cell::Cell;
+use crate::org::event::cell::Cell;
 
 const SCENARIO: &str = "
 person_accounts: true
@@ -106,7 +106,7 @@ fn a_part_of_the_name_that_is_hidden_is_not_told() {
     let user = org.ordinary_user();
     let account = object(&org, "Account");
     let field = org.schema.object(account).find("FirstName").unwrap().0;
-    org.set_field_level(&user, account, field, crate::emulator::org::FieldLevel::Hidden);
+    org.set_field_level(&user, account, field, crate::org::FieldLevel::Hidden);
     let write = create(&org, "Account", json!({"FirstName": "Martha", "LastName": "Brown"}));
     run(&mut org, vec![write]);
     assert_eq!(payloads(&org, "/data/AccountChangeEvent")[0]["Name"], json!({"LastName": "Brown"}));

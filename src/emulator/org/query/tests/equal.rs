@@ -8,11 +8,9 @@ use serde_json::{Value as Json, json};
 
 use super::World;
 use super::naive::{Account, Data, Given, Invoice, order};
-use crate::emulator::org::Id;
-use crate::emulator::soql::tests::print;
-use crate::emulator::soql::{
-    Comparison, Condition, Expression, Literal, Path, Pattern, PatternPart, Place, Set, Value, parse,
-};
+use crate::org::Id;
+use crate::soql::tests::print;
+use crate::soql::{Comparison, Condition, Expression, Literal, Path, Pattern, PatternPart, Place, Set, Value, parse};
 
 const FIELDS: [&str; 9] = [
     "Ext__c",

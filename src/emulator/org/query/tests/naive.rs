@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 
-use crate::emulator::soql::{Comparison, Condition, Expression, Literal, PatternPart, Set, Value};
+use crate::soql::{Comparison, Condition, Expression, Literal, PatternPart, Set, Value};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {

@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::{Create, Update, Whole, row};
-use crate::emulator::org::Id;
-use crate::emulator::tests::World;
+use crate::org::Id;
+use crate::tests::World;
 
 #[tokio::test]
 async fn parents_that_are_not_there() {

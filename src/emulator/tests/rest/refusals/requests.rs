@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::emulator::tests::{World, collection};
+use crate::tests::{World, collection};
 
 fn error(code: &str, message: &str) -> Json {
     json!([{"errorCode": code, "message": message}])
@@ -156,7 +156,7 @@ async fn all_or_none_takes_the_good_records_back() {
     let answer = world.ok("POST", "composite/sobjects?allOrNone=true", lenient).await;
     assert_eq!((&answer[0]["success"], world.count("Account").await), (&json!(true), 1));
     let id = answer[0]["id"].as_str().unwrap();
-    let path = format!("composite/sobjects?allOrNone=true&ids={id},{}", crate::emulator::org::Id::new("001", "zz0", 7));
+    let path = format!("composite/sobjects?allOrNone=true&ids={id},{}", crate::org::Id::new("001", "zz0", 7));
     let answer = world.ok("DELETE", &path, Json::Null).await;
     assert_eq!(answer[0]["errors"][0]["statusCode"], "ALL_OR_NONE_OPERATION_ROLLED_BACK");
     assert_eq!(world.count("Account").await, 1);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::emulator::tests::World;
+use crate::tests::World;
 
 #[tokio::test]
 async fn values_are_read_in_the_form_of_their_type() {

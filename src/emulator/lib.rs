@@ -281,4 +281,4 @@ impl RunningOrg {
 }
 
 /// Everything under `/emulator`, for people.
-pub const HELP: &str = include_str!("emulator/help.txt");
+pub const HELP: &str = include_str!("help.txt");
