@@ -3,7 +3,7 @@
 
 mod supervise;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Config, PipelineConfig, Start};
-use crate::event::Arrival;
-use crate::event::{Channel, OrgName, PipelineName, Seq};
+use crate::config::{Config, OrgConfig, PipelineConfig, Start};
+use crate::event::{Arrival, Channel, ObjectName, OrgName, PipelineName, Seq};
 use crate::journal::journal;
 use crate::mapping::Mapping;
 use crate::org::{Org, OrgError};
@@ -66,7 +65,7 @@ impl From<PipelineError> for BridgeError {
 /// # Errors
 /// When a client cannot be made from an org's settings.
 pub fn orgs(config: &Config) -> Result<BTreeMap<OrgName, Org>, BridgeError> {
-    let make = |(name, org): (&OrgName, &crate::config::OrgConfig)| match Org::new(org.clone()) {
+    let make = |(name, org): (&OrgName, &OrgConfig)| match Org::new(org.clone()) {
         Ok(made) => Ok((name.clone(), made)),
         Err(error) => Err(BridgeError::Login { org: name.clone(), error }),
     };
@@ -96,9 +95,9 @@ pub async fn run<S: Store>(
     }
     let mut stages = Stages::new(cancel.clone());
 
-    for (name, org) in orgs.iter().filter(|(name, _)| config.pipelines.iter().any(|line| line.from.org == **name)) {
+    for (name, org) in orgs.iter().filter(|(_, org)| !channels(config, org.config()).is_empty()) {
         let (arrivals, arrived) = mpsc::channel(ARRIVALS_MAX);
-        let channels = channels(config, name);
+        let channels = channels(config, org.config());
         let mut ids: HashMap<Channel, SubscriptionId> = HashMap::new();
         for channel in channels.keys() {
             ids.insert(channel.clone(), store.subscription(name, channel).await?.id);
@@ -199,11 +198,26 @@ fn first_status(pipeline: &PipelineConfig, row: &PipelineRow) -> PipelineStatus 
     }
 }
 
-/// The channels of a source org, each with the starts that its pipelines want.
-fn channels(config: &Config, org: &OrgName) -> BTreeMap<Channel, Vec<Start>> {
-    let mut channels: BTreeMap<Channel, Vec<Start>> = BTreeMap::new();
-    for from in config.pipelines.iter().map(|pipeline| &pipeline.from).filter(|from| from.org == *org) {
-        channels.entry(from.channel.clone()).or_default().push(from.start);
+/// What the readers of a channel want of it.
+#[derive(Debug, Default)]
+struct Wishes {
+    starts: Vec<Start>,
+    /// None: every entity.
+    wanted: Option<BTreeSet<ObjectName>>,
+}
+
+/// The channels of a source org: those that its pipelines read, and those that are only to be journaled.
+fn channels(config: &Config, org: &OrgConfig) -> BTreeMap<Channel, Wishes> {
+    let mut channels: BTreeMap<Channel, Wishes> = BTreeMap::new();
+    for from in config.pipelines.iter().map(|pipeline| &pipeline.from).filter(|from| from.org == org.name) {
+        let wishes = channels.entry(from.channel.clone()).or_default();
+        wishes.starts.push(from.start);
+        wishes.wanted.get_or_insert_default().insert(from.object.clone());
+    }
+    for channel in &org.journal {
+        let wishes = channels.entry(channel.clone()).or_default();
+        wishes.starts.push(Start::Tip);
+        wishes.wanted = None;
     }
     channels
 }
@@ -211,7 +225,7 @@ fn channels(config: &Config, org: &OrgName) -> BTreeMap<Channel, Vec<Start>> {
 /// One source org: who it is, where each channel begins, and the subscription itself.
 async fn subscription<S: Store>(
     org: Org,
-    channels: BTreeMap<Channel, Vec<Start>>,
+    channels: BTreeMap<Channel, Wishes>,
     store: S,
     arrivals: mpsc::Sender<(Channel, Arrival)>,
     board: Board,
@@ -222,13 +236,13 @@ async fn subscription<S: Store>(
     }
     let name = org.name().clone();
     let mut starts = Vec::new();
-    for (channel, wishes) in channels {
+    for (channel, Wishes { starts: wishes, wanted }) in channels {
         let subscription = store.subscription(org.name(), &channel).await?;
         let plan = Plan::new(&subscription.position, wishes, org.server_time());
         if let Some(at) = plan.commit_start {
             store.start(subscription.id, at).await?;
         }
-        starts.push(ChannelStart { channel, plan });
+        starts.push(ChannelStart { channel, plan, wanted });
     }
     let (state, mut states) = watch::channel(Subscriptions::new());
     let show = async {

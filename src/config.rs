@@ -23,7 +23,7 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use self::report::{ConfigProblems, Problem};
-use crate::event::{Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Value};
+use crate::event::{Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Transport, Value};
 
 /// Reads a config file, with the variables of this process and the secret files that it names.
 pub fn load(path: &Path) -> Result<Config, ConfigProblems> {
@@ -72,6 +72,8 @@ pub struct Config {
     pub state: PathBuf,
     /// How long after a lost answer the request may still land in the target (default 10 minutes).
     pub late_landing: Duration,
+    /// How often a truth probe compares what changed in a source org with what its events told (default 15 minutes).
+    pub probe_every: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +86,35 @@ pub struct OrgConfig {
     pub client_name: String,
     /// `66.0`.
     pub api_version: String,
+    /// How events are received; None: as the state file says, else by the Pub/Sub API.
+    pub transport: Option<Transport>,
+    pub pubsub: PubsubEndpoint,
+    /// Channels that are received and journaled although no pipeline reads them.
+    pub journal: Vec<Channel>,
+}
+
+/// Where the Pub/Sub API is (facts: streaming-pubsub.md section 1).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PubsubEndpoint {
+    /// `api.pubsub.salesforce.com`, ports 7443 and 443.
+    #[default]
+    Global,
+    /// `api.deu.pubsub.salesforce.com`: processed in Germany; ports 7443 and 443.
+    Germany,
+    /// One address: an emulator, or a proxy. Plain http is accepted on loopback only.
+    Address(Url),
+}
+
+impl PubsubEndpoint {
+    /// The addresses to try, in this order.
+    pub fn addresses(&self) -> Vec<String> {
+        let both = |host: &str| [7443, 443].map(|port| format!("https://{host}:{port}")).to_vec();
+        match self {
+            Self::Global => both("api.pubsub.salesforce.com"),
+            Self::Germany => both("api.deu.pubsub.salesforce.com"),
+            Self::Address(url) => vec![url.to_string()],
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -104,9 +135,12 @@ pub struct PipelineConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct From {
     pub org: OrgName,
+    /// `/poll/Account` where the org is asked.
     pub channel: Channel,
     pub object: ObjectName,
     pub start: Start,
+    /// `source: poll`: how often the org is asked what changed. None: its events tell.
+    pub poll: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,16 +4,20 @@
 
 mod arrival;
 mod change;
+mod channel;
 mod id;
 mod name;
 mod position;
 mod record;
+mod transport;
 mod value;
 
-pub use arrival::Arrival;
+pub use arrival::{Arrival, Undecodable, Window, WindowCause};
 pub use change::{Change, ChangeKind, EventKey, Field, Fields, Happening, Header, Part, RecordChange};
+pub use channel::ChannelKind;
 pub use id::{InvalidId, RecordId};
 pub use name::{Channel, FieldName, FieldPath, InvalidName, ObjectName, OrgName, PipelineName};
 pub use position::{ReplayFrom, ReplayId, Seq, Timestamp};
 pub use record::{Found, Record};
+pub use transport::Transport;
 pub use value::{Decimal, InvalidDecimal, Value};

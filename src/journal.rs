@@ -46,9 +46,14 @@ pub async fn journal<S: Store>(
             let received = arrivals.iter().filter(|arrival| matches!(arrival, Arrival::Change(_))).count();
             let live = arrivals.iter().rev().find_map(|arrival| match arrival {
                 Arrival::Live { until } => Some(*until),
-                Arrival::Change(_) | Arrival::Passed { .. } | Arrival::Undecodable { .. } | Arrival::Refused { .. } => {
-                    None
-                }
+                Arrival::Change(_)
+                | Arrival::Passed { .. }
+                | Arrival::Undecodable(_)
+                | Arrival::Refused { .. }
+                | Arrival::Skipped { .. }
+                | Arrival::Found { .. }
+                | Arrival::Window(_)
+                | Arrival::Probed { .. } => None,
             });
             let appended = store.append(*id, arrivals, Timestamp::now()).await?;
             // Several subscriptions append, and the number of one must not hide that of another.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::event::Arrival;
 use crate::event::{
     Change, ChangeKind, Channel, EventKey, FieldName, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
-    Timestamp,
+    Timestamp, Transport,
 };
 
 #[cfg(test)]
@@ -249,6 +249,12 @@ pub enum GapKind {
     Undecodable,
     /// A pipeline was removed and added again.
     Removed,
+    /// The truth probe found changed rows that no event told of.
+    Missed,
+    /// The object was not captured, or not as before.
+    Capture,
+    /// The bridge's user could not see all the fields that it reads.
+    Access,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -301,6 +307,44 @@ pub trait Store: Clone + Send + Sync + 'static {
         group: Vec<Arrival>,
         received: Timestamp,
     ) -> impl Future<Output = Result<Appended, StoreError>> + Send;
+
+    /// By which transport the org's subscriptions were received last; none before the first.
+    fn transport(&self, org: &OrgName) -> impl Future<Output = Result<Option<Transport>, StoreError>> + Send;
+
+    /// The subscription is received by this transport from now on. A replay id that another one gave means nothing to
+    /// it: that is treated as a refused position, `at` this time of the org's clock.
+    fn received_by(
+        &self,
+        id: SubscriptionId,
+        transport: Transport,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// A schema that was kept.
+    fn schema(&self, org: &OrgName, schema_id: &str)
+    -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
+
+    fn keep_schema(
+        &self,
+        org: &OrgName,
+        schema_id: &str,
+        schema: String,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Up to where the truth probe has looked; none before the first.
+    fn probed(
+        &self,
+        id: SubscriptionId,
+        object: &ObjectName,
+    ) -> impl Future<Output = Result<Option<Timestamp>, StoreError>> + Send;
+
+    /// Of these records those of which the subscription has no part that was committed at or after the time beside
+    /// them. A part that says that the record was read (of our own making) counts like any.
+    fn unjournaled(
+        &self,
+        id: SubscriptionId,
+        rows: Vec<(RecordId, Timestamp)>,
+    ) -> impl Future<Output = Result<Vec<RecordId>, StoreError>> + Send;
 
     /// The last number given; 0 before the first.
     fn head(&self) -> impl Future<Output = Result<Seq, StoreError>> + Send;

@@ -1,12 +1,12 @@
 //! A channel and a position become changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Arrival, Channel, Timestamp};
+use crate::event::{Arrival, Change, Channel, Happening, ObjectName, Timestamp};
 use crate::org::Org;
 
 pub mod cometd;
@@ -17,6 +17,19 @@ pub mod position;
 pub struct ChannelStart {
     pub channel: Channel,
     pub plan: position::Plan,
+    /// Entities that a pipeline reads; events of others are passed over. None: all are wanted.
+    pub wanted: Option<BTreeSet<ObjectName>>,
+}
+
+impl ChannelStart {
+    /// Nobody wants this event: it is counted, and not journaled.
+    pub fn passes_over(&self, change: &Change) -> bool {
+        let unwanted = match (&change.happening, &self.wanted) {
+            (Happening::Record(record), Some(wanted)) => !wanted.contains(&record.header.entity_name),
+            (Happening::Record(_) | Happening::Event { .. } | Happening::Notification { .. }, _) => false,
+        };
+        unwanted || self.plan.passes_over(change)
+    }
 }
 
 /// How the subscriptions of one source org are, for the status.
@@ -29,6 +42,9 @@ pub struct SubscriptionStatus {
     pub received: u64,
     /// Events that this release could not read; each is in the log with its replay id.
     pub undecodable: u64,
+    /// By our clock: when the last event came, and when the last frame of any kind (a keepalive, a held connect).
+    pub last_event: Option<Timestamp>,
+    pub last_frame: Option<Timestamp>,
 }
 
 /// What is known of a subscription now; `Display` says it to people.
@@ -39,6 +55,8 @@ pub enum State {
     /// Subscribed; the past may still be coming.
     CatchingUp,
     Live,
+    /// Nothing came for longer than the org may be silent: the stream is torn down and opened anew.
+    Stalled,
     /// Temporary: tried again at this time of our clock.
     Waiting {
         until: Timestamp,
@@ -56,6 +74,7 @@ impl fmt::Display for State {
             Self::Connecting => f.write_str("connecting"),
             Self::CatchingUp => f.write_str("catching up"),
             Self::Live => f.write_str("live"),
+            Self::Stalled => f.write_str("stalled"),
             Self::Waiting { until, why } => write!(f, "waiting until {until}: {why}"),
             Self::Refused { why } => write!(f, "refused: {why}"),
         }

@@ -55,6 +55,9 @@ fn describe(gap: &Gap) -> String {
         GapKind::Wildcard => "an event that names no single record",
         GapKind::Undecodable => "an event that this release can not read",
         GapKind::Removed => "the pipeline was forgotten for a while",
+        GapKind::Missed => "records changed, and no event said so",
+        GapKind::Capture => "the object was not captured as it should be",
+        GapKind::Access => "the bridge's user could not see every field",
     };
     let time = |time: Option<Timestamp>, open: &str| time.map_or_else(|| open.to_owned(), |time| time.to_string());
     let object = gap.object.as_ref().map_or("all records of the channel", |object| object.as_str());

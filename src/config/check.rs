@@ -13,14 +13,19 @@ use super::tree::{Key, Node};
 use super::walk::{Keys, Walk};
 use crate::event::OrgName;
 
-pub(super) const DOCUMENT: Keys =
-    Keys { block: "the config", required: &["version", "orgs", "pipelines"], optional: &["state", "publish"] };
+pub(super) const DOCUMENT: Keys = Keys {
+    block: "the config",
+    required: &["version", "orgs", "pipelines"],
+    optional: &["state", "publish", "subscribe"],
+};
+const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
 const PUBLISH: Keys = Keys { block: "`publish`", required: &[], optional: &["late_landing"] };
 
 /// Which block of the JSON Schema has which keys; the config itself is `DOCUMENT`.
 #[cfg(test)]
 pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Publish", &PUBLISH),
+    ("Subscribe", &SUBSCRIBE),
     ("Org", &orgs::ORG),
     ("ClientCredentials", &orgs::CLIENT_CREDENTIALS),
     ("SecretFile", &orgs::SECRET_FILE),
@@ -32,7 +37,9 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
 ];
 
 const LATE_LANDING: Duration = Duration::from_secs(600);
-const LATE_LANDING_MAX: Duration = Duration::from_secs(24 * 3600);
+const PROBE_EVERY: Duration = Duration::from_secs(900);
+const PROBE_MIN: Duration = Duration::from_millis(500);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
 pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Config> {
@@ -48,6 +55,15 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Con
         Some(entry) => publish(walk, entry),
         None => Some(LATE_LANDING),
     };
+    let probe_every = match document.entry("subscribe") {
+        Some((key, node)) => {
+            walk.block(node, &key.span, &SUBSCRIBE).and_then(|block| match block.entry("probe_every") {
+                Some(entry) => duration(walk, entry, PROBE_MIN, DAY),
+                None => Some(PROBE_EVERY),
+            })
+        }
+        None => Some(PROBE_EVERY),
+    };
     let orgs = document.entry("orgs").and_then(|entry| orgs::check(walk, entry, path));
     let pipelines = document.entry("pipelines").and_then(|entry| pipelines::check(walk, entry));
     references::check(walk, orgs.as_ref(), pipelines.as_deref().unwrap_or_default());
@@ -58,7 +74,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Con
     let orgs: BTreeMap<OrgName, _> =
         orgs?.into_values().map(|config| config.map(|config| (config.name.clone(), config))).collect::<Option<_>>()?;
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
-    Some(Config { orgs, pipelines, state: state?, late_landing: late_landing? })
+    Some(Config { orgs, pipelines, state: state?, late_landing: late_landing?, probe_every: probe_every? })
 }
 
 /// A path as the config gives it: relative to the folder of the config.
@@ -74,18 +90,33 @@ fn version(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
 
 fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Duration> {
     let publish = walk.block(node, &key.span, &PUBLISH)?;
-    let Some(entry) = publish.entry("late_landing") else { return Some(LATE_LANDING) };
+    match publish.entry("late_landing") {
+        Some(entry) => duration(walk, entry, Duration::ZERO, DAY),
+        None => Some(LATE_LANDING),
+    }
+}
+
+/// A number and a unit, between two bounds.
+fn duration(walk: &mut Walk<'_>, entry: (&Key, &Node), min: Duration, max: Duration) -> Option<Duration> {
     let text = walk.text(entry)?;
+    let name = &entry.0.text;
     match humantime::parse_duration(&text.value) {
-        Ok(duration) if duration <= LATE_LANDING_MAX => Some(duration),
-        Ok(_) => {
-            walk.find(&text.span, "`late_landing` is longer than a day", "10m is what Salesforce allows a request");
+        Ok(duration) if (min..=max).contains(&duration) => Some(duration),
+        Ok(duration) => {
+            let bound = if duration < min { ("shorter", min) } else { ("longer", max) };
+            let bounds =
+                format!("at least {}, at most {}", humantime::format_duration(min), humantime::format_duration(max));
+            walk.find(
+                &text.span,
+                format!("`{name}` is {} than {}", bound.0, humantime::format_duration(bound.1)),
+                bounds,
+            );
             None
         }
         Err(_) => {
             walk.find(
                 &text.span,
-                "`late_landing` must be a length of time",
+                format!("`{name}` must be a length of time"),
                 "write a number and a unit: 500ms, 10s, 10m, 1h",
             );
             None

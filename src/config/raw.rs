@@ -24,6 +24,9 @@ pub struct Document {
     /// How records are written into the target orgs.
     #[serde(default)]
     pub publish: Option<Publish>,
+    /// How changes are received from the source orgs.
+    #[serde(default)]
+    pub subscribe: Option<Subscribe>,
     /// The orgs, by names of your choice.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[A-Za-z0-9_-]{1,64}$" }))]
     pub orgs: BTreeMap<String, Org>,
@@ -39,6 +42,15 @@ pub struct Publish {
     /// lost are written once more after that time. A number and a unit: 10s, 10m. If absent: 10m, at most a day.
     #[serde(default)]
     pub late_landing: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subscribe {
+    /// How often each source object is asked for what changed, to see whether its events told all of it. One query an
+    /// object. A number and a unit: 5m, 1h. If absent: 15m, at most a day.
+    #[serde(default)]
+    pub probe_every: Option<String>,
 }
 
 /// One org and how to log in.
@@ -58,14 +70,24 @@ pub struct Org {
     #[serde(default)]
     #[schemars(extend("type" = ["string", "number", "null"]))]
     pub api_version: Option<String>,
-    /// How events are received. If absent: cometd.
+    /// How events are received. If absent: as before, and pubsub for a new state file.
     #[serde(default)]
     pub transport: Option<Transport>,
+    /// Where the Pub/Sub API is: global, germany, or an address (https://host:port; http:// for an emulator on this
+    /// machine). If absent: global.
+    #[serde(default)]
+    pub pubsub: Option<String>,
+    /// Channels that are received and kept although no pipeline reads them: platform events (/event/Order__e),
+    /// PushTopics (/topic/Name) and generic channels (/u/name) by the Streaming API, or changes (/data/...).
+    #[serde(default)]
+    pub journal: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
+    /// The Pub/Sub API (gRPC).
+    Pubsub,
     /// The Streaming API.
     Cometd,
 }
@@ -124,14 +146,30 @@ pub struct From {
     /// The source org, one of the names under `orgs`.
     pub org: String,
     /// The channel of Change Data Capture: /data/AccountChangeEvent, /data/Employee__ChangeEvent for Employee__c,
-    /// /data/Name__chn for a channel of your own, /data/ChangeEvents for all.
+    /// /data/Name__chn for a channel of your own, /data/ChangeEvents for all. Required, but for source: poll.
+    #[serde(default)]
     #[schemars(regex(pattern = r"^(/data/|.*\$\{)"))]
-    pub channel: String,
+    pub channel: Option<String>,
+    /// How the bridge learns what changed. If absent: events.
+    #[serde(default)]
+    pub source: Option<Source>,
+    /// For source: poll, how often the org is asked. A number and a unit: 30s, 5m. If absent: 1m.
+    #[serde(default)]
+    pub every: Option<String>,
     /// The API name of the object: Account, Employee__c.
     pub object: String,
     /// Where a pipeline begins that never ran. If absent: tip.
     #[serde(default)]
     pub start: Option<Start>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// By the change events of `channel`.
+    Events,
+    /// By asking which records changed, for objects that have no change events.
+    Poll,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

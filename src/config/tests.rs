@@ -121,7 +121,7 @@ fn optional_keys_are_taken() {
     assert_eq!(config.state, Path::new("/var/lib/b.db"));
     assert_eq!(config.late_landing, Duration::from_millis(500));
     assert_eq!(good(&with("orgs:\n", "state: data/b.db\norgs:\n")).state, Path::new("etc/data/b.db"));
-    let org = "  hq:\n    client_name: Bridge-2\n    api_version: 60.0\n    transport: cometd\n";
+    let org = "  hq:\n    client_name: Bridge-2\n    api_version: 60.0\n    transport: cometd\n    pubsub: germany\n    journal: [/event/A__e]\n";
     let config = good(&with("  hq:\n", org));
     let hq = &config.orgs[&"hq".parse().unwrap()];
     assert_eq!((hq.client_name.as_str(), hq.api_version.as_str()), ("Bridge-2", "60.0"));

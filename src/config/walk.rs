@@ -41,6 +41,10 @@ pub(super) struct Text {
 /// A block whose keys were checked.
 pub(super) struct Block<'n> {
     entries: &'n [(Key, Rc<Node>)],
+    /// Where a problem of the block as a whole is shown.
+    pub place: Range<usize>,
+    /// Keys that some unknown key may have been meant as; that was said already.
+    pub misspelt: Vec<&'static str>,
 }
 
 impl<'n> Block<'n> {
@@ -106,7 +110,7 @@ impl Walk<'_> {
                 self.find(owner, format!("{} needs the key `{required}`", keys.block), format!("add `{required}:`"));
             }
         }
-        Some(Block { entries })
+        Some(Block { entries, place: owner.clone(), misspelt: typos })
     }
 
     pub fn list<'n>(&mut self, (key, node): (&Key, &'n Node)) -> Option<&'n [Rc<Node>]> {

@@ -27,7 +27,13 @@ fn pipeline(name: &str, object: &str, key: &str, fields: Vec<(&str, FieldRule)>)
     let channel = format!("/data/{object}ChangeEvent").parse().unwrap();
     PipelineConfig {
         name: name.parse().unwrap(),
-        from: From { org: "source".parse().unwrap(), channel, object: object.parse().unwrap(), start: Start::Tip },
+        from: From {
+            org: "source".parse().unwrap(),
+            channel,
+            object: object.parse().unwrap(),
+            start: Start::Tip,
+            poll: None,
+        },
         to: To {
             org: "target".parse().unwrap(),
             object: format!("{object}__c").parse().unwrap(),
@@ -66,8 +72,13 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         pipeline("accounts", "Account", "Key__c", vec![("Key__c", from("Id"))]),
         pipeline("regions", "Region", "Code__c", vec![("Code__c", from("Code"))]),
     ];
-    let config =
-        Config { orgs: BTreeMap::new(), pipelines, state: "unused".into(), late_landing: Duration::from_secs(600) };
+    let config = Config {
+        orgs: BTreeMap::new(),
+        pipelines,
+        state: "unused".into(),
+        late_landing: Duration::from_secs(600),
+        probe_every: Duration::from_secs(900),
+    };
     Mapping::new(&config.pipelines[0], &config)
 }
 

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::{Org, Timeouts, lock};
-use crate::config::{Login, OrgConfig};
+use crate::config::{Login, OrgConfig, PubsubEndpoint};
 
 pub const ORG_ID: &str = "00D5e000000ABCDEA4";
 pub const USER_ID: &str = "0055e000001AbCdAAK";
@@ -159,6 +159,9 @@ pub fn config(login_url: &str) -> OrgConfig {
         login: Login::ClientCredentials { key: "3MVG9.key".into(), secret: SecretString::from(SECRET) },
         client_name: "orgbridge".into(),
         api_version: "66.0".into(),
+        transport: None,
+        pubsub: PubsubEndpoint::Global,
+        journal: Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@ mod file;
 mod journal;
 mod pipelines;
 mod settle;
+mod subscriptions;
 mod worker;
 mod writer;
 
@@ -29,8 +30,9 @@ use super::{
     Answer, Appended, Gap, Page, Parked, PipelineId, PipelineIdentity, PipelineRow, Question, Sent, Settled,
     Settlement, Store, StoreError, Subscription, SubscriptionId,
 };
-use crate::event::Arrival;
-use crate::event::{ChangeKind, Channel, OrgName, PipelineName, RecordId, Seq, Timestamp};
+use crate::event::{
+    Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
+};
 
 /// A handle to the state. With the last clone its threads end, what they were asked for first being done, and the
 /// file is free.
@@ -123,6 +125,38 @@ impl Store for Sqlite {
         received: Timestamp,
     ) -> Result<Appended, StoreError> {
         self.write(move |db| append::append(db, id, group, received)).await
+    }
+
+    async fn transport(&self, org: &OrgName) -> Result<Option<Transport>, StoreError> {
+        let org = org.clone();
+        self.read(move |db| subscriptions::transport(db, &org)).await
+    }
+
+    async fn received_by(&self, id: SubscriptionId, transport: Transport, at: Timestamp) -> Result<(), StoreError> {
+        self.write(move |db| append::received_by(db, id, transport, at)).await
+    }
+
+    async fn schema(&self, org: &OrgName, schema_id: &str) -> Result<Option<String>, StoreError> {
+        let (org, schema_id) = (org.clone(), schema_id.to_owned());
+        self.read(move |db| subscriptions::schema(db, &org, &schema_id)).await
+    }
+
+    async fn keep_schema(&self, org: &OrgName, schema_id: &str, schema: String) -> Result<(), StoreError> {
+        let (org, schema_id) = (org.clone(), schema_id.to_owned());
+        self.write(move |db| subscriptions::keep_schema(db, &org, &schema_id, &schema)).await
+    }
+
+    async fn probed(&self, id: SubscriptionId, object: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
+        let object = object.clone();
+        self.read(move |db| subscriptions::probed(db, id, &object)).await
+    }
+
+    async fn unjournaled(
+        &self,
+        id: SubscriptionId,
+        rows: Vec<(RecordId, Timestamp)>,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        self.read(move |db| subscriptions::unjournaled(db, id, &rows)).await
     }
 
     async fn head(&self) -> Result<Seq, StoreError> {

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use orgbridge::bridge;
-use orgbridge::config::{Config, FieldRule, From, Login, OnDelete, OrgConfig, PipelineConfig, Start, To};
+use orgbridge::config::{
+    Config, FieldRule, From, Login, OnDelete, OrgConfig, PipelineConfig, PubsubEndpoint, Start, To,
+};
 use orgbridge::emulator::{Emulator, Options, RunningOrg};
-use orgbridge::event::{OrgName, Timestamp, Value};
+use orgbridge::event::{OrgName, Timestamp, Transport, Value};
 use orgbridge::org::Org;
 use orgbridge::past::verify;
 use orgbridge::status::{Board, Status};
@@ -233,6 +235,9 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
             },
             client_name: "OrgBridge".to_owned(),
             api_version: "66.0".to_owned(),
+            transport: Some(Transport::Cometd),
+            pubsub: PubsubEndpoint::Address(format!("http://{}", emulator.pubsub).parse().unwrap()),
+            journal: Vec::new(),
         };
         (name, config)
     };
@@ -269,6 +274,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         ],
         state,
         late_landing: Duration::from_secs(3),
+        probe_every: Duration::from_secs(900),
     }
 }
 
@@ -289,6 +295,7 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
             channel: format!("/data/{object}ChangeEvent").parse().unwrap(),
             object: object.parse().unwrap(),
             start: Start::Tip,
+            poll: None,
         },
         to: To {
             org: "target".parse().unwrap(),

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use secrecy::SecretString;
 use url::{Host, Url};
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{Keys, Text, Walk};
-use super::super::{Login, OrgConfig};
-use crate::event::OrgName;
+use super::super::{Login, OrgConfig, PubsubEndpoint};
+use crate::event::{Channel, ChannelKind, OrgName, Transport};
 
 pub(in super::super) const ORG: Keys = Keys {
     block: "an org",
     required: &["login_url", "client_credentials"],
-    optional: &["client_name", "api_version", "transport"],
+    optional: &["client_name", "api_version", "transport", "pubsub", "journal"],
 };
 pub(in super::super) const CLIENT_CREDENTIALS: Keys =
     Keys { block: "`client_credentials`", required: &["key", "secret"], optional: &[] };
@@ -54,16 +55,39 @@ fn org(walk: &mut Walk<'_>, key: &Key, node: &Node, path: &Path) -> Option<OrgCo
         Some(entry) => api_version(walk, entry),
         None => Some(API_VERSION.to_owned()),
     };
-    if let Some(entry) = org.entry("transport") {
-        transport(walk, entry);
-    }
+    let transport = org
+        .entry("transport")
+        .map(|entry| walk.choice(entry, &[("pubsub", Transport::Pubsub), ("cometd", Transport::Cometd)]));
+    let pubsub = match org.entry("pubsub") {
+        Some(entry) => pubsub(walk, entry),
+        None => Some(PubsubEndpoint::default()),
+    };
+    let journal = match org.entry("journal") {
+        Some(entry) => walk.list(entry).map(|items| journal(walk, entry.0, items)),
+        None => Some(Vec::new()),
+    };
     Some(OrgConfig {
         name: name?.value,
         login_url: login_url?,
         login: login?,
         client_name: client_name?,
         api_version: api_version?,
+        transport: match transport {
+            Some(transport) => Some(transport?),
+            None => None,
+        },
+        pubsub: pubsub?,
+        journal: journal?,
     })
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// Never quotes the URL: people paste passwords into them.
@@ -81,15 +105,9 @@ fn login_url(walk: &mut Walk<'_>, text: &Text) -> Option<Url> {
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
         return refuse("`login_url` goes on behind the host", "leave away everything behind the host");
     }
-    let loopback = match url.host() {
-        Some(Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
     match url.scheme() {
         "https" => {}
-        "http" if loopback => {}
+        "http" if is_loopback(&url) => {}
         "http" => return refuse("`login_url` is not encrypted", "write https://; http is for this machine only"),
         _ => return refuse("`login_url` must start with https://", MY_DOMAIN),
     }
@@ -202,17 +220,51 @@ fn api_version(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<String> {
     }
 }
 
-fn transport(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
-    let Some(text) = walk.text(entry) else { return };
-    match text.value.as_str() {
-        "cometd" => {}
-        "pubsub" => {
-            walk.find(
-                &text.span,
-                "the Pub/Sub API comes with a later version",
-                "write `cometd`, or leave the key away",
-            );
-        }
-        _ => walk.find(&text.span, "`transport` can only be `cometd`", "write `cometd`, or leave the key away"),
+fn pubsub(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<PubsubEndpoint> {
+    let text = walk.text(entry)?;
+    match text.value.trim() {
+        "global" => return Some(PubsubEndpoint::Global),
+        "germany" => return Some(PubsubEndpoint::Germany),
+        _ => {}
     }
+    let mut refuse = |message: &str| {
+        walk.find(&text.span, message, "write global, germany, or an address: https://host:7443");
+        None
+    };
+    let Ok(url) = Url::parse(text.value.trim()) else { return refuse("`pubsub` is no address") };
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("`pubsub` has a user or password in it");
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return refuse("`pubsub` goes on behind the host");
+    }
+    match url.scheme() {
+        "https" => Some(PubsubEndpoint::Address(url)),
+        "http" if is_loopback(&url) => Some(PubsubEndpoint::Address(url)),
+        "http" => refuse("`pubsub` is not encrypted, and not on this machine"),
+        _ => refuse("`pubsub` is no address"),
+    }
+}
+
+fn journal(walk: &mut Walk<'_>, key: &Key, items: &[Rc<Node>]) -> Vec<Channel> {
+    let mut channels: Vec<Channel> = Vec::new();
+    for item in items {
+        let Some(channel) = walk.name::<Channel>((key, item)) else { continue };
+        match channel.value.kind() {
+            ChannelKind::Poll | ChannelKind::Other => walk.find(
+                &channel.span,
+                "there is no channel of this kind",
+                "write /event/Name__e, /topic/Name, /u/name, /data/AccountChangeEvent or /data/Name__chn",
+            ),
+            _ if channels.contains(&channel.value) => {
+                walk.find(&channel.span, "the channel is named twice", "remove one of them");
+            }
+            ChannelKind::Object
+            | ChannelKind::Objects
+            | ChannelKind::Events
+            | ChannelKind::PushTopic
+            | ChannelKind::Generic => channels.push(channel.value),
+        }
+    }
+    channels
 }

@@ -1,18 +1,23 @@
 //! `pipelines`: one by one; what they say about each other is in `references`.
 
+use std::time::Duration;
+
 use super::super::tree::{Key, Kind, Node};
-use super::super::walk::{At, Keys, Walk};
+use super::super::walk::{At, Block, Keys, Walk};
 use super::super::{FieldRule, From, OnDelete, PipelineConfig, Start, To};
 use crate::event::{Channel, Decimal, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Value};
 
 pub(in super::super) const PIPELINE: Keys =
     Keys { block: "a pipeline", required: &["name", "from", "to", "fields"], optional: &["on_delete"] };
 pub(in super::super) const FROM: Keys =
-    Keys { block: "`from`", required: &["org", "channel", "object"], optional: &["start"] };
+    Keys { block: "`from`", required: &["org", "object"], optional: &["channel", "source", "every", "start"] };
 pub(in super::super) const TO: Keys = Keys { block: "`to`", required: &["org", "object", "key"], optional: &[] };
 pub(in super::super) const CONSTANT: Keys = Keys { block: "a constant", required: &["value"], optional: &[] };
 pub(in super::super) const PARENT: Keys =
     Keys { block: "a reference to a parent", required: &["parent", "from"], optional: &[] };
+const POLL_EVERY: Duration = Duration::from_secs(60);
+const POLL_MIN: Duration = Duration::from_millis(500);
+const POLL_MAX: Duration = Duration::from_secs(24 * 3600);
 /// What a field's rule may have before it is known which one it is.
 const RULE: Keys = Keys { block: "a field's rule", required: &[], optional: &["value", "parent", "from"] };
 
@@ -23,6 +28,8 @@ pub(super) struct Pipeline {
     pub channel: Option<At<Channel>>,
     pub from_object: Option<At<ObjectName>>,
     start: Option<Start>,
+    /// Some: `source: poll`.
+    pub poll: Option<Option<Duration>>,
     pub to_org: Option<At<OrgName>>,
     pub to_object: Option<At<ObjectName>>,
     pub key: Option<At<FieldName>>,
@@ -46,6 +53,10 @@ impl Pipeline {
             channel: self.channel?.value,
             object: self.from_object?.value,
             start: self.start?,
+            poll: match self.poll {
+                Some(every) => Some(every?),
+                None => None,
+            },
         };
         let to = To { org: self.to_org?.value, object: self.to_object?.value, key: self.key?.value };
         let fields = self.fields?.into_iter().map(|field| Some((field.target?.value, field.rule?.value)));
@@ -71,14 +82,18 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
     let block = walk.block(node, node.place(), &PIPELINE)?;
     let name = block.entry("name").and_then(|entry| walk.name(entry));
     let from = block.entry("from").and_then(|(key, node)| walk.block(node, &key.span, &FROM));
+    let poll = from.as_ref().and_then(|from| polling(walk, from));
+    let from_object = from.as_ref().and_then(|from| from.entry("object")).and_then(|entry| walk.name(entry));
+    let channel = from.as_ref().and_then(|from| channel(walk, from, poll.is_some(), from_object.as_ref()));
     let from = |name| from.as_ref().and_then(|from| from.entry(name));
     let to = block.entry("to").and_then(|(key, node)| walk.block(node, &key.span, &TO));
     let to = |name| to.as_ref().and_then(|to| to.entry(name));
     Some(Pipeline {
         name,
         from_org: from("org").and_then(|entry| walk.name(entry)),
-        channel: from("channel").and_then(|entry| walk.name(entry)),
-        from_object: from("object").and_then(|entry| walk.name(entry)),
+        channel,
+        from_object,
+        poll,
         start: match from("start") {
             Some(entry) => walk.choice(entry, &[("tip", Start::Tip), ("earliest", Start::Earliest)]),
             None => Some(Start::default()),
@@ -92,6 +107,51 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
             None => Some(OnDelete::default()),
         },
     })
+}
+
+/// None: the org's events tell what changed. Some(None): there is a problem.
+fn polling(walk: &mut Walk<'_>, from: &Block<'_>) -> Option<Option<Duration>> {
+    let polls = from.entry("source").map(|entry| walk.choice(entry, &[("events", false), ("poll", true)]));
+    let every = from.entry("every").map(|entry| super::duration(walk, entry, POLL_MIN, POLL_MAX));
+    match (polls, every) {
+        (Some(Some(true)), every) => Some(every.unwrap_or(Some(POLL_EVERY))),
+        (None | Some(Some(false)), Some(_)) => {
+            if let Some((key, _)) = from.entry("every") {
+                let remedy = "add `source: poll`, or remove it: events come by themselves";
+                walk.find(&key.span, "`every` is for objects that are polled", remedy);
+            }
+            None
+        }
+        (None | Some(None | Some(false)), _) => None,
+    }
+}
+
+/// The channel that is written, or the one that stands for asking.
+fn channel(
+    walk: &mut Walk<'_>,
+    from: &Block<'_>,
+    polled: bool,
+    object: Option<&At<ObjectName>>,
+) -> Option<At<Channel>> {
+    match (from.entry("channel"), polled) {
+        (Some((key, _)), true) => {
+            let remedy = "remove `channel`, or `source: poll`";
+            walk.find(&key.span, "an object that is polled has no channel", remedy);
+            None
+        }
+        (Some(entry), false) => walk.name(entry),
+        (None, true) => {
+            let object = object?;
+            Some(At { value: Channel::of_poll(&object.value)?, raw: object.raw.clone(), span: object.span.clone() })
+        }
+        (None, false) if from.misspelt.contains(&"channel") => None,
+        (None, false) => {
+            let remedy =
+                "add `channel: /data/AccountChangeEvent`, or `source: poll` for an object without change events";
+            walk.find(&from.place, "`from` needs the key `channel`", remedy);
+            None
+        }
+    }
 }
 
 fn fields(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Vec<Mapped>> {

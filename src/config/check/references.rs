@@ -47,7 +47,8 @@ fn unique_name(walk: &mut Walk<'_>, before: &[Pipeline], pipeline: &Pipeline) {
 
 /// Facts: streaming-cometd.md section 11.
 fn channel(walk: &mut Walk<'_>, pipeline: &Pipeline) {
-    let Some(channel) = &pipeline.channel else { return };
+    // One that is polled was made from its object.
+    let Some(channel) = pipeline.channel.as_ref().filter(|_| pipeline.poll.is_none()) else { return };
     let Some(name) = channel.value.as_str().strip_prefix("/data/") else {
         let remedy = "for the changes of an object write /data/AccountChangeEvent, or /data/ChangeEvents for all";
         walk.find(&channel.span, "this channel carries no changes of records", remedy);

@@ -27,6 +27,7 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
             channel: format!("/data/{object}ChangeEvent").parse().unwrap(),
             object: object.parse().unwrap(),
             start: Start::Tip,
+            poll: None,
         },
         to: To { org: "target".parse().unwrap(), object: object.parse().unwrap(), key: "Key__c".parse().unwrap() },
         fields,
@@ -36,7 +37,8 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
 
 fn mappings() -> [(PipelineId, Arc<Mapping>); 2] {
     let pipelines = vec![pipeline("accounts", "Account", None), pipeline("contacts", "Contact", Some("AccountId"))];
-    let config = Config { orgs: BTreeMap::new(), pipelines, state: "unused".into(), late_landing: LATE };
+    let config =
+        Config { orgs: BTreeMap::new(), pipelines, state: "unused".into(), late_landing: LATE, probe_every: LATE };
     [(ACCOUNTS, 0), (CONTACTS, 1)].map(|(id, n)| (id, Arc::new(Mapping::new(&config.pipelines[n], &config))))
 }
 

@@ -4,8 +4,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::Payload;
 use super::journal::head;
-use crate::event::Arrival;
-use crate::event::{Change, ChangeKind, EventKey, Happening, ObjectName, Seq, Timestamp};
+use crate::event::{
+    Arrival, Change, ChangeKind, EventKey, Happening, ObjectName, Seq, Timestamp, Transport, WindowCause,
+};
 use crate::store::position::Standing;
 use crate::store::{Appended, GapKind, RETENTION, StoreError, SubscriptionId};
 
@@ -36,12 +37,39 @@ pub(super) fn append(
                 standing.live(until);
             }
             Arrival::Passed { replay_id, events: _ } => standing.passed(replay_id),
-            Arrival::Undecodable { replay_id } => {
+            Arrival::Undecodable(event) => {
                 let window = (standing.live_until, Some(received));
-                insert_gap(db, id, GapKind::Undecodable, None, window, head(db)?, None)?;
-                if let Some(replay_id) = replay_id {
+                insert_gap(db, id, GapKind::Undecodable, event.object.as_ref(), window, head(db)?, None)?;
+                if let Some(replay_id) = event.replay_id {
                     standing.arrived(&replay_id);
                 }
+            }
+            Arrival::Found { change, missed: _ } => {
+                let key = change.event_key();
+                match insert(db, id, &change, &key, received)? {
+                    Some(_) => journaled += 1,
+                    None => doubles += 1,
+                }
+            }
+            Arrival::Skipped { at } => {
+                let window = (standing.live_until, Some(at));
+                insert_gap(db, id, GapKind::Position, None, window, head(db)?, None)?;
+                standing.refused();
+            }
+            Arrival::Window(window) => {
+                let kind = match window.cause {
+                    WindowCause::Missed => GapKind::Missed,
+                    WindowCause::Capture => GapKind::Capture,
+                    WindowCause::Access => GapKind::Access,
+                };
+                insert_gap(db, id, kind, window.object.as_ref(), (window.from, window.to), head(db)?, None)?;
+            }
+            Arrival::Probed { object, until } => {
+                db.prepare_cached(
+                    "INSERT INTO probes (subscription, object, until) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
+                )?
+                .execute(params![id, object, until])?;
             }
             Arrival::Refused { at } => {
                 gaps.open(db, id, standing.live_until, at)?;
@@ -53,6 +81,28 @@ pub(super) fn append(
         save(db, id, &standing)?;
     }
     Ok(Appended { head: head(db)?, journaled, doubles })
+}
+
+/// See `Store::received_by`.
+pub(super) fn received_by(
+    db: &Connection,
+    id: SubscriptionId,
+    transport: Transport,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let before: Transport =
+        db.query_row("SELECT transport FROM subscriptions WHERE id = ?1", [id], |row| row.get(0))?;
+    if before == transport {
+        return Ok(());
+    }
+    let mut standing = load(db, id)?;
+    if standing.replay_id.is_some() {
+        PositionGaps::load(db, id)?.open(db, id, standing.live_until, at)?;
+        standing.refused();
+        save(db, id, &standing)?;
+    }
+    db.execute("UPDATE subscriptions SET transport = ?2 WHERE id = ?1", params![id, transport])?;
+    Ok(())
 }
 
 fn load(db: &Connection, id: SubscriptionId) -> Result<Standing, StoreError> {

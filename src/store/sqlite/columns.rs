@@ -4,7 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use crate::event::{
     ChangeKind, Channel, EventKey, FieldName, Happening, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
-    Timestamp,
+    Timestamp, Transport,
 };
 use crate::store::{GapKind, ParkedState, PipelineId, StoreError, SubscriptionId};
 
@@ -30,7 +30,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(RecordId, OrgName, ObjectName, FieldName, PipelineName, Channel, ChangeKind, GapKind, ParkedState);
+as_text!(RecordId, OrgName, ObjectName, FieldName, PipelineName, Channel, ChangeKind, GapKind, ParkedState, Transport);
 
 macro_rules! as_integer {
     ($($type:ident),*) => {$(
@@ -101,8 +101,16 @@ impl FromSql for EventKey {
 }
 
 /// A kind as it stands in `gaps.kind`.
-const GAP_KINDS: [GapKind; 5] =
-    [GapKind::Position, GapKind::Overflow, GapKind::Wildcard, GapKind::Undecodable, GapKind::Removed];
+const GAP_KINDS: [GapKind; 8] = [
+    GapKind::Position,
+    GapKind::Overflow,
+    GapKind::Wildcard,
+    GapKind::Undecodable,
+    GapKind::Removed,
+    GapKind::Missed,
+    GapKind::Capture,
+    GapKind::Access,
+];
 
 impl GapKind {
     fn as_str(self) -> &'static str {
@@ -112,6 +120,9 @@ impl GapKind {
             Self::Wildcard => "wildcard",
             Self::Undecodable => "undecodable",
             Self::Removed => "removed",
+            Self::Missed => "missed",
+            Self::Capture => "capture",
+            Self::Access => "access",
         }
     }
 }

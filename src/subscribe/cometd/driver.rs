@@ -17,8 +17,7 @@ use super::fault::Failure;
 use super::message::{LONG_POLLING, Meta};
 use super::session::{Event, Request, Session};
 use super::transport::{Answer, LongPolling};
-use crate::event::Arrival;
-use crate::event::{Channel, Timestamp};
+use crate::event::{Arrival, Channel, Timestamp, Undecodable};
 use crate::org::{self, Org, OrgError};
 use crate::subscribe::{ChannelStart, State, SubscribeError, Subscriptions};
 
@@ -210,7 +209,16 @@ impl<L: Logins> Driver<L> {
                 if !known {
                     return None;
                 }
-                (channel, Arrival::Undecodable { replay_id: error.replay_id })
+                let undecodable = Undecodable {
+                    replay_id: error.replay_id,
+                    change: None,
+                    object: channel.object(),
+                    schema_id: None,
+                    length: 0,
+                    digest: String::new(),
+                    reason: error.reason.to_owned(),
+                };
+                (channel, Arrival::Undecodable(undecodable))
             }
             // `take_notice` has taken all of these.
             Event::CaughtUp(_)
@@ -224,7 +232,12 @@ impl<L: Logins> Driver<L> {
         let received = match &arrival {
             Arrival::Change(_) | Arrival::Undecodable { .. } => 1,
             Arrival::Passed { events, .. } => *events,
-            Arrival::Live { .. } | Arrival::Refused { .. } => 0,
+            Arrival::Live { .. }
+            | Arrival::Refused { .. }
+            | Arrival::Skipped { .. }
+            | Arrival::Found { .. }
+            | Arrival::Window(_)
+            | Arrival::Probed { .. } => 0,
         };
         if received > 0 {
             self.state.send_modify(|all| all.entry(channel.clone()).or_default().received += received);

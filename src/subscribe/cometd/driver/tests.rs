@@ -207,7 +207,7 @@ impl Running {
         let (states, state) = watch::channel(Subscriptions::new());
         let cancel = CancellationToken::new();
         let plan = Plan { from, skip_before: None, live_until: None, commit_start: None };
-        let channels = vec![ChannelStart { channel: CHANNEL.parse().unwrap(), plan }];
+        let channels = vec![ChannelStart { channel: CHANNEL.parse().unwrap(), plan, wanted: None }];
         let tokens = Tokens { server: server.clone(), url };
         tasks.spawn(drive(tokens, "66.0".to_owned(), channels, sender, states, cancel.clone()));
         Self { server, arrivals, state, cancel, tasks }

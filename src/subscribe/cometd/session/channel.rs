@@ -147,7 +147,7 @@ impl Subscription {
         self.events_in_batch += 1;
         self.commit_in_batch = change.committed().or(self.commit_in_batch);
         self.note(&change.replay_id);
-        if self.start.plan.passes_over(&change) {
+        if self.start.passes_over(&change) {
             let (replay_id, events) = self.passed.get_or_insert_with(|| (change.replay_id.clone(), 0));
             replay_id.clone_from(&change.replay_id);
             *events += 1;
@@ -159,18 +159,13 @@ impl Subscription {
 
     /// Enriched channels repeat an id over several events, so there an id is complete only when another one follows.
     fn note(&mut self, id: &ReplayId) {
-        let repeats = self.repeats();
+        let repeats = self.channel().repeats_ids();
         if repeats && self.last.as_ref() != Some(id) {
             self.complete = self.last.replace(id.clone()).or(self.complete.take());
         } else if !repeats {
             self.complete = Some(id.clone());
             self.last = Some(id.clone());
         }
-    }
-
-    fn repeats(&self) -> bool {
-        let channel = self.channel().as_str();
-        channel == "/data/ChangeEvents" || channel.ends_with("__chn")
     }
 
     pub(super) fn take_passed(&mut self) -> Option<Event> {
@@ -199,7 +194,7 @@ impl Subscription {
         let (seen, caught_up) = match self.commit_in_batch {
             _ if quiet => (Some(server_time), true),
             // Where an id can repeat, more events may still come under the last one, and `Live` would call it complete.
-            Some(_) if self.repeats() => (None, false),
+            Some(_) if self.channel().repeats_ids() => (None, false),
             Some(commit) => (Some(commit), commit >= server_time.minus(YOUNG)),
             None => (None, false),
         };

@@ -22,7 +22,7 @@ fn replay_id(number: u64) -> ReplayId {
 
 fn start(channel: &str, from: ReplayFrom) -> ChannelStart {
     let plan = Plan { from, skip_before: Some(STARTED), live_until: None, commit_start: None };
-    ChannelStart { channel: channel.parse().unwrap(), plan }
+    ChannelStart { channel: channel.parse().unwrap(), plan, wanted: None }
 }
 
 fn event_at(channel: &str, number: u64, commit: Timestamp) -> Json {
