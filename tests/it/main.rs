@@ -8,6 +8,7 @@ mod cli;
 mod crash;
 mod equal;
 mod failed;
+mod faults;
 mod price;
 mod process;
 mod resume;

@@ -1,6 +1,6 @@
 //! A running bridge between two emulated orgs, and ways to wait for what it does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use orgbridge::event::{OrgName, Timestamp, Transport, Value};
 use orgbridge::org::Org;
 use orgbridge::past::verify;
 use orgbridge::status::{Board, Status};
-use orgbridge::store::Sqlite;
+use orgbridge::store::{Sqlite, Store};
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
@@ -39,6 +39,11 @@ pub struct World {
 impl World {
     /// The orgs, and no bridge yet.
     pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// As `new`, with a config that differs from the usual one.
+    pub async fn with(differently: impl FnOnce(&mut Config)) -> Self {
         orgbridge::org::install_crypto();
         let options = Options {
             connect_hold: Duration::from_secs(1),
@@ -47,7 +52,8 @@ impl World {
         };
         let emulator = Emulator::start(options).await.unwrap();
         let state = tempfile::tempdir().unwrap();
-        let config = config(&emulator, state.path().join("state.db"));
+        let mut config = config(&emulator, state.path().join("state.db"));
+        differently(&mut config);
         let orgs = bridge::orgs(&config).unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self {
@@ -113,10 +119,18 @@ impl World {
         }
     }
 
+    /// What is subscribed by this config.
+    fn channels(&self) -> usize {
+        let read = self.config.pipelines.iter().map(|line| &line.from).map(|from| (&from.org, &from.channel));
+        let kept = self.config.orgs.iter().flat_map(|(name, org)| org.journal.iter().map(move |one| (name, one)));
+        read.chain(kept).collect::<BTreeSet<_>>().len()
+    }
+
     /// Every subscription was seen live after this time.
     pub async fn live_since(&mut self, since: Timestamp) {
+        let channels = self.channels();
         self.until("live subscriptions", |status| {
-            status.subscriptions.len() == 2
+            status.subscriptions.len() == channels
                 && status.subscriptions.values().all(|one| one.live_until.is_some_and(|until| until >= since))
         })
         .await;
@@ -127,10 +141,18 @@ impl World {
         // By the source's own clock, which has whole seconds.
         let source: OrgName = "source".parse().unwrap();
         // Its answer says what time it is there: tests move it.
-        self.orgs[&source].query("SELECT Id FROM Account LIMIT 1").await.unwrap();
+        while self.orgs[&source].query("SELECT Id FROM Account LIMIT 1").await.is_err() {
+            // A fault struck this very request.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let now = self.orgs[&source].server_time();
         self.live_since(now.plus(BUS_DELAY + Duration::from_secs(1))).await;
         self.until("a caught-up bridge", |status| status.targets.values().all(|target| target.caught_up)).await;
+    }
+
+    /// Of a bridge that was stopped.
+    pub async fn open_gaps(&self) -> Vec<orgbridge::store::Gap> {
+        Sqlite::open(&self.config.state).unwrap().gaps().await.unwrap()
     }
 
     pub async fn assert_equal(&self) -> u64 {
