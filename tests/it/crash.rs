@@ -6,63 +6,17 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::past::verify;
-use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::process::{Emulator, Process};
-use crate::support::PATIENCE;
+use crate::state::{State, until};
 
 struct Plan {
     changes: u64,
     records: u64,
     per_second: u64,
     kills: u32,
-}
-
-/// What the state file tells a reader while the bridge runs, or after it was killed.
-struct State(Connection);
-
-impl State {
-    fn open(path: &Path) -> Option<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).ok()?;
-        connection.busy_timeout(Duration::from_secs(5)).ok()?;
-        Some(Self(connection))
-    }
-
-    /// None while the tables are not there yet.
-    fn number(&self, sql: &str) -> Option<i64> {
-        self.0.query_row(sql, [], |row| row.get(0)).ok()
-    }
-
-    fn journaled(&self) -> i64 {
-        self.number("SELECT count(*) FROM journal").unwrap_or(0)
-    }
-
-    /// Entries above the watermark of a pipeline that wants them, and requests without an answer.
-    fn unsettled(&self) -> i64 {
-        let above = "SELECT count(*) FROM journal j JOIN pipelines p ON j.entity = p.source_object
-                     WHERE j.seq > p.watermark";
-        self.number(above).unwrap_or(0) + self.sent()
-    }
-
-    fn sent(&self) -> i64 {
-        self.number("SELECT count(*) FROM sent").unwrap_or(0)
-    }
-
-    fn parked(&self) -> i64 {
-        self.number("SELECT count(*) FROM parked").unwrap_or(0)
-    }
-}
-
-/// Polls, for the other process does not tell us when.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
-        sleep(Duration::from_millis(10)).await;
-    }
 }
 
 async fn survive(plan: Plan) {
