@@ -8,18 +8,13 @@ use anyhow::{Context, Result, bail};
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use pubsub_api::pub_sub_client::PubSubClient;
-use pubsub_api::{FetchRequest, ProducerEvent, PublishRequest, ReplayPreset, SchemaRequest, TopicRequest};
+use pubsub_api::{ProducerEvent, PublishRequest, SchemaRequest, TopicRequest};
 use reqwest::Client;
 use serde_json::Value as Json;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::Request;
-use tonic::transport::{Channel, Endpoint};
 
-use support::Emulator;
+use support::{Emulator, Pubsub};
 
 const TOPIC: &str = "/event/Load__e";
 const SCENARIO: &str = r#"
@@ -36,8 +31,7 @@ const BATCH: usize = 200;
 /// An emulator whose org lets so many events be published.
 struct Org {
     emulator: Emulator,
-    pubsub: String,
-    id: String,
+    pubsub: Pubsub,
 }
 
 impl Org {
@@ -46,25 +40,10 @@ impl Org {
         std::fs::write(scenario.path(), SCENARIO)?;
         let path = scenario.path().to_str().context("the path is no text")?;
         let emulator = Emulator::start(client, &["--scenario", path]).await?;
-        let pubsub = emulator.values.get("EMULATOR_PUBSUB").context("no EMULATOR_PUBSUB")?.clone();
-        let id = emulator.identity.rsplit('/').nth(1).context("no org id")?.to_owned();
+        let pubsub = Pubsub::of(&emulator)?;
         let limits = serde_json::json!({"hourly_published_events": 100_000_000});
         client.post(format!("{}/emulator/limits", emulator.url)).json(&limits).send().await?.error_for_status()?;
-        Ok(Self { emulator, pubsub, id })
-    }
-
-    async fn connect(&self) -> Result<PubSubClient<Channel>> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.pubsub))?;
-        Ok(PubSubClient::new(endpoint.connect().await?))
-    }
-
-    fn with<T>(&self, message: T) -> Result<Request<T>> {
-        let Emulator { token, url, .. } = &self.emulator;
-        let mut request = Request::new(message);
-        for (name, value) in [("accesstoken", token), ("instanceurl", url), ("tenantid", &self.id)] {
-            request.metadata_mut().insert(name, value.parse()?);
-        }
-        Ok(request)
+        Ok(Self { emulator, pubsub })
     }
 
     /// Megabytes of memory in use.
@@ -77,10 +56,10 @@ impl Org {
 
 /// An event of the usual size: about 300 bytes.
 async fn sample(org: &Org) -> Result<(String, Vec<u8>)> {
-    let mut client = org.connect().await?;
-    let topic = client.get_topic(org.with(TopicRequest { topic_name: TOPIC.into() })?).await?.into_inner();
+    let mut client = org.pubsub.connect().await?;
+    let topic = client.get_topic(org.pubsub.with(TopicRequest { topic_name: TOPIC.into() })?).await?.into_inner();
     let request = SchemaRequest { schema_id: topic.schema_id.clone() };
-    let schema = client.get_schema(org.with(request)?).await?.into_inner();
+    let schema = client.get_schema(org.pubsub.with(request)?).await?.into_inner();
     let json: Json = serde_json::from_str(&schema.schema_json)?;
     let names = json["fields"].as_array().context("no fields")?.iter().filter_map(|field| field["name"].as_str());
     let value = |name: &str| match name {
@@ -98,40 +77,17 @@ async fn sample(org: &Org) -> Result<(String, Vec<u8>)> {
 async fn publish(org: &Org, events: usize) -> Result<()> {
     let (schema_id, payload) = sample(org).await?;
     let event = ProducerEvent { id: "k".into(), schema_id, payload: payload.into(), headers: Vec::new() };
-    let mut client = org.connect().await?;
+    let mut client = org.pubsub.connect().await?;
     for _ in 0..events.div_ceil(BATCH) {
         let request = PublishRequest {
             topic_name: TOPIC.into(),
             events: vec![event.clone(); BATCH],
             ..PublishRequest::default()
         };
-        let answer = client.publish(org.with(request)?).await?.into_inner();
+        let answer = client.publish(org.pubsub.with(request)?).await?.into_inner();
         if let Some(error) = answer.results.iter().find_map(|result| result.error.as_ref()) {
             bail!("an event was refused: {}", error.msg);
         }
-    }
-    Ok(())
-}
-
-/// Reads so many events from the earliest one, with as many asked for as may be.
-async fn read(mut client: PubSubClient<Channel>, first: Request<()>, events: usize) -> Result<()> {
-    let (requests, outgoing) = mpsc::unbounded_channel();
-    let fetch = FetchRequest {
-        topic_name: TOPIC.into(),
-        replay_preset: ReplayPreset::Earliest.into(),
-        num_requested: 100,
-        ..FetchRequest::default()
-    };
-    requests.send(fetch)?;
-    let (metadata, extensions, ()) = first.into_parts();
-    let request = Request::from_parts(metadata, extensions, UnboundedReceiverStream::new(outgoing));
-    let mut responses = client.subscribe(request).await?.into_inner();
-    let mut seen = 0;
-    while seen < events {
-        let response = responses.message().await?.context("the stream ended")?;
-        seen += response.events.len();
-        let more = i32::try_from(response.events.len())?;
-        requests.send(FetchRequest { num_requested: more, ..FetchRequest::default() })?;
     }
     Ok(())
 }
@@ -160,7 +116,7 @@ async fn main() -> Result<()> {
         let (start, used) = (Instant::now(), org.emulator.processor_time().unwrap_or_default());
         let mut readers = JoinSet::new();
         for _ in 0..count {
-            readers.spawn(read(org.connect().await?, org.with(())?, events));
+            readers.spawn(org.pubsub.clone().count(TOPIC, events));
         }
         while let Some(done) = readers.join_next().await {
             done??;

@@ -1,6 +1,7 @@
 //! Builds the stages from a config and joins them: for each source org a subscription and its journal, for each target
 //! org a machine with its requests. Reads top to bottom like the drawing in ARCHITECTURE.md.
 
+mod around;
 mod supervise;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{Config, OrgConfig, PipelineConfig, Start};
-use crate::event::{Arrival, Channel, ObjectName, OrgName, PipelineName, Seq};
+use crate::event::{Arrival, Channel, ObjectName, OrgName, PipelineName, Seq, Transport};
 use crate::journal::journal;
 use crate::mapping::Mapping;
 use crate::org::{Org, OrgError};
@@ -21,7 +22,8 @@ use crate::retry::Backoff;
 use crate::status::{Board, PipelineStatus};
 use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, SubscriptionId};
 use crate::subscribe::position::Plan;
-use crate::subscribe::{self, ChannelStart, SubscribeError, Subscriptions};
+use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, SubscribeError, Subscriptions};
+use around::Around;
 use supervise::Stages;
 
 /// Arrivals between a subscription and its journal.
@@ -235,15 +237,23 @@ async fn subscription<S: Store>(
         return Ok(());
     }
     let name = org.name().clone();
+    // What the config says, else what was used before, else the newer API.
+    let transport = match org.config().transport {
+        Some(transport) => transport,
+        None => store.transport(&name).await?.unwrap_or(Transport::Pubsub),
+    };
     let mut starts = Vec::new();
     for (channel, Wishes { starts: wishes, wanted }) in channels {
-        let subscription = store.subscription(org.name(), &channel).await?;
+        let id = store.subscription(&name, &channel).await?.id;
+        store.received_by(id, transport, org.server_time()).await?;
+        let subscription = store.subscription(&name, &channel).await?;
         let plan = Plan::new(&subscription.position, wishes, org.server_time());
         if let Some(at) = plan.commit_start {
             store.start(subscription.id, at).await?;
         }
         starts.push(ChannelStart { channel, plan, wanted });
     }
+    let surroundings = Around { org: org.clone(), store: store.clone() };
     let (state, mut states) = watch::channel(Subscriptions::new());
     let show = async {
         // Ends with the sender, which `run` holds.
@@ -256,7 +266,9 @@ async fn subscription<S: Store>(
             }
         }
     };
-    let (ended, ()) = tokio::join!(subscribe::run(org, starts, arrivals, state, cancel), show);
+    let (_nudge, nudges) = watch::channel(0);
+    let feed = Feed { org, arrivals, state, surroundings, nudges, silence: SILENCE_MAX, cancel };
+    let (ended, ()) = tokio::join!(subscribe::run(feed, transport, starts), show);
     ended.map_err(|error| BridgeError::Subscribe { org: name, error })
 }
 

@@ -2,15 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Arrival, Change, Channel, Happening, ObjectName, Timestamp};
+use crate::event::{Arrival, Change, Channel, Happening, ObjectName, Timestamp, Transport};
 use crate::org::Org;
+pub use surroundings::Surroundings;
+pub use watchdog::SILENCE_MAX;
 
 pub mod cometd;
 pub mod position;
+pub mod pubsub;
+pub mod surroundings;
+pub mod watchdog;
 
 /// A channel to subscribe, and from where. Whoever makes it has committed `plan.commit_start` before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,18 +96,39 @@ pub enum SubscribeError {
     OtherOrg,
     #[error("the journal takes nothing more")]
     JournalGone,
+    #[error("the address of the Pub/Sub API in the config cannot be used")]
+    BadAddress,
+    #[error("a stream broke down: {0}")]
+    Broken(String),
     #[error("no HTTP client could be made")]
     Transport(#[source] reqwest::Error),
 }
 
-/// Subscribes all channels of one source org in one session, and hands over what arrives until cancelled. A slow
-/// receiver slows the reading down; nothing is dropped.
-pub async fn run(
-    org: Org,
+/// What a subscription of an org works with.
+pub struct Feed<S> {
+    pub org: Org,
+    /// Where what arrives goes. A slow receiver slows the reading down; nothing is dropped.
+    pub arrivals: mpsc::Sender<(Channel, Arrival)>,
+    pub state: watch::Sender<Subscriptions>,
+    pub surroundings: S,
+    /// Each change of it ends the streams, which go on from their position: somebody saw that they are deaf.
+    pub nudges: watch::Receiver<u64>,
+    /// How long a stream of the Pub/Sub API may be silent; [`SILENCE_MAX`] but in tests.
+    pub silence: Duration,
+    pub cancel: CancellationToken,
+}
+
+/// Receives all channels of one source org over one connection or session, until cancelled.
+///
+/// # Errors
+/// When no retry can help: see [`SubscribeError`].
+pub async fn run<S: Surroundings>(
+    feed: Feed<S>,
+    transport: Transport,
     channels: Vec<ChannelStart>,
-    arrivals: mpsc::Sender<(Channel, Arrival)>,
-    state: watch::Sender<Subscriptions>,
-    cancel: CancellationToken,
 ) -> Result<(), SubscribeError> {
-    cometd::driver::run(org, channels, arrivals, state, cancel).await
+    match transport {
+        Transport::Pubsub => pubsub::driver::run(feed, channels).await,
+        Transport::Cometd => cometd::driver::run(feed, channels).await,
+    }
 }

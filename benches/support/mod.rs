@@ -5,8 +5,14 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
+use pubsub_api::pub_sub_client::PubSubClient;
+use pubsub_api::{FetchRequest, ReplayPreset};
 use reqwest::Client;
 use serde_json::Value as Json;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
 
 /// One org, named `bench`; it ends with this.
 pub struct Emulator {
@@ -67,5 +73,60 @@ impl Emulator {
         let mut numbers = stat.rsplit(')').next()?.split_whitespace().skip(11);
         let (user, system): (f64, f64) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
         Some((user + system) / 100.0) // ticks of the kernel's interface
+    }
+}
+
+/// The Pub/Sub API of the emulator's org.
+#[derive(Clone)]
+#[allow(dead_code)] // not every benchmark speaks gRPC
+pub struct Pubsub {
+    address: String,
+    metadata: [(&'static str, String); 3],
+}
+
+#[allow(dead_code)] // not every benchmark speaks gRPC
+impl Pubsub {
+    pub fn of(emulator: &Emulator) -> Result<Self> {
+        let address = emulator.values.get("EMULATOR_PUBSUB").context("no EMULATOR_PUBSUB")?.clone();
+        let id = emulator.identity.rsplit('/').nth(1).context("no org id")?.to_owned();
+        let (token, url) = (emulator.token.clone(), emulator.url.clone());
+        Ok(Self { address, metadata: [("accesstoken", token), ("instanceurl", url), ("tenantid", id)] })
+    }
+
+    pub async fn connect(&self) -> Result<PubSubClient<Channel>> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address))?;
+        Ok(PubSubClient::new(endpoint.connect().await?))
+    }
+
+    pub fn with<T>(&self, message: T) -> Result<Request<T>> {
+        let mut request = Request::new(message);
+        for (name, value) in &self.metadata {
+            request.metadata_mut().insert(*name, value.parse()?);
+        }
+        Ok(request)
+    }
+
+    /// Reads so many events from the earliest one, with as many asked for as may be.
+    pub async fn count(self, topic: &'static str, events: usize) -> Result<()> {
+        let mut client = self.connect().await?;
+        let (requests, outgoing) = mpsc::unbounded_channel();
+        let fetch = FetchRequest {
+            topic_name: topic.into(),
+            replay_preset: ReplayPreset::Earliest.into(),
+            num_requested: 100,
+            ..FetchRequest::default()
+        };
+        requests.send(fetch)?;
+        let mut responses = client.subscribe(self.with(UnboundedReceiverStream::new(outgoing))?).await?.into_inner();
+        let mut seen = 0;
+        while seen < events {
+            let response = responses.message().await?.context("the stream ended")?;
+            seen += response.events.len();
+            let more = i32::try_from(response.events.len())?;
+            if more > 0 {
+                requests.send(FetchRequest { num_requested: more, ..FetchRequest::default() })?;
+            }
+        }
+        Ok(())
     }
 }

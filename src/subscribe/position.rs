@@ -11,6 +11,13 @@ use crate::store::Position;
 /// whole seconds, and the clocks of an org's servers and ours differ.
 pub const START_MARGIN: Duration = Duration::from_secs(60);
 
+/// An answer says what the server knew a moment before, and the org's clock is known to a second. How long an event takes
+/// from its commit to the bus is not documented: whoever reads a window that begins here adds a margin of its own.
+pub const LIVE_MARGIN: Duration = Duration::from_secs(2);
+
+/// An event this young shows that the subscription is not behind.
+pub const YOUNG: Duration = Duration::from_secs(60);
+
 /// How a channel is to be subscribed, first and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {

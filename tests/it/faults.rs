@@ -17,6 +17,7 @@ use crate::support::World;
 /// By which way the events come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
+    Pubsub,
     LongPolling,
     WebSocket,
 }
@@ -24,6 +25,7 @@ enum Way {
 impl Way {
     fn transport(self) -> Transport {
         match self {
+            Self::Pubsub => Transport::Pubsub,
             Self::LongPolling | Self::WebSocket => Transport::Cometd,
         }
     }
@@ -55,7 +57,8 @@ struct Fault {
 const AT_ONCE: usize = 6;
 
 const COMETD: &[Way] = &[Way::LongPolling, Way::WebSocket];
-const ALL: &[Way] = COMETD;
+const ALL: &[Way] = &[Way::Pubsub, Way::LongPolling, Way::WebSocket];
+const PUBSUB: &[Way] = &[Way::Pubsub];
 
 const FAULTS: &[Fault] = &[
     Fault {
@@ -155,6 +158,51 @@ const FAULTS: &[Fault] = &[
         end: End::Whole,
     },
     Fault {
+        name: "the service is not available",
+        ways: PUBSUB,
+        strike: &[
+            (
+                "faults",
+                r#"{"rules": [{"kind": "refuse", "rpc": "Subscribe", "times": 3, "grpc_status": "INTERNAL",
+                    "error_code": "service.unavailable"}]}"#,
+            ),
+            ("cut", "{}"),
+        ],
+        mend: &[],
+        states: &["waiting", "live"],
+        end: End::Whole,
+    },
+    Fault {
+        name: "schemas cannot be had",
+        ways: PUBSUB,
+        strike: &[
+            (
+                "faults",
+                r#"{"rules": [{"kind": "refuse", "rpc": "GetSchema", "times": 2, "grpc_status": "INTERNAL",
+                    "error_code": "schema.api.unavailable"}]}"#,
+            ),
+            ("fields", r#"{"object": "Account", "add": {"name": "Badge__c", "type": "string", "length": 20}}"#),
+        ],
+        mend: &[],
+        states: &["waiting", "live"],
+        end: End::Whole,
+    },
+    Fault {
+        name: "the channel is refused for a while",
+        ways: PUBSUB,
+        strike: &[
+            (
+                "faults",
+                r#"{"rules": [{"kind": "refuse", "rpc": "Subscribe", "times": 1, "grpc_status": "UNAUTHENTICATED",
+                    "error_code": "service.auth.error"}]}"#,
+            ),
+            ("cut", "{}"),
+        ],
+        mend: &[],
+        states: &["live"],
+        end: End::Whole,
+    },
+    Fault {
         name: "changes are told as gaps",
         ways: ALL,
         strike: &[("streams", r#"{"gap_events": 20}"#)],
@@ -232,6 +280,7 @@ async fn run(fault: &Fault, way: Way, changes: u64, seed: u64) {
     if way == Way::WebSocket {
         world.control(world.source(), "switches", json!({"websocket": true})).await;
     }
+    world.control(world.source(), "switches", json!({"pubsub_keepalive_ms": 1_000})).await;
     world.start();
     let (seen, _watching) = watch_states(&world);
     world.live_since(Timestamp(0)).await;

@@ -38,7 +38,8 @@ async fn wait(transport: &str, events: u64, allowed: f64) {
     // Logged in, and then nothing goes in any more.
     emulator.post(&http, "target", "faults", json!({"rules": [{"kind": "refuse", "of": "data"}]})).await;
     // Some changes change nothing, and are no events.
-    let traffic = json!({"changes": events + events / 5, "records": events / 20, "per_second": 20_000, "deletes": false});
+    let traffic =
+        json!({"changes": events + events / 5, "records": events / 20, "per_second": 20_000, "deletes": false});
     emulator.post(&http, "source", "traffic", traffic).await;
 
     let mut figures = Vec::new();

@@ -19,7 +19,7 @@ use super::session::{Event, Request, Session};
 use super::transport::{Answer, LongPolling};
 use crate::event::{Arrival, Channel, Timestamp, Undecodable};
 use crate::org::{self, Org, OrgError};
-use crate::subscribe::{ChannelStart, State, SubscribeError, Subscriptions};
+use crate::subscribe::{ChannelStart, Feed, State, SubscribeError, Subscriptions, Surroundings};
 
 /// How long a stop waits for the server to take note.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -74,13 +74,8 @@ struct Driver<L> {
 }
 
 /// See `subscribe::run`.
-pub async fn run(
-    org: Org,
-    channels: Vec<ChannelStart>,
-    arrivals: mpsc::Sender<(Channel, Arrival)>,
-    state: watch::Sender<Subscriptions>,
-    cancel: CancellationToken,
-) -> Result<(), SubscribeError> {
+pub async fn run<S: Surroundings>(feed: Feed<S>, channels: Vec<ChannelStart>) -> Result<(), SubscribeError> {
+    let Feed { org, arrivals, state, cancel, .. } = feed;
     let api_version = org.config().api_version.clone();
     drive(OrgLogins { org, given: None }, api_version, channels, arrivals, state, cancel).await
 }

@@ -40,12 +40,6 @@ const WATCHDOG: Duration = Duration::from_secs(5);
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 /// A session that lived so long and had a held connect answered was healthy: the next may follow at once.
 const PROVEN_AFTER: Duration = Duration::from_secs(5);
-/// An answer says what the server knew a moment before, and its `Date` has whole seconds. How long an event takes from
-/// its commit to the bus is not documented: whoever reads a window that begins here adds a margin of its own.
-const LIVE_MARGIN: Duration = Duration::from_secs(2);
-/// An event this young shows that the subscription is not behind.
-const YOUNG: Duration = Duration::from_secs(60);
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     /// Nothing is out; the next request may go at this time.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Event, LIVE_MARGIN, YOUNG};
+use super::Event;
 use crate::event::{Change, Channel, ReplayFrom, ReplayId, Timestamp};
 use crate::retry::Backoff;
 use crate::subscribe::ChannelStart;
 use crate::subscribe::cometd::message;
-use crate::subscribe::position::START_MARGIN;
+use crate::subscribe::position::{LIVE_MARGIN, START_MARGIN, YOUNG};
 
 /// A channel without an event for so long, while others have some, has nothing waiting.
 const QUIET: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::event::{Channel, ReplayFrom, ReplayId};
-use crate::subscribe::position::Plan;
+use crate::subscribe::position::{LIVE_MARGIN, Plan};
 use scripted::ScriptedOrg;
 
 const ACCOUNTS: &str = "/data/AccountChangeEvent";

@@ -1,0 +1,1 @@
+//! Against the emulator, over real sockets.
