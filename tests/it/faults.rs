@@ -284,8 +284,10 @@ async fn run(fault: &Fault, way: Way, changes: u64, seed: u64) {
     world.start();
     let (seen, _watching) = watch_states(&world);
     world.live_since(Timestamp(0)).await;
-    world.source().start_traffic(TrafficPlan { changes, records: 60, per_second: 2_000, seed, deletes: true });
-    let moment = changes / 10 + fastrand::Rng::with_seed(seed).u64(0..changes / 2);
+    // Some seconds, so that the fault strikes while it flows.
+    let per_second = u32::try_from(changes / 4).unwrap().min(2_000);
+    world.source().start_traffic(TrafficPlan { changes, records: 60, per_second, seed, deletes: true });
+    let moment = changes / 4 + fastrand::Rng::with_seed(seed).u64(0..changes / 3);
     reached(&world, moment).await;
     // What an org forgets before a subscription has a position is for the truth probe.
     world.until("a position", |status| status.subscriptions.values().all(|one| one.journaled > 1)).await;
