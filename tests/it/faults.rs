@@ -54,7 +54,7 @@ struct Fault {
 }
 
 /// Runs at a time.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 10;
 
 const COMETD: &[Way] = &[Way::LongPolling, Way::WebSocket];
 const ALL: &[Way] = &[Way::Pubsub, Way::LongPolling, Way::WebSocket];
@@ -285,7 +285,7 @@ async fn run(fault: &Fault, way: Way, changes: u64, seed: u64) {
     let (seen, _watching) = watch_states(&world);
     world.live_since(Timestamp(0)).await;
     // Some seconds, so that the fault strikes while it flows.
-    let per_second = u32::try_from(changes / 4).unwrap().min(2_000);
+    let per_second = u32::try_from(changes / 2).unwrap().min(2_000);
     world.source().start_traffic(TrafficPlan { changes, records: 60, per_second, seed, deletes: true });
     let moment = changes / 4 + fastrand::Rng::with_seed(seed).u64(0..changes / 3);
     reached(&world, moment).await;
@@ -307,6 +307,8 @@ async fn run(fault: &Fault, way: Way, changes: u64, seed: u64) {
     world.stop().await;
 
     let name = format!("{} over {way:?}, seed {seed}", fault.name);
+    let sockets = world.source().stats()["calls"]["websocket"].as_u64().unwrap_or(0);
+    assert_eq!(sockets > 0, way == Way::WebSocket, "{name}: {sockets} WebSockets");
     let (truth, journaled) = (truth(&world), journaled(&world));
     let none = Vec::new();
     let wrong: Vec<_> = truth

@@ -20,6 +20,7 @@ use crate::wire::Call;
 
 /// The answer to an upgrade request.
 pub fn open(host: Arc<Host>, call: Call, upgrade: WebSocketUpgrade) -> Response {
+    host.count("websocket", false);
     upgrade.on_upgrade(move |socket| async move {
         let stopped = host.stopped();
         let mut line = Line { host, call, socket, client_id: None, held: None };

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::fault::Failure;
-use super::message::{LONG_POLLING, Meta};
-use super::session::{Event, Request, Session};
-use super::transport::{Answer, LongPolling};
+use super::message::Meta;
+use super::session::{Event, Request, Session, Trouble};
+use super::transport::{Answer, Line, LongPolling, Received, WebSocket};
 use crate::event::{Arrival, Channel, Timestamp, Undecodable};
 use crate::org::{self, Org, OrgError};
 use crate::subscribe::{ChannelStart, Feed, State, SubscribeError, Subscriptions, Surroundings};
@@ -68,16 +68,20 @@ struct Driver<L> {
     /// A login on its way; it owns `logins` meanwhile.
     login: Option<Login<L>>,
     access: Option<Access>,
-    transport: Option<LongPolling>,
+    transport: Option<Line>,
+    /// A WebSocket on its way.
+    upgrade: Option<Pin<Box<dyn Future<Output = Result<WebSocket, Failure>> + Send>>>,
+    /// How far the server's clock is ahead of ours, by its last answer.
+    ahead_millis: i64,
     api_version: String,
     state: watch::Sender<Subscriptions>,
 }
 
 /// See `subscribe::run`.
 pub async fn run<S: Surroundings>(feed: Feed<S>, channels: Vec<ChannelStart>) -> Result<(), SubscribeError> {
-    let Feed { org, arrivals, state, cancel, .. } = feed;
+    let Feed { org, arrivals, state, cancel, nudges, .. } = feed;
     let api_version = org.config().api_version.clone();
-    drive(OrgLogins { org, given: None }, api_version, channels, arrivals, state, cancel).await
+    drive(OrgLogins { org, given: None }, api_version, channels, arrivals, state, nudges, cancel).await
 }
 
 /// Runs until cancelled, or until no retry can help.
@@ -87,6 +91,7 @@ async fn drive(
     channels: Vec<ChannelStart>,
     arrivals: mpsc::Sender<(Channel, Arrival)>,
     state: watch::Sender<Subscriptions>,
+    mut nudges: watch::Receiver<u64>,
     cancel: CancellationToken,
 ) -> Result<(), SubscribeError> {
     state.send_modify(|all| {
@@ -94,16 +99,28 @@ async fn drive(
             all.entry(start.channel.clone()).or_default();
         }
     });
-    let session = Session::new(LONG_POLLING, channels, Instant::now());
-    let mut driver =
-        Driver { session, logins: Some(logins), login: None, access: None, transport: None, api_version, state };
+    let session = Session::new(channels, Instant::now());
+    let mut driver = Driver {
+        session,
+        logins: Some(logins),
+        login: None,
+        access: None,
+        transport: None,
+        upgrade: None,
+        ahead_millis: 0,
+        api_version,
+        state,
+    };
+    nudges.mark_unchanged();
     loop {
         driver.take_notice()?;
         while let Some(request) = driver.session.poll_transmit() {
             driver.transmit(request)?;
         }
         let deadline = driver.session.poll_timeout();
-        let Driver { session, login, transport, .. } = &mut driver;
+        let Driver { session, login, transport, upgrade, .. } = &mut driver;
+        // What a long poll brings was asked for; a WebSocket is read only while there is room.
+        let listens = !session.is_full() || matches!(transport, Some(Line::LongPolling(_)));
         tokio::select! {
             biased; // The order is policy: stop, hand over, listen, give up waiting.
             () = cancel.cancelled() => return driver.farewell().await,
@@ -111,23 +128,26 @@ async fn drive(
                 let permit = permit.map_err(|_| SubscribeError::JournalGone)?;
                 if let Some(arrival) = driver.next_arrival() { permit.send(arrival) }
             }
-            answer = recv(transport) => driver.answered(answer),
-            (logins, result) = logged_in(login) => driver.take_login(logins, result)?,
+            received = recv(transport), if listens => driver.received(received),
+            opened = wait_for(upgrade) => driver.upgraded(opened),
+            (logins, result) = wait_for(login) => driver.take_login(logins, result)?,
+            Ok(()) = nudges.changed() => driver.session.restart(Instant::now()),
             () = sleep_until_some(deadline) => driver.session.handle_timeout(Instant::now()),
         }
     }
 }
 
-async fn recv(transport: &mut Option<LongPolling>) -> Answer {
+async fn recv(transport: &mut Option<Line>) -> Received {
     match transport {
         Some(transport) => transport.recv().await,
         None => std::future::pending().await,
     }
 }
 
-async fn logged_in<L>(login: &mut Option<Login<L>>) -> (L, Result<Access, OrgError>) {
-    match login {
-        Some(login) => login.as_mut().await,
+/// Pending for ever where nothing is on its way.
+async fn wait_for<T>(coming: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    match coming {
+        Some(coming) => coming.as_mut().await,
         None => std::future::pending().await,
     }
 }
@@ -156,10 +176,17 @@ impl<L: Logins> Driver<L> {
             match self.session.poll_event() {
                 Some(Event::NeedsToken) => self.ask_for_login(),
                 Some(Event::Connecting) => self.all(State::Connecting),
+                Some(Event::Upgrade) => self.open_websocket(),
                 Some(Event::Waiting { until, why }) => {
                     tracing::warn!(error = %why, "subscriptions wait");
                     let until = Timestamp::now().plus(until.saturating_duration_since(Instant::now()));
-                    self.all(State::Waiting { until, why: why.to_string() });
+                    self.all(match why {
+                        // The server was silent for longer than it may be.
+                        Trouble::Failed(Failure::TimedOut) => State::Stalled,
+                        Trouble::Failed(_) | Trouble::Refused(_) | Trouble::Ended | Trouble::NoToken => {
+                            State::Waiting { until, why: why.to_string() }
+                        }
+                    });
                 }
                 Some(Event::Subscribed(channel)) => self.one(&channel, State::CatchingUp),
                 Some(Event::CaughtUp(channel)) => self.one(&channel, State::Live),
@@ -221,6 +248,7 @@ impl<L: Logins> Driver<L> {
             | Event::Refused { .. }
             | Event::NeedsToken
             | Event::Connecting
+            | Event::Upgrade
             | Event::Waiting { .. }
             | Event::Stop(_) => return None,
         };
@@ -235,7 +263,11 @@ impl<L: Logins> Driver<L> {
             | Arrival::Probed { .. } => 0,
         };
         if received > 0 {
-            self.state.send_modify(|all| all.entry(channel.clone()).or_default().received += received);
+            self.state.send_modify(|all| {
+                let status = all.entry(channel.clone()).or_default();
+                status.received += received;
+                status.last_event = Some(Timestamp::now());
+            });
         }
         Some((channel, arrival))
     }
@@ -243,11 +275,11 @@ impl<L: Logins> Driver<L> {
     fn transmit(&mut self, request: Request) -> Result<(), SubscribeError> {
         if request.meta == Meta::Handshake {
             // Fresh cookies for each session, and nothing of the last one in flight.
-            self.transport = None;
+            (self.transport, self.upgrade) = (None, None);
             let Some(access) = &self.access else { return Ok(()) };
             let transport = LongPolling::open(&access.instance_url, &self.api_version, access.token.clone())
                 .map_err(|error| SubscribeError::Transport(error.without_url()))?;
-            self.transport = Some(transport);
+            self.transport = Some(Line::LongPolling(transport));
         }
         if let Some(transport) = &mut self.transport {
             transport.send(request);
@@ -255,11 +287,65 @@ impl<L: Logins> Driver<L> {
         Ok(())
     }
 
+    fn open_websocket(&mut self) {
+        match &self.transport {
+            Some(Line::LongPolling(line)) => {
+                let upgrade = line.to_upgrade();
+                self.upgrade = Some(Box::pin(WebSocket::open(upgrade)));
+            }
+            Some(Line::WebSocket(_)) | None => self.session.handle_upgrade(false, Instant::now()),
+        }
+    }
+
+    fn upgraded(&mut self, opened: Result<WebSocket, Failure>) {
+        self.upgrade = None;
+        let open = match opened {
+            Ok(socket) => {
+                tracing::info!("events come over a WebSocket");
+                self.transport = Some(Line::WebSocket(socket));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the WebSocket that the server offers could not be opened: long-polling is used");
+                false
+            }
+        };
+        self.session.handle_upgrade(open, Instant::now());
+    }
+
+    fn received(&mut self, received: Received) {
+        match received {
+            Received::Answer(answer) => {
+                if answer.result.is_ok() {
+                    self.frame();
+                }
+                self.answered(answer);
+            }
+            Received::Frame(messages) => {
+                self.frame();
+                let server_time = Timestamp(Timestamp::now().0.saturating_add(self.ahead_millis));
+                self.session.handle_messages(messages, server_time, Instant::now());
+            }
+            Received::Lost(failure) => {
+                self.transport = None;
+                self.session.handle_lost(failure, Instant::now());
+            }
+        }
+    }
+
+    /// The server lives.
+    fn frame(&self) {
+        let now = Timestamp::now();
+        self.state.send_modify(|all| all.values_mut().for_each(|status| status.last_frame = Some(now)));
+    }
+
     fn answered(&mut self, answer: Answer) {
         let now = Instant::now();
         let failure = match answer.result {
             Ok(answer) => {
-                let server_time = answer.server_time.unwrap_or_else(Timestamp::now);
+                let local = Timestamp::now();
+                let server_time = answer.server_time.unwrap_or(local);
+                self.ahead_millis = server_time.0.saturating_sub(local.0);
                 self.session.handle_messages(answer.messages, server_time, now);
                 Failure::NoReply
             }

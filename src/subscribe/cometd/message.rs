@@ -160,17 +160,19 @@ fn advice(advice: &Map<String, Json>) -> Advice {
 
 /// The connection type that the platform serves.
 pub const LONG_POLLING: &str = "long-polling";
+/// Other servers offer it too.
+pub const WEBSOCKET: &str = "websocket";
 
 /// An hour. More would switch off the watch over silence.
 const MAX_ADVICE_MILLIS: f64 = 3_600_000.0;
 
-pub fn handshake(id: &str, connection_type: &str) -> Json {
+pub fn handshake(id: &str, connection_types: &[&str]) -> Json {
     json!({
         "channel": "/meta/handshake",
         "id": id,
         "version": "1.0",
         "minimumVersion": "1.0",
-        "supportedConnectionTypes": [connection_type],
+        "supportedConnectionTypes": connection_types,
         "ext": {"replay": true},
     })
 }
@@ -258,7 +260,7 @@ mod tests {
         let channel = |text: &str| text.parse::<Channel>().unwrap();
         let after = |id: &str| ReplayFrom::After(ReplayId(id.into()));
         for (name, ours) in [
-            ("handshake", handshake("1", LONG_POLLING)),
+            ("handshake", handshake("1", &[LONG_POLLING])),
             ("connect_first", connect("2", CLIENT, LONG_POLLING, true)),
             ("connect_idle", connect("3", CLIENT, LONG_POLLING, false)),
             ("subscribe_tip", subscribe("4", CLIENT, &channel("/data/ChangeEvents"), &ReplayFrom::Tip)),

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::decode::DecodeError;
 use super::fault::{Disposition, Failure, Fault};
-use super::message::{self, Advice, Incoming, Meta, Reconnect, Reply};
+use super::message::{self, Advice, Incoming, LONG_POLLING, Meta, Reconnect, Reply, WEBSOCKET};
 use crate::event::{Change, Timestamp};
 use crate::retry::Backoff;
 use crate::subscribe::ChannelStart;
@@ -34,6 +34,8 @@ const HOLD: Duration = Duration::from_secs(110);
 /// Past the time for which the server holds a connect.
 const CONNECT_MARGIN: Duration = Duration::from_secs(15);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A WebSocket that could not be opened, though the server offers it, is not tried again for so long.
+const WEBSOCKET_AGAIN: Duration = Duration::from_secs(3_600);
 /// The transport gives up a request first; this is for one that does not.
 const WATCHDOG: Duration = Duration::from_secs(5);
 /// The server wants the next connect within 40 s; while channels are being subscribed it gets one at least so often.
@@ -49,6 +51,8 @@ enum Phase {
     Out(Outstanding),
     /// The caller was asked for a token.
     AwaitToken,
+    /// The caller was asked for a WebSocket.
+    AwaitUpgrade,
     /// The caller has none; it is asked again at this time.
     NoToken {
         at: Instant,
@@ -92,10 +96,13 @@ impl Standing {
     }
 }
 
-/// See the module's doc. `connection_type` is the transport's Bayeux name.
+/// See the module's doc.
 #[derive(Debug)]
 pub struct Session {
+    /// Of the session that is, or of the next handshake.
     connection_type: &'static str,
+    /// A WebSocket is wanted, from this time on. None: never.
+    websocket_from: Option<Instant>,
     channels: Vec<Subscription>,
     phase: Phase,
     client_id: Option<String>,
@@ -118,9 +125,10 @@ pub struct Session {
 
 impl Session {
     /// Asks for a token first.
-    pub fn new(connection_type: &'static str, channels: Vec<ChannelStart>, now: Instant) -> Self {
+    pub fn new(channels: Vec<ChannelStart>, now: Instant) -> Self {
         let mut session = Self {
-            connection_type,
+            connection_type: LONG_POLLING,
+            websocket_from: Some(now),
             channels: channels.into_iter().map(|start| Subscription::new(start, now)).collect(),
             phase: Phase::AwaitToken,
             client_id: None,
@@ -160,7 +168,7 @@ impl Session {
             Phase::Idle { .. } if self.is_full() => None,
             Phase::Idle { at } | Phase::NoToken { at } => Some(*at),
             Phase::Out(out) => Some(out.deadline),
-            Phase::AwaitToken | Phase::Stopped => None,
+            Phase::AwaitToken | Phase::AwaitUpgrade | Phase::Stopped => None,
         }
     }
 
@@ -174,7 +182,12 @@ impl Session {
                 self.phase = Phase::AwaitToken;
                 self.events.push_back(Event::NeedsToken);
             }
-            Phase::Idle { .. } | Phase::Out(_) | Phase::AwaitToken | Phase::NoToken { .. } | Phase::Stopped => {}
+            Phase::Idle { .. }
+            | Phase::Out(_)
+            | Phase::AwaitToken
+            | Phase::AwaitUpgrade
+            | Phase::NoToken { .. }
+            | Phase::Stopped => {}
         }
         self.advance(now);
     }
@@ -184,6 +197,35 @@ impl Session {
         if matches!(self.phase, Phase::AwaitToken | Phase::NoToken { .. }) {
             let delay = self.pause(Disposition::NewSession);
             self.wait(delay, Trouble::Refused(Fault::Authentication), now);
+            self.advance(now);
+        }
+    }
+
+    /// The WebSocket that was asked for is open; or it is not, and the session goes on by long-polling.
+    pub fn handle_upgrade(&mut self, open: bool, now: Instant) {
+        if self.phase == Phase::AwaitUpgrade {
+            if open {
+                self.connection_type = WEBSOCKET;
+            } else {
+                self.websocket_from = Some(now + WEBSOCKET_AGAIN);
+            }
+            self.phase = Phase::Idle { at: now };
+            self.advance(now);
+        }
+    }
+
+    /// The line is gone, whatever was out on it.
+    pub fn handle_lost(&mut self, failure: Failure, now: Instant) {
+        if matches!(self.phase, Phase::Out(_) | Phase::Idle { .. } | Phase::AwaitUpgrade) && self.client_id.is_some() {
+            self.renew(failure.disposition(), Trouble::Failed(failure), now);
+            self.advance(now);
+        }
+    }
+
+    /// Somebody saw that events are missing: a new session goes on from the position.
+    pub fn restart(&mut self, now: Instant) {
+        if self.client_id.is_some() {
+            self.renew(Disposition::NewSession, Trouble::Ended, now);
             self.advance(now);
         }
     }
@@ -220,6 +262,10 @@ impl Session {
             }
         }
         for subscription in &mut self.channels {
+            // Over a WebSocket events need no reply to come with.
+            if self.connection_type == WEBSOCKET && !subscription.is_quiet() {
+                self.events.extend(subscription.connect_answered(false, server_time, now));
+            }
             subscription.begin_batch();
         }
         self.advance(now);
@@ -243,7 +289,9 @@ impl Session {
         Some(Request { id, meta: Meta::Disconnect, message, timeout: ANSWER_TIMEOUT })
     }
 
-    fn is_full(&self) -> bool {
+    /// So much waits to be fetched that nothing more is asked for. What a WebSocket brings should stay unread then; a
+    /// server whose pings are not answered for long ends it, and a new session goes on from the last event received.
+    pub fn is_full(&self) -> bool {
         self.events.len() >= MAX_WAITING_EVENTS
     }
 
@@ -292,8 +340,9 @@ impl Session {
     }
 
     fn shaken_hands(&mut self, reply: Reply, server_time: Timestamp, now: Instant) {
-        let serves = reply.connection_types.iter().any(|offered| offered == self.connection_type);
-        if !serves && !reply.connection_types.is_empty() {
+        let serves = |wanted: &str| reply.connection_types.iter().any(|offered| offered == wanted);
+        let upgrade = serves(WEBSOCKET) && self.wants_websocket(now);
+        if !upgrade && !serves(LONG_POLLING) && !reply.connection_types.is_empty() {
             return self.renew(Disposition::Stop, Trouble::Refused(Fault::ConnectionType), now);
         }
         let Some(client_id) = reply.client_id else {
@@ -306,6 +355,10 @@ impl Session {
         self.shaken = now;
         self.connected = None;
         self.phase = Phase::Idle { at: now };
+        if upgrade {
+            self.phase = Phase::AwaitUpgrade;
+            self.events.push_back(Event::Upgrade);
+        }
         for subscription in &mut self.channels {
             subscription.ask_again(now);
             if subscription.take_unusable() {
@@ -413,6 +466,10 @@ impl Session {
         }
     }
 
+    fn wants_websocket(&self, now: Instant) -> bool {
+        self.websocket_from.is_some_and(|from| from <= now)
+    }
+
     fn next_id(&mut self) -> String {
         self.last_id += 1;
         self.last_id.to_string()
@@ -424,7 +481,10 @@ impl Session {
         let Some(client_id) = self.client_id.clone() else {
             if at <= now && !self.is_full() {
                 self.events.push_back(Event::Connecting);
-                self.send(Kind::Handshake, message::handshake, now);
+                self.connection_type = LONG_POLLING;
+                let both: &[&str] =
+                    if self.wants_websocket(now) { &[WEBSOCKET, LONG_POLLING] } else { &[LONG_POLLING] };
+                self.send(Kind::Handshake, |id, _| message::handshake(id, both), now);
             }
             return;
         };

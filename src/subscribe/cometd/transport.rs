@@ -1,27 +1,17 @@
-//! Long-polling over HTTP for one Bayeux session: its cookies live and die with it.
-//!
-//! Every request goes to the bare `/cometd/<version>`. The platform also takes the meta name behind it, but other
-//! Bayeux servers know only the address that they are mounted at.
+//! How messages travel: by long-polling, or over a WebSocket where the server offers one.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
+mod long_polling;
+mod websocket;
+
 use std::time::Duration;
 
-use reqwest::cookie::Jar;
-use reqwest::header::{CONTENT_TYPE, DATE};
-use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
-use url::Url;
-
 use super::fault::Failure;
-use super::message::{self, Incoming};
+use super::message::Incoming;
 use super::session::Request;
 use crate::event::Timestamp;
+pub use long_polling::LongPolling;
+pub use websocket::WebSocket;
 
-/// The platform answers 413 to more.
-const MAX_REQUEST: usize = 32_768;
 /// Well above what an answer can hold if the server keeps its own limits.
 const MAX_ANSWER: usize = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,101 +31,40 @@ pub struct Messages {
     pub server_time: Option<Timestamp>,
 }
 
-/// One session's way to the server, with a cookie jar of its own.
-pub struct LongPolling {
-    client: Client,
-    url: Url,
-    token: SecretString,
-    in_flight: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+/// What came.
+#[derive(Debug)]
+pub enum Received {
+    /// All that there is to a request.
+    Answer(Answer),
+    /// Messages at any time, replies among them.
+    Frame(Vec<Incoming>),
+    /// Nothing more will come.
+    Lost(Failure),
 }
 
-impl LongPolling {
-    /// With an empty cookie jar. An error only if the machine's TLS set-up is broken.
-    pub fn open(instance_url: &Url, api_version: &str, token: SecretString) -> Result<Self, reqwest::Error> {
-        let builder = Client::builder()
-            .cookie_provider(Arc::new(Jar::default()))
-            // A redirect would carry the token to another host; the session asks for a new login instead.
-            .redirect(Policy::none())
-            // Known to work; whether the platform takes HTTP/2 here is not.
-            .http1_only()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(concat!("orgbridge/", env!("CARGO_PKG_VERSION")));
-        // Plain http is for loopback only: it needs neither a proxy nor the machine's CA certificates.
-        let plain = instance_url.scheme() == "http";
-        let client = if plain { builder.no_proxy().tls_certs_only([]) } else { builder }.build()?;
-        let mut url = instance_url.clone();
-        url.set_path(&format!("/cometd/{api_version}"));
-        Ok(Self { client, url, token, in_flight: None })
-    }
+/// One session's way to the server.
+pub enum Line {
+    LongPolling(LongPolling),
+    WebSocket(WebSocket),
+}
 
-    /// Starts a request. One that is still in flight is given up.
+impl Line {
+    /// Starts a request; it goes out with the next `recv`.
     pub fn send(&mut self, request: Request) {
-        let body = serde_json::Value::Array(vec![request.message]).to_string();
-        let (id, limit) = (request.id, request.timeout);
-        let post = self
-            .client
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/json;charset=UTF-8")
-            .bearer_auth(self.token.expose_secret())
-            .timeout(limit);
-        self.in_flight = Some(Box::pin(async move {
-            let result =
-                if body.len() > MAX_REQUEST { Err(Failure::TooLarge) } else { exchange(post.body(body)).await };
-            Answer { id, result }
-        }));
-    }
-
-    /// The answer to what was sent; pending for ever if nothing was. Cancel-safe: the request lives on in `self`.
-    pub async fn recv(&mut self) -> Answer {
-        match &mut self.in_flight {
-            Some(exchange) => {
-                let answer = exchange.as_mut().await;
-                self.in_flight = None;
-                answer
-            }
-            None => std::future::pending().await,
+        match self {
+            Self::LongPolling(line) => line.send(request),
+            Self::WebSocket(line) => line.send(&request),
         }
     }
-}
 
-async fn exchange(post: reqwest::RequestBuilder) -> Result<Messages, Failure> {
-    let mut response = post.send().await.map_err(failure)?;
-    let status = response.status();
-    let server_time = response.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failure)? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(Failure::TooLarge);
+    /// Pending for ever if nothing can come. Cancel-safe.
+    pub async fn recv(&mut self) -> Received {
+        match self {
+            Self::LongPolling(line) => Received::Answer(line.recv().await),
+            Self::WebSocket(line) => match line.recv().await {
+                Ok(messages) => Received::Frame(messages),
+                Err(failure) => Received::Lost(failure),
+            },
         }
-        body.extend_from_slice(&chunk);
-    }
-    match message::parse(&body) {
-        // Some servers send their refusals with the status of an error. What is no meta reply was not sent by Bayeux.
-        Ok(messages) if status.is_success() || messages.iter().any(|m| matches!(m, Incoming::Reply(_))) => {
-            Ok(Messages { messages, server_time })
-        }
-        Err(message::NotBayeux) if status == StatusCode::OK => Err(Failure::NotBayeux),
-        Ok(_) | Err(message::NotBayeux) => Err(Failure::Status(status.as_u16())),
-    }
-}
-
-/// The error itself is not kept: it can show the address, and says nothing that helps more than this.
-fn failure(error: reqwest::Error) -> Failure {
-    if error.is_timeout() { Failure::TimedOut } else { Failure::Unreachable }
-}
-
-/// `Tue, 03 Sep 2024 09:56:05 GMT`.
-fn http_date(text: &str) -> Option<Timestamp> {
-    chrono::DateTime::parse_from_rfc2822(text).ok().map(|date| Timestamp(date.timestamp_millis()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_date_of_an_answer_is_the_server_s_time() {
-        assert_eq!(http_date("Tue, 03 Sep 2024 09:56:05 GMT"), Some(Timestamp(1_725_357_365_000)));
-        assert_eq!(http_date("yesterday"), None);
     }
 }

@@ -7,7 +7,7 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Json, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -209,7 +209,7 @@ impl Running {
         let plan = Plan { from, skip_before: None, live_until: None, commit_start: None };
         let channels = vec![ChannelStart { channel: CHANNEL.parse().unwrap(), plan, wanted: None }];
         let tokens = Tokens { server: server.clone(), url };
-        tasks.spawn(drive(tokens, "66.0".to_owned(), channels, sender, states, cancel.clone()));
+        tasks.spawn(drive(tokens, "66.0".to_owned(), channels, sender, states, watch::channel(0).1, cancel.clone()));
         Self { server, arrivals, state, cancel, tasks }
     }
 

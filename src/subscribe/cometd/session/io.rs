@@ -54,6 +54,9 @@ pub enum Event {
     NeedsToken,
     /// A handshake is on its way.
     Connecting,
+    /// The server offers a WebSocket: open one with this session's cookies, and say by `handle_upgrade` how it went.
+    /// Nothing is sent before.
+    Upgrade,
     Waiting {
         until: Instant,
         why: Trouble,

@@ -257,7 +257,7 @@ fn what_the_config_must_mend_stops_the_session() {
     assert_eq!(org.events.last(), Some(&Event::Stop(Fault::VersionUnsupported)));
     assert_eq!(org.session.poll_timeout(), None);
     let mut other = ScriptedOrg::new(ReplayFrom::Tip);
-    other.reply(json!({"supportedConnectionTypes": ["websocket"]}));
+    other.reply(json!({"supportedConnectionTypes": ["callback-polling"]}));
     assert_eq!(other.events.last(), Some(&Event::Stop(Fault::ConnectionType)));
 }
 
@@ -449,4 +449,55 @@ proptest! {
             org.asked.len()
         );
     }
+}
+
+fn offers_both() -> Json {
+    json!({"supportedConnectionTypes": [WEBSOCKET, LONG_POLLING]})
+}
+
+#[test]
+fn a_server_that_offers_a_websocket_is_asked_for_one_and_nothing_is_sent_before_it_is_open() {
+    let mut org = ScriptedOrg::new(ReplayFrom::Tip);
+    assert_eq!(org.last().message["supportedConnectionTypes"], json!([WEBSOCKET, LONG_POLLING]));
+    let asked = org.asked.len();
+    org.reply(offers_both());
+    assert_eq!((org.events.last(), org.asked.len()), (Some(&Event::Upgrade), asked));
+    org.session.handle_upgrade(true, org.now);
+    org.note();
+    assert_eq!((org.last().meta, &org.last().message["connectionType"]), (Meta::Connect, &json!(WEBSOCKET)));
+}
+
+#[test]
+fn a_websocket_that_cannot_be_opened_leaves_the_session_to_long_polling_and_is_not_tried_again_soon() {
+    let mut org = ScriptedOrg::new(ReplayFrom::Tip);
+    org.reply(offers_both());
+    org.session.handle_upgrade(false, org.now);
+    org.note();
+    assert_eq!((org.last().meta, &org.last().message["connectionType"]), (Meta::Connect, &json!(LONG_POLLING)));
+    org.session.restart(org.now);
+    org.run_until_held();
+    let handshakes: Vec<_> = org.asked.iter().filter(|request| request.meta == Meta::Handshake).collect();
+    assert_eq!(handshakes.len(), 2);
+    assert_eq!(handshakes[1].message["supportedConnectionTypes"], json!([LONG_POLLING]));
+}
+
+#[test]
+fn an_event_that_is_pushed_over_a_websocket_shows_how_far_the_subscription_is() {
+    let mut org = ScriptedOrg::new(ReplayFrom::Tip);
+    org.reply(offers_both());
+    org.run_until_held();
+    let commit = org.server_time();
+    org.answer(json!([event_at(ACCOUNTS, 7, commit)]));
+    let until = commit.minus(LIVE_MARGIN);
+    assert!(org.events.contains(&Event::Live { channel: ACCOUNTS.parse().unwrap(), until }), "{:?}", org.events);
+    assert!(org.holds(), "the connect is still out");
+}
+
+#[test]
+fn a_lost_line_ends_the_session_also_while_nothing_is_out() {
+    let mut org = ScriptedOrg::live(ReplayFrom::Tip);
+    org.session.handle_lost(Failure::Unreachable, org.now);
+    org.note();
+    org.run_until_held();
+    assert_eq!(org.asked.iter().filter(|request| request.meta == Meta::Handshake).count(), 2);
 }

@@ -23,7 +23,7 @@ impl ScriptedOrg {
 
     pub(super) fn with(channels: Vec<ChannelStart>) -> Self {
         let now = Instant::now();
-        let session = Session::new(LONG_POLLING, channels, now);
+        let session = Session::new(channels, now);
         let mut org = Self { session, begin: now, now, asked: Vec::new(), events: Vec::new() };
         org.note();
         assert_eq!(org.events, [Event::NeedsToken]);
@@ -98,6 +98,10 @@ impl ScriptedOrg {
                 }
                 Phase::AwaitToken => {
                     self.session.handle_token(self.now);
+                    self.note();
+                }
+                Phase::AwaitUpgrade => {
+                    self.session.handle_upgrade(true, self.now);
                     self.note();
                 }
                 Phase::Idle { .. } | Phase::NoToken { .. } | Phase::Stopped => self.wait(),
