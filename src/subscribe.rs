@@ -17,6 +17,7 @@ pub mod position;
 pub mod pubsub;
 pub mod surroundings;
 pub mod watchdog;
+pub mod retention;
 
 /// A channel to subscribe, and from where. Whoever makes it has committed `plan.commit_start` before.
 #[derive(Debug, Clone, PartialEq, Eq)]
