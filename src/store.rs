@@ -27,8 +27,8 @@ use std::future::Future;
 
 use crate::event::Arrival;
 use crate::event::{
-    Change, ChangeKind, Channel, FieldName, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
-    Timestamp, Transport,
+    Change, ChangeKind, Channel, FieldName, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq, Timestamp,
+    Transport,
 };
 
 #[cfg(test)]

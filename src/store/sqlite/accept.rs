@@ -26,9 +26,7 @@ pub(super) fn accept_org(db: &Connection, org: &OrgName, org_id: &str, at: Times
 fn retire_subscriptions(db: &Connection, org: &OrgName, old: &str, at: Timestamp) -> Result<(), StoreError> {
     const OF_ORG: &str = "(SELECT id FROM subscriptions WHERE org = ?1 AND retired_at IS NULL)";
     db.execute(
-        &format!(
-            "UPDATE gaps SET closed_at = ?2, closed_by = ?3 WHERE closed_at IS NULL AND subscription IN {OF_ORG}"
-        ),
+        &format!("UPDATE gaps SET closed_at = ?2, closed_by = ?3 WHERE closed_at IS NULL AND subscription IN {OF_ORG}"),
         params![org, at, Mended::OtherOrg],
     )?;
     for table in ["probes", "deliveries"] {
@@ -37,7 +35,7 @@ fn retire_subscriptions(db: &Connection, org: &OrgName, old: &str, at: Timestamp
     db.execute("DELETE FROM schemas WHERE org = ?1", [org])?;
     db.execute(
         "UPDATE subscriptions SET org = org || ' (' || ?2 || ', ' || id || ')', retired_at = ?3,
-             replay_id = NULL, pending_replay_id = NULL, live_until = NULL, started_at = NULL, heard_at = NULL
+             replay_id = NULL, pending_replay_id = NULL, live_until = NULL, started_at = NULL
          WHERE org = ?1 AND retired_at IS NULL",
         params![org, old, at],
     )?;

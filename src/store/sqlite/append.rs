@@ -58,6 +58,8 @@ struct Taking<'a> {
     /// When anything came from the bus before, by our clock.
     heard_at: Option<Timestamp>,
     heard: bool,
+    /// When it was proven to be live, by our clock.
+    proven_at: Option<Timestamp>,
     before: Standing,
     standing: Standing,
     gaps: PositionGaps,
@@ -68,13 +70,14 @@ struct Taking<'a> {
 
 impl<'a> Taking<'a> {
     fn begin(db: &'a Connection, id: SubscriptionId, received: Timestamp) -> Result<Self, StoreError> {
-        let select = "SELECT replay_id, pending_replay_id, live_until, channel, started_at, heard_at
+        let select = "SELECT replay_id, pending_replay_id, live_until, channel, started_at, heard_at,
+                          proven_at
                       FROM subscriptions WHERE id = ?1 AND retired_at IS NULL";
-        let (standing, channel, started_at, heard_at) = db
+        let (standing, channel, started_at, heard_at, proven_at) = db
             .prepare_cached(select)?
             .query_row([id], |row| {
                 let standing = Standing { replay_id: row.get(0)?, pending: row.get(1)?, live_until: row.get(2)? };
-                Ok((standing, row.get(3)?, row.get(4)?, row.get(5)?))
+                Ok((standing, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
             })
             .optional()?
             .ok_or_else(|| StoreError::Database("no such subscription".into()))?;
@@ -86,6 +89,7 @@ impl<'a> Taking<'a> {
             started_at,
             heard_at,
             heard: false,
+            proven_at,
             before: standing.clone(),
             standing,
             gaps: PositionGaps::load(db, id)?,
@@ -110,6 +114,7 @@ impl<'a> Taking<'a> {
                 self.hear()?;
                 self.gaps.end(self.db, until)?;
                 self.standing.live(until);
+                self.proven_at = Some(self.received);
             }
             Arrival::Passed { replay_id, events } => {
                 self.hear()?;
@@ -128,6 +133,8 @@ impl<'a> Taking<'a> {
                 self.heard = true;
                 self.gaps.skipped(self.db, self.position().proof(), at, self.received)?;
                 self.standing.refused();
+                // What is older is in the gap, and what is newer comes.
+                self.proven_at = Some(self.received);
             }
             Arrival::Found { change, missed } => {
                 if let Some((seq, Some(header))) = self.journal(&change, true)?
@@ -159,12 +166,15 @@ impl<'a> Taking<'a> {
         Ok(())
     }
 
-    /// Something came from the bus. After a silence that is longer than the org keeps events, some may never come.
+    /// Something came from the bus. Some may never come if nothing was heard for longer than the org keeps events; or if
+    /// no id is known, so that it began at the earliest, and the last proof is older than that.
     fn hear(&mut self) -> Result<(), StoreError> {
         let limit = self.received.minus(self.channel.retention());
-        if !self.heard && self.heard_at.is_some_and(|before| before < limit) {
+        let old = |time: Option<Timestamp>| time.is_some_and(|time| time < limit);
+        let at_earliest = self.standing.replay_id.is_none() && self.standing.pending.is_none();
+        if (!self.heard && old(self.heard_at)) || (at_earliest && old(self.proven_at)) {
             let from = self.position().proof();
-            self.gaps.silent(self.db, from, self.received)?;
+            self.gaps.outage(self.db, from, self.received)?;
         }
         self.heard = true;
         Ok(())
@@ -185,11 +195,7 @@ impl<'a> Taking<'a> {
     }
 
     /// The number of the new entry, and its header where it is of records; none for a double.
-    fn journal<'c>(
-        &mut self,
-        change: &'c Change,
-        own: bool,
-    ) -> Result<Option<(Seq, Option<&'c Header>)>, StoreError> {
+    fn journal<'c>(&mut self, change: &'c Change, own: bool) -> Result<Option<(Seq, Option<&'c Header>)>, StoreError> {
         let key = change.event_key();
         let header = match &change.happening {
             Happening::Record(change) => Some(&change.header),
@@ -228,7 +234,8 @@ impl<'a> Taking<'a> {
             self.open(&NewGap::window(kind, Some(&header.entity_name), (at, at), seq))?;
         }
         if records {
-            self.open(&of_entry(GapKind::Records, header, seq))?;
+            let window = of_entry(GapKind::Records, header, seq);
+            self.open(&NewGap { records: header.record_ids.len(), ..window })?;
         }
         Ok(())
     }
@@ -270,7 +277,7 @@ impl<'a> Taking<'a> {
                 .prepare_cached(
                     "UPDATE subscriptions SET replay_id = ?2, pending_replay_id = ?3, live_until = ?4,
                          journaled = journaled + ?5, heard_at = coalesce(?6, heard_at),
-                         last_event_at = coalesce(?7, last_event_at)
+                         last_event_at = coalesce(?7, last_event_at), proven_at = ?8
                      WHERE id = ?1",
                 )?
                 .execute(params![
@@ -281,6 +288,7 @@ impl<'a> Taking<'a> {
                     i64::try_from(self.journaled).unwrap_or(i64::MAX),
                     self.heard.then_some(self.received),
                     (self.delivered.events > 0).then_some(self.received),
+                    self.proven_at,
                 ])?;
         }
         if self.heard {
@@ -290,7 +298,7 @@ impl<'a> Taking<'a> {
     }
 }
 
-/// A gap that names the records of its entry, or, where that names none or not all, the object at its time.
+/// A gap that names the records of its entry; or, where that does not name them all, a window of the object.
 fn of_entry(kind: GapKind, header: &Header, seq: Seq) -> NewGap<'_> {
     let at = Some(header.commit_timestamp);
     let records = if header.wildcard { 0 } else { header.record_ids.len() };

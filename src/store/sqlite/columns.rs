@@ -30,7 +30,19 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(RecordId, OrgName, ObjectName, FieldName, PipelineName, Channel, ChangeKind, GapKind, Mended, ParkedState, Transport);
+as_text!(
+    RecordId,
+    OrgName,
+    ObjectName,
+    FieldName,
+    PipelineName,
+    Channel,
+    ChangeKind,
+    GapKind,
+    Mended,
+    ParkedState,
+    Transport
+);
 
 macro_rules! as_integer {
     ($($type:ident),*) => {$(

@@ -211,7 +211,8 @@ impl PositionGaps {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let limit = refused.minus(channel.retention());
-        let kind = if position.proof().is_some_and(|proof| proof < limit) { GapKind::Outage } else { GapKind::Position };
+        let kind =
+            if position.proof().is_some_and(|proof| proof < limit) { GapKind::Outage } else { GapKind::Position };
         let proof = match position.live_until {
             Some(live) if live >= limit => newest_key(db, self.subscription)?,
             _ => None,
@@ -224,12 +225,21 @@ impl PositionGaps {
         self.open(db, kind, from, proof, at)
     }
 
-    /// Nothing was heard for longer than the org keeps events. Where the position was refused the gap is there already.
-    pub fn silent(&mut self, db: &Connection, from: Option<Timestamp>, at: Timestamp) -> Result<(), StoreError> {
+    /// Events may have gone before they came, and no refusal says so. A window since the same last proof that nothing
+    /// can prove empty is opened again at its end.
+    pub fn outage(&mut self, db: &Connection, from: Option<Timestamp>, at: Timestamp) -> Result<(), StoreError> {
         if self.gaps.iter().any(|gap| gap.to.is_none()) {
             return Ok(());
         }
-        self.open(db, GapKind::Outage, from, None, at)
+        let same = self.gaps.iter_mut().find(|gap| gap.from == from && gap.proof.is_none());
+        let Some(gap) = same else { return self.open(db, GapKind::Outage, from, None, at) };
+        db.prepare_cached("UPDATE gaps SET kind = ?2, to_time = NULL, seq = ?3 WHERE id = ?1")?.execute(params![
+            gap.id,
+            GapKind::Outage,
+            head(db)?
+        ])?;
+        gap.to = None;
+        Ok(())
     }
 
     fn open(
@@ -301,9 +311,12 @@ impl PositionGaps {
             return Ok(());
         }
         let Some((since, until)) = covered(db, self.subscription, channel)? else { return Ok(()) };
-        self.close(db, Mended::Probe, at, |gap| {
-            matches!((gap.from, gap.to), (Some(from), Some(to)) if since <= from && to <= until)
-        })
+        self.close(
+            db,
+            Mended::Probe,
+            at,
+            |gap| matches!((gap.from, gap.to), (Some(from), Some(to)) if since <= from && to <= until),
+        )
     }
 
     fn close(

@@ -56,9 +56,9 @@ pub(super) fn known_subscription(
 }
 
 pub(super) fn start(db: &Connection, id: SubscriptionId, at: Timestamp) -> Result<(), StoreError> {
-    // Heard from now on: by our clock, which need not be the org's.
+    // The same moment by our clock, which need not be the org's.
     db.execute(
-        "UPDATE subscriptions SET started_at = ?2, heard_at = coalesce(heard_at, ?3)
+        "UPDATE subscriptions SET started_at = ?2, proven_at = coalesce(proven_at, ?3)
          WHERE id = ?1 AND started_at IS NULL",
         params![id, at, Timestamp::now()],
     )?;

@@ -9,8 +9,8 @@ use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Parent, ParentState, Parked, ParkedCause, PipelineId, PipelineIdentity, PipelineRow, Question, Sent,
-    StoreError,
+    Answer, Applied, GapKind, Parent, ParentState, Parked, ParkedCause, PipelineId, PipelineIdentity, PipelineRow,
+    Question, Sent, StoreError,
 };
 
 const ROW: &str =

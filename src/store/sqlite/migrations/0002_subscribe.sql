@@ -15,10 +15,12 @@ CREATE TABLE probes (
     PRIMARY KEY (subscription, object)
 ) STRICT, WITHOUT ROWID;
 
--- By our clock: when anything came from the bus, and when an event did. `journaled` counts entries.
+-- By our clock: when anything came from the bus, when an event did, and when `live_until` (or `started_at`) was set.
+-- `journaled` counts entries.
 -- `retired_at`: another org took the place of the one that it belongs to, which is named in `org` then.
 ALTER TABLE subscriptions ADD COLUMN heard_at INTEGER;
 ALTER TABLE subscriptions ADD COLUMN last_event_at INTEGER;
+ALTER TABLE subscriptions ADD COLUMN proven_at INTEGER;
 ALTER TABLE subscriptions ADD COLUMN journaled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE subscriptions ADD COLUMN retired_at INTEGER;
 UPDATE subscriptions SET
