@@ -281,7 +281,7 @@ impl World {
     /// Some changes come as a gap: without their values.
     fn emit(&mut self, n: usize, how: u16, kind: ChangeKind, fields: Fields) {
         let (kind, fields) = match kind {
-            _ if !how.is_multiple_of(2) => (kind, fields),
+            _ if !how.is_multiple_of(4) => (kind, fields),
             ChangeKind::Create => (ChangeKind::GapCreate, Fields::new()),
             ChangeKind::Delete => (ChangeKind::GapDelete, Fields::new()),
             ChangeKind::Undelete => (ChangeKind::GapUndelete, Fields::new()),
