@@ -302,7 +302,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// - A refused position clears the replay id and opens a gap from the last proof of being live (or the start) to
     ///   the first new event after it, or to the next `Live`, whichever comes first. It closes when the newest event
     ///   that the bus brought before it comes again, if `live_until` was within the channel's retention; else it is an
-    ///   outage. An outage is also noticed without a refusal: nothing came for longer than the retention, by our clock.
+    ///   outage. An outage is also noticed without a refusal, by our clock: nothing came for longer than the retention;
+    ///   or no id is known, so that what comes is the earliest, and the last proof is older than the retention.
     /// - `Skipped` leaves the window from the last proof to its time. A refusal that nothing followed becomes it.
     /// - `Found` is an entry, and a gap where the bus should have told. `Window` is a gap; one that is open already with
     ///   the same cause, object and beginning is widened.

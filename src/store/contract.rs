@@ -70,6 +70,7 @@ macro_rules! contract {
                 a_refusal_that_is_skipped_is_one_gap,
                 a_window_that_is_found_again_is_widened,
                 a_silence_longer_than_the_retention_is_an_outage,
+                a_start_at_the_earliest_long_after_the_last_proof_is_an_outage,
                 quiet_but_live_is_no_outage,
                 a_refusal_after_a_long_silence_is_one_outage,
                 the_retention_is_that_of_the_channel,

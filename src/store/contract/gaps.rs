@@ -252,6 +252,27 @@ pub async fn a_silence_longer_than_the_retention_is_an_outage<B: Backend>() {
     }
 }
 
+pub async fn a_start_at_the_earliest_long_after_the_last_proof_is_an_outage<B: Backend>() {
+    // The first of the events that share an id, an hour later a crash, and most of the retention until the next start:
+    // nothing was refused, for no id was known, and the silence alone is not too long.
+    let (backend, later) = (B::empty(), NOW.plus(HOUR));
+    let back = later.plus(channel().retention());
+    let store = backend.open().await;
+    append(&store, subscribed(&store).await, vec![Arrival::Live { until: at(1) }]).await;
+    store.append(subscribed(&store).await, arrivals([2]), later).await.unwrap();
+    drop(store);
+    let store = backend.open().await;
+    let subscription = subscribed(&store).await;
+    store.append(subscription, arrivals([8]), back).await.unwrap();
+    let gap = only(&store).await;
+    assert_eq!((gap.kind, gap.from, gap.to), (GapKind::Outage, Some(at(1)), Some(at(8))));
+    // The same again before any proof: the window reaches to what comes now.
+    drop(store);
+    let store = backend.open().await;
+    store.append(subscribed(&store).await, arrivals([9]), back.plus(channel().retention())).await.unwrap();
+    assert_eq!(only(&store).await.to, Some(at(9)));
+}
+
 pub async fn quiet_but_live_is_no_outage<B: Backend>() {
     let store = B::empty().open().await;
     let subscription = subscribed(&store).await;
