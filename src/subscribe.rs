@@ -15,9 +15,9 @@ pub use watchdog::SILENCE_MAX;
 pub mod cometd;
 pub mod position;
 pub mod pubsub;
+pub mod retention;
 pub mod surroundings;
 pub mod watchdog;
-pub mod retention;
 
 /// A channel to subscribe, and from where. Whoever makes it has committed `plan.commit_start` before.
 #[derive(Debug, Clone, PartialEq, Eq)]
