@@ -9,7 +9,13 @@
 //!   A caller that stops waiting does not undo its call. A read sees whatever a call that returned has written.
 //! - **Doubles.** An event whose key the subscription has seen is not appended again, but its position is saved.
 //! - **Positions.** The saved replay id is the last one known complete, for several events can share one: an id is
-//!   complete when an event with another id, `Live` or `Passed` follows, in the same group or a later one.
+//!   complete when an event with another id or `Live` follows, in the same group or a later one, or where the org says
+//!   that there is nothing up to it. Where ids do not repeat, `Passed` completes its own at once.
+//! - **No silent gap.** Whatever arrived and may have hidden a change is a row of `gaps`, in the same transaction; each
+//!   event is an entry, or in a gap. A gap that names records is closed by the settlement with which every pipeline that
+//!   reads them has passed its entry, and at once where no pipeline does: one that is added later, and wants what is
+//!   older, finds the entry. A window that a refused position or an outage left is closed when its newest event comes
+//!   again, or when the truth probe has covered it; any other window by `close_gap` alone.
 //! - **Never backwards.** `applied` and a pipeline's watermark only grow. A row of `parked` only widens until closed.
 //! - **No lost wake.** A row that is parked for a parent whose link exists, or is set in the same settlement, is
 //!   returned as woken.
@@ -18,23 +24,21 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::time::Duration;
 
 use crate::event::Arrival;
 use crate::event::{
-    Change, ChangeKind, Channel, EventKey, FieldName, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
-    Timestamp, Transport,
+    Change, ChangeKind, Channel, FieldName, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq, Timestamp,
+    Transport,
 };
 
 #[cfg(test)]
 pub(crate) mod contract;
+mod gap;
 mod position;
 pub mod sqlite;
 
+pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
 pub use sqlite::Sqlite;
-
-/// How long an org keeps events (facts: streaming-cometd.md section 10).
-pub const RETENTION: Duration = Duration::from_secs(72 * 60 * 60);
 
 /// A row number of `subscriptions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +64,37 @@ pub struct Position {
     pub started_at: Option<Timestamp>,
     /// The org's time of the last proof of being live and caught up.
     pub live_until: Option<Timestamp>,
+}
+
+impl Position {
+    /// Nothing that was committed before this time is owed any more.
+    pub fn proof(&self) -> Option<Timestamp> {
+        self.live_until.or(self.started_at)
+    }
+}
+
+/// A subscription as the state shows it, whether a bridge runs or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionRow {
+    pub id: SubscriptionId,
+    pub org: OrgName,
+    pub channel: Channel,
+    pub transport: Transport,
+    pub position: Position,
+    /// When the last event came from the bus, by our clock.
+    pub last_event: Option<Timestamp>,
+    /// Entries of the journal that it made.
+    pub journaled: u64,
+    pub open_gaps: u64,
+}
+
+/// Parked records of a pipeline that have the same cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedCause {
+    pub pipeline: PipelineId,
+    pub state: ParkedState,
+    pub code: String,
+    pub records: u64,
 }
 
 /// What became of a group of arrivals.
@@ -221,42 +256,6 @@ pub struct Settled {
     pub woken: Vec<(PipelineId, RecordId)>,
 }
 
-/// Something that may have hidden a change, and is not mended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gap {
-    pub id: i64,
-    pub subscription: SubscriptionId,
-    pub kind: GapKind,
-    pub object: Option<ObjectName>,
-    /// The window in the org's time; open at an end that is not known.
-    pub from: Option<Timestamp>,
-    pub to: Option<Timestamp>,
-    /// Its place in the journal's order: the head when it was noticed.
-    pub seq: Seq,
-    /// The event that, when it comes again, proves that nothing is missing. None where nothing can.
-    pub proof: Option<EventKey>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GapKind {
-    /// The org refused the saved position.
-    Position,
-    /// Too many changes to list (GAP_OVERFLOW).
-    Overflow,
-    /// An event that names all records of an object (`001*`).
-    Wildcard,
-    /// An event that this release could not read.
-    Undecodable,
-    /// A pipeline was removed and added again.
-    Removed,
-    /// The truth probe found changed rows that no event told of.
-    Missed,
-    /// The object was not captured, or not as before.
-    Capture,
-    /// The bridge's user could not see all the fields that it reads.
-    Access,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("state file {path}: {reason}")]
@@ -298,9 +297,21 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Journals what arrived, in order, with the position that covers it.
     ///
-    /// Wildcards and overflows are entries, and gaps; an event that could not be read is a gap only. A refused position clears the replay id and opens a gap from
-    /// `live_until` to the first new event after it, or to the next `Live`, whichever comes first. It closes when
-    /// the newest event journaled before it comes again, if `live_until` was within [`RETENTION`].
+    /// - GAP events, wildcards and overflows are entries, and gaps. An event that could not be read is a gap with what
+    ///   is left of it, and an entry where its records are known.
+    /// - A refused position clears the replay id and opens a gap from the last proof of being live (or the start) to
+    ///   the first new event after it, or to the next `Live`, whichever comes first. It closes when the newest event
+    ///   that the bus brought before it comes again, if `live_until` was within the channel's retention; else it is an
+    ///   outage. An outage is also noticed without a refusal, by our clock: nothing came for longer than the retention;
+    ///   or no id is known, so that what comes is the earliest, and the last proof is older than the retention.
+    /// - `Skipped` leaves the window from the last proof to its time. A refusal that nothing followed becomes it.
+    /// - `Found` is an entry, and a gap where the bus should have told. `Window` is a gap; one that is open already with
+    ///   the same cause, object and beginning is widened.
+    /// - `Probed` tells that everything of the object since the previous `Probed` was compared, deleted records
+    ///   included (the probe asks by queryAll; what was removed for good in between leaves no row, and only getDeleted
+    ///   tells of it), and is in the journal by now. The first one covers nothing. What is covered closes windows of
+    ///   refused positions and outages that lie wholly inside it, once this holds for the channel's object, or, on a
+    ///   channel of several, for each that a pipeline reads.
     fn append(
         &self,
         id: SubscriptionId,
@@ -352,6 +363,37 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The gaps that are open, oldest first.
     fn gaps(&self) -> impl Future<Output = Result<Vec<Gap>, StoreError>> + Send;
 
+    /// Gaps that were closed, the last one first.
+    fn mended_gaps(&self, limit: usize) -> impl Future<Output = Result<Vec<Gap>, StoreError>> + Send;
+
+    /// False if it is closed already, or there is none.
+    fn close_gap(&self, id: i64, by: Mended) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Another org is behind the name's login, and that is meant. Its id is pinned; nothing that speaks of the old one
+    /// counts any more: its subscriptions begin anew (numbers of subscriptions known so far are refused, their entries
+    /// are nobody's and their gaps are closed), pipelines that read it stand at the head without parked records, links
+    /// and applied numbers of all pipelines from or to it are gone, and each of these pipelines has a window that asks
+    /// for a backfill. False if the name is tied to that org already, or was tied to none.
+    fn accept_org(&self, org: &OrgName, org_id: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Subscriptions in the order in which they were made.
+    fn subscriptions(&self) -> impl Future<Output = Result<Vec<SubscriptionRow>, StoreError>> + Send;
+
+    /// Events that each subscription was delivered since the beginning of the hour (UTC) of this time of our clock, by
+    /// the same measure as the org: doubles, and what nobody wants, are included. Hours are kept for eight days.
+    fn deliveries(
+        &self,
+        since: Timestamp,
+    ) -> impl Future<Output = Result<HashMap<SubscriptionId, u64>, StoreError>> + Send;
+
+    /// How many events a start at the earliest would bring, at this time of our clock: what came within the channel's
+    /// retention, and for hours in which nothing was heard the average of those that are known. 0 if none is.
+    fn retained_estimate(
+        &self,
+        id: SubscriptionId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
     /// The pipeline of this name; made, with this watermark, if there is none. One that differs is an error. One that
     /// was forgotten is made anew, with a gap from then to now.
     fn pipeline(
@@ -397,13 +439,20 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// What `sending` noted and nothing settled.
     fn sent(&self) -> impl Future<Output = Result<Vec<Sent>, StoreError>> + Send;
 
-    /// See [`Settlement`].
     /// Rows of `parked` that should be tried now: they were widened after their last try, or wait for a parent that has
     /// a link. Asked once at the start; a running bridge hears of both as they happen.
     fn restless(&self) -> impl Future<Output = Result<Vec<(PipelineId, RecordId)>, StoreError>> + Send;
 
+    /// See [`Settlement`].
     fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
     /// Rows of `parked`, oldest first.
     fn parked(&self, limit: usize) -> impl Future<Output = Result<Vec<Parked>, StoreError>> + Send;
+
+    /// Rows of `parked` counted, the most frequent cause of a pipeline first.
+    fn parked_causes(&self) -> impl Future<Output = Result<Vec<ParkedCause>, StoreError>> + Send;
+
+    /// When the oldest entry above each pipeline's watermark was committed, or came where it does not say. A pipeline
+    /// that is done is left out.
+    fn oldest_unsettled(&self) -> impl Future<Output = Result<HashMap<PipelineId, Timestamp>, StoreError>> + Send;
 }

@@ -15,6 +15,7 @@ pub use watchdog::SILENCE_MAX;
 pub mod cometd;
 pub mod position;
 pub mod pubsub;
+pub mod retention;
 pub mod surroundings;
 pub mod watchdog;
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::{ConfigFile, table};
-use crate::event::{PipelineName, Timestamp};
-use crate::store::{Gap, GapKind, Sqlite, Store};
+use crate::event::PipelineName;
+use crate::store::{Sqlite, Store};
 
 #[derive(Debug, Args)]
 pub struct Pipeline {
@@ -48,22 +48,6 @@ impl Pipeline {
     }
 }
 
-fn describe(gap: &Gap) -> String {
-    let what = match gap.kind {
-        GapKind::Position => "the org no longer knew the saved position",
-        GapKind::Overflow => "too many changes at once for the org to list",
-        GapKind::Wildcard => "an event that names no single record",
-        GapKind::Undecodable => "an event that this release can not read",
-        GapKind::Removed => "the pipeline was forgotten for a while",
-        GapKind::Missed => "records changed, and no event said so",
-        GapKind::Capture => "the object was not captured as it should be",
-        GapKind::Access => "the bridge's user could not see every field",
-    };
-    let time = |time: Option<Timestamp>, open: &str| time.map_or_else(|| open.to_owned(), |time| time.to_string());
-    let object = gap.object.as_ref().map_or("all records of the channel", |object| object.as_str());
-    format!("{what}: {object}, from {} to {}", time(gap.from, "the start"), time(gap.to, "now"))
-}
-
 async fn list(store: &Sqlite) -> anyhow::Result<ExitCode> {
     let head = store.head().await?;
     let mut table = table::plain_list();
@@ -86,7 +70,7 @@ async fn list(store: &Sqlite) -> anyhow::Result<ExitCode> {
         println!("\nOpen gaps: changes that the source org may have kept from the bridge.");
     }
     for gap in gaps {
-        println!("  {}", describe(&gap));
+        println!("  {gap}");
     }
     Ok(ExitCode::SUCCESS)
 }

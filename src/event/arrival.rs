@@ -38,7 +38,9 @@ pub enum Arrival {
     },
     /// Changes of an object within a window of the org's time may be missing, and cannot be named.
     Window(Window),
-    /// The truth probe has compared the object with the journal up to this time of the org's clock.
+    /// The truth probe has compared the object with the journal up to this time of the org's clock: all that changed
+    /// since the previous one, deleted records included (it asks by queryAll), came before it in this stream or is in
+    /// the journal. The first one says nothing of what was before it.
     Probed {
         object: ObjectName,
         until: Timestamp,

@@ -275,7 +275,8 @@ impl Machine {
     /// Maps a part and does what mapping says.
     fn take(&mut self, source: Source, part: &Part, answer: &Answer, now: Instant) {
         let deletes = self.lines.get(&source.pipeline).is_some_and(|line| line.mapping.on_delete == OnDelete::Delete);
-        if part.kind() == ChangeKind::Undelete && deletes && self.has_children(source.pipeline) {
+        let is_back = matches!(part.kind(), ChangeKind::Undelete | ChangeKind::GapUndelete);
+        if is_back && deletes && self.has_children(source.pipeline) {
             // Its counterpart is deleted, or will be, and whoever names it as parent loses it there.
             self.read(source, part.seq, false, false, now);
             self.children_first(source, None, now);

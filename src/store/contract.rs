@@ -1,5 +1,7 @@
 //! What any backend must do: each sentence of the contract is a rule here, and [`contract!`] makes its tests.
 
+pub(crate) mod figures;
+pub(crate) mod gaps;
 pub(crate) mod given;
 pub(crate) mod journal;
 pub(crate) mod pipelines;
@@ -42,6 +44,8 @@ macro_rules! contract {
                 an_id_is_saved_once_another_follows,
                 an_id_is_saved_once_the_subscription_is_live,
                 what_nobody_wants_moves_the_position,
+                what_nobody_wants_completes_no_id_that_others_may_share,
+                a_keepalive_saves_its_position,
                 doubles_move_the_position,
                 what_is_pending_counts_for_nothing_when_asked_again,
                 the_start_is_committed_once,
@@ -53,6 +57,37 @@ macro_rules! contract {
                 after_the_retention_nothing_closes_the_gap,
                 a_position_that_is_refused_again_is_the_same_gap,
                 an_append_to_no_subscription_is_refused,
+            }
+            gaps {
+                a_gap_that_names_records_is_closed_once_they_are_settled,
+                a_gap_waits_for_the_last_pipeline_that_reads_its_records,
+                a_gap_whose_records_nobody_reads_is_closed_at_once,
+                an_event_that_names_nothing_is_a_gap_whatever_it_says,
+                what_is_left_of_an_event_that_cannot_be_read_is_kept,
+                an_event_that_cannot_be_read_but_names_its_records_is_an_entry_that_is_read,
+                what_the_bridge_finds_is_an_entry_and_a_gap_if_the_bus_should_have_told,
+                what_was_skipped_is_a_window_from_the_last_proof,
+                a_refusal_that_is_skipped_is_one_gap,
+                a_window_that_is_found_again_is_widened,
+                a_silence_longer_than_the_retention_is_an_outage,
+                a_start_at_the_earliest_long_after_the_last_proof_is_an_outage,
+                quiet_but_live_is_no_outage,
+                a_refusal_after_a_long_silence_is_one_outage,
+                the_retention_is_that_of_the_channel,
+                a_probe_closes_the_windows_that_it_covered,
+                a_probe_closes_no_window_that_it_did_not_see_whole,
+                on_a_channel_of_several_objects_the_probe_must_have_seen_each_that_is_read,
+            }
+            figures {
+                what_was_delivered_is_counted_by_the_hour_as_the_org_does,
+                old_hours_are_trimmed,
+                the_past_is_estimated_from_the_hours_that_are_known,
+                subscriptions_tell_where_they_stand,
+                parked_records_are_counted_by_cause,
+                the_oldest_unsettled_change_of_each_pipeline_is_told,
+                an_org_that_is_accepted_begins_anew,
+                of_a_target_that_is_accepted_only_what_was_written_there_is_forgotten,
+                a_name_that_was_tied_to_no_org_has_nothing_to_give_up,
             }
             pipelines {
                 a_pipeline_is_made_once,
@@ -90,6 +125,7 @@ macro_rules! contract {
             properties {
                 groups_make_no_difference,
                 a_crash_at_any_event_loses_none,
+                every_event_is_an_entry_or_in_a_gap,
             }
         }
     };

@@ -27,11 +27,15 @@ impl Standing {
         }
     }
 
-    /// Nobody wants the events up to this id. Events that share an id share their entity and their commit, so what
-    /// may follow with it is not wanted either.
-    pub fn passed(&mut self, replay_id: ReplayId) {
-        self.replay_id = Some(replay_id);
-        self.pending = None;
+    /// Nobody wants these events up to this id; with none, the org says that there are none up to it. Where ids repeat,
+    /// another one with this id may still follow, and be wanted: it is not complete yet.
+    pub fn passed(&mut self, replay_id: ReplayId, events: u64, repeats_ids: bool) {
+        if repeats_ids && events > 0 {
+            self.arrived(&replay_id);
+        } else {
+            self.replay_id = Some(replay_id);
+            self.pending = None;
+        }
     }
 
     /// All that the org had came.
@@ -77,11 +81,31 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wants_moves_the_position_at_once() {
+    fn what_nobody_wants_moves_the_position_at_once_where_ids_do_not_repeat() {
         let mut standing = Standing::default();
         standing.arrived(&id("7"));
-        standing.passed(id("8"));
+        standing.passed(id("8"), 3, false);
         assert_eq!((standing.replay_id, standing.pending), (Some(id("8")), None));
+    }
+
+    #[test]
+    fn what_nobody_wants_completes_no_id_that_may_come_again() {
+        let mut standing = Standing::default();
+        standing.arrived(&id("7"));
+        standing.passed(id("7"), 1, true);
+        assert_eq!((&standing.replay_id, &standing.pending), (&None, &Some(id("7"))));
+        standing.passed(id("8"), 1, true);
+        assert_eq!((standing.replay_id, standing.pending), (Some(id("7")), Some(id("8"))));
+    }
+
+    #[test]
+    fn a_keepalive_saves_its_position_on_any_channel() {
+        for repeats_ids in [true, false] {
+            let mut standing = Standing::default();
+            standing.arrived(&id("7"));
+            standing.passed(id("9"), 0, repeats_ids);
+            assert_eq!((standing.replay_id, standing.pending), (Some(id("9")), None));
+        }
     }
 
     #[test]

@@ -3,9 +3,12 @@
 //! One thread writes, in groups; another reads beside it, and sees whatever a call that returned has written. A
 //! person can look into the file with `sqlite3` while the bridge runs.
 
+mod accept;
 mod append;
 mod columns;
+mod deliveries;
 mod file;
+mod gaps;
 mod journal;
 mod pipelines;
 mod settle;
@@ -27,8 +30,8 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, Gap, Page, Parked, PipelineId, PipelineIdentity, PipelineRow, Question, Sent, Settled,
-    Settlement, Store, StoreError, Subscription, SubscriptionId,
+    Answer, Appended, Gap, Mended, Page, Parked, ParkedCause, PipelineId, PipelineIdentity, PipelineRow, Question,
+    Sent, Settled, Settlement, Store, StoreError, Subscription, SubscriptionId, SubscriptionRow,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
@@ -164,7 +167,32 @@ impl Store for Sqlite {
     }
 
     async fn gaps(&self) -> Result<Vec<Gap>, StoreError> {
-        self.read(journal::gaps).await
+        self.read(gaps::all_open).await
+    }
+
+    async fn mended_gaps(&self, limit: usize) -> Result<Vec<Gap>, StoreError> {
+        self.read(move |db| gaps::mended(db, limit)).await
+    }
+
+    async fn close_gap(&self, id: i64, by: Mended) -> Result<bool, StoreError> {
+        self.write(move |db| gaps::close(db, id, by, Timestamp::now())).await
+    }
+
+    async fn accept_org(&self, org: &OrgName, org_id: &str) -> Result<bool, StoreError> {
+        let (org, org_id) = (org.clone(), org_id.to_owned());
+        self.write(move |db| accept::accept_org(db, &org, &org_id, Timestamp::now())).await
+    }
+
+    async fn subscriptions(&self) -> Result<Vec<SubscriptionRow>, StoreError> {
+        self.read(subscriptions::subscriptions).await
+    }
+
+    async fn deliveries(&self, since: Timestamp) -> Result<HashMap<SubscriptionId, u64>, StoreError> {
+        self.read(move |db| deliveries::since(db, since)).await
+    }
+
+    async fn retained_estimate(&self, id: SubscriptionId, now: Timestamp) -> Result<u64, StoreError> {
+        self.read(move |db| deliveries::retained_estimate(db, id, now)).await
     }
 
     async fn pipeline(&self, identity: &PipelineIdentity, first_watermark: Seq) -> Result<PipelineRow, StoreError> {
@@ -216,5 +244,13 @@ impl Store for Sqlite {
 
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
         self.read(move |db| pipelines::parked(db, limit)).await
+    }
+
+    async fn parked_causes(&self) -> Result<Vec<ParkedCause>, StoreError> {
+        self.read(pipelines::parked_causes).await
+    }
+
+    async fn oldest_unsettled(&self) -> Result<HashMap<PipelineId, Timestamp>, StoreError> {
+        self.read(pipelines::oldest_unsettled).await
     }
 }

@@ -278,7 +278,15 @@ impl World {
         }
     }
 
-    fn emit(&mut self, n: usize, kind: ChangeKind, fields: Fields) {
+    /// Some changes come as a gap: without their values.
+    fn emit(&mut self, n: usize, how: u16, kind: ChangeKind, fields: Fields) {
+        let (kind, fields) = match kind {
+            _ if !how.is_multiple_of(4) => (kind, fields),
+            ChangeKind::Create => (ChangeKind::GapCreate, Fields::new()),
+            ChangeKind::Delete => (ChangeKind::GapDelete, Fields::new()),
+            ChangeKind::Undelete => (ChangeKind::GapUndelete, Fields::new()),
+            _ => (ChangeKind::GapUpdate, Fields::new()),
+        };
         self.commits += 1;
         let (pipeline, object) = if n < 4 { (ACCOUNTS, "Account") } else { (CONTACTS, "Contact") };
         let header = Header {
@@ -320,7 +328,7 @@ impl World {
                 let row = Row { fields, deleted: false, cascaded: false };
                 let event = all(&row);
                 self.source.insert(n, row);
-                self.emit(n, ChangeKind::Create, event);
+                self.emit(n, how, ChangeKind::Create, event);
             }
             Some(row) if row.deleted => {
                 if row.cascaded {
@@ -335,7 +343,7 @@ impl World {
                     row.fields.insert("AccountId".to_owned(), Value::Null);
                 }
                 let event = all(row);
-                self.emit(n, ChangeKind::Undelete, event);
+                self.emit(n, how, ChangeKind::Undelete, event);
                 let with: Vec<usize> = self.source.iter().filter(|(_, row)| row.cascaded).map(|(n, _)| *n).collect();
                 let id = Value::text(record_id(n).as_str());
                 for child in with.into_iter().filter(|_| n < 4) {
@@ -343,13 +351,13 @@ impl World {
                     if row.fields.get("AccountId") == Some(&id) {
                         (row.deleted, row.cascaded) = (false, false);
                         let event = all(row);
-                        self.emit(child, ChangeKind::Undelete, event);
+                        self.emit(child, how, ChangeKind::Undelete, event);
                     }
                 }
             }
             Some(row) if how.is_multiple_of(5) => {
                 row.deleted = true;
-                self.emit(n, ChangeKind::Delete, Fields::new());
+                self.emit(n, how, ChangeKind::Delete, Fields::new());
                 let id = Value::text(record_id(n).as_str());
                 let children: Vec<usize> = self
                     .source
@@ -361,7 +369,7 @@ impl World {
                     if let Some(row) = self.source.get_mut(&child) {
                         (row.deleted, row.cascaded) = (true, true);
                     }
-                    self.emit(child, ChangeKind::Delete, Fields::new());
+                    self.emit(child, how, ChangeKind::Delete, Fields::new());
                 }
             }
             Some(row) => {
@@ -374,11 +382,7 @@ impl World {
                 };
                 row.fields.insert(field.to_owned(), value.clone());
                 let fields = Fields::from([(field.to_owned(), Field::New(value))]);
-                // Some changes come without their values.
-                let gap = how.is_multiple_of(11);
-                let (kind, fields) =
-                    if gap { (ChangeKind::GapUpdate, Fields::new()) } else { (ChangeKind::Update, fields) };
-                self.emit(n, kind, fields);
+                self.emit(n, how, ChangeKind::Update, fields);
             }
         }
     }

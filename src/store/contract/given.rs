@@ -5,11 +5,11 @@ use std::str::FromStr;
 use crate::event::Arrival;
 use crate::event::{
     Change, ChangeKind, Channel, Field, Happening, Header, OrgName, RecordChange, RecordId, ReplayId, Seq, Timestamp,
-    Value,
+    Undecodable, Value,
 };
 use crate::store::{
     Answer, Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, PipelineIdentity, PipelineRow, Question,
-    Store, SubscriptionId,
+    Settlement, Store, SubscriptionId,
 };
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -86,6 +86,10 @@ impl Event {
         self.change(|change| change.fields = fields.into_iter().map(|(name, field)| (name.to_owned(), field)).collect())
     }
 
+    pub fn committed(self, at: Timestamp) -> Self {
+        self.change(|change| change.header.commit_timestamp = at)
+    }
+
     pub fn replay(mut self, number: u32) -> Self {
         self.0.replay_id = replay_id(number);
         self
@@ -93,6 +97,19 @@ impl Event {
 
     pub fn arrives(self) -> Arrival {
         Arrival::Change(self.0)
+    }
+}
+
+/// An event that this release cannot read, alone with the replay id of its number.
+pub fn unreadable(number: u32, change: Option<Event>) -> Undecodable {
+    Undecodable {
+        replay_id: Some(replay_id(number)),
+        change: change.map(|event| event.0),
+        object: None,
+        schema_id: Some("schema-1".to_owned()),
+        length: 77,
+        digest: format!("digest-{number}"),
+        reason: "the body ends early".to_owned(),
     }
 }
 
@@ -140,6 +157,12 @@ pub async fn contacts(store: &impl Store) -> PipelineRow {
 /// An account as a parent.
 pub fn parent(number: u32) -> Parent {
     Parent { target_object: name("Customer__c"), record: account(number) }
+}
+
+/// The pipeline has settled everything up to there.
+pub async fn settled(store: &impl Store, pipeline: PipelineId, seq: u64) {
+    let watermarks = vec![(pipeline, Seq(seq))];
+    store.settle(Settlement { watermarks, ..Settlement::default() }).await.unwrap();
 }
 
 pub fn waiting(pipeline: PipelineId, record: RecordId, seq: u64, waits_for: Parent) -> Parked {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Backend;
 use super::given::*;
-use crate::event::{Arrival, ChangeKind, Field, Seq, Timestamp, Undecodable, Value};
+use crate::event::{Arrival, ChangeKind, Field, Seq, Timestamp, Value};
 use crate::store::{Appended, Entry, GapKind, Store, StoreError};
 
 pub async fn an_entry_is_found_as_it_was_appended<B: Backend>() {
@@ -210,15 +210,7 @@ pub async fn events_that_name_not_all_their_records_are_entries_and_gaps<B: Back
 pub async fn an_event_that_cannot_be_read_is_a_gap_and_moves_the_position<B: Backend>() {
     let store = B::empty().open().await;
     let subscription = subscribed(&store).await;
-    let unread = Arrival::Undecodable(Undecodable {
-        replay_id: Some(replay_id(7)),
-        change: None,
-        object: None,
-        schema_id: None,
-        length: 0,
-        digest: String::new(),
-        reason: "it is not JSON".to_owned(),
-    });
+    let unread = Arrival::Undecodable(unreadable(7, None));
     let group = vec![event(1).arrives(), unread, event(9).arrives()];
     let appended = store.append(subscription, group, NOW).await.unwrap();
     assert_eq!((appended.head, appended.journaled), (Seq(2), 2));

@@ -6,7 +6,7 @@ use super::Backend;
 use super::given::*;
 use crate::event::Arrival;
 use crate::event::{ReplayId, Seq, Timestamp};
-use crate::store::{Gap, GapKind, Position, RETENTION, Store, StoreError, SubscriptionId};
+use crate::store::{Gap, GapKind, Position, Store, StoreError, SubscriptionId};
 
 async fn position(store: &impl Store) -> Position {
     store.subscription(&source(), &channel()).await.unwrap().position
@@ -51,12 +51,32 @@ pub async fn an_id_is_saved_once_the_subscription_is_live<B: Backend>() {
 
 pub async fn what_nobody_wants_moves_the_position<B: Backend>() {
     let passed = |number| Arrival::Passed { replay_id: replay_id(number), events: 3 };
-    let groups = vec![vec![passed(3)], vec![event(1).replay(7).arrives(), passed(8)]];
-    assert_eq!(saved_after::<B>(groups).await, [Some(replay_id(3)), Some(replay_id(8))]);
-    // Nothing was known to be live.
     let store = B::empty().open().await;
-    store.append(subscribed(&store).await, vec![passed(3)], NOW).await.unwrap();
-    assert_eq!(position(&store).await.live_until, None);
+    let channel = name("/data/AccountChangeEvent");
+    let subscription = store.subscription(&source(), &channel).await.unwrap().id;
+    for (group, saved) in [(vec![passed(3)], 3), (vec![event(1).replay(7).arrives(), passed(8)], 8)] {
+        store.append(subscription, group, NOW).await.unwrap();
+        let position = store.subscription(&source(), &channel).await.unwrap().position;
+        // Nothing was known to be live.
+        assert_eq!((position.replay_id, position.live_until), (Some(replay_id(saved)), None));
+    }
+}
+
+pub async fn what_nobody_wants_completes_no_id_that_others_may_share<B: Backend>() {
+    let passed = |number| Arrival::Passed { replay_id: replay_id(number), events: 1 };
+    let groups = vec![
+        vec![event(1).replay(7).arrives(), passed(7)],
+        vec![event(2).replay(7).arrives()],
+        vec![passed(8)],
+        vec![Arrival::Live { until: NOW }],
+    ];
+    assert_eq!(saved_after::<B>(groups).await, [None, None, Some(replay_id(7)), Some(replay_id(8))]);
+}
+
+pub async fn a_keepalive_saves_its_position<B: Backend>() {
+    let keepalive = |number| Arrival::Passed { replay_id: replay_id(number), events: 0 };
+    let groups = vec![vec![keepalive(3)], vec![event(1).replay(7).arrives(), keepalive(9)]];
+    assert_eq!(saved_after::<B>(groups).await, [Some(replay_id(3)), Some(replay_id(9))]);
 }
 
 pub async fn doubles_move_the_position<B: Backend>() {
@@ -120,7 +140,7 @@ async fn only_gap(store: &impl Store) -> Gap {
 
 pub async fn a_refused_position_is_cleared_and_opens_a_gap<B: Backend>() {
     let store = B::empty().open().await;
-    let subscription = refused(&store, RETENTION).await;
+    let subscription = refused(&store, channel().retention()).await;
     let expected = Position { replay_id: None, started_at: Some(Timestamp(1)), live_until: Some(LIVE) };
     assert_eq!(position(&store).await, expected);
     let gap = only_gap(&store).await;
@@ -132,7 +152,12 @@ pub async fn a_refused_position_is_cleared_and_opens_a_gap<B: Backend>() {
         from: Some(LIVE),
         to: None,
         seq: Seq(2),
+        records: 0,
+        opened: NOW,
+        why: String::new(),
         proof: Some(event(2).0.event_key()),
+        evidence: None,
+        closed: None,
     };
     assert_eq!(gap, expected);
     store.append(subscription, arrivals([1, 2]), NOW).await.unwrap();
@@ -141,7 +166,7 @@ pub async fn a_refused_position_is_cleared_and_opens_a_gap<B: Backend>() {
 
 pub async fn the_first_new_event_ends_the_window_of_a_refused_position<B: Backend>() {
     let store = B::empty().open().await;
-    let subscription = refused(&store, RETENTION).await;
+    let subscription = refused(&store, channel().retention()).await;
     store.append(subscription, arrivals([1]), NOW).await.unwrap();
     assert_eq!(only_gap(&store).await.to, None, "a double tells nothing");
     store.append(subscription, arrivals([30, 40]), NOW).await.unwrap();
@@ -151,7 +176,7 @@ pub async fn the_first_new_event_ends_the_window_of_a_refused_position<B: Backen
 
 pub async fn the_word_that_nothing_comes_ends_the_window_of_a_refused_position<B: Backend>() {
     let store = B::empty().open().await;
-    let subscription = refused(&store, RETENTION).await;
+    let subscription = refused(&store, channel().retention()).await;
     store.append(subscription, vec![Arrival::Live { until: Timestamp(NOW.0 + 9) }], NOW).await.unwrap();
     store.append(subscription, arrivals([30]), NOW).await.unwrap();
     assert_eq!(only_gap(&store).await.to, Some(Timestamp(NOW.0 + 9)));
@@ -160,7 +185,7 @@ pub async fn the_word_that_nothing_comes_ends_the_window_of_a_refused_position<B
 pub async fn the_newest_event_that_comes_again_closes_the_gap<B: Backend>() {
     for together in [true, false] {
         let store = B::empty().open().await;
-        let subscription = refused(&store, RETENTION).await;
+        let subscription = refused(&store, channel().retention()).await;
         if together {
             store.append(subscription, arrivals([1, 2, 3]), NOW).await.unwrap();
         } else {
@@ -174,10 +199,11 @@ pub async fn the_newest_event_that_comes_again_closes_the_gap<B: Backend>() {
 
 pub async fn after_the_retention_nothing_closes_the_gap<B: Backend>() {
     let store = B::empty().open().await;
-    let subscription = refused(&store, RETENTION + Duration::from_millis(1)).await;
+    let subscription = refused(&store, channel().retention() + Duration::from_millis(1)).await;
     store.append(subscription, arrivals([1, 2, 3]), NOW).await.unwrap();
     let gap = only_gap(&store).await;
     assert_eq!((gap.from, gap.to, gap.proof), (Some(LIVE), Some(Timestamp(NOW.0 + 3)), None));
+    assert_eq!(gap.kind, GapKind::Outage);
     // Nor one before which the subscription was never seen live.
     let store = B::empty().open().await;
     let subscription = subscribed(&store).await;

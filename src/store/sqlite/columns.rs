@@ -6,7 +6,7 @@ use crate::event::{
     ChangeKind, Channel, EventKey, FieldName, Happening, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
     Timestamp, Transport,
 };
-use crate::store::{GapKind, ParkedState, PipelineId, StoreError, SubscriptionId};
+use crate::store::{GapKind, Mended, ParkedState, PipelineId, StoreError, SubscriptionId};
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -30,7 +30,19 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(RecordId, OrgName, ObjectName, FieldName, PipelineName, Channel, ChangeKind, GapKind, ParkedState, Transport);
+as_text!(
+    RecordId,
+    OrgName,
+    ObjectName,
+    FieldName,
+    PipelineName,
+    Channel,
+    ChangeKind,
+    GapKind,
+    Mended,
+    ParkedState,
+    Transport
+);
 
 macro_rules! as_integer {
     ($($type:ident),*) => {$(
@@ -97,41 +109,6 @@ impl ToSql for EventKey {
 impl FromSql for EventKey {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         String::column_result(value).map(Self)
-    }
-}
-
-/// A kind as it stands in `gaps.kind`.
-const GAP_KINDS: [GapKind; 8] = [
-    GapKind::Position,
-    GapKind::Overflow,
-    GapKind::Wildcard,
-    GapKind::Undecodable,
-    GapKind::Removed,
-    GapKind::Missed,
-    GapKind::Capture,
-    GapKind::Access,
-];
-
-impl GapKind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Position => "position",
-            Self::Overflow => "overflow",
-            Self::Wildcard => "wildcard",
-            Self::Undecodable => "undecodable",
-            Self::Removed => "removed",
-            Self::Missed => "missed",
-            Self::Capture => "capture",
-            Self::Access => "access",
-        }
-    }
-}
-
-impl std::str::FromStr for GapKind {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        GAP_KINDS.into_iter().find(|kind| kind.as_str() == text).ok_or(())
     }
 }
 

@@ -17,7 +17,7 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql"), include
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// All statements of this backend fit, so that none is compiled twice.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// Held as long as it lives; the operating system lets go when the process dies. The lock's file stays: to remove it
 /// would let two processes hold a lock of the same name.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::{Payload, json_list};
 use crate::event::{Change, ChangeKind, Channel, OrgName, RecordId, Seq, Timestamp};
-use crate::store::{Entry, Gap, Page, PipelineId, Position, StoreError, Subscription, SubscriptionId};
+use crate::store::{Entry, Page, PipelineId, Position, StoreError, Subscription, SubscriptionId};
 
 pub(super) fn pin_org(db: &Connection, org: &OrgName, org_id: &str) -> Result<(), StoreError> {
     db.execute("INSERT INTO orgs (name, org_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![org, org_id])?;
@@ -23,10 +23,7 @@ pub(super) fn pinned_org(db: &Connection, org: &OrgName) -> Result<Option<String
 }
 
 pub(super) fn subscription(db: &Connection, org: &OrgName, channel: &Channel) -> Result<Subscription, StoreError> {
-    db.execute(
-        "INSERT INTO subscriptions (org, channel) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-        params![org, channel],
-    )?;
+    known_subscription(db, org, channel)?;
     // Who asks is about to subscribe. Then what was pending comes again, or older events do, and the id that they
     // push out would not be complete.
     db.execute(
@@ -44,8 +41,27 @@ pub(super) fn subscription(db: &Connection, org: &OrgName, channel: &Channel) ->
     Ok(subscription)
 }
 
+/// The subscription of this channel, made if there is none, with nothing else changed.
+pub(super) fn known_subscription(
+    db: &Connection,
+    org: &OrgName,
+    channel: &Channel,
+) -> Result<SubscriptionId, StoreError> {
+    db.execute(
+        "INSERT INTO subscriptions (org, channel) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        params![org, channel],
+    )?;
+    let select = "SELECT id FROM subscriptions WHERE org = ?1 AND channel = ?2";
+    Ok(db.query_row(select, params![org, channel], |row| row.get(0))?)
+}
+
 pub(super) fn start(db: &Connection, id: SubscriptionId, at: Timestamp) -> Result<(), StoreError> {
-    db.execute("UPDATE subscriptions SET started_at = ?2 WHERE id = ?1 AND started_at IS NULL", params![id, at])?;
+    // The same moment by our clock, which need not be the org's.
+    db.execute(
+        "UPDATE subscriptions SET started_at = ?2, proven_at = coalesce(proven_at, ?3)
+         WHERE id = ?1 AND started_at IS NULL",
+        params![id, at, Timestamp::now()],
+    )?;
     Ok(())
 }
 
@@ -56,28 +72,6 @@ pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
         .query_row([], |row| row.get(0))
         .optional()?;
     Ok(head.unwrap_or(Seq::ZERO))
-}
-
-pub(super) fn gaps(db: &Connection) -> Result<Vec<Gap>, StoreError> {
-    let gaps = db
-        .prepare_cached(
-            "SELECT id, subscription, kind, object, from_time, to_time, seq, proof FROM gaps
-             WHERE closed_at IS NULL ORDER BY id",
-        )?
-        .query_map([], |row| {
-            Ok(Gap {
-                id: row.get(0)?,
-                subscription: row.get(1)?,
-                kind: row.get(2)?,
-                object: row.get(3)?,
-                from: row.get(4)?,
-                to: row.get(5)?,
-                seq: row.get(6)?,
-                proof: row.get(7)?,
-            })
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(gaps)
 }
 
 /// Runs in one snapshot, so that what it did not find up to the head is not there.

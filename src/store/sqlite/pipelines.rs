@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
-use super::append::insert_gap;
 use super::columns::{Count, json_list};
-use super::journal::{head, subscription};
+use super::gaps::{self, NewGap};
+use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Parent, ParentState, Parked, PipelineId, PipelineIdentity, PipelineRow, Question, Sent,
-    StoreError,
+    Answer, Applied, GapKind, Parent, ParentState, Parked, ParkedCause, PipelineId, PipelineIdentity, PipelineRow,
+    Question, Sent, StoreError,
 };
 
 const ROW: &str =
@@ -64,9 +64,11 @@ pub(super) fn pipeline(
         // A new row with a new number, so that nothing that still speaks of the old one reaches it.
         give_up(db, id)?;
         db.execute("DELETE FROM pipelines WHERE id = ?1", [id])?;
-        let id = subscription(db, &identity.source_org, &identity.channel)?.id;
-        let window = (Some(removed_at), Some(Timestamp::now()));
-        insert_gap(db, id, GapKind::Removed, Some(&identity.source_object), window, head(db)?, None)?;
+        let id = known_subscription(db, &identity.source_org, &identity.channel)?;
+        let now = Timestamp::now();
+        let (object, window) = (&identity.source_object, (Some(removed_at), Some(now)));
+        let gap = NewGap::window(GapKind::Removed, Some(object), window, head(db)?);
+        gaps::open(db, id, now, &NewGap { why: &format!("pipeline {}", identity.name), ..gap })?;
     }
     db.execute(
         "INSERT INTO pipelines
@@ -105,8 +107,11 @@ fn same(known: &PipelineIdentity, wanted: &PipelineIdentity) -> Result<(), Store
 
 pub(super) fn forget(db: &Connection, name: &PipelineName) -> Result<bool, StoreError> {
     let Some(row) = by_name(db, name)? else { return Ok(false) };
+    let now = Timestamp::now();
     give_up(db, row.id)?;
-    db.execute("UPDATE pipelines SET removed_at = ?2, watermark = 0 WHERE id = ?1", params![row.id, Timestamp::now()])?;
+    db.execute("UPDATE pipelines SET removed_at = ?2, watermark = 0 WHERE id = ?1", params![row.id, now])?;
+    // Others may have waited for this one alone.
+    gaps::close_read(db, (Seq::ZERO, head(db)?), now)?;
     Ok(true)
 }
 
@@ -228,6 +233,33 @@ pub(super) fn parked(db: &Connection, limit: usize) -> Result<Vec<Parked>, Store
         [i64::try_from(limit).unwrap_or(i64::MAX)],
         read_parked,
     )
+}
+
+pub(super) fn parked_causes(db: &Connection) -> Result<Vec<ParkedCause>, StoreError> {
+    rows(
+        db,
+        "SELECT pipeline, state, code, count(*) FROM parked
+         GROUP BY pipeline, state, code ORDER BY pipeline, count(*) DESC, code, state",
+        [],
+        |row| {
+            let records = row.get::<_, Count>(3)?.0;
+            Ok(ParkedCause { pipeline: row.get(0)?, state: row.get(1)?, code: row.get(2)?, records })
+        },
+    )
+}
+
+pub(super) fn oldest_unsettled(db: &Connection) -> Result<HashMap<PipelineId, Timestamp>, StoreError> {
+    let found = rows(
+        db,
+        "SELECT p.id, coalesce(j.committed_at, j.received_at) FROM pipelines p
+         JOIN subscriptions s ON s.org = p.source_org AND s.channel = p.channel
+         JOIN journal j ON j.seq = (SELECT min(n.seq) FROM journal n
+             WHERE n.subscription = s.id AND n.entity = p.source_object AND n.seq > p.watermark)
+         WHERE p.removed_at IS NULL",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok(found.into_iter().collect())
 }
 
 pub(super) fn restless(db: &Connection) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::event::{RecordId, Seq};
+use super::gaps;
+use crate::event::{RecordId, Seq, Timestamp};
 use crate::store::{LinkChange, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError};
 
 pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled, StoreError> {
@@ -47,11 +48,29 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
         )?
         .execute(params![pipeline, record, until])?;
     }
-    for (pipeline, seq) in watermarks {
-        db.prepare_cached("UPDATE pipelines SET watermark = ?2 WHERE id = ?1 AND watermark < ?2")?
-            .execute(params![pipeline, seq])?;
-    }
+    move_watermarks(db, watermarks)?;
     woken(db, links, park)
+}
+
+/// A gap that names records ends with the last of its readers that passes it, so only what was passed just now is
+/// looked at.
+fn move_watermarks(db: &Connection, watermarks: &[(PipelineId, Seq)]) -> Result<(), StoreError> {
+    if watermarks.is_empty() {
+        return Ok(());
+    }
+    let to_read = gaps::any_to_read(db)?;
+    for (pipeline, seq) in watermarks {
+        let before: Option<Seq> = db
+            .prepare_cached("SELECT watermark FROM pipelines WHERE id = ?1 AND watermark < ?2")?
+            .query_row(params![pipeline, seq], |row| row.get(0))
+            .optional()?;
+        let Some(before) = before else { continue };
+        db.prepare_cached("UPDATE pipelines SET watermark = ?2 WHERE id = ?1")?.execute(params![pipeline, seq])?;
+        if to_read {
+            gaps::close_read(db, (before, *seq), Timestamp::now())?;
+        }
+    }
+    Ok(())
 }
 
 /// The link belongs to the pipeline's pair of orgs and its target object.

@@ -2,8 +2,32 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::columns::Count;
 use crate::event::{ObjectName, OrgName, RecordId, Timestamp, Transport};
-use crate::store::{StoreError, SubscriptionId};
+use crate::store::{Position, StoreError, SubscriptionId, SubscriptionRow};
+
+pub(super) fn subscriptions(db: &Connection) -> Result<Vec<SubscriptionRow>, StoreError> {
+    let rows = db
+        .prepare_cached(
+            "SELECT id, org, channel, transport, replay_id, started_at, live_until, last_event_at, journaled,
+                 (SELECT count(*) FROM gaps WHERE subscription = subscriptions.id AND closed_at IS NULL)
+             FROM subscriptions WHERE retired_at IS NULL ORDER BY id",
+        )?
+        .query_map([], |row| {
+            Ok(SubscriptionRow {
+                id: row.get(0)?,
+                org: row.get(1)?,
+                channel: row.get(2)?,
+                transport: row.get(3)?,
+                position: Position { replay_id: row.get(4)?, started_at: row.get(5)?, live_until: row.get(6)? },
+                last_event: row.get(7)?,
+                journaled: row.get::<_, Count>(8)?.0,
+                open_gaps: row.get::<_, Count>(9)?.0,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
 
 pub(super) fn transport(db: &Connection, org: &OrgName) -> Result<Option<Transport>, StoreError> {
     // A subscription that never had a position was received by nothing yet.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::Sqlite;
 use crate::event::{Seq, Timestamp};
 use crate::store::contract::{Backend, contract};
-use crate::store::{PipelineIdentity, Store, StoreError};
+use crate::store::{Closed, Mended, PipelineIdentity, Store, StoreError};
 
 /// A state file in a directory of its own.
 struct StateFile(TempDir);
@@ -156,6 +156,29 @@ async fn an_empty_file_is_migrated_and_a_migrated_one_is_left() {
     assert!(migrated.1.len() > 10);
     drop(state.open().await);
     assert_eq!(schema(), migrated);
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_release_is_brought_to_this_one_with_its_gaps() {
+    let state = StateFile::empty();
+    let db = Connection::open(state.path()).unwrap();
+    db.execute_batch(include_str!("migrations/0001_start.sql")).unwrap();
+    db.execute_batch(
+        r#"INSERT INTO subscriptions (id, org, channel) VALUES (1, 'source', '/data/AccountChangeEvent');
+           INSERT INTO journal (seq, subscription, replay_id, event_key, received_at, payload)
+               VALUES (1, 1, x'37', 'key', 1000, '{"v":1,"event":{"uuid":null,"fields":{}}}');
+           INSERT INTO gaps (subscription, kind, seq, closed_at) VALUES (1, 'position', 1, 2000), (1, 'wildcard', 1, NULL);
+           PRAGMA user_version = 1"#,
+    )
+    .unwrap();
+    drop(db);
+    let store = state.open().await;
+    let row = store.subscriptions().await.unwrap().remove(0);
+    assert_eq!((row.journaled, row.last_event, row.open_gaps), (1, Some(Timestamp(1000)), 1));
+    let gap = store.gaps().await.unwrap().remove(0);
+    assert_eq!((gap.opened, gap.records, gap.why.as_str()), (Timestamp(1000), 0, ""));
+    let closed = store.mended_gaps(9).await.unwrap().remove(0).closed;
+    assert_eq!(closed, Some(Closed { at: Timestamp(2000), by: Mended::CameAgain }));
 }
 
 fn refused(path: &Path) -> String {
