@@ -1,5 +1,8 @@
 //! The emulator as a process of its own, for benchmarks.
 
+// Not every benchmark uses all of it.
+#![allow(dead_code)]
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -78,13 +81,11 @@ impl Emulator {
 
 /// The Pub/Sub API of the emulator's org.
 #[derive(Clone)]
-#[allow(dead_code)] // not every benchmark speaks gRPC
 pub struct Pubsub {
     address: String,
     metadata: [(&'static str, String); 3],
 }
 
-#[allow(dead_code)] // not every benchmark speaks gRPC
 impl Pubsub {
     pub fn of(emulator: &Emulator) -> Result<Self> {
         let address = emulator.values.get("EMULATOR_PUBSUB").context("no EMULATOR_PUBSUB")?.clone();

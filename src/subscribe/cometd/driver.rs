@@ -60,7 +60,9 @@ impl Logins for OrgLogins {
     }
 }
 
-type Login<L> = Pin<Box<dyn Future<Output = (L, Result<Access, OrgError>)> + Send>>;
+/// Something on its way.
+type Coming<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Login<L> = Coming<(L, Result<Access, OrgError>)>;
 
 struct Driver<L> {
     session: Session,
@@ -70,7 +72,7 @@ struct Driver<L> {
     access: Option<Access>,
     transport: Option<Line>,
     /// A WebSocket on its way.
-    upgrade: Option<Pin<Box<dyn Future<Output = Result<WebSocket, Failure>> + Send>>>,
+    upgrade: Option<Coming<Result<WebSocket, Failure>>>,
     /// How far the server's clock is ahead of ours, by its last answer.
     ahead_millis: i64,
     api_version: String,
@@ -145,7 +147,7 @@ async fn recv(transport: &mut Option<Line>) -> Received {
 }
 
 /// Pending for ever where nothing is on its way.
-async fn wait_for<T>(coming: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+async fn wait_for<T>(coming: &mut Option<Coming<T>>) -> T {
     match coming {
         Some(coming) => coming.as_mut().await,
         None => std::future::pending().await,
@@ -302,7 +304,7 @@ impl<L: Logins> Driver<L> {
         let open = match opened {
             Ok(socket) => {
                 tracing::info!("events come over a WebSocket");
-                self.transport = Some(Line::WebSocket(socket));
+                self.transport = Some(Line::WebSocket(Box::new(socket)));
                 true
             }
             Err(error) => {

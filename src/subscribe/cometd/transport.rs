@@ -45,7 +45,7 @@ pub enum Received {
 /// One session's way to the server.
 pub enum Line {
     LongPolling(LongPolling),
-    WebSocket(WebSocket),
+    WebSocket(Box<WebSocket>),
 }
 
 impl Line {

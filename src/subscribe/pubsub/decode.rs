@@ -36,6 +36,12 @@ pub struct Undecodable {
     pub reason: Reason,
 }
 
+impl Undecodable {
+    pub fn boxed(header: Option<Header>, reason: Reason) -> Box<Self> {
+        Box::new(Self { header, reason })
+    }
+}
+
 /// `event_id` is the `ProducerEvent.id`: the UUID of a platform event.
 pub fn change(
     schema: &Schema,
@@ -43,7 +49,7 @@ pub fn change(
     replay_id: ReplayId,
     event_id: &str,
     payload: &[u8],
-) -> Result<Change, Undecodable> {
+) -> Result<Change, Box<Undecodable>> {
     let is_change = schema.slots(schema.root()).first().is_some_and(|slot| slot.name == HEADER);
     let (values, broken) = match schema.decode(payload) {
         Ok(values) => (values, None),
@@ -53,16 +59,16 @@ pub fn change(
     let happening = match (broken, of_header) {
         (Some(error), of_header) => {
             let header = of_header.and_then(Result::ok).map(|(header, _)| header);
-            return Err(Undecodable { header, reason: error.into() });
+            return Err(Undecodable::boxed(header, error.into()));
         }
         (None, Some(Ok((header, entries)))) => match fields(schema, header.change_type, &entries, &values) {
             Ok(fields) => Happening::Record(RecordChange { header, fields }),
-            Err(reason) => return Err(Undecodable { header: Some(header), reason }),
+            Err(reason) => return Err(Undecodable::boxed(Some(header), reason)),
         },
-        (None, Some(Err(reason))) => return Err(Undecodable { header: None, reason }),
+        (None, Some(Err(reason))) => return Err(Undecodable::boxed(None, reason)),
         (None, None) => match event_fields(schema, &values) {
             Ok(fields) => Happening::Event { uuid: Some(event_id.to_owned()).filter(|id| !id.is_empty()), fields },
-            Err(reason) => return Err(Undecodable { header: None, reason }),
+            Err(reason) => return Err(Undecodable::boxed(None, reason)),
         },
     };
     Ok(Change { channel: channel.clone(), replay_id, happening })

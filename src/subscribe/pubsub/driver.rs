@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::{Response, Status, Streaming};
 
+use super::avro::SchemaError;
 use super::connection::{Connection, with_login};
 use super::decode::{self, Reason, Undecodable};
 use super::demand::Demand;
@@ -357,24 +358,22 @@ impl<S: Surroundings> Topic<S> {
         for event in response.events {
             let ConsumerEvent { event: Some(event), replay_id } = event else { continue };
             let replay_id = ReplayId(replay_id.to_vec());
-            let schema = loop {
-                match self.shared.schemas.get(&event.schema_id).await {
-                    Ok(schema) => break Ok(schema),
-                    Err(NoSchema::Unusable(error)) => break Err(error),
-                    Err(NoSchema::Login(error)) => return Ok(Some(End::Login(error))),
-                    Err(NoSchema::Failed(failed)) => match failed.fault.disposition() {
-                        // It is the event's own schema that the org does not give: the event cannot be read, now or later.
-                        Disposition::Refuse => break Err(super::avro::SchemaError("the org does not give it")),
-                        Disposition::Retry | Disposition::Renew | Disposition::Reposition | Disposition::WaitLong => {
-                            return Ok(Some(End::Failed(failed)));
-                        }
-                    },
-                }
+            let schema = match self.shared.schemas.get(&event.schema_id).await {
+                Ok(schema) => Ok(schema),
+                Err(NoSchema::Unusable(error)) => Err(error),
+                Err(NoSchema::Login(error)) => return Ok(Some(End::Login(error))),
+                Err(NoSchema::Failed(failed)) => match failed.fault.disposition() {
+                    // It is the event's own schema that the org does not give: the event cannot be read, now or later.
+                    Disposition::Refuse => Err(SchemaError("the org does not give it")),
+                    Disposition::Retry | Disposition::Renew | Disposition::Reposition | Disposition::WaitLong => {
+                        return Ok(Some(End::Failed(failed)));
+                    }
+                },
             };
             let channel = self.subscription.channel();
             let decoded = match schema {
                 Ok(schema) => decode::change(&schema, channel, replay_id.clone(), &event.id, &event.payload),
-                Err(error) => Err(Undecodable { header: None, reason: Reason::Schema(error) }),
+                Err(error) => Err(Undecodable::boxed(None, Reason::Schema(error))),
             };
             let arrivals: Vec<Arrival> = match decoded {
                 Ok(change) => {
@@ -384,7 +383,7 @@ impl<S: Surroundings> Topic<S> {
                 Err(unread) => {
                     tracing::error!(%channel, ?replay_id, reason = %unread.reason, "event not understood");
                     undecodable += 1;
-                    self.subscription.unread(replay_id, &event.schema_id, &event.payload, unread).collect()
+                    self.subscription.unread(replay_id, &event.schema_id, &event.payload, *unread).collect()
                 }
             };
             for arrival in arrivals {

@@ -17,12 +17,15 @@ use crate::subscribe::surroundings::Surroundings;
 /// About a second on the platform.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What is known of an id: a schema, or that it cannot be used.
+type Cell = OnceCell<Result<Arc<Schema>, SchemaError>>;
+
 /// The schemas of one org.
 pub struct Schemas<S> {
     org: Org,
     connection: Arc<Connection>,
     surroundings: S,
-    known: Mutex<HashMap<String, Arc<OnceCell<Result<Arc<Schema>, SchemaError>>>>>,
+    known: Mutex<HashMap<String, Arc<Cell>>>,
 }
 
 /// Why a schema is not there.
