@@ -163,7 +163,12 @@ impl Change {
     pub fn committed(&self) -> Option<Timestamp> {
         match &self.happening {
             Happening::Record(change) => Some(change.header.commit_timestamp),
-            Happening::Event { .. } | Happening::Notification { .. } => None,
+            Happening::Event { fields, .. } => Timestamp::read(fields.get("CreatedDate")?.as_text()?),
+            Happening::Notification { body: Value::Compound(parts) } => match parts.get("event")? {
+                Value::Compound(event) => Timestamp::read(event.get("createdDate")?.as_text()?),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => None,
+            },
+            Happening::Notification { .. } => None,
         }
     }
 }

@@ -63,6 +63,11 @@ impl Timestamp {
         Self(chrono::Utc::now().timestamp_millis())
     }
 
+    /// From the text of an ISO date-time with an offset; None for any other.
+    pub fn read(text: &str) -> Option<Self> {
+        chrono::DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z").ok().map(|at| Self(at.timestamp_millis()))
+    }
+
     pub fn minus(self, duration: std::time::Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
@@ -78,5 +83,19 @@ impl fmt::Display for Timestamp {
             Some(time) => write!(f, "{}", time.format("%Y-%m-%dT%H:%M:%S%.3fZ")),
             None => write!(f, "{} ms", self.0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_read_in_every_form_in_which_orgs_write_it() {
+        for text in ["2024-04-26T18:38:23.517Z", "2024-04-26T18:38:23.517+0000", "2024-04-26T20:38:23.517+02:00"] {
+            assert_eq!(Timestamp::read(text), Some(Timestamp(1_714_156_703_517)), "{text}");
+        }
+        assert_eq!(Timestamp::read("2024-04-26T18:38:23Z"), Some(Timestamp(1_714_156_703_000)));
+        assert_eq!(Timestamp::read("yesterday"), None);
     }
 }

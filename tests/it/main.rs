@@ -13,5 +13,6 @@ mod memory;
 mod price;
 mod process;
 mod resume;
+mod same;
 mod state;
 mod support;

@@ -60,7 +60,9 @@ fn happening(channel: &str, data: Json) -> Result<Happening, &'static str> {
         }
         _ if channel.starts_with("/data/") => Err("it has no ChangeEventHeader"),
         Some(Json::Object(payload)) if channel.starts_with("/event/") => {
-            let fields = std::mem::take(payload).into_iter().map(|(name, value)| (name, value.into())).collect();
+            // UNSURE whether empty fields are there as null or left out: they are left out, as over the Pub/Sub API.
+            let present = std::mem::take(payload).into_iter().filter(|(_, value)| !value.is_null());
+            let fields = present.map(|(name, value)| (name, value.into())).collect();
             let uuid = data.get("event").and_then(|event| event.get("EventUuid")?.as_str());
             Ok(Happening::Event { uuid: uuid.map(str::to_owned), fields })
         }

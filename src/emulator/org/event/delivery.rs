@@ -183,7 +183,7 @@ impl Org {
         let (selected, member) = match &feed.scope {
             Scope::Changes(own) => (*own == object && event.selected, None),
             Scope::Event(own) => (*own == object, None),
-            Scope::AllChanges => (event.selected, self.member(STANDARD_CHANNEL, object)),
+            Scope::AllChanges => (event.selected && event.change.is_some(), self.member(STANDARD_CHANNEL, object)),
             Scope::Custom(channel) | Scope::CustomEvents(channel) => {
                 let member = self.member(channel, object);
                 (member.is_some(), member)
