@@ -15,3 +15,4 @@ mod process;
 mod resume;
 mod state;
 mod support;
+mod truth;
