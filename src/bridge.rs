@@ -13,15 +13,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{Config, OrgConfig, PipelineConfig, Start};
-use crate::event::{Arrival, Channel, ObjectName, OrgName, PipelineName, Seq, Transport};
+use crate::event::{
+    Arrival, Channel, ChannelKind, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Seq, Transport,
+};
 use crate::journal::journal;
 use crate::mapping::Mapping;
 use crate::org::{Org, OrgError};
 use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::retry::Backoff;
 use crate::status::{Board, PipelineStatus};
-use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, SubscriptionId};
+use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId};
 use crate::subscribe::position::Plan;
+use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
 use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, SubscribeError, Subscriptions};
 use around::Around;
 use supervise::Stages;
@@ -101,14 +104,35 @@ pub async fn run<S: Store>(
         let (arrivals, arrived) = mpsc::channel(ARRIVALS_MAX);
         let channels = channels(config, org.config());
         let mut ids: HashMap<Channel, SubscriptionId> = HashMap::new();
+        let mut subjects = Vec::new();
         for channel in channels.keys() {
-            ids.insert(channel.clone(), store.subscription(name, channel).await?.id);
+            let subscription = store.subscription(name, channel).await?;
+            ids.insert(channel.clone(), subscription.id);
+            subjects.extend(probed(config, name, &subscription, channel));
         }
         let board = board.of(name);
+        let (nudge, nudges) = watch::channel(0);
+        let probe = Probe {
+            org: org.clone(),
+            store: store.clone(),
+            board: board.clone(),
+            arrivals: arrivals.clone(),
+            nudge,
+            every: config.probe_every,
+            margin: BUS_MARGIN.min(config.probe_every),
+            second_look: SECOND_LOOK.min(config.probe_every),
+            cancel: cancel.clone(),
+        };
+        stages.spawn(&format!("probe {name}"), async move {
+            if !log_in(&probe.org, &probe.store, &probe.cancel).await? {
+                return Ok(());
+            }
+            probe::run(probe, subjects).await.map_err(BridgeError::from)
+        });
         let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
         let shown = board.clone();
         stages.spawn(&format!("subscribe {name}"), async move {
-            subscription(org, channels, stage_store, arrivals, shown, token).await
+            subscription(org, channels, stage_store, arrivals, shown, nudges, token).await
         });
         let (stage_store, head) = (store.clone(), head.clone());
         stages.spawn(&format!("journal {name}"), async move {
@@ -224,6 +248,29 @@ fn channels(config: &Config, org: &OrgConfig) -> BTreeMap<Channel, Wishes> {
     channels
 }
 
+/// The objects that pipelines read from a channel of change events, with the fields that they read.
+fn probed(config: &Config, org: &OrgName, subscription: &Subscription, channel: &Channel) -> Vec<Subject> {
+    // A channel of somebody's own may have a filter: what it leaves out would be taken for missing.
+    let filtered = channel.as_str().ends_with("__chn");
+    if filtered || !matches!(channel.kind(), ChannelKind::Object | ChannelKind::Objects) {
+        return Vec::new();
+    }
+    let mut objects: BTreeMap<ObjectName, BTreeSet<FieldName>> = BTreeMap::new();
+    for pipeline in config.pipelines.iter().filter(|line| line.from.org == *org && line.from.channel == *channel) {
+        let fields = Mapping::new(pipeline, config).reads();
+        let object = objects.entry(pipeline.from.object.clone()).or_default();
+        object.extend(fields.iter().map(FieldPath::object_field));
+    }
+    let subject = |(object, fields)| Subject {
+        subscription: subscription.id,
+        channel: channel.clone(),
+        object,
+        fields,
+        live_until: subscription.position.live_until,
+    };
+    objects.into_iter().map(subject).collect()
+}
+
 /// One source org: who it is, where each channel begins, and the subscription itself.
 async fn subscription<S: Store>(
     org: Org,
@@ -231,6 +278,7 @@ async fn subscription<S: Store>(
     store: S,
     arrivals: mpsc::Sender<(Channel, Arrival)>,
     board: Board,
+    nudges: watch::Receiver<u64>,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
     if !log_in(&org, &store, &cancel).await? {
@@ -266,7 +314,6 @@ async fn subscription<S: Store>(
             }
         }
     };
-    let (_nudge, nudges) = watch::channel(0);
     let feed = Feed { org, arrivals, state, surroundings, nudges, silence: SILENCE_MAX, cancel };
     let (ended, ()) = tokio::join!(subscribe::run(feed, transport, starts), show);
     ended.map_err(|error| BridgeError::Subscribe { org: name, error })

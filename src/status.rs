@@ -49,6 +49,8 @@ pub struct SubscriptionStatus {
     pub undecodable: u64,
     /// In words.
     pub state: String,
+    /// What the truth probe found wrong, until it finds nothing any more.
+    pub behind: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,6 +97,12 @@ impl Board {
             subscription.journaled += journaled;
             subscription.live_until = subscription.live_until.max(live);
         });
+    }
+
+    /// The org's time up to which a subscription is known to have been live since the start of the process.
+    pub fn live_until(&self, channel: &Channel) -> Option<Timestamp> {
+        let key = (self.org.clone()?, channel.clone());
+        self.status.borrow().subscriptions.get(&key)?.live_until
     }
 
     pub fn subscription(&self, channel: &Channel, change: impl FnOnce(&mut SubscriptionStatus)) {

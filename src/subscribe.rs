@@ -12,8 +12,11 @@ use crate::org::Org;
 pub use surroundings::Surroundings;
 pub use watchdog::SILENCE_MAX;
 
+pub mod budget;
 pub mod cometd;
+pub mod found;
 pub mod position;
+pub mod probe;
 pub mod pubsub;
 pub mod retention;
 pub mod surroundings;

@@ -13,6 +13,10 @@ use super::http::Request;
 use super::save::SaveResult;
 use crate::event::{FieldName, ObjectName, RecordId};
 
+mod history;
+
+pub use history::{Changed, Changes, Deliveries, Described};
+
 /// How many records one collection call writes.
 pub const COLLECTION_MAX: usize = 200;
 /// How many records one collection call reads.

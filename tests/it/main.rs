@@ -16,3 +16,4 @@ mod resume;
 mod same;
 mod state;
 mod support;
+mod truth;

@@ -1,0 +1,125 @@
+//! What changed in an org within a time, what it shows of an object, and what is left of the day's deliveries (facts:
+//! rest.md sections 3, 9 and 14).
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Map, Value};
+
+use super::super::Org;
+use super::super::error::CallError;
+use super::super::http::Request;
+use super::UNREADABLE;
+use crate::event::{FieldName, ObjectName, RecordId, Timestamp};
+
+/// A record that changed, as of its last change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    pub record: RecordId,
+    /// `SystemModstamp`: whole seconds, set before the commit.
+    pub at: Timestamp,
+    pub deleted: bool,
+}
+
+/// Records by their last change, oldest first, and the time before which none is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    pub rows: Vec<Changed>,
+    pub complete_until: Timestamp,
+}
+
+/// What an object's describe says of it, as the bridge's user sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    pub queryable: bool,
+    pub fields: BTreeSet<FieldName>,
+}
+
+impl Described {
+    /// The fields as the org spells them may differ in case from those of a config.
+    pub fn has(&self, field: &str) -> bool {
+        self.fields.iter().any(|known| known.as_str().eq_ignore_ascii_case(field))
+    }
+}
+
+/// Events that subscribers may still be delivered within the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deliveries {
+    pub max: u64,
+    pub remaining: u64,
+}
+
+impl Org {
+    /// Records of which the last change lies in `from..to`, at most about `limit`. When there are more, those of the
+    /// last second seen are left out, so that none of an equal stamp is lost at the border; a second that alone has more
+    /// is read whole. `deletions`: the object has `IsDeleted`, and deleted records are wanted.
+    pub async fn changed(
+        &self,
+        object: &ObjectName,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+        deletions: bool,
+    ) -> Result<Changes, CallError> {
+        let fields = if deletions { "Id, SystemModstamp, IsDeleted" } else { "Id, SystemModstamp" };
+        let within = |to: Timestamp| {
+            format!(
+                "SELECT {fields} FROM {object} WHERE SystemModstamp >= {from} AND SystemModstamp < {to} \
+                 ORDER BY SystemModstamp"
+            )
+        };
+        let rows = self.changed_rows(&format!("{} LIMIT {limit}", within(to)), deletions).await?;
+        let Some(last) = rows.last().map(|row| row.at).filter(|_| rows.len() >= limit) else {
+            return Ok(Changes { rows, complete_until: to });
+        };
+        if last > from {
+            let rows = rows.into_iter().filter(|row| row.at < last).collect();
+            return Ok(Changes { rows, complete_until: last });
+        }
+        let to = Timestamp(from.0.saturating_add(1_000)).min(to);
+        Ok(Changes { rows: self.changed_rows(&within(to), deletions).await?, complete_until: to })
+    }
+
+    async fn changed_rows(&self, soql: &str, deletions: bool) -> Result<Vec<Changed>, CallError> {
+        let rows = if deletions { self.query_all(soql).await? } else { self.query(soql).await? };
+        rows.iter().map(|row| changed(row).ok_or(UNREADABLE)).collect()
+    }
+
+    /// `GET /sobjects/{object}/describe`.
+    pub async fn describe(&self, object: &ObjectName) -> Result<Described, CallError> {
+        let answer = self.get(&format!("sobjects/{object}/describe")).await?;
+        let Some(fields) = answer.get("fields").and_then(Value::as_array) else { return Err(UNREADABLE) };
+        let name = |field: &Value| field.get("name")?.as_str()?.parse().ok();
+        Ok(Described {
+            queryable: answer.get("queryable").and_then(Value::as_bool).unwrap_or(true),
+            fields: fields.iter().filter_map(name).collect(),
+        })
+    }
+
+    /// `DailyDeliveredPlatformEvents` of `GET /limits`; none where the org does not list it.
+    pub async fn deliveries(&self) -> Result<Option<Deliveries>, CallError> {
+        let answer = self.get("limits").await?;
+        let limit = answer.get("DailyDeliveredPlatformEvents");
+        let number = |name| limit.and_then(|limit| limit.get(name)).and_then(Value::as_u64);
+        Ok(number("Max").zip(number("Remaining")).map(|(max, remaining)| Deliveries { max, remaining }))
+    }
+
+    async fn get(&self, path: &str) -> Result<Value, CallError> {
+        let timeout = self.shared.timeouts.read;
+        self.call(&Request { method: Method::GET, target: self.resource(path), body: None, timeout }).await
+    }
+}
+
+fn changed(row: &Map<String, Value>) -> Option<Changed> {
+    Some(Changed {
+        record: row.get("Id")?.as_str()?.parse().ok()?,
+        at: moment(row.get("SystemModstamp")?.as_str()?)?,
+        deleted: row.get("IsDeleted").and_then(Value::as_bool).unwrap_or(false),
+    })
+}
+
+/// `2026-03-01T10:11:00.000+0000` (facts: rest.md section 7).
+fn moment(text: &str) -> Option<Timestamp> {
+    let time = chrono::DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").ok()?;
+    Some(Timestamp(time.timestamp_millis()))
+}

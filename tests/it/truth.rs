@@ -1,0 +1,53 @@
+//! The truth probe: what the org did and its events did not tell.
+
+use std::time::Duration;
+
+use orgbridge::event::Timestamp;
+use orgbridge::status::Status;
+use orgbridge::store::{GapKind, Sqlite, Store};
+use serde_json::json;
+
+use crate::support::World;
+
+const EVERY: Duration = Duration::from_secs(4);
+
+async fn world() -> World {
+    let mut world = World::with(|config| config.probe_every = EVERY).await;
+    world.start();
+    world.live_since(Timestamp(0)).await;
+    world
+}
+
+fn behind(status: &Status, what: &str) -> bool {
+    status.subscriptions.values().any(|one| one.behind.as_ref().is_some_and(|why| why.contains(what)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_whose_event_was_never_published_is_found_and_read() {
+    let mut world = world().await;
+    // A probe's window begins with the first proof of being live, in whole seconds.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.control(world.source(), "streams", json!({"lose_events": 10})).await;
+    world.create("Account", vec![json!({"Name": "Unheard"})]).await;
+    world.until("a subscription that is behind", |status| behind(status, "no event told")).await;
+    world
+        .until("one that is not any more", |status| status.subscriptions.values().all(|one| one.behind.is_none()))
+        .await;
+    world.caught_up().await;
+    world.assert_equal().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_may_not_be_seen_any_more_opens_one_window() {
+    let mut world = world().await;
+    let access = |access| json!({"user": "integration@source.example.com", "object": "Account", "field": "Phone", "access": access});
+    world.control(world.source(), "access", access("none")).await;
+    world.until("a subscription that is behind", |status| behind(status, "Phone")).await;
+    tokio::time::sleep(EVERY * 2).await;
+    world.control(world.source(), "access", access("edit")).await;
+    world.until("one that is not any more", |status| !behind(status, "Phone")).await;
+    world.stop().await;
+    let gaps = Sqlite::open(&world.config.state).unwrap().gaps().await.unwrap();
+    assert_eq!(gaps.iter().filter(|gap| gap.kind == GapKind::Access).count(), 1, "{gaps:?}");
+}
