@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, OrgConfig, PipelineConfig, Start};
 use crate::event::{
-    Arrival, Channel, ChannelKind, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Seq, Transport,
+    Arrival, Channel, ChannelKind, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Seq, Timestamp, Transport,
 };
 use crate::journal::journal;
 use crate::mapping::Mapping;
@@ -23,6 +23,7 @@ use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::retry::Backoff;
 use crate::status::{Board, PipelineStatus};
 use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId};
+use crate::subscribe::poll::{self, Poll};
 use crate::subscribe::position::Plan;
 use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
 use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, SubscribeError, Subscriptions};
@@ -102,7 +103,7 @@ pub async fn run<S: Store>(
 
     for (name, org) in orgs.iter().filter(|(_, org)| !channels(config, org.config()).is_empty()) {
         let (arrivals, arrived) = mpsc::channel(ARRIVALS_MAX);
-        let channels = channels(config, org.config());
+        let mut channels = channels(config, org.config());
         let mut ids: HashMap<Channel, SubscriptionId> = HashMap::new();
         let mut subjects = Vec::new();
         for channel in channels.keys() {
@@ -129,11 +130,33 @@ pub async fn run<S: Store>(
             }
             probe::run(probe, subjects).await.map_err(BridgeError::from)
         });
+        // Pipelines that poll the same object share it, as often as the most impatient one wants.
+        let mut polls: BTreeMap<Channel, (crate::config::From, Duration)> = BTreeMap::new();
+        for from in config.pipelines.iter().map(|line| &line.from).filter(|from| from.org == *name) {
+            let Some(every) = from.poll else { continue };
+            let known = polls.entry(from.channel.clone()).or_insert_with(|| (from.clone(), every));
+            known.1 = known.1.min(every);
+            if from.start == Start::Earliest {
+                known.0.start = Start::Earliest;
+            }
+        }
+        for (from, every) in polls.into_values() {
+            let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
+            let (arrivals, board) = (arrivals.clone(), board.clone());
+            stages.spawn(&format!("poll {name} {}", from.object), async move {
+                polled(org, from, every, stage_store, arrivals, board, token).await
+            });
+        }
+        channels.retain(|channel, _| channel.kind() != ChannelKind::Poll);
         let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
         let shown = board.clone();
-        stages.spawn(&format!("subscribe {name}"), async move {
-            subscription(org, channels, stage_store, arrivals, shown, nudges, token).await
-        });
+        if channels.is_empty() {
+            drop(arrivals);
+        } else {
+            stages.spawn(&format!("subscribe {name}"), async move {
+                subscription(org, channels, stage_store, arrivals, shown, nudges, token).await
+            });
+        }
         let (stage_store, head) = (store.clone(), head.clone());
         stages.spawn(&format!("journal {name}"), async move {
             journal(arrived, ids, stage_store, head, board).await.map_err(BridgeError::from)
@@ -317,6 +340,37 @@ async fn subscription<S: Store>(
     let feed = Feed { org, arrivals, state, surroundings, nudges, silence: SILENCE_MAX, cancel };
     let (ended, ()) = tokio::join!(subscribe::run(feed, transport, starts), show);
     ended.map_err(|error| BridgeError::Subscribe { org: name, error })
+}
+
+/// An object that is polled: from where, and the polling itself.
+async fn polled<S: Store>(
+    org: Org,
+    from: crate::config::From,
+    every: Duration,
+    store: S,
+    arrivals: mpsc::Sender<(Channel, Arrival)>,
+    board: Board,
+    cancel: CancellationToken,
+) -> Result<(), BridgeError> {
+    if !log_in(&org, &store, &cancel).await? {
+        return Ok(());
+    }
+    let subscription = store.subscription(org.name(), &from.channel).await?;
+    let position = subscription.position;
+    let first = position.live_until.is_none();
+    let since = match (position.live_until, position.started_at, from.start) {
+        (Some(until), _, _) => until,
+        (None, _, Start::Earliest) => Timestamp(0),
+        (None, Some(started), Start::Tip) => started,
+        (None, None, Start::Tip) => {
+            let now = org.server_time();
+            store.start(subscription.id, now).await?;
+            now
+        }
+    };
+    let (object, channel) = (from.object, from.channel);
+    poll::run(Poll { org, object, channel, every, from: since, first, arrivals, board, cancel }).await;
+    Ok(())
 }
 
 /// Logs in, however long the org cannot be reached, and makes sure that it is the org that the state belongs to. False:

@@ -28,7 +28,7 @@ use url::Url;
 pub use self::code::{Code, OrgText};
 pub use self::error::{CallError, Disposition, Limit, Lost};
 pub use self::login_error::{LoginRefusal, OrgError};
-pub use self::rest::{COLLECTION_MAX, Changed, Changes, Deliveries, Described, READ_MAX};
+pub use self::rest::{COLLECTION_MAX, Changed, Changes, Deleted, Deliveries, Described, Member, READ_MAX};
 pub use self::save::{Operation, RecordError, Refusal, SaveDisposition, SaveResult};
 use crate::config::OrgConfig;
 use crate::event::{OrgName, Timestamp};

@@ -15,6 +15,7 @@ pub use watchdog::SILENCE_MAX;
 pub mod budget;
 pub mod cometd;
 pub mod found;
+pub mod poll;
 pub mod position;
 pub mod probe;
 pub mod pubsub;

@@ -1,9 +1,9 @@
 //! What the store and the org answer to a subscription.
 
-use crate::event::Channel;
+use crate::event::{Channel, Timestamp};
 use crate::org::Org;
 use crate::store::Store;
-use crate::subscribe::Surroundings;
+use crate::subscribe::{Surroundings, budget};
 
 #[derive(Clone)]
 pub struct Around<S> {
@@ -23,7 +23,19 @@ impl<S: Store> Surroundings for Around<S> {
         }
     }
 
-    async fn earliest_fits(&self, _: &Channel) -> bool {
-        true
+    async fn earliest_fits(&self, channel: &Channel) -> bool {
+        let id = match self.store.subscription(self.org.name(), channel).await {
+            Ok(subscription) => subscription.id,
+            Err(_) => return true,
+        };
+        let Ok(retained) = self.store.retained_estimate(id, Timestamp::now()).await else { return true };
+        match self.org.deliveries().await {
+            Ok(deliveries) => budget::fits(retained, deliveries),
+            // Not known: to read it all loses nothing, and costs deliveries at most.
+            Err(error) => {
+                tracing::warn!(%error, "the org does not say how many deliveries are left today");
+                true
+            }
+        }
     }
 }

@@ -13,9 +13,11 @@ use super::http::Request;
 use super::save::SaveResult;
 use crate::event::{FieldName, ObjectName, RecordId};
 
+mod channels;
 mod history;
 
-pub use history::{Changed, Changes, Deliveries, Described};
+pub use channels::Member;
+pub use history::{Changed, Changes, Deleted, Deliveries, Described};
 
 /// How many records one collection call writes.
 pub const COLLECTION_MAX: usize = 200;

@@ -2,6 +2,7 @@
 //! rest.md sections 3, 9 and 14).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Map, Value};
@@ -26,6 +27,14 @@ pub struct Changed {
 pub struct Changes {
     pub rows: Vec<Changed>,
     pub complete_until: Timestamp,
+}
+
+/// Records that are gone, by the org's log of deletions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    pub rows: Vec<Changed>,
+    /// What went before this is not in the log any more.
+    pub earliest: Option<Timestamp>,
 }
 
 /// What an object's describe says of it, as the bridge's user sees it.
@@ -96,6 +105,27 @@ impl Org {
         })
     }
 
+    /// `GET /sobjects/{object}/deleted/`: what was deleted within a time of at most 15 days, by whole minutes.
+    pub async fn deleted(&self, object: &ObjectName, from: Timestamp, to: Timestamp) -> Result<Deleted, CallError> {
+        let minute = |time: Timestamp| Timestamp(time.0.div_euclid(60_000) * 60_000);
+        let (from, to) = (minute(from), minute(to.plus(Duration::from_secs(59))));
+        // The org wants a minute at least.
+        let to = to.max(from.plus(Duration::from_secs(60)));
+        let query: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("start", &from.to_string())
+            .append_pair("end", &to.to_string())
+            .finish();
+        let answer = self.get(&format!("sobjects/{object}/deleted/?{query}")).await?;
+        let moment = |json: Option<&Value>| json.and_then(Value::as_str).and_then(Timestamp::read);
+        let Some(records) = answer.get("deletedRecords").and_then(Value::as_array) else { return Err(UNREADABLE) };
+        let row = |record: &Value| {
+            let at = moment(record.get("deletedDate"))?;
+            Some(Changed { record: record.get("id")?.as_str()?.parse().ok()?, at, deleted: true })
+        };
+        let rows: Option<Vec<Changed>> = records.iter().map(row).collect();
+        Ok(Deleted { rows: rows.ok_or(UNREADABLE)?, earliest: moment(answer.get("earliestDateAvailable")) })
+    }
+
     /// `DailyDeliveredPlatformEvents` of `GET /limits`; none where the org does not list it.
     pub async fn deliveries(&self) -> Result<Option<Deliveries>, CallError> {
         let answer = self.get("limits").await?;
@@ -113,13 +143,7 @@ impl Org {
 fn changed(row: &Map<String, Value>) -> Option<Changed> {
     Some(Changed {
         record: row.get("Id")?.as_str()?.parse().ok()?,
-        at: moment(row.get("SystemModstamp")?.as_str()?)?,
+        at: Timestamp::read(row.get("SystemModstamp")?.as_str()?)?,
         deleted: row.get("IsDeleted").and_then(Value::as_bool).unwrap_or(false),
     })
-}
-
-/// `2026-03-01T10:11:00.000+0000` (facts: rest.md section 7).
-fn moment(text: &str) -> Option<Timestamp> {
-    let time = chrono::DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").ok()?;
-    Some(Timestamp(time.timestamp_millis()))
 }

@@ -32,7 +32,7 @@ pub(super) fn subscriptions(db: &Connection) -> Result<Vec<SubscriptionRow>, Sto
 pub(super) fn transport(db: &Connection, org: &OrgName) -> Result<Option<Transport>, StoreError> {
     // A subscription that never had a position was received by nothing yet.
     let select = "SELECT transport FROM subscriptions
-                  WHERE org = ?1 AND (replay_id IS NOT NULL OR started_at IS NOT NULL OR live_until IS NOT NULL)
+                  WHERE org = ?1 AND channel NOT LIKE '/poll/%' AND (replay_id IS NOT NULL OR started_at IS NOT NULL OR live_until IS NOT NULL)
                   ORDER BY id DESC LIMIT 1";
     Ok(db.prepare_cached(select)?.query_row([org], |row| row.get(0)).optional()?)
 }

@@ -71,6 +71,9 @@ struct Driver<L> {
     login: Option<Login<L>>,
     access: Option<Access>,
     transport: Option<Line>,
+    /// Channels of which it is not known whether they may start at the earliest event; and the answer on its way.
+    questions: Vec<Channel>,
+    answer: Option<Coming<(Channel, bool)>>,
     /// A WebSocket on its way.
     upgrade: Option<Coming<Result<WebSocket, Failure>>>,
     /// How far the server's clock is ahead of ours, by its last answer.
@@ -81,16 +84,18 @@ struct Driver<L> {
 
 /// See `subscribe::run`.
 pub async fn run<S: Surroundings>(feed: Feed<S>, channels: Vec<ChannelStart>) -> Result<(), SubscribeError> {
-    let Feed { org, arrivals, state, cancel, nudges, .. } = feed;
+    let Feed { org, arrivals, state, cancel, nudges, surroundings, silence: _ } = feed;
     let api_version = org.config().api_version.clone();
-    drive(OrgLogins { org, given: None }, api_version, channels, arrivals, state, nudges, cancel).await
+    drive(OrgLogins { org, given: None }, api_version, channels, surroundings, arrivals, state, nudges, cancel).await
 }
 
 /// Runs until cancelled, or until no retry can help.
+#[allow(clippy::too_many_arguments)] // each of them once, from `Feed`
 async fn drive(
     logins: impl Logins,
     api_version: String,
     channels: Vec<ChannelStart>,
+    surroundings: impl Surroundings,
     arrivals: mpsc::Sender<(Channel, Arrival)>,
     state: watch::Sender<Subscriptions>,
     mut nudges: watch::Receiver<u64>,
@@ -108,6 +113,8 @@ async fn drive(
         login: None,
         access: None,
         transport: None,
+        questions: Vec::new(),
+        answer: None,
         upgrade: None,
         ahead_millis: 0,
         api_version,
@@ -119,8 +126,17 @@ async fn drive(
         while let Some(request) = driver.session.poll_transmit() {
             driver.transmit(request)?;
         }
+        if driver.answer.is_none()
+            && let Some(channel) = driver.questions.pop()
+        {
+            let surroundings = surroundings.clone();
+            driver.answer = Some(Box::pin(async move {
+                let fits = surroundings.earliest_fits(&channel).await;
+                (channel, fits)
+            }));
+        }
         let deadline = driver.session.poll_timeout();
-        let Driver { session, login, transport, upgrade, .. } = &mut driver;
+        let Driver { session, login, transport, upgrade, answer, .. } = &mut driver;
         // What a long poll brings was asked for; a WebSocket is read only while there is room.
         let listens = !session.is_full() || matches!(transport, Some(Line::LongPolling(_)));
         tokio::select! {
@@ -132,6 +148,11 @@ async fn drive(
             }
             received = recv(transport), if listens => driver.received(received),
             opened = wait_for(upgrade) => driver.upgraded(opened),
+            (channel, fits) = wait_for(answer) => {
+                driver.answer = None;
+                let server_time = driver.server_time();
+                driver.session.handle_fallback(&channel, fits, server_time, Instant::now());
+            }
             (logins, result) = wait_for(login) => driver.take_login(logins, result)?,
             Ok(()) = nudges.changed() => driver.session.restart(Instant::now()),
             () = sleep_until_some(deadline) => driver.session.handle_timeout(Instant::now()),
@@ -172,6 +193,7 @@ impl<L: Logins> Driver<L> {
                     | Event::Passed { .. }
                     | Event::Live { .. }
                     | Event::PositionRefused { .. }
+                    | Event::Skipped { .. }
             ) {
                 return Ok(());
             }
@@ -179,6 +201,7 @@ impl<L: Logins> Driver<L> {
                 Some(Event::NeedsToken) => self.ask_for_login(),
                 Some(Event::Connecting) => self.all(State::Connecting),
                 Some(Event::Upgrade) => self.open_websocket(),
+                Some(Event::NeedsFallback(channel)) => self.questions.push(channel),
                 Some(Event::Waiting { until, why }) => {
                     tracing::warn!(error = %why, "subscriptions wait");
                     let until = Timestamp::now().plus(until.saturating_duration_since(Instant::now()));
@@ -202,7 +225,8 @@ impl<L: Logins> Driver<L> {
                     | Event::Undecodable(_)
                     | Event::Passed { .. }
                     | Event::Live { .. }
-                    | Event::PositionRefused { .. },
+                    | Event::PositionRefused { .. }
+                    | Event::Skipped { .. },
                 )
                 | None => {}
             }
@@ -218,6 +242,10 @@ impl<L: Logins> Driver<L> {
             Event::PositionRefused { channel, at } => {
                 tracing::warn!(%channel, "the org refused the saved position: all that it keeps is read again");
                 (channel, Arrival::Refused { at })
+            }
+            Event::Skipped { channel, at } => {
+                tracing::warn!(%channel, "the day's deliveries do not allow to start at the earliest event");
+                (channel, Arrival::Skipped { at })
             }
             Event::Undecodable(error) => {
                 tracing::error!(channel = %error.channel, replay_id = ?error.replay_id, %error, "event not understood");
@@ -251,6 +279,7 @@ impl<L: Logins> Driver<L> {
             | Event::NeedsToken
             | Event::Connecting
             | Event::Upgrade
+            | Event::NeedsFallback(_)
             | Event::Waiting { .. }
             | Event::Stop(_) => return None,
         };
@@ -325,7 +354,7 @@ impl<L: Logins> Driver<L> {
             }
             Received::Frame(messages) => {
                 self.frame();
-                let server_time = Timestamp(Timestamp::now().0.saturating_add(self.ahead_millis));
+                let server_time = self.server_time();
                 self.session.handle_messages(messages, server_time, Instant::now());
             }
             Received::Lost(failure) => {
@@ -333,6 +362,10 @@ impl<L: Logins> Driver<L> {
                 self.session.handle_lost(failure, Instant::now());
             }
         }
+    }
+
+    fn server_time(&self) -> Timestamp {
+        Timestamp(Timestamp::now().0.saturating_add(self.ahead_millis))
     }
 
     /// The server lives.

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::decode::DecodeError;
 use super::fault::{Disposition, Failure, Fault};
 use super::message::{self, Advice, Incoming, LONG_POLLING, Meta, Reconnect, Reply, WEBSOCKET};
-use crate::event::{Change, Timestamp};
+use crate::event::{Change, Channel, Timestamp};
 use crate::retry::Backoff;
 use crate::subscribe::ChannelStart;
 use channel::{Asked, Subscription};
@@ -166,6 +166,10 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Idle { .. } if self.is_full() => None,
+            // The answer is on its way; the server must not wait too long for it.
+            Phase::Idle { at } if self.awaits_fallback() => {
+                Some((*at).max(self.connected.map_or(*at, |connected| connected + CONNECT_WITHIN)))
+            }
             Phase::Idle { at } | Phase::NoToken { at } => Some(*at),
             Phase::Out(out) => Some(out.deadline),
             Phase::AwaitToken | Phase::AwaitUpgrade | Phase::Stopped => None,
@@ -212,6 +216,17 @@ impl Session {
             self.phase = Phase::Idle { at: now };
             self.advance(now);
         }
+    }
+
+    /// Whether the org's deliveries allow to start this channel at the earliest event; `server_time` is the org's.
+    pub fn handle_fallback(&mut self, channel: &Channel, fits: bool, server_time: Timestamp, now: Instant) {
+        if let Some(subscription) = self.channels.iter_mut().find(|one| one.channel() == channel) {
+            subscription.fallback(fits, now);
+            if !fits {
+                self.events.push_back(Event::Skipped { channel: channel.clone(), at: server_time });
+            }
+        }
+        self.advance(now);
     }
 
     /// The line is gone, whatever was out on it.
@@ -466,6 +481,10 @@ impl Session {
         }
     }
 
+    fn awaits_fallback(&self) -> bool {
+        self.channels.iter().any(Subscription::awaits_fallback)
+    }
+
     fn wants_websocket(&self, now: Instant) -> bool {
         self.websocket_from.is_some_and(|from| from <= now)
     }
@@ -488,19 +507,25 @@ impl Session {
             }
             return;
         };
+        for subscription in &mut self.channels {
+            if subscription.needs_fallback(now) {
+                self.events.push_back(Event::NeedsFallback(subscription.channel().clone()));
+            }
+        }
         // `at` paces connects; a subscribe need not wait for it.
         let due = self.channels.iter().position(|subscription| subscription.is_due(now));
         let waited_for = self.connected.is_some_and(|connected| now.duration_since(connected) < CONNECT_WITHIN);
+        let awaits = self.awaits_fallback();
         match due {
             Some(index) if waited_for => {
                 let Some(subscription) = self.channels.get_mut(index) else { return };
                 let (channel, from) = subscription.ask(now);
                 self.send(Kind::Subscribe(index), |id, _| message::subscribe(id, &client_id, &channel, &from), now);
             }
-            _ if at > now || self.is_full() => {}
+            _ if at > now || self.is_full() || (awaits && waited_for) => {}
             // The first connect of a session, and one between many subscribes, is answered at once.
             _ => {
-                let held = due.is_none() && self.connected.is_some();
+                let held = due.is_none() && !awaits && self.connected.is_some();
                 self.send(
                     Kind::Connect { held },
                     |id, connection_type| message::connect(id, &client_id, connection_type, !held),

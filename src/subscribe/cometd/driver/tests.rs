@@ -209,7 +209,16 @@ impl Running {
         let plan = Plan { from, skip_before: None, live_until: None, commit_start: None };
         let channels = vec![ChannelStart { channel: CHANNEL.parse().unwrap(), plan, wanted: None }];
         let tokens = Tokens { server: server.clone(), url };
-        tasks.spawn(drive(tokens, "66.0".to_owned(), channels, sender, states, watch::channel(0).1, cancel.clone()));
+        tasks.spawn(drive(
+            tokens,
+            "66.0".to_owned(),
+            channels,
+            Anything,
+            sender,
+            states,
+            watch::channel(0).1,
+            cancel.clone(),
+        ));
         Self { server, arrivals, state, cancel, tasks }
     }
 
@@ -324,4 +333,20 @@ async fn a_journal_that_is_gone_ends_the_subscription() {
     running.arrivals.close();
     let ended = tokio::time::timeout(PATIENCE, running.tasks.join_next()).await.unwrap();
     assert!(matches!(ended, Some(Ok(Err(SubscribeError::JournalGone)))), "{ended:?}");
+}
+
+/// Surroundings that remember nothing and allow everything.
+#[derive(Clone)]
+struct Anything;
+
+impl Surroundings for Anything {
+    async fn schema(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    async fn keep_schema(&self, _: &str, _: &str) {}
+
+    async fn earliest_fits(&self, _: &Channel) -> bool {
+        true
+    }
 }

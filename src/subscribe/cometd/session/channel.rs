@@ -25,7 +25,11 @@ pub(super) enum Asked {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Wanted { at: Instant },
+    Wanted {
+        at: Instant,
+    },
+    /// It would start at the earliest event, and the caller was asked whether it may.
+    AwaitFallback,
     Asking,
     Active,
 }
@@ -38,6 +42,8 @@ pub(super) struct Subscription {
     asked: Asked,
     /// The stored position is of another transport.
     unusable: bool,
+    /// Whether a start at the earliest is allowed; asked for each.
+    earliest_fits: Option<bool>,
     /// The newest id received, and the newest that is known to have come with all its events.
     last: Option<ReplayId>,
     complete: Option<ReplayId>,
@@ -63,6 +69,7 @@ impl Subscription {
             state: State::Wanted { at: now },
             asked: Asked::Nothing,
             unusable,
+            earliest_fits: None,
             last: None,
             complete,
             quiet_since: now,
@@ -94,15 +101,47 @@ impl Subscription {
         matches!(self.state, State::Wanted { at } if at <= now)
     }
 
+    /// The caller must be asked first; said once.
+    pub(super) fn needs_fallback(&mut self, now: Instant) -> bool {
+        let asks = self.is_due(now) && self.earliest_fits.is_none() && self.begins(now) == Asked::Earliest;
+        if asks {
+            self.state = State::AwaitFallback;
+        }
+        asks
+    }
+
+    pub(super) fn awaits_fallback(&self) -> bool {
+        self.state == State::AwaitFallback
+    }
+
+    pub(super) fn fallback(&mut self, fits: bool, now: Instant) {
+        if self.state == State::AwaitFallback {
+            self.earliest_fits = Some(fits);
+            self.state = State::Wanted { at: now };
+        }
+    }
+
+    fn begins(&self, now: Instant) -> Asked {
+        let fresh = self.asked == Asked::Nothing && now.duration_since(self.created) < START_MARGIN;
+        match (&self.complete, &self.start.plan.from) {
+            (Some(_), _) => Asked::After,
+            (None, ReplayFrom::Tip) if fresh => Asked::Tip,
+            (None, ReplayFrom::Tip | ReplayFrom::Earliest | ReplayFrom::After(_)) => Asked::Earliest,
+        }
+    }
+
     /// The next subscribe. After the first one at the tip everything since then is owed, so a later one that knows no
     /// id goes to the earliest; so does a first one that comes long after its start was committed.
     pub(super) fn ask(&mut self, now: Instant) -> (Channel, ReplayFrom) {
-        let fresh = self.asked == Asked::Nothing && now.duration_since(self.created) < START_MARGIN;
-        let (asked, from) = match (&self.complete, &self.start.plan.from) {
-            (Some(id), _) => (Asked::After, ReplayFrom::After(id.clone())),
-            (None, ReplayFrom::Tip) if fresh => (Asked::Tip, ReplayFrom::Tip),
-            (None, _) => (Asked::Earliest, ReplayFrom::Earliest),
+        let asked = self.begins(now);
+        let from = match (asked, &self.complete) {
+            (Asked::After, Some(id)) => ReplayFrom::After(id.clone()),
+            (Asked::Tip, _) => ReplayFrom::Tip,
+            // Not what is owed, but all that the day's deliveries allow.
+            (Asked::Earliest, _) if self.earliest_fits == Some(false) => ReplayFrom::Tip,
+            (Asked::Nothing | Asked::Earliest | Asked::After, _) => ReplayFrom::Earliest,
         };
+        self.earliest_fits = None;
         self.state = State::Asking;
         self.asked = asked;
         (self.channel().clone(), from)
@@ -139,7 +178,9 @@ impl Subscription {
 
     /// A new session knows nothing of the subscriptions of the one before.
     pub(super) fn ask_again(&mut self, now: Instant) {
-        self.state = State::Wanted { at: now };
+        if self.state != State::AwaitFallback {
+            self.state = State::Wanted { at: now };
+        }
     }
 
     pub(super) fn receive(&mut self, mut change: Change, now: Instant) -> impl Iterator<Item = Event> {

@@ -45,6 +45,14 @@ pub enum Event {
         channel: Channel,
         why: Fault,
     },
+    /// May the subscription start at the earliest event that the org keeps? Answer with `handle_fallback`; nothing is
+    /// asked of this channel before.
+    NeedsFallback(Channel),
+    /// Older events are owed, and not asked for: the subscription goes on with the newest.
+    Skipped {
+        channel: Channel,
+        at: Timestamp,
+    },
     /// The position was refused: what comes now starts at the earliest that the org keeps.
     PositionRefused {
         channel: Channel,

@@ -501,3 +501,13 @@ fn a_lost_line_ends_the_session_also_while_nothing_is_out() {
     org.run_until_held();
     assert_eq!(org.asked.iter().filter(|request| request.meta == Meta::Handshake).count(), 2);
 }
+
+#[test]
+fn where_the_deliveries_do_not_allow_the_earliest_it_goes_on_with_the_newest_and_says_so() {
+    let mut org = ScriptedOrg::with(vec![start(ACCOUNTS, ReplayFrom::Earliest)]);
+    org.earliest_fits = false;
+    org.run_until_held();
+    let subscribe = org.asked.iter().find(|request| request.meta == Meta::Subscribe).unwrap();
+    assert_eq!(subscribe.message["ext"]["replay"][ACCOUNTS], json!(-1));
+    assert!(org.events.contains(&Event::Skipped { channel: ACCOUNTS.parse().unwrap(), at: SERVER }));
+}

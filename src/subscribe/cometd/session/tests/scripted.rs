@@ -14,6 +14,7 @@ pub(super) struct ScriptedOrg {
     pub(super) now: Instant,
     pub(super) asked: Vec<Request>,
     pub(super) events: Vec<Event>,
+    pub(super) earliest_fits: bool,
 }
 
 impl ScriptedOrg {
@@ -24,7 +25,7 @@ impl ScriptedOrg {
     pub(super) fn with(channels: Vec<ChannelStart>) -> Self {
         let now = Instant::now();
         let session = Session::new(channels, now);
-        let mut org = Self { session, begin: now, now, asked: Vec::new(), events: Vec::new() };
+        let mut org = Self { session, begin: now, now, asked: Vec::new(), events: Vec::new(), earliest_fits: true };
         org.note();
         assert_eq!(org.events, [Event::NeedsToken]);
         org.session.handle_token(org.now);
@@ -44,7 +45,15 @@ impl ScriptedOrg {
             self.asked.push(request);
         }
         while let Some(event) = self.session.poll_event() {
+            // The day's deliveries allow everything, unless a test says otherwise.
+            if let Event::NeedsFallback(channel) = &event {
+                self.session.handle_fallback(channel, self.earliest_fits, SERVER, self.now);
+                continue;
+            }
             self.events.push(event);
+        }
+        while let Some(request) = self.session.poll_transmit() {
+            self.asked.push(request);
         }
     }
 
