@@ -273,9 +273,7 @@ fn channels(config: &Config, org: &OrgConfig) -> BTreeMap<Channel, Wishes> {
 
 /// The objects that pipelines read from a channel of change events, with the fields that they read.
 fn probed(config: &Config, org: &OrgName, subscription: &Subscription, channel: &Channel) -> Vec<Subject> {
-    // A channel of somebody's own may have a filter: what it leaves out would be taken for missing.
-    let filtered = channel.as_str().ends_with("__chn");
-    if filtered || !matches!(channel.kind(), ChannelKind::Object | ChannelKind::Objects) {
+    if !matches!(channel.kind(), ChannelKind::Object | ChannelKind::Objects) {
         return Vec::new();
     }
     let mut objects: BTreeMap<ObjectName, BTreeSet<FieldName>> = BTreeMap::new();

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::event::{Arrival, Channel, FieldName, ObjectName, Timestamp, Window, WindowCause};
-use crate::org::{CallError, Changed, Org};
+use crate::event::{Arrival, Channel, ChannelKind, FieldName, ObjectName, Timestamp, Window, WindowCause};
+use crate::org::{CallError, Changed, Member, Org};
 use crate::status::Board;
 use crate::store::{GapKind, Store, StoreError, SubscriptionId};
 use crate::subscribe::found;
@@ -66,6 +66,10 @@ struct Watched {
     first: Option<Timestamp>,
     /// Why it cannot be probed; said once.
     impossible: Option<String>,
+    /// The object on its channel, as it was last seen there; none before the first time, or where the user may not know.
+    member: Option<Member>,
+    /// That the channel's members may not be read was said.
+    unreadable: bool,
 }
 
 /// Probes until cancelled, each object once in each interval, evenly spread over it.
@@ -77,7 +81,14 @@ pub async fn run<S: Store>(probe: Probe<S>, subjects: Vec<Subject>) -> Result<()
     let (start, step) = (Instant::now(), probe.every / count);
     let mut watched: Vec<Watched> = (1..)
         .zip(subjects)
-        .map(|(i, subject)| Watched { first: subject.live_until, subject, due: start + step * i, impossible: None })
+        .map(|(i, subject)| Watched {
+            first: subject.live_until,
+            subject,
+            due: start + step * i,
+            impossible: None,
+            member: None,
+            unreadable: false,
+        })
         .collect();
     let mut status = probe.board.watch();
     loop {
@@ -112,6 +123,14 @@ pub async fn run<S: Store>(probe: Probe<S>, subjects: Vec<Subject>) -> Result<()
     }
 }
 
+/// What the channel's members say of an object.
+struct Capture {
+    /// It is not captured.
+    trouble: Option<String>,
+    /// Rows without an event may have been left out on purpose.
+    may_filter: bool,
+}
+
 enum Trouble {
     Store(StoreError),
     Call(CallError),
@@ -132,10 +151,11 @@ impl From<CallError> for Trouble {
 
 impl<S: Store> Probe<S> {
     async fn look(&self, one: &mut Watched) -> Result<(), Trouble> {
+        let capture = self.capture(one).await?;
         let Subject { subscription, channel, object, fields, .. } = &one.subject;
         let described = self.org.describe(object).await?;
         let hidden: Vec<&str> = fields.iter().map(FieldName::as_str).filter(|field| !described.has(field)).collect();
-        let mut behind = None;
+        let mut behind = capture.trouble;
         if !hidden.is_empty() {
             let why = format!(
                 "{object}: the bridge's user cannot see {}: give it read access to these fields",
@@ -145,7 +165,7 @@ impl<S: Store> Probe<S> {
             behind = Some(why);
         }
         let impossible = (!described.queryable || !described.has("SystemModstamp"))
-            .then(|| format!("{object} cannot be queried by SystemModstamp, so nothing can check its events"));
+            .then(|| format!("{object}: it cannot be queried by SystemModstamp, so nothing can check its events"));
         if impossible != one.impossible {
             if let Some(why) = &impossible {
                 warn!(%channel, %why, "no truth probe");
@@ -154,6 +174,11 @@ impl<S: Store> Probe<S> {
         }
         if impossible.is_some() {
             self.show(channel, object, behind.or(impossible));
+            return Ok(());
+        }
+        if capture.may_filter {
+            // What a filter leaves out would be taken for missing.
+            self.show(channel, object, behind);
             return Ok(());
         }
         let (Some(first), Some(live_until)) = (one.first, self.board.live_until(channel)) else { return Ok(()) };
@@ -195,6 +220,43 @@ impl<S: Store> Probe<S> {
         }
         self.show(channel, object, behind);
         self.hand_over(channel, Arrival::Probed { object: object.clone(), until }).await
+    }
+
+    /// Whether the channel still carries the object as before, as far as the user may read that.
+    async fn capture(&self, one: &mut Watched) -> Result<Capture, Trouble> {
+        let Subject { channel, object, .. } = &one.subject;
+        // On a channel of one object there are neither filters nor enrichment.
+        let shared = channel.kind() == ChannelKind::Objects;
+        let custom = channel.as_str() != "/data/ChangeEvents" && shared;
+        let members = match self.org.members(channel).await {
+            Ok(members) => members,
+            Err(error) => {
+                if !std::mem::replace(&mut one.unreadable, true) {
+                    info!(%channel, %error, "the channel's members cannot be read: give the bridge's user View Setup \
+                        and Configuration, and it will notice when an object is not captured any more");
+                }
+                return Ok(Capture { trouble: None, may_filter: custom });
+            }
+        };
+        one.unreadable = false;
+        let Some(member) = members.into_iter().find(|member| member.object == *object) else {
+            let place = if custom {
+                format!("a member of {channel}")
+            } else {
+                "selected in Setup > Change Data Capture".to_owned()
+            };
+            let why = format!("{object}: it is not {place}, so nothing tells of its changes");
+            self.open(&one.subject, WindowCause::Capture, GapKind::Capture, &why).await?;
+            // Its records are still looked for.
+            return Ok(Capture { trouble: Some(why), may_filter: custom });
+        };
+        let may_filter = shared && member.filter.is_some();
+        if let Some(before) = one.member.replace(member.clone()).filter(|before| shared && *before != member) {
+            let what = if before.filter == member.filter { "enrichment" } else { "filter" };
+            let why = format!("{object}: the {what} of its channel member has changed");
+            self.open(&one.subject, WindowCause::Capture, GapKind::Capture, &why).await?;
+        }
+        Ok(Capture { trouble: None, may_filter })
     }
 
     /// The rows of which no event told, not even a little later.

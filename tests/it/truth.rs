@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use orgbridge::emulator::TrafficPlan;
 use orgbridge::event::Timestamp;
 use orgbridge::status::Status;
 use orgbridge::store::{GapKind, Sqlite, Store};
@@ -50,4 +51,57 @@ async fn a_field_that_may_not_be_seen_any_more_opens_one_window() {
     world.stop().await;
     let gaps = Sqlite::open(&world.config.state).unwrap().gaps().await.unwrap();
     assert_eq!(gaps.iter().filter(|gap| gap.kind == GapKind::Access).count(), 1, "{gaps:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_not_captured_any_more_is_noticed_and_what_changed_meanwhile_is_read() {
+    let mut world = world().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.control(world.source(), "capture", json!({"object": "Account", "on": false})).await;
+    world.create("Account", vec![json!({"Name": "in silence"})]).await;
+    world.until("a subscription that is behind", |status| behind(status, "Change Data Capture")).await;
+    world.control(world.source(), "capture", json!({"object": "Account", "on": true})).await;
+    world
+        .until("one that is not any more", |status| status.subscriptions.values().all(|one| one.behind.is_none()))
+        .await;
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 1);
+    world.stop().await;
+    let kinds: Vec<GapKind> = world.open_gaps().await.iter().map(|gap| gap.kind).collect();
+    assert_eq!(kinds, [GapKind::Capture], "what was read is mended; the window stands until a repair");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_healthy_and_deaf_is_noticed_and_opened_anew() {
+    let mut world = world().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.control(world.source(), "streams", json!({"deaf": true})).await;
+    world.create("Account", vec![json!({"Name": "not heard"})]).await;
+    world.until("a subscription that is behind", |status| behind(status, "no event told")).await;
+    world.control(world.source(), "streams", json!({"deaf": false})).await;
+    world
+        .until("one that is not any more", |status| status.subscriptions.values().all(|one| one.behind.is_none()))
+        .await;
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lively_traffic_on_a_slow_bus_is_never_taken_for_a_loss() {
+    let mut world = World::with(|config| config.probe_every = EVERY).await;
+    world.control(world.source(), "streams", json!({"bus_delay_ms": [500, 1_500]})).await;
+    world.start();
+    world.live_since(Timestamp(0)).await;
+    let plan = TrafficPlan { changes: 800, records: 60, per_second: 40, seed: 5, deletes: true };
+    world.source().start_traffic(plan);
+    while world.source().traffic().0 {
+        let status = world.board.watch().borrow().clone();
+        assert!(status.subscriptions.values().all(|one| one.behind.is_none()), "{:#?}", status.subscriptions);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    world.caught_up().await;
+    world.assert_equal().await;
+    world.stop().await;
+    assert_eq!(world.open_gaps().await, []);
 }
