@@ -133,7 +133,7 @@ async fn main() -> Result<()> {
     let records = numbers.first().copied().unwrap_or(100_000);
     orgbridge::org::install_crypto();
     let client = Client::builder().no_proxy().build()?;
-    let emulator = Emulator::start(&client, &["--connect-hold", "1s"]).await?;
+    let emulator = Emulator::start(&client, &["--connect-hold", "1s", "--pubsub-keepalive", "1s"]).await?;
     let events = publish(&client, &emulator, records).await?;
     println!("{events} events on the bus");
     let rate = |since: Instant| events as f64 / since.elapsed().as_secs_f64();

@@ -25,6 +25,8 @@ use crate::store::Sqlite;
 const CONFIG: &str = include_str!("../../config/demo.yaml");
 /// How long idle connects are held: short, for the end of traffic is noticed by one.
 const HOLD: Duration = Duration::from_secs(2);
+/// So often the Pub/Sub API shows that it lives when nothing happens; the platform takes a minute or more.
+const KEEPALIVE: Duration = Duration::from_secs(1);
 const BUS_DELAY: Duration = Duration::from_millis(500);
 /// How long catching up may take before the demo gives up.
 const CATCH_UP: Duration = Duration::from_secs(180);
@@ -54,6 +56,7 @@ impl Demo {
         let options = Options {
             seed: self.seed,
             connect_hold: HOLD,
+            pubsub_keepalive: KEEPALIVE,
             bus_delay: Duration::ZERO..=BUS_DELAY,
             ..Options::default()
         };
@@ -142,6 +145,9 @@ impl Demo {
 
 /// `SOURCE_URL`, `TARGET_SECRET` and their like, as the config names them.
 fn variable(emulator: &Emulator, name: &str) -> Option<String> {
+    if name == "EMULATOR_PUBSUB" {
+        return Some(emulator.pubsub.clone());
+    }
     let (org, what) = name.split_once('_')?;
     let org = emulator.org(&org.to_lowercase())?;
     match what {

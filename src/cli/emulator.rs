@@ -26,6 +26,9 @@ pub struct Emulator {
     /// How long an idle connect of the Streaming API is held
     #[arg(long, value_name = "TIME", default_value = "110s", value_parser = humantime::parse_duration)]
     connect_hold: Duration,
+    /// After so long a silence a stream of the Pub/Sub API gets a message without events (documented: at most 270s)
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    pubsub_keepalive: Duration,
     /// Longest delay between a commit and its event
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = humantime::parse_duration)]
     bus_delay: Duration,
@@ -53,6 +56,7 @@ impl Emulator {
             ports: self.port,
             seed: self.seed,
             connect_hold: self.connect_hold,
+            pubsub_keepalive: self.pubsub_keepalive,
             bus_delay: Duration::ZERO..=self.bus_delay,
             scenario,
             tls: self.tls,

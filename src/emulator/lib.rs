@@ -56,6 +56,8 @@ pub struct Options {
     pub seed: u64,
     /// How long an idle connect of the Streaming API waits.
     pub connect_hold: Duration,
+    /// After so long a silence a stream of the Pub/Sub API gets a message without events.
+    pub pubsub_keepalive: Duration,
     /// Between a commit and its event becoming visible.
     pub bus_delay: RangeInclusive<Duration>,
     /// What the orgs are made of; `None` is the standard scenario.
@@ -75,6 +77,7 @@ impl Default for Options {
             ports: None,
             seed: 1,
             connect_hold: Duration::from_secs(110),
+            pubsub_keepalive: Duration::from_secs(270),
             bus_delay: Duration::ZERO..=Duration::from_millis(500),
             scenario: None,
             tls: false,
@@ -162,6 +165,8 @@ impl Emulator {
             let scenario = options.scenario.as_deref().unwrap_or_else(|| Scenario::standard());
             let host = Host::new(name, scenario, options.seed, options.connect_hold, delay);
             let host = Arc::new(host.map_err(std::io::Error::other)?);
+            host.switches().pubsub_keepalive_ms =
+                u64::try_from(options.pubsub_keepalive.as_millis()).unwrap_or(u64::MAX);
             host.keep_flows_running();
             host.listens_on(port, login_port);
             for listener in listeners {

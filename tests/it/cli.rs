@@ -43,7 +43,7 @@ fn the_demo_ends_by_itself_with_plain_lines_and_two_equal_orgs() {
 fn a_second_process_on_the_same_state_is_refused_and_told_who_owns_it() {
     let folder = tempfile::tempdir().unwrap();
     let config = demo_config(folder.path());
-    let emulator = Emulator::start(&["--connect-hold", "2s"]);
+    let emulator = Emulator::start(&["--connect-hold", "2s", "--pubsub-keepalive", "1s"]);
     let mut first = running(&emulator, &config);
     let second = emulator.run(&config).output().unwrap();
     let text = shown(&second);
@@ -61,7 +61,7 @@ fn a_second_process_on_the_same_state_is_refused_and_told_who_owns_it() {
 fn ctrl_c_stops_in_order_and_a_second_one_leaves_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let config = demo_config(folder.path());
-    let emulator = Emulator::start(&["--connect-hold", "2s"]);
+    let emulator = Emulator::start(&["--connect-hold", "2s", "--pubsub-keepalive", "1s"]);
     let mut bridge = running(&emulator, &config);
     bridge.signal("INT");
     assert!(bridge.0.wait().unwrap().success());
@@ -78,7 +78,7 @@ fn ctrl_c_stops_in_order_and_a_second_one_leaves_at_once() {
 fn a_changed_pipeline_is_refused_until_it_is_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let config = demo_config(folder.path());
-    let emulator = Emulator::start(&["--connect-hold", "2s"]);
+    let emulator = Emulator::start(&["--connect-hold", "2s", "--pubsub-keepalive", "1s"]);
     assert!(running(&emulator, &config).terminate().success());
     let text = std::fs::read_to_string(&config).unwrap();
     let changed = text.replace("object: Account, key: Source_Id__c", "object: Account, key: Emea_Id__c");

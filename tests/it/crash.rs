@@ -28,7 +28,7 @@ async fn survive(plan: Plan) {
     let folder = tempfile::tempdir().unwrap();
     let (config, state_file) = (folder.path().join("demo.yaml"), folder.path().join("demo.db"));
     std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo.yaml"), &config).unwrap();
-    let emulator = Emulator::start(&["--connect-hold", "2s", "--seed", &seed.to_string()]);
+    let emulator = Emulator::start(&["--connect-hold", "2s", "--pubsub-keepalive", "1s", "--seed", &seed.to_string()]);
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let start = || Process::start(emulator.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
     let faults = |refusal: &str| {

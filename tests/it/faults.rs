@@ -280,7 +280,6 @@ async fn run(fault: &Fault, way: Way, changes: u64, seed: u64) {
     if way == Way::WebSocket {
         world.control(world.source(), "switches", json!({"websocket": true})).await;
     }
-    world.control(world.source(), "switches", json!({"pubsub_keepalive_ms": 1_000})).await;
     world.start();
     let (seen, _watching) = watch_states(&world);
     world.live_since(Timestamp(0)).await;

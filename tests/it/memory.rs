@@ -18,7 +18,7 @@ fn memory(process: u32) -> Option<f64> {
 /// from the first tenth to the end.
 async fn wait(transport: &str, events: u64, allowed: f64) {
     orgbridge::org::install_crypto();
-    let emulator = Emulator::start(&["--connect-hold", "2s"]);
+    let emulator = Emulator::start(&["--connect-hold", "2s", "--pubsub-keepalive", "1s"]);
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("bridge.yaml");
@@ -61,7 +61,7 @@ async fn wait(transport: &str, events: u64, allowed: f64) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: run in release"]
 async fn memory_stays_flat_while_200_000_events_wait_for_a_target_that_is_down() {
-    for transport in ["cometd"] {
+    for transport in ["pubsub", "cometd"] {
         wait(transport, 200_000, 40.0).await;
     }
 }

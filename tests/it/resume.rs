@@ -11,7 +11,9 @@ use crate::support::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_tokens_and_lost_sessions_lose_nothing_and_renew_once() {
-    let mut world = World::started().await;
+    let mut world = World::by_cometd().await;
+    world.start();
+    world.live_since(orgbridge::event::Timestamp(0)).await;
     world.source().start_traffic(TrafficPlan { changes: 500, records: 50, per_second: 200, seed: 5, deletes: true });
     for moment in [100, 250, 400] {
         while world.source().traffic().1 < moment {

@@ -59,7 +59,6 @@ fn without_enrichment(row: &Row) -> (Row, Json) {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_transports_journal_the_same_changes() {
     let mut world = World::with(|config| only_journal(config, Transport::Pubsub)).await;
-    world.control(world.source(), "switches", json!({"pubsub_keepalive_ms": 1_000})).await;
     // The other bridge, with a state file of its own.
     let mut other = world.config.clone();
     only_journal(&mut other, Transport::Cometd);

@@ -37,7 +37,12 @@ pub struct World {
 }
 
 impl World {
-    /// The orgs, and no bridge yet.
+    /// As `new`, by the Streaming API.
+    pub async fn by_cometd() -> Self {
+        Self::with(|config| config.orgs.values_mut().for_each(|org| org.transport = Some(Transport::Cometd))).await
+    }
+
+    /// The orgs, and no bridge yet. Events come by the Pub/Sub API, as a new config has it.
     pub async fn new() -> Self {
         Self::with(|_| {}).await
     }
@@ -47,6 +52,7 @@ impl World {
         orgbridge::org::install_crypto();
         let options = Options {
             connect_hold: Duration::from_secs(1),
+            pubsub_keepalive: Duration::from_secs(1),
             bus_delay: Duration::ZERO..=BUS_DELAY,
             ..Options::default()
         };
@@ -257,7 +263,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
             },
             client_name: "OrgBridge".to_owned(),
             api_version: "66.0".to_owned(),
-            transport: Some(Transport::Cometd),
+            transport: None,
             pubsub: PubsubEndpoint::Address(format!("http://{}", emulator.pubsub).parse().unwrap()),
             journal: Vec::new(),
         };

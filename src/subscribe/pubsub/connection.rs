@@ -92,8 +92,7 @@ impl Connection {
 /// A message with what every call must say of the login.
 pub fn with_login<T>(session: &Session, message: T) -> Result<Request<T>, Status> {
     let invalid = |_| Status::new(Code::Unauthenticated, "the login holds what no header may");
-    let mut url = session.instance_url.to_string();
-    url.truncate(url.trim_end_matches('/').len());
+    let url = session.instance_url.origin().ascii_serialization();
     let mut token: MetadataValue<Ascii> = session.token.expose_secret().parse().map_err(invalid)?;
     token.set_sensitive(true);
     let mut request = Request::new(message);

@@ -54,7 +54,12 @@ async fn run_over<S: Surroundings>(
     });
     let connection = Arc::new(connection);
     let schemas = Schemas::new(feed.org.clone(), connection.clone(), feed.surroundings.clone());
-    let shared = Arc::new(Shared { feed, connection, schemas, retry: Mutex::new(Backoff::new(RETRY.0, RETRY.1)) });
+    let shared = Arc::new(Shared {
+        feed,
+        connection,
+        schemas,
+        retry: Mutex::new(Retry { backoff: Backoff::new(RETRY.0, RETRY.1), until: Instant::now() }),
+    });
     let mut topics = JoinSet::new();
     for start in channels {
         let shared = shared.clone();
@@ -75,22 +80,32 @@ struct Shared<S> {
     connection: Arc<Connection>,
     schemas: Schemas<S>,
     /// After lost lines: all streams go over one connection, so they share the patience.
-    retry: Mutex<Backoff>,
+    retry: Mutex<Retry>,
+}
+
+struct Retry {
+    backoff: Backoff,
+    /// What fails before this time fails for the same reason, and waits for the same moment.
+    until: Instant,
 }
 
 impl<S> Shared<S> {
     fn next_delay(&self) -> Duration {
-        self.retry.lock().unwrap_or_else(PoisonError::into_inner).next_delay()
+        let mut retry = self.retry.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if retry.until <= now {
+            retry.until = now + retry.backoff.next_delay();
+        }
+        retry.until - now
     }
 
     fn healthy(&self) {
-        self.retry.lock().unwrap_or_else(PoisonError::into_inner).reset();
+        self.retry.lock().unwrap_or_else(PoisonError::into_inner).backoff.reset();
     }
 }
 
 /// How a stream ended.
 enum End {
-    Cancelled,
     /// Somebody has reason to believe that the stream is deaf.
     Nudged,
     /// The org ended it in order: nothing was asked for in time, or it moves.
@@ -134,15 +149,20 @@ impl<S: Surroundings> Topic<S> {
             return Ok(());
         }
         let mut session: Option<Session> = None;
+        let cancel = self.shared.feed.cancel.clone();
         loop {
             let opened = Instant::now();
-            let (end, framed) = self.stream(&mut session).await?;
+            // What is cut off here was not handed over, nor anything behind it.
+            let (end, framed) = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(()),
+                ended = self.stream(&mut session) => ended?,
+            };
             if framed && opened.elapsed() >= PROVEN_AFTER {
                 self.shared.healthy();
                 self.renewals = 0;
             }
             let wait = match end {
-                End::Cancelled => return Ok(()),
                 End::Nudged => None,
                 End::Closed if framed => None,
                 End::Closed => Some((self.shared.next_delay(), "the org ended the stream".to_owned())),
@@ -219,7 +239,6 @@ impl<S: Surroundings> Topic<S> {
 
     /// One stream, from its opening to its end; and whether anything came.
     async fn stream(&mut self, session: &mut Option<Session>) -> Result<(End, bool), SubscribeError> {
-        let cancel = self.shared.feed.cancel.clone();
         if self
             .shared
             .feed
@@ -230,29 +249,21 @@ impl<S: Surroundings> Topic<S> {
         {
             self.show(State::Connecting);
         }
-        let login = async {
-            match session.take() {
-                Some(session) => Ok(session),
-                None => self.shared.feed.org.session().await,
-            }
-        };
-        let current = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Ok((End::Cancelled, false)),
-            login = login => match login {
+        let current = match session.take() {
+            Some(session) => session,
+            None => match self.shared.feed.org.session().await {
                 Ok(session) => session,
                 Err(error) => return Ok((End::Login(error), false)),
             },
         };
         *session = Some(current.clone());
         // What is asked for must have room.
-        let room = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Ok((End::Cancelled, false)),
-            permit = self.shared.feed.arrivals.reserve() => match permit {
-                Ok(permit) => { drop(permit); self.room().max(1) }
-                Err(_) => return Err(SubscribeError::JournalGone),
-            },
+        let room = match self.shared.feed.arrivals.reserve().await {
+            Ok(permit) => {
+                drop(permit);
+                self.room().max(1)
+            }
+            Err(_) => return Err(SubscribeError::JournalGone),
         };
         let Some((mut demand, first)) = Demand::first(room) else { return Ok((End::Closed, true)) };
         let request = self.first_request(first).await?;
@@ -279,11 +290,14 @@ impl<S: Surroundings> Topic<S> {
         let mut framed = false;
         loop {
             let step = tokio::select! {
-                biased; // The order is policy: stop, listen, ask for more, give up waiting.
-                () = cancel.cancelled() => return Ok((End::Cancelled, framed)),
+                biased; // The order is policy: start anew, listen, ask for more, give up waiting.
                 Ok(()) = self.nudges.changed() => return Ok((End::Nudged, framed)),
                 opened = poll_opening(&mut opening) => match opened {
-                    Ok(response) => { opening = None; responses = Some(response.into_inner()); continue }
+                    Ok(response) => {
+                        (opening, responses) = (None, Some(response.into_inner()));
+                        self.opened();
+                        continue
+                    }
                     Err(status) => Err(status),
                 },
                 message = next(&mut responses) => message,
@@ -293,7 +307,11 @@ impl<S: Surroundings> Topic<S> {
                     self.more(&mut demand, &asks);
                     continue
                 }
-                () = tokio::time::sleep_until(watchdog.deadline()) => return Ok((End::Silent, framed)),
+                () = tokio::time::sleep_until(watchdog.deadline()) => {
+                    // What is in between may answer pings for a server that is gone.
+                    self.shared.connection.lost(number).await;
+                    return Ok((End::Silent, framed));
+                }
             };
             let response = match step {
                 Ok(Some(response)) => response,
@@ -356,18 +374,25 @@ impl<S: Surroundings> Topic<S> {
         let (events, mut undecodable) = (response.events.len(), 0);
         let mut committed: Option<Timestamp> = None;
         for event in response.events {
-            let ConsumerEvent { event: Some(event), replay_id } = event else { continue };
+            let ConsumerEvent { event, replay_id } = event;
             let replay_id = ReplayId(replay_id.to_vec());
+            // One without content cannot be read, like any that cannot.
+            let event = event.unwrap_or_default();
             let schema = match self.shared.schemas.get(&event.schema_id).await {
                 Ok(schema) => Ok(schema),
                 Err(NoSchema::Unusable(error)) => Err(error),
                 Err(NoSchema::Login(error)) => return Ok(Some(End::Login(error))),
                 Err(NoSchema::Failed(failed)) => match failed.fault.disposition() {
-                    // It is the event's own schema that the org does not give: the event cannot be read, now or later.
-                    Disposition::Refuse => Err(SchemaError("the org does not give it")),
-                    Disposition::Retry | Disposition::Renew | Disposition::Reposition | Disposition::WaitLong => {
-                        return Ok(Some(End::Failed(failed)));
+                    // The event says a schema that cannot be: it cannot be read, now or later.
+                    Disposition::Refuse if failed.fault == Fault::SchemaInvalid => {
+                        Err(SchemaError("the org does not know it"))
                     }
+                    // Anything else may pass, or a person can mend it: the event waits at the org.
+                    Disposition::Refuse
+                    | Disposition::Retry
+                    | Disposition::Renew
+                    | Disposition::Reposition
+                    | Disposition::WaitLong => return Ok(Some(End::Failed(failed))),
                 },
             };
             let channel = self.subscription.channel();
@@ -431,6 +456,17 @@ impl<S: Surroundings> Topic<S> {
         if let Some(state) = moved {
             tracing::info!(%channel, %state, "subscription");
         }
+    }
+
+    /// The org has taken the request; whether anything of the past comes is not known yet.
+    fn opened(&self) {
+        self.shared.feed.state.send_if_modified(|all| match all.get_mut(self.subscription.channel()) {
+            Some(status) if status.state == State::Connecting => {
+                status.state = State::CatchingUp;
+                true
+            }
+            Some(_) | None => false,
+        });
     }
 
     fn show(&self, state: State) {
