@@ -1,10 +1,11 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::*;
 use crate::subscribe::pubsub::vectors;
