@@ -5,6 +5,7 @@
 mod arrival;
 mod change;
 mod channel;
+mod diff;
 mod id;
 mod name;
 mod position;
@@ -15,6 +16,7 @@ mod value;
 pub use arrival::{Arrival, Undecodable, Window, WindowCause};
 pub use change::{Change, ChangeKind, EventKey, Field, Fields, Happening, Header, Part, RecordChange};
 pub use channel::ChannelKind;
+pub use diff::{DiffError, TextDiff};
 pub use id::{InvalidId, RecordId};
 pub use name::{Channel, FieldName, FieldPath, InvalidName, ObjectName, OrgName, PipelineName};
 pub use position::{ReplayFrom, ReplayId, Seq, Timestamp};

@@ -122,7 +122,7 @@ impl Mapping {
                 Rule::Constant(value) => value.clone(),
                 Rule::Source(path) => match value_of(record, path, &field) {
                     Some(Field::New(value) | Field::Same(value)) => value,
-                    Some(Field::Diff) => return Mapped::Needs(Needs::Record),
+                    Some(Field::Diff | Field::Patch(_)) => return Mapped::Needs(Needs::Record),
                     None => Value::Null,
                 },
                 Rule::Parent(lookup) => match value_of(record, &lookup.from, &field) {
@@ -130,7 +130,7 @@ impl Mapping {
                         draft.refer(name, lookup, &value, known);
                         continue;
                     }
-                    Some(Field::Diff) => return Mapped::Needs(Needs::Record),
+                    Some(Field::Diff | Field::Patch(_)) => return Mapped::Needs(Needs::Record),
                     None => Value::Null,
                 },
             };
@@ -164,12 +164,12 @@ impl Mapping {
                     Some(Field::New(value)) => {
                         draft.fields.insert(name.clone(), Cell::Value(value));
                     }
-                    Some(Field::Diff) => unread = true,
+                    Some(Field::Diff | Field::Patch(_)) => unread = true,
                     Some(Field::Same(_)) | None => {}
                 },
                 Rule::Parent(lookup) => match part.field(&lookup.from) {
                     Some(Field::New(value)) => draft.refer(name, lookup, &value, known),
-                    Some(Field::Diff) => unread = true,
+                    Some(Field::Diff | Field::Patch(_)) => unread = true,
                     Some(Field::Same(_)) | None => {}
                 },
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Channel, FieldPath, ObjectName, RecordId, ReplayId, Seq, Timestamp, Value};
+use super::{Channel, FieldPath, ObjectName, RecordId, ReplayId, Seq, TextDiff, Timestamp, Value};
 
 /// One message that a source org delivered. Nothing behind `subscribe` knows by which transport.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,8 +128,11 @@ pub enum Field {
     New(Value),
     /// It has this value and did not change (an enriched field): a filter may read it, it is never written.
     Same(Value),
-    /// It changed, and the event carries only the difference of two long texts. The value must be read.
+    /// It changed, and the event does not say to what. The value must be read.
     Diff,
+    /// It changed, and the event carries only the difference of two long texts. The value must be read: this is no text
+    /// of the field.
+    Patch(TextDiff),
 }
 
 /// How events are told apart when they come twice (design, "Positions and gaps").
@@ -199,7 +202,8 @@ impl Part {
         match field {
             Field::New(value) => within(value).map(Field::New),
             Field::Same(value) => within(value).map(Field::Same),
-            Field::Diff => Some(Field::Diff),
+            // A part of what is no compound is not known.
+            Field::Diff | Field::Patch(_) => Some(Field::Diff),
         }
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Config, FieldRule, From, PipelineConfig, Start, To};
-use crate::event::{Header, RecordChange, Seq, Timestamp};
+use crate::event::{Header, RecordChange, Seq, TextDiff, Timestamp};
 use crate::publish::Source;
 use crate::store::{ParentState, PipelineId};
 
@@ -224,8 +224,10 @@ fn an_update_goes_where_the_link_leads_and_without_a_link_the_record_is_read() {
 fn a_value_that_came_as_a_difference_of_texts_must_be_read() {
     for kind in [ChangeKind::Create, ChangeKind::Update, ChangeKind::Undelete] {
         for field in ["Title", "MailingAddress", "AccountId"] {
-            let fields = [(field, Field::Diff), ("Name", Field::New(Value::Null))];
-            assert_eq!(apply(linked(), kind, &fields), Mapped::Needs(Needs::Record), "{kind:?} {field}");
+            for unread in [Field::Diff, Field::Patch(TextDiff::new("--- \n+++ 00"))] {
+                let fields = [(field, unread), ("Name", Field::New(Value::Null))];
+                assert_eq!(apply(linked(), kind, &fields), Mapped::Needs(Needs::Record), "{kind:?} {field}");
+            }
         }
     }
     let unmapped = written(apply(linked(), ChangeKind::Update, &[("Essay__c", Field::Diff), ("Title", text("Dr"))]));
@@ -280,7 +282,13 @@ fn any_other_parent_is_named_by_its_link_and_is_open_while_it_has_none() {
 fn parents_are_asked_for_where_a_part_or_a_read_names_them() {
     let parents = |field| contacts().parents_of(&part(ChangeKind::Update, &[("AccountId", field)]));
     assert_eq!(parents(text(ACCOUNT)).len(), 1);
-    for nobody in [Field::New(Value::Null), Field::Same(Value::Null), text("001*"), Field::Diff] {
+    for nobody in [
+        Field::New(Value::Null),
+        Field::Same(Value::Null),
+        text("001*"),
+        Field::Diff,
+        Field::Patch(TextDiff::new(ACCOUNT)),
+    ] {
         assert_eq!(parents(nobody.clone()), [], "{nobody:?}");
     }
     let values = BTreeMap::from([("AccountId".parse().unwrap(), Value::text(ACCOUNT))]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Backend;
 use super::given::*;
-use crate::event::{Arrival, ChangeKind, Field, Seq, Timestamp, Value};
+use crate::event::{Arrival, ChangeKind, Field, Seq, TextDiff, Timestamp, Value};
 use crate::store::{Appended, Entry, GapKind, Store, StoreError};
 
 pub async fn an_entry_is_found_as_it_was_appended<B: Backend>() {
@@ -22,6 +22,7 @@ pub async fn an_entry_is_found_as_it_was_appended<B: Backend>() {
             ("Active__c", Field::Same(Value::Bool(true))),
             ("Amount__c", Field::New(Value::Number(name("12345678901234567.89")))),
             ("Description", Field::Diff),
+            ("Essay__c", Field::Patch(TextDiff::new("--- \n+++ 00"))),
             ("Phone", Field::New(Value::Null)),
         ])
         .0;

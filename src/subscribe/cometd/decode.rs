@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::event::{
     Change, ChangeKind, Channel, Decimal, Field, FieldPath, Fields, Happening, Header, RecordChange, ReplayId,
-    Timestamp, Value,
+    TextDiff, Timestamp, Value,
 };
 
 /// An event that this release cannot read. Names where it is on the bus, and no value of it.
@@ -146,7 +146,7 @@ fn new(value: Json) -> Field {
     match &value {
         // A long text as a difference: `{"diff": "--- \n+++ <hash of the new value>\n@@ ..."}`.
         Json::Object(parts) if parts.len() == 1 => match parts.get("diff") {
-            Some(Json::String(diff)) if diff.starts_with("---") => Field::Diff,
+            Some(Json::String(diff)) if diff.starts_with("---") => Field::Patch(TextDiff::new(diff)),
             _ => Field::New(value.into()),
         },
         _ => Field::New(value.into()),
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_difference_of_texts_is_no_value() {
-        assert_eq!(fields_of("update_diff")["Description"], Field::Diff);
+        assert!(matches!(fields_of("update_diff")["Description"], Field::Patch(_)));
         let harmless = updated(json!(["Loc__c"]), json!({"Loc__c": {"diff": 1}}));
         assert_eq!(harmless["Loc__c"], Field::New(value(json!({"diff": 1}))));
     }

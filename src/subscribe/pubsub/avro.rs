@@ -412,3 +412,6 @@ impl<'p> Reader<'_, 'p> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

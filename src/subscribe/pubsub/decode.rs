@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use super::avro::{Datum, PayloadError, RecordType, Schema, SchemaError, Slot};
 use super::bitmap::{BitmapError, Bits, Parts};
 use crate::event::{
-    Change, ChangeKind, Channel, Field, Fields, Happening, Header, RecordChange, RecordId, ReplayId, Timestamp, Value,
+    Change, ChangeKind, Channel, Field, Fields, Happening, Header, RecordChange, RecordId, ReplayId, TextDiff,
+    Timestamp, Value,
 };
 
 const HEADER: &str = "ChangeEventHeader";
@@ -155,7 +156,11 @@ fn fields(schema: &Schema, kind: ChangeKind, entries: &Entries<'_>, values: &[Da
             ChangeKind::Create | ChangeKind::Undelete => present(schema, slot, datum)?.map(Field::New),
             // An update always changes something, so an empty list says that the list is not kept.
             ChangeKind::Update if changed.is_empty() => present(schema, slot, datum)?.map(Field::New),
-            ChangeKind::Update if differences.has_whole(position) => Some(Field::Diff),
+            ChangeKind::Update if differences.has_whole(position) => Some(match datum {
+                Datum::Text(diff) => Field::Patch(TextDiff::new(*diff)),
+                // Not as documented: it must be read all the same.
+                _ => Field::Diff,
+            }),
             ChangeKind::Update => match changed.get(position).or_else(|| nulled.get(position)) {
                 None => present(schema, slot, datum)?.map(Field::Same),
                 Some(Parts::Whole) => Some(Field::New(whole(schema, slot, datum)?)),
