@@ -3,22 +3,27 @@
 
 use std::time::Duration;
 
-/// Exponential delays with full jitter, without an end: whoever retries decides when to stop.
+/// Exponential delays with full jitter above a floor, without an end: whoever retries decides when to stop.
+///
+/// A delay lies anywhere between the floor, which is half of the first one, and what the exponential growth allows. The
+/// floor is there because some retries are themselves counted by an org: they must never follow at once.
 #[derive(Debug)]
 pub struct Backoff {
     inner: backoff::ExponentialBackoff,
+    floor: Duration,
     max: Duration,
 }
 
 impl Backoff {
-    /// Delays that grow from about `first` to at most `max`.
+    /// Delays that grow from at most `first` to at most `max`.
     pub fn new(first: Duration, max: Duration) -> Self {
         let first = first.max(Duration::from_millis(1));
         let max = max.max(first);
         let mut inner = backoff::ExponentialBackoff {
             current_interval: first,
             initial_interval: first,
-            randomization_factor: 0.5,
+            // Anywhere between nothing and twice the interval.
+            randomization_factor: 1.0,
             multiplier: 2.0,
             max_interval: max,
             // The default gives up after 15 minutes of the real clock.
@@ -26,12 +31,16 @@ impl Backoff {
             ..backoff::ExponentialBackoff::default()
         };
         backoff::backoff::Backoff::reset(&mut inner);
-        Self { inner, max }
+        Self { inner, floor: first / 2, max }
     }
 
-    /// The next delay. Jitter is added after the crate's own limit, so it is clamped here.
+    /// The next delay.
     pub fn next_delay(&mut self) -> Duration {
-        backoff::backoff::Backoff::next_backoff(&mut self.inner).unwrap_or(self.max).min(self.max)
+        let above_floor = self.inner.current_interval.min(self.max).saturating_sub(self.floor);
+        let twice = self.inner.current_interval * 2;
+        let random = backoff::backoff::Backoff::next_backoff(&mut self.inner).unwrap_or(twice);
+        let share = random.as_secs_f64() / twice.as_secs_f64();
+        self.floor + above_floor.mul_f64(share.clamp(0.0, 1.0))
     }
 
     /// After proven health: the next delay is short again.
@@ -54,10 +63,13 @@ mod tests {
     fn delays_grow_within_their_bounds_and_start_again_after_a_reset() {
         let (first, max) = (Duration::from_millis(100), Duration::from_secs(2));
         let mut backoff = Backoff::new(first, max);
-        assert!(backoff.next_delay() <= first * 2);
-        let late = (0..20).map(|_| backoff.next_delay()).last();
-        assert!(late.is_some_and(|delay| delay >= max / 2 && delay <= max));
+        assert!((first / 2..=first).contains(&backoff.next_delay()));
+        let delays: Vec<Duration> = (0..400).map(|_| backoff.next_delay()).collect();
+        assert!(delays.iter().all(|delay| (first / 2..=max).contains(delay)));
+        // Full jitter: the whole range is used, however often it was tried.
+        assert!(delays.iter().skip(10).any(|delay| *delay < max / 5));
+        assert!(delays.iter().skip(10).any(|delay| *delay > max * 4 / 5));
         backoff.reset();
-        assert!(backoff.next_delay() <= first * 2);
+        assert!((first / 2..=first).contains(&backoff.next_delay()));
     }
 }

@@ -19,12 +19,39 @@ pub struct DecodeError {
     pub channel: String,
     pub replay_id: Option<ReplayId>,
     pub reason: &'static str,
+    pub evidence: Option<Box<Evidence>>,
+}
+
+/// What is kept of an event that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// Whom it speaks of, where the header is readable.
+    pub header: Option<Header>,
+    pub schema_id: Option<String>,
+    /// Of its `data` as JSON, in bytes.
+    pub length: u64,
+    /// SHA-256 of the same, in hex.
+    pub digest: String,
 }
 
 impl DecodeError {
     /// A channel's name is shortened: it came from outside and goes to the log.
     pub fn new(channel: &str, replay_id: Option<ReplayId>, reason: &'static str) -> Self {
-        Self { channel: channel.chars().take(256).collect(), replay_id, reason }
+        Self { channel: channel.chars().take(256).collect(), replay_id, reason, evidence: None }
+    }
+
+    /// Notes what else can be said of the message.
+    pub fn look_at(&mut self, message: &Json) {
+        let data = message.get("data").unwrap_or(message);
+        let text = data.to_string();
+        let header = data.get("payload").and_then(|payload| payload.get("ChangeEventHeader")?.as_object());
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        self.evidence = Some(Box::new(Evidence {
+            header: header.and_then(|fields| self::header(fields).ok()),
+            schema_id: data.get("schema").and_then(Json::as_str).map(str::to_owned),
+            length: text.len() as u64,
+            digest: digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        }));
     }
 }
 
@@ -71,7 +98,13 @@ fn happening(channel: &str, data: Json) -> Result<Happening, &'static str> {
     }
 }
 
-fn record(header: &Map<String, Json>, body: Map<String, Json>) -> Result<RecordChange, &'static str> {
+fn record(fields_of_header: &Map<String, Json>, body: Map<String, Json>) -> Result<RecordChange, &'static str> {
+    let header = header(fields_of_header)?;
+    let fields = fields(header.change_type, fields_of_header.get("changedFields"), body)?;
+    Ok(RecordChange { header, fields })
+}
+
+fn header(header: &Map<String, Json>) -> Result<Header, &'static str> {
     let text = |name: &str| header.get(name).and_then(Json::as_str);
     let number = |name: &str| header.get(name).and_then(integer);
     let ids = header.get("recordIds").and_then(Json::as_array).ok_or("its header has no recordIds")?;
@@ -86,8 +119,7 @@ fn record(header: &Map<String, Json>, body: Map<String, Json>) -> Result<RecordC
         .ok_or("its header has no changeType")?
         .parse()
         .map_err(|_| "its changeType is not known to this release")?;
-    let fields = fields(change_type, header.get("changedFields"), body)?;
-    let header = Header {
+    Ok(Header {
         entity_name: text("entityName")
             .and_then(|name| name.parse().ok())
             .ok_or("its header has no entityName that is an object's name")?,
@@ -101,8 +133,7 @@ fn record(header: &Map<String, Json>, body: Map<String, Json>) -> Result<RecordC
         // For people only.
         commit_number: number("commitNumber").unwrap_or_default(),
         commit_user: text("commitUser").unwrap_or_default().to_owned(),
-    };
-    Ok(RecordChange { header, fields })
+    })
 }
 
 fn fields(kind: ChangeKind, changed: Option<&Json>, body: Map<String, Json>) -> Result<Fields, &'static str> {

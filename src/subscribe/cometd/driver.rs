@@ -13,11 +13,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::decode::{DecodeError, Evidence};
 use super::fault::Failure;
-use super::message::Meta;
-use super::session::{Event, Request, Session, Trouble};
-use super::transport::{Answer, Line, LongPolling, Received, WebSocket};
-use crate::event::{Arrival, Channel, Timestamp, Undecodable};
+use super::message::{Incoming, Meta};
+use super::session::{Event, Heard, Notice, Request, Session, Timings, Trouble};
+use super::transport::{Answer, Frame, Line, Received, ServerClock, WebSocket};
+use crate::event::{Arrival, Change, ChangeKind, Channel, Fields, Happening, RecordChange, Timestamp, Undecodable};
 use crate::org::{self, Org, OrgError};
 use crate::subscribe::{ChannelStart, Feed, State, SubscribeError, Subscriptions, Surroundings};
 
@@ -70,14 +71,16 @@ struct Driver<L> {
     /// A login on its way; it owns `logins` meanwhile.
     login: Option<Login<L>>,
     access: Option<Access>,
-    transport: Option<Line>,
+    line: Option<Line>,
     /// Channels of which it is not known whether they may start at the earliest event; and the answer on its way.
     questions: Vec<Channel>,
     answer: Option<Coming<(Channel, bool)>>,
     /// A WebSocket on its way.
     upgrade: Option<Coming<Result<WebSocket, Failure>>>,
-    /// How far the server's clock is ahead of ours, by its last answer.
-    ahead_millis: i64,
+    /// By the last answer with a date.
+    clock: Option<ServerClock>,
+    /// Silence was noticed, and no success since.
+    stalled: bool,
     api_version: String,
     state: watch::Sender<Subscriptions>,
 }
@@ -86,7 +89,8 @@ struct Driver<L> {
 pub async fn run<S: Surroundings>(feed: Feed<S>, channels: Vec<ChannelStart>) -> Result<(), SubscribeError> {
     let Feed { org, arrivals, state, cancel, nudges, surroundings, silence: _ } = feed;
     let api_version = org.config().api_version.clone();
-    drive(OrgLogins { org, given: None }, api_version, channels, surroundings, arrivals, state, nudges, cancel).await
+    let session = Session::new(channels, Timings::default(), Instant::now());
+    drive(OrgLogins { org, given: None }, api_version, session, surroundings, arrivals, state, nudges, cancel).await
 }
 
 /// Runs until cancelled, or until no retry can help.
@@ -94,7 +98,7 @@ pub async fn run<S: Surroundings>(feed: Feed<S>, channels: Vec<ChannelStart>) ->
 async fn drive(
     logins: impl Logins,
     api_version: String,
-    channels: Vec<ChannelStart>,
+    session: Session,
     surroundings: impl Surroundings,
     arrivals: mpsc::Sender<(Channel, Arrival)>,
     state: watch::Sender<Subscriptions>,
@@ -102,27 +106,30 @@ async fn drive(
     cancel: CancellationToken,
 ) -> Result<(), SubscribeError> {
     state.send_modify(|all| {
-        for start in &channels {
-            all.entry(start.channel.clone()).or_default();
+        for channel in session.channels() {
+            all.entry(channel.clone()).or_default();
         }
     });
-    let session = Session::new(channels, Instant::now());
     let mut driver = Driver {
         session,
         logins: Some(logins),
         login: None,
         access: None,
-        transport: None,
+        line: None,
         questions: Vec::new(),
         answer: None,
         upgrade: None,
-        ahead_millis: 0,
+        clock: None,
+        stalled: false,
         api_version,
         state,
     };
     nudges.mark_unchanged();
     loop {
-        driver.take_notice()?;
+        driver.take_notices()?;
+        if !driver.session.is_on() {
+            (driver.line, driver.upgrade) = (None, None);
+        }
         while let Some(request) = driver.session.poll_transmit() {
             driver.transmit(request)?;
         }
@@ -136,22 +143,21 @@ async fn drive(
             }));
         }
         let deadline = driver.session.poll_timeout();
-        let Driver { session, login, transport, upgrade, answer, .. } = &mut driver;
-        // What a long poll brings was asked for; a WebSocket is read only while there is room.
-        let listens = !session.is_full() || matches!(transport, Some(Line::LongPolling(_)));
+        let Driver { session, login, line, upgrade, answer, .. } = &mut driver;
         tokio::select! {
             biased; // The order is policy: stop, hand over, listen, give up waiting.
             () = cancel.cancelled() => return driver.farewell().await,
-            permit = arrivals.reserve(), if session.peek_event().is_some() => {
+            permit = arrivals.reserve(), if session.has_event() => {
                 let permit = permit.map_err(|_| SubscribeError::JournalGone)?;
                 if let Some(arrival) = driver.next_arrival() { permit.send(arrival) }
             }
-            received = recv(transport), if listens => driver.received(received),
+            received = recv(line, !session.is_full()) => driver.received(received),
             opened = wait_for(upgrade) => driver.upgraded(opened),
             (channel, fits) = wait_for(answer) => {
                 driver.answer = None;
-                let server_time = driver.server_time();
-                driver.session.handle_fallback(&channel, fits, server_time, Instant::now());
+                let now = Instant::now();
+                let server_time = driver.server_time(now, now);
+                driver.session.handle_fallback(&channel, fits, server_time, now);
             }
             (logins, result) = wait_for(login) => driver.take_login(logins, result)?,
             Ok(()) = nudges.changed() => driver.session.restart(Instant::now()),
@@ -160,9 +166,9 @@ async fn drive(
     }
 }
 
-async fn recv(transport: &mut Option<Line>) -> Received {
-    match transport {
-        Some(transport) => transport.recv().await,
+async fn recv(line: &mut Option<Line>, listens: bool) -> Received {
+    match line {
+        Some(line) => line.recv(listens).await,
         None => std::future::pending().await,
     }
 }
@@ -183,52 +189,52 @@ async fn sleep_until_some(deadline: Option<Instant>) {
 }
 
 impl<L: Logins> Driver<L> {
-    /// Takes all events up to the next one that has to be handed over.
-    fn take_notice(&mut self) -> Result<(), SubscribeError> {
-        while let Some(event) = self.session.peek_event() {
-            if matches!(
-                event,
-                Event::Change(_)
-                    | Event::Undecodable(_)
-                    | Event::Passed { .. }
-                    | Event::Live { .. }
-                    | Event::PositionRefused { .. }
-                    | Event::Skipped { .. }
-            ) {
-                return Ok(());
-            }
-            match self.session.poll_event() {
-                Some(Event::NeedsToken) => self.ask_for_login(),
-                Some(Event::Connecting) => self.all(State::Connecting),
-                Some(Event::Upgrade) => self.open_websocket(),
-                Some(Event::NeedsFallback(channel)) => self.questions.push(channel),
-                Some(Event::Waiting { until, why }) => {
-                    tracing::warn!(error = %why, "subscriptions wait");
-                    let until = Timestamp::now().plus(until.saturating_duration_since(Instant::now()));
-                    self.all(match why {
-                        // The server was silent for longer than it may be.
-                        Trouble::Failed(Failure::TimedOut) => State::Stalled,
-                        Trouble::Failed(_) | Trouble::Refused(_) | Trouble::Ended | Trouble::NoToken => {
-                            State::Waiting { until, why: why.to_string() }
-                        }
-                    });
+    fn take_notices(&mut self) -> Result<(), SubscribeError> {
+        while let Some(notice) = self.session.poll_notice() {
+            match notice {
+                Notice::NeedsToken => self.ask_for_login(),
+                // Until something succeeds the silence is what matters.
+                Notice::Connecting if self.stalled => {}
+                Notice::Connecting => self.all(State::Connecting),
+                Notice::Upgrade => self.open_websocket(),
+                Notice::NeedsFallback(channel) => self.questions.push(channel),
+                Notice::WebSocketGivenUp => {
+                    tracing::warn!("the WebSocket that the server offers does not work: long-polling is used");
+                    self.upgrade = None;
+                    if let Some(line) = &mut self.line {
+                        line.set_websocket(None);
+                    }
                 }
-                Some(Event::Subscribed(channel)) => self.one(&channel, State::CatchingUp),
-                Some(Event::CaughtUp(channel)) => self.one(&channel, State::Live),
-                Some(Event::Refused { channel, why }) => {
+                Notice::Subscribed(channel) => {
+                    self.stalled = false;
+                    self.one(&channel, State::CatchingUp);
+                }
+                Notice::CaughtUp(channel) => self.one(&channel, State::Live),
+                Notice::Stalled => {
+                    tracing::warn!("the org is silent for longer than it may be: a new session is begun");
+                    self.stalled = true;
+                    self.all(State::Stalled);
+                }
+                Notice::Waiting { until, why } => {
+                    tracing::warn!(error = %why, "subscriptions wait");
+                    let until = wall_clock(until);
+                    match why {
+                        Trouble::Failed(_) | Trouble::Ended if self.stalled => {}
+                        Trouble::Failed(_) | Trouble::Refused(_) | Trouble::Ended | Trouble::NoToken => {
+                            self.stalled = false;
+                            self.all(State::Waiting { until, why: why.to_string() });
+                        }
+                    }
+                }
+                Notice::ChannelWaits { channel, until, why } => {
+                    tracing::warn!(%channel, error = %why, "the org does not take this subscription now");
+                    self.one(&channel, State::Waiting { until: wall_clock(until), why: why.to_string() });
+                }
+                Notice::Refused { channel, why } => {
                     tracing::error!(%channel, error = %why, "the org refuses this channel; it is asked again");
                     self.one(&channel, State::Refused { why: why.to_string() });
                 }
-                Some(Event::Stop(fault)) => return Err(SubscribeError::Stopped(fault)),
-                Some(
-                    Event::Change(_)
-                    | Event::Undecodable(_)
-                    | Event::Passed { .. }
-                    | Event::Live { .. }
-                    | Event::PositionRefused { .. }
-                    | Event::Skipped { .. },
-                )
-                | None => {}
+                Notice::Stop(fault) => return Err(SubscribeError::Stopped(fault)),
             }
         }
         Ok(())
@@ -261,27 +267,9 @@ impl<L: Logins> Driver<L> {
                 if !known {
                     return None;
                 }
-                let undecodable = Undecodable {
-                    replay_id: error.replay_id,
-                    change: None,
-                    object: channel.object(),
-                    schema_id: None,
-                    length: 0,
-                    digest: String::new(),
-                    reason: error.reason.to_owned(),
-                };
+                let undecodable = undecodable(&channel, error);
                 (channel, Arrival::Undecodable(undecodable))
             }
-            // `take_notice` has taken all of these.
-            Event::CaughtUp(_)
-            | Event::Subscribed(_)
-            | Event::Refused { .. }
-            | Event::NeedsToken
-            | Event::Connecting
-            | Event::Upgrade
-            | Event::NeedsFallback(_)
-            | Event::Waiting { .. }
-            | Event::Stop(_) => return None,
         };
         let received = match &arrival {
             Arrival::Change(_) | Arrival::Undecodable { .. } => 1,
@@ -306,66 +294,70 @@ impl<L: Logins> Driver<L> {
     fn transmit(&mut self, request: Request) -> Result<(), SubscribeError> {
         if request.meta == Meta::Handshake {
             // Fresh cookies for each session, and nothing of the last one in flight.
-            (self.transport, self.upgrade) = (None, None);
+            (self.line, self.upgrade) = (None, None);
             let Some(access) = &self.access else { return Ok(()) };
-            let transport = LongPolling::open(&access.instance_url, &self.api_version, access.token.clone())
+            let line = Line::open(&access.instance_url, &self.api_version, access.token.clone())
                 .map_err(|error| SubscribeError::Transport(error.without_url()))?;
-            self.transport = Some(Line::LongPolling(transport));
+            self.line = Some(line);
         }
-        if let Some(transport) = &mut self.transport {
-            transport.send(request);
+        if let Some(line) = &mut self.line {
+            line.send(request);
         }
         Ok(())
     }
 
     fn open_websocket(&mut self) {
-        match &self.transport {
-            Some(Line::LongPolling(line)) => {
-                let upgrade = line.to_upgrade();
-                self.upgrade = Some(Box::pin(WebSocket::open(upgrade)));
-            }
-            Some(Line::WebSocket(_)) | None => self.session.handle_upgrade(false, Instant::now()),
+        match &self.line {
+            Some(line) => self.upgrade = Some(Box::pin(WebSocket::open(line.to_upgrade()))),
+            None => self.session.handle_upgrade(false, Instant::now()),
         }
     }
 
     fn upgraded(&mut self, opened: Result<WebSocket, Failure>) {
         self.upgrade = None;
-        let open = match opened {
-            Ok(socket) => {
+        let open = opened.is_ok();
+        match (opened, &mut self.line) {
+            (Ok(socket), Some(line)) => {
                 tracing::info!("events come over a WebSocket");
-                self.transport = Some(Line::WebSocket(Box::new(socket)));
-                true
+                line.set_websocket(Some(socket));
             }
-            Err(error) => {
-                tracing::warn!(%error, "the WebSocket that the server offers could not be opened: long-polling is used");
-                false
-            }
-        };
+            (Ok(_), None) => {}
+            (Err(error), _) => tracing::warn!(%error, "no WebSocket could be opened"),
+        }
         self.session.handle_upgrade(open, Instant::now());
     }
 
     fn received(&mut self, received: Received) {
+        let now = Instant::now();
         match received {
+            Received::Progress => self.session.handle_progress(now),
             Received::Answer(answer) => {
                 if answer.result.is_ok() {
                     self.frame();
                 }
-                self.answered(answer);
+                self.answered(answer, now);
             }
-            Received::Frame(messages) => {
+            Received::Frame(Frame { messages, since }) => {
                 self.frame();
-                let server_time = self.server_time();
-                self.session.handle_messages(messages, server_time, Instant::now());
+                let server_time = self.server_time(since, now);
+                self.session.handle_messages(messages, Heard { since, server_time }, now);
             }
             Received::Lost(failure) => {
-                self.transport = None;
-                self.session.handle_lost(failure, Instant::now());
+                if let Some(line) = &mut self.line {
+                    line.set_websocket(None);
+                }
+                self.session.handle_lost(failure, now);
             }
         }
     }
 
-    fn server_time(&self) -> Timestamp {
-        Timestamp(Timestamp::now().0.saturating_add(self.ahead_millis))
+    /// At `since`, rather early than late.
+    fn server_time(&self, since: Instant, now: Instant) -> Timestamp {
+        let local = Timestamp::now();
+        match self.clock {
+            Some(clock) => clock.at(since, local, now),
+            None => local.minus(now.saturating_duration_since(since)),
+        }
     }
 
     /// The server lives.
@@ -374,14 +366,13 @@ impl<L: Logins> Driver<L> {
         self.state.send_modify(|all| all.values_mut().for_each(|status| status.last_frame = Some(now)));
     }
 
-    fn answered(&mut self, answer: Answer) {
-        let now = Instant::now();
+    fn answered(&mut self, answer: Answer, now: Instant) {
         let failure = match answer.result {
             Ok(answer) => {
                 let local = Timestamp::now();
-                let server_time = answer.server_time.unwrap_or(local);
-                self.ahead_millis = server_time.0.saturating_sub(local.0);
-                self.session.handle_messages(answer.messages, server_time, now);
+                self.clock = answer.server_time.map(|server| ServerClock::new(server, local, now)).or(self.clock);
+                let heard = Heard { since: now, server_time: answer.server_time.unwrap_or(local) };
+                self.session.handle_messages(answer.messages, heard, now);
                 Failure::NoReply
             }
             Err(failure) => failure,
@@ -429,11 +420,48 @@ impl<L: Logins> Driver<L> {
 
     /// Tells the server, so that the org's client slot is free at once. What was not handed over comes again.
     async fn farewell(mut self) -> Result<(), SubscribeError> {
-        if let (Some(request), Some(transport)) = (self.session.close(), &mut self.transport) {
-            transport.send(request);
+        if let (Some(request), Some(line)) = (self.session.close(), &mut self.line) {
+            line.send(request);
+            let heard = async {
+                loop {
+                    match line.recv(true).await {
+                        Received::Progress => {}
+                        Received::Frame(frame) if !frame.messages.iter().any(is_goodbye) => {}
+                        Received::Answer(_) | Received::Frame(_) | Received::Lost(_) => return,
+                    }
+                }
+            };
             // Whether it hears us or not: it forgets us by itself in the end.
-            let _ = tokio::time::timeout(FAREWELL, transport.recv()).await;
+            let _ = tokio::time::timeout(FAREWELL, heard).await;
         }
         Ok(())
     }
+}
+
+fn is_goodbye(incoming: &Incoming) -> bool {
+    match incoming {
+        Incoming::Reply(reply) => reply.meta == Meta::Disconnect,
+        Incoming::Disconnected => true,
+        Incoming::Event(_) | Incoming::Undecodable(_) | Incoming::Other => false,
+    }
+}
+
+fn wall_clock(until: Instant) -> Timestamp {
+    Timestamp::now().plus(until.saturating_duration_since(Instant::now()))
+}
+
+/// Where the header could be read it becomes a gap event of its records, so that they are read.
+fn undecodable(channel: &Channel, error: DecodeError) -> Undecodable {
+    let DecodeError { replay_id, reason, evidence, channel: _ } = error;
+    let (header, schema_id, length, digest) = match evidence.map(|evidence| *evidence) {
+        Some(Evidence { header, schema_id, length, digest }) => (header, schema_id, length, digest),
+        None => (None, None, 0, String::new()),
+    };
+    let object = header.as_ref().map(|header| header.entity_name.clone()).or_else(|| channel.object());
+    let change = header.zip(replay_id.clone()).map(|(mut header, replay_id)| {
+        header.change_type = if header.change_type.is_delete() { ChangeKind::GapDelete } else { ChangeKind::GapUpdate };
+        let happening = Happening::Record(RecordChange { header, fields: Fields::new() });
+        Change { channel: channel.clone(), replay_id, happening }
+    });
+    Undecodable { replay_id, change, object, schema_id, length, digest, reason: reason.to_owned() }
 }

@@ -109,6 +109,8 @@ impl Fault {
         let text = parts.next().unwrap_or(error).to_lowercase();
         let has = |part: &str| text.contains(part);
         match code {
+            // faye's code for it.
+            301 => Self::ConnectionType,
             400 if has("version") && has("mandatory") => Self::VersionMissing,
             400 if has("unsupported api version") => Self::VersionUnsupported,
             400 if has("invalid connection type") => Self::ConnectionType,
@@ -183,7 +185,8 @@ impl Failure {
             }
             // A redirect: the org has moved, and a login tells where it is.
             Self::Status(300..=399 | 401 | 403) => Disposition::NewToken,
-            Self::Status(408 | 413 | 429 | 431 | 500..) => Disposition::Wait,
+            // 400 among them: some servers send what is wrong with a session (cookies) without a Bayeux body.
+            Self::Status(400 | 408 | 413 | 429 | 431 | 500..) => Disposition::Wait,
             Self::Status(_) => Disposition::WaitLong,
         }
     }
@@ -216,6 +219,7 @@ mod tests {
             ("401::Authentication invalid", Fault::Authentication),
             ("401::Request requires authentication", Fault::AuthenticationMissing),
             ("401:abc:Unknown client", Fault::UnknownClient),
+            ("301:websocket:Connection types not supported", Fault::ConnectionType),
             ("402::Unknown client", Fault::UnknownClient),
             ("402::session_unknown", Fault::UnknownClient),
             ("403::Unknown client", Fault::UnknownClient),
@@ -250,6 +254,23 @@ mod tests {
             ("", Fault::Other(0)),
         ] {
             assert_eq!(Fault::read(text), fault, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_status_is_judged_like_the_fault_that_it_stands_for() {
+        for (status, disposition) in [
+            (302, Disposition::NewToken),
+            (400, Disposition::Wait),
+            (401, Disposition::NewToken),
+            (403, Disposition::NewToken),
+            (404, Disposition::WaitLong),
+            (413, Disposition::Wait),
+            (429, Disposition::Wait),
+            (502, Disposition::Wait),
+            (503, Disposition::Wait),
+        ] {
+            assert_eq!(Failure::Status(status).disposition(), disposition, "{status}");
         }
     }
 

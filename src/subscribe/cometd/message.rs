@@ -71,16 +71,34 @@ pub enum Reconnect {
 #[error("not Bayeux messages")]
 pub struct NotBayeux;
 
-/// A body: an array of messages, or a lone one.
+/// A body of long-polling: an array of messages, or a lone one.
 pub fn parse(body: &[u8]) -> Result<Vec<Incoming>, NotBayeux> {
+    parse_from(body, LONG_POLLING)
+}
+
+/// A body or frame of the connection type of this name.
+pub fn parse_from(body: &[u8], connection_type: &str) -> Result<Vec<Incoming>, NotBayeux> {
+    let mut incoming: Vec<Incoming> = list(body)?.into_iter().map(|message| one(message, connection_type)).collect();
+    if incoming.iter().any(|incoming| matches!(incoming, Incoming::Undecodable(_))) {
+        // It was taken apart on the way, so it is looked at once more. That is seldom.
+        for (incoming, message) in incoming.iter_mut().zip(list(body)?) {
+            if let Incoming::Undecodable(error) = incoming {
+                error.look_at(&message);
+            }
+        }
+    }
+    Ok(incoming)
+}
+
+fn list(body: &[u8]) -> Result<Vec<Json>, NotBayeux> {
     match serde_json::from_slice(body) {
-        Ok(Json::Array(messages)) => Ok(messages.into_iter().map(one).collect()),
-        Ok(message @ Json::Object(_)) => Ok(vec![one(message)]),
+        Ok(Json::Array(messages)) => Ok(messages),
+        Ok(message @ Json::Object(_)) => Ok(vec![message]),
         Ok(_) | Err(_) => Err(NotBayeux),
     }
 }
 
-fn one(message: Json) -> Incoming {
+fn one(message: Json, connection_type: &str) -> Incoming {
     let Json::Object(mut message) = message else {
         return Incoming::Undecodable(DecodeError::new("", None, "the message is no JSON object"));
     };
@@ -94,7 +112,7 @@ fn one(message: Json) -> Incoming {
         _ => None,
     };
     if let Some(meta) = meta {
-        let reply = reply(meta, &message);
+        let reply = reply(meta, &message, connection_type);
         return match (meta, &reply.id) {
             (Meta::Disconnect, None) => Incoming::Disconnected,
             _ => Incoming::Reply(reply),
@@ -110,25 +128,26 @@ fn one(message: Json) -> Incoming {
     }
 }
 
-fn reply(meta: Meta, message: &Map<String, Json>) -> Reply {
+fn reply(meta: Meta, message: &Map<String, Json>, connection_type: &str) -> Reply {
     let text = |name: &str| message.get(name).and_then(Json::as_str);
     let id = match message.get("id") {
         Some(Json::String(id)) => Some(id.clone()),
         Some(Json::Number(id)) => Some(id.to_string()),
         _ => None,
     };
-    let reason = message.get("ext").and_then(|ext| ext.get("sfdc")?.get("failureReason")?.as_str());
+    // The inner reason decides, unless it has no code.
+    let inner = message.get("ext").and_then(|ext| ext.get("sfdc")?.get("failureReason")?.as_str()).map(Fault::read);
+    let reason = || {
+        let inner = inner.filter(|fault| *fault != Fault::Other(0));
+        inner.unwrap_or_else(|| Fault::read(text("error").unwrap_or_default()))
+    };
     let successful = message.get("successful").and_then(Json::as_bool).unwrap_or(false);
     Reply {
         meta,
         id,
-        outcome: if successful {
-            Ok(())
-        } else {
-            Err(Fault::read(reason.or_else(|| text("error")).unwrap_or_default()))
-        },
+        outcome: if successful { Ok(()) } else { Err(reason()) },
         client_id: text("clientId").map(str::to_owned),
-        advice: message.get("advice").and_then(Json::as_object).map(advice),
+        advice: message.get("advice").and_then(Json::as_object).map(|fields| advice(fields, connection_type)),
         subscription: text("subscription").map(str::to_owned),
         connection_types: match message.get("supportedConnectionTypes") {
             Some(Json::Array(types)) => types.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
@@ -137,9 +156,9 @@ fn reply(meta: Meta, message: &Map<String, Json>) -> Reply {
     }
 }
 
-fn advice(advice: &Map<String, Json>) -> Advice {
+fn advice(advice: &Map<String, Json>, connection_type: &str) -> Advice {
     // An object under the transport's own name is more special than what is beside it.
-    let special = advice.get(LONG_POLLING).and_then(Json::as_object);
+    let special = advice.get(connection_type).and_then(Json::as_object);
     let field = |name: &str| special.and_then(|special| special.get(name)).or_else(|| advice.get(name));
     // Some servers write whole milliseconds as `0.0`; what is negative or no number is no advice.
     let millis = |name: &str| {
@@ -351,6 +370,37 @@ mod tests {
         let Incoming::Reply(reply) = parse(body).unwrap().remove(0) else { panic!() };
         let interval = Some(Duration::from_millis(5));
         assert_eq!(reply.advice, Some(Advice { reconnect: Some(Reconnect::Retry), interval, timeout: None }));
+    }
+
+    #[test]
+    fn a_websocket_has_advice_of_its_own() {
+        let body = br#"[{"channel":"/meta/connect","id":"1","successful":true,"advice":{"interval":1,
+            "long-polling":{"interval":2},"websocket":{"interval":3}}}]"#;
+        for (connection_type, millis) in [(LONG_POLLING, 2), (WEBSOCKET, 3)] {
+            let Incoming::Reply(reply) = parse_from(body, connection_type).unwrap().remove(0) else { panic!() };
+            assert_eq!(reply.advice.unwrap().interval, Some(Duration::from_millis(millis)));
+        }
+    }
+
+    #[test]
+    fn a_reason_without_a_code_does_not_hide_the_error() {
+        let body = br#"[{"channel":"/meta/connect","id":"1","successful":false,"error":"403::Unknown client",
+            "ext":{"sfdc":{"failureReason":"see the error"}}}]"#;
+        let Incoming::Reply(reply) = parse(body).unwrap().remove(0) else { panic!() };
+        assert_eq!(reply.outcome, Err(Fault::UnknownClient));
+    }
+
+    #[test]
+    fn of_an_event_that_cannot_be_read_header_schema_length_and_digest_are_kept() {
+        let vector = vector("create");
+        let mut message = vector["response"][0].clone();
+        message["data"]["payload"]["ChangeEventHeader"]["changeType"] = json!("UPDATE");
+        message["data"]["payload"]["ChangeEventHeader"]["changedFields"] = json!("Name");
+        let Incoming::Undecodable(error) = parse(message.to_string().as_bytes()).unwrap().remove(0) else { panic!() };
+        let evidence = error.evidence.unwrap();
+        assert_eq!(evidence.header.unwrap().record_ids.len(), 1);
+        assert_eq!(evidence.schema_id.as_deref(), message["data"]["schema"].as_str());
+        assert_eq!((evidence.length, evidence.digest.len()), (message["data"].to_string().len() as u64, 64));
     }
 
     #[test]

@@ -4,10 +4,16 @@
 //! Exactly one request is out at a time, and so at most one connect. Any answer may carry events; with two requests
 //! out, on two connections, later events could be read before earlier ones. For the same reason a broken long poll
 //! ends the session: what the server wrote into it is lost while newer events may already wait in the server's queue
-//! behind it, and only a fresh session replays them all in bus order.
+//! behind it, and only a fresh session replays them all in bus order. The same holds for a WebSocket, on which events
+//! come at any time, between the replies.
+//!
+//! What is not fetched is parked, and the session goes on, up to a limit; past it nothing more is asked for and a
+//! WebSocket is not read, so that TCP holds the server back. A server that gets no connect for 40 s, or no answer to its
+//! pings, ends the session then; the next one goes on from the last event received, and nothing is lost.
 
 mod channel;
 mod io;
+mod parked;
 #[cfg(test)]
 mod tests;
 
@@ -24,24 +30,21 @@ use crate::event::{Change, Channel, Timestamp};
 use crate::retry::Backoff;
 use crate::subscribe::ChannelStart;
 use channel::{Asked, Subscription};
-pub use io::{Event, Request, Trouble};
+pub use io::{Event, Heard, Notice, Request, Timings, Trouble};
+use parked::Parked;
 
-/// With so many events waiting to be fetched no further connect is sent. The server drops a client after 40 s of
-/// silence; then a new session goes on from the last event received, and nothing is lost.
-const MAX_WAITING_EVENTS: usize = 2_000;
 /// How long the server holds a connect if it never says.
 const HOLD: Duration = Duration::from_secs(110);
-/// Past the time for which the server holds a connect.
-const CONNECT_MARGIN: Duration = Duration::from_secs(15);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// A WebSocket that could not be opened, though the server offers it, is not tried again for so long.
+/// A WebSocket that does not work, though the server offers it, is not tried again for so long.
 const WEBSOCKET_AGAIN: Duration = Duration::from_secs(3_600);
-/// The transport gives up a request first; this is for one that does not.
-const WATCHDOG: Duration = Duration::from_secs(5);
+/// So many sessions in a row died on their WebSocket before it brought the answer to a held connect: something between
+/// us and the server does not let it live.
+const WEBSOCKET_DEATHS: u32 = 3;
 /// The server wants the next connect within 40 s; while channels are being subscribed it gets one at least so often.
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 /// A session that lived so long and had a held connect answered was healthy: the next may follow at once.
 const PROVEN_AFTER: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     /// Nothing is out; the next request may go at this time.
@@ -78,6 +81,16 @@ enum Kind {
     Subscribe(usize),
 }
 
+/// How far the WebSocket of a session has shown that it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Socket {
+    /// Nothing came over it yet.
+    Untried,
+    Answered,
+    /// It brought the answer to a held connect.
+    Held,
+}
+
 /// Advice with nothing left open.
 #[derive(Debug, Clone, Copy)]
 struct Standing {
@@ -103,6 +116,10 @@ pub struct Session {
     connection_type: &'static str,
     /// A WebSocket is wanted, from this time on. None: never.
     websocket_from: Option<Instant>,
+    websocket: Socket,
+    /// See [`WEBSOCKET_DEATHS`].
+    websocket_deaths: u32,
+    timings: Timings,
     channels: Vec<Subscription>,
     phase: Phase,
     client_id: Option<String>,
@@ -115,20 +132,28 @@ pub struct Session {
     /// When the server last answered a connect of this session.
     connected: Option<Instant>,
     proven: bool,
+    /// Logins since the last proven session that were to mend a refused token.
+    tokens_refused: u32,
+    /// The line was not listened to while something was out, so the silence was ours.
+    deafened: bool,
     /// After lost sessions and lines; after a busy server and refused tokens; after limits.
     short: Backoff,
     busy: Backoff,
     long: Backoff,
     requests: VecDeque<Request>,
-    events: VecDeque<Event>,
+    parked: Parked,
+    notices: VecDeque<Notice>,
 }
 
 impl Session {
     /// Asks for a token first.
-    pub fn new(channels: Vec<ChannelStart>, now: Instant) -> Self {
-        let mut session = Self {
+    pub fn new(channels: Vec<ChannelStart>, timings: Timings, now: Instant) -> Self {
+        Self {
             connection_type: LONG_POLLING,
             websocket_from: Some(now),
+            websocket: Socket::Untried,
+            websocket_deaths: 0,
+            timings,
             channels: channels.into_iter().map(|start| Subscription::new(start, now)).collect(),
             phase: Phase::AwaitToken,
             client_id: None,
@@ -138,14 +163,19 @@ impl Session {
             connect_at: now,
             connected: None,
             proven: true, // The first handshake waits for nothing.
+            tokens_refused: 0,
+            deafened: false,
             short: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
             busy: Backoff::new(Duration::from_secs(5), Duration::from_secs(300)),
             long: Backoff::new(Duration::from_secs(60), Duration::from_secs(900)),
             requests: VecDeque::new(),
-            events: VecDeque::new(),
-        };
-        session.events.push_back(Event::NeedsToken);
-        session
+            parked: Parked::default(),
+            notices: VecDeque::from([Notice::NeedsToken]),
+        }
+    }
+
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.iter().map(Subscription::channel)
     }
 
     /// What to send next. A new handshake makes everything before it void: its answers, and its cookies.
@@ -153,19 +183,35 @@ impl Session {
         self.requests.pop_front()
     }
 
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+    /// To be acted on at once, whatever waits to be handed on.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
     }
 
-    /// What `poll_event` would give.
-    pub fn peek_event(&self) -> Option<&Event> {
-        self.events.front()
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.parked.pop()
+    }
+
+    pub fn has_event(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    /// So much waits to be fetched that nothing more is asked for, and a WebSocket should stay unread.
+    pub fn is_full(&self) -> bool {
+        self.parked.is_full()
+    }
+
+    /// There is a session, or one is being made. Without, whatever a line still brings is of one that was given up.
+    pub fn is_on(&self) -> bool {
+        self.client_id.is_some() || matches!(self.phase, Phase::Out(_))
     }
 
     /// When to call `handle_timeout`; it may lie in the past.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Idle { .. } if self.is_full() => None,
+            // Nobody listens, so silence means nothing.
+            Phase::Out(_) if self.is_full() && self.connection_type == WEBSOCKET => None,
             // The answer is on its way; the server must not wait too long for it.
             Phase::Idle { at } if self.awaits_fallback() => {
                 Some((*at).max(self.connected.map_or(*at, |connected| connected + CONNECT_WITHIN)))
@@ -178,13 +224,17 @@ impl Session {
 
     pub fn handle_timeout(&mut self, now: Instant) {
         match &self.phase {
+            Phase::Out(out) if out.deadline <= now && std::mem::take(&mut self.deafened) => {
+                let patience = self.timings.answer;
+                self.watch_for(patience, now);
+            }
             Phase::Out(out) if out.deadline <= now => {
                 let id = out.id.clone();
                 self.handle_failure(&id, Failure::TimedOut, now);
             }
             Phase::NoToken { at } if *at <= now => {
                 self.phase = Phase::AwaitToken;
-                self.events.push_back(Event::NeedsToken);
+                self.notices.push_back(Notice::NeedsToken);
             }
             Phase::Idle { .. }
             | Phase::Out(_)
@@ -199,7 +249,9 @@ impl Session {
     /// The caller has a token for the next session.
     pub fn handle_token(&mut self, now: Instant) {
         if matches!(self.phase, Phase::AwaitToken | Phase::NoToken { .. }) {
-            let delay = self.pause(Disposition::NewSession);
+            // One login mends a token that expired; if it does not, more of them only add to the login limits.
+            let again = self.tokens_refused > 1;
+            let delay = self.pause(if again { Disposition::Wait } else { Disposition::NewSession });
             self.wait(delay, Trouble::Refused(Fault::Authentication), now);
             self.advance(now);
         }
@@ -208,12 +260,13 @@ impl Session {
     /// The WebSocket that was asked for is open; or it is not, and the session goes on by long-polling.
     pub fn handle_upgrade(&mut self, open: bool, now: Instant) {
         if self.phase == Phase::AwaitUpgrade {
+            self.phase = Phase::Idle { at: now };
             if open {
                 self.connection_type = WEBSOCKET;
+                self.websocket = Socket::Untried;
             } else {
-                self.websocket_from = Some(now + WEBSOCKET_AGAIN);
+                self.give_up_websocket(now);
             }
-            self.phase = Phase::Idle { at: now };
             self.advance(now);
         }
     }
@@ -223,7 +276,7 @@ impl Session {
         if let Some(subscription) = self.channels.iter_mut().find(|one| one.channel() == channel) {
             subscription.fallback(fits, now);
             if !fits {
-                self.events.push_back(Event::Skipped { channel: channel.clone(), at: server_time });
+                self.parked.push(Event::Skipped { channel: channel.clone(), at: server_time });
             }
         }
         self.advance(now);
@@ -232,9 +285,15 @@ impl Session {
     /// The line is gone, whatever was out on it.
     pub fn handle_lost(&mut self, failure: Failure, now: Instant) {
         if matches!(self.phase, Phase::Out(_) | Phase::Idle { .. } | Phase::AwaitUpgrade) && self.client_id.is_some() {
-            self.renew(failure.disposition(), Trouble::Failed(failure), now);
+            self.failed(failure, now);
             self.advance(now);
         }
+    }
+
+    /// Part of an answer came: the server lives.
+    pub fn handle_progress(&mut self, now: Instant) {
+        let patience = self.timings.answer;
+        self.watch_for(patience, now);
     }
 
     /// Somebody saw that events are missing: a new session goes on from the position.
@@ -250,46 +309,53 @@ impl Session {
         if self.phase == Phase::AwaitToken {
             let at = now + self.busy.next_delay();
             self.phase = Phase::NoToken { at };
-            self.events.push_back(Event::Waiting { until: at, why: Trouble::NoToken });
+            self.notices.push_back(Notice::Waiting { until: at, why: Trouble::NoToken });
         }
     }
 
-    /// Messages of one answer (or frame), in their order; `server_time` is when the server sent them.
-    pub fn handle_messages(&mut self, batch: Vec<Incoming>, server_time: Timestamp, now: Instant) {
+    /// Messages of one answer (or frame), in their order.
+    pub fn handle_messages(&mut self, batch: Vec<Incoming>, heard: Heard, now: Instant) {
         let mut meta = Vec::new();
         for incoming in batch {
             match incoming {
                 Incoming::Event(change) => self.receive(*change, now),
-                Incoming::Undecodable(error) => self.events.push_back(Event::Undecodable(error)),
+                Incoming::Undecodable(error) => self.unread(error, now),
                 Incoming::Reply(_) | Incoming::Disconnected => meta.push(incoming),
                 Incoming::Other => {}
             }
         }
-        self.events.extend(self.channels.iter_mut().filter_map(Subscription::take_passed));
+        self.parked.extend(self.channels.iter_mut().filter_map(Subscription::take_passed));
+        self.handle_progress(now);
         // Events and replies come in any order; what a reply proves holds for all the events beside it.
         for incoming in meta {
             match incoming {
-                Incoming::Reply(reply) => self.handle_reply(reply, server_time, now),
+                Incoming::Reply(reply) => self.handle_reply(reply, heard, now),
                 Incoming::Disconnected if self.client_id.is_some() => {
                     self.renew(Disposition::NewSession, Trouble::Ended, now);
                 }
                 Incoming::Disconnected | Incoming::Event(_) | Incoming::Undecodable(_) | Incoming::Other => {}
             }
         }
+        // Over a WebSocket events need no reply to come with, and what came since the connect went out counts for its
+        // answer; an answer of long-polling stands for itself.
         for subscription in &mut self.channels {
-            // Over a WebSocket events need no reply to come with.
-            if self.connection_type == WEBSOCKET && !subscription.is_quiet() {
-                self.events.extend(subscription.connect_answered(false, server_time, now));
+            if self.connection_type == WEBSOCKET {
+                self.parked.extend(subscription.events_came(heard, now));
+            } else {
+                subscription.begin_batch();
             }
-            subscription.begin_batch();
+            if subscription.take_caught_up() {
+                self.notices.push_back(Notice::CaughtUp(subscription.channel().clone()));
+            }
         }
+        self.deafened |= self.is_full();
         self.advance(now);
     }
 
     /// The request brought no answer to its message. For one that was answered this does nothing.
     pub fn handle_failure(&mut self, id: &str, failure: Failure, now: Instant) {
         if matches!(&self.phase, Phase::Out(out) if out.id == id) {
-            self.renew(failure.disposition(), Trouble::Failed(failure), now);
+            self.failed(failure, now);
             self.advance(now);
         }
     }
@@ -301,19 +367,13 @@ impl Session {
         let client_id = self.client_id.take()?;
         let id = self.next_id();
         let message = message::disconnect(&id, &client_id);
-        Some(Request { id, meta: Meta::Disconnect, message, timeout: ANSWER_TIMEOUT })
-    }
-
-    /// So much waits to be fetched that nothing more is asked for. What a WebSocket brings should stay unread then; a
-    /// server whose pings are not answered for long ends it, and a new session goes on from the last event received.
-    pub fn is_full(&self) -> bool {
-        self.events.len() >= MAX_WAITING_EVENTS
+        Some(Request { id, meta: Meta::Disconnect, message })
     }
 
     fn receive(&mut self, change: Change, now: Instant) {
-        match self.channels.iter_mut().find(|subscription| subscription.delivers(&change.channel)) {
-            Some(subscription) => self.events.extend(subscription.receive(change, now)),
-            None => self.events.push_back(Event::Undecodable(DecodeError::new(
+        match self.channels.iter_mut().find(|subscription| subscription.delivers(change.channel.as_str())) {
+            Some(subscription) => self.parked.extend(subscription.receive(change, now)),
+            None => self.parked.push(Event::Undecodable(DecodeError::new(
                 change.channel.as_str(),
                 Some(change.replay_id),
                 "the channel was not subscribed",
@@ -321,7 +381,38 @@ impl Session {
         }
     }
 
-    fn handle_reply(&mut self, reply: Reply, server_time: Timestamp, now: Instant) {
+    fn unread(&mut self, error: DecodeError, now: Instant) {
+        match self.channels.iter_mut().find(|subscription| subscription.delivers(&error.channel)) {
+            Some(subscription) => self.parked.extend(subscription.unread(error, now)),
+            None => self.parked.push(Event::Undecodable(error)),
+        }
+    }
+
+    /// The server has at least so long from now on to answer what is out.
+    fn watch_for(&mut self, patience: Duration, now: Instant) {
+        if let Phase::Out(out) = &mut self.phase {
+            out.deadline = out.deadline.max(now + patience);
+        }
+    }
+
+    fn failed(&mut self, failure: Failure, now: Instant) {
+        if self.connection_type == WEBSOCKET && self.websocket == Socket::Untried {
+            // Nothing was subscribed yet, so nothing is lost with it.
+            self.give_up_websocket(now);
+            self.phase = Phase::Idle { at: now };
+        } else {
+            self.renew(failure.disposition(), Trouble::Failed(failure), now);
+        }
+    }
+
+    fn give_up_websocket(&mut self, now: Instant) {
+        self.connection_type = LONG_POLLING;
+        self.websocket_from = Some(now + WEBSOCKET_AGAIN);
+        self.websocket_deaths = 0;
+        self.notices.push_back(Notice::WebSocketGivenUp);
+    }
+
+    fn handle_reply(&mut self, reply: Reply, heard: Heard, now: Instant) {
         // Of the session that is over, or of a request that was given up.
         let Phase::Out(out) = &self.phase else { return };
         if reply.id.as_ref() != Some(&out.id) {
@@ -329,20 +420,32 @@ impl Session {
         }
         let kind = out.kind.clone();
         self.phase = Phase::Idle { at: self.connect_at.max(now) };
+        self.deafened = false;
+        if self.connection_type == WEBSOCKET && self.websocket == Socket::Untried && reply.outcome.is_ok() {
+            self.websocket = Socket::Answered;
+        }
         match (kind, reply.outcome) {
-            (Kind::Handshake, Ok(())) => self.shaken_hands(reply, server_time, now),
+            (Kind::Handshake, Ok(())) => self.shaken_hands(reply, heard, now),
             (Kind::Connect { held }, Ok(())) => {
                 self.advice.obey(reply.advice.unwrap_or_default());
-                self.connected_again(held, server_time, now);
+                self.connected_again(held, heard, now);
             }
             (Kind::Subscribe(index), Ok(())) => {
                 self.advice.obey(reply.advice.unwrap_or_default());
                 if let Some(subscription) = self.channels.get_mut(index) {
                     subscription.accepted(now);
-                    self.events.push_back(Event::Subscribed(subscription.channel().clone()));
+                    self.notices.push_back(Notice::Subscribed(subscription.channel().clone()));
                 }
             }
-            (Kind::Subscribe(index), Err(fault)) => self.subscribe_refused(index, fault, server_time, now),
+            (Kind::Subscribe(index), Err(fault)) => self.subscribe_refused(index, fault, heard, now),
+            (Kind::Connect { .. }, Err(Fault::ConnectionType)) if self.connection_type == WEBSOCKET => {
+                // It offered one, and does not want it any more.
+                let untried = self.websocket == Socket::Untried;
+                self.give_up_websocket(now);
+                if !untried {
+                    self.renew(Disposition::NewSession, Trouble::Ended, now);
+                }
+            }
             (Kind::Handshake | Kind::Connect { .. }, Err(fault)) => {
                 // The reason decides, and only where it is unknown the advice.
                 let disposition = match (fault, reply.advice.and_then(|advice| advice.reconnect)) {
@@ -354,7 +457,7 @@ impl Session {
         }
     }
 
-    fn shaken_hands(&mut self, reply: Reply, server_time: Timestamp, now: Instant) {
+    fn shaken_hands(&mut self, reply: Reply, heard: Heard, now: Instant) {
         let serves = |wanted: &str| reply.connection_types.iter().any(|offered| offered == wanted);
         let upgrade = serves(WEBSOCKET) && self.wants_websocket(now);
         if !upgrade && !serves(LONG_POLLING) && !reply.connection_types.is_empty() {
@@ -372,29 +475,34 @@ impl Session {
         self.phase = Phase::Idle { at: now };
         if upgrade {
             self.phase = Phase::AwaitUpgrade;
-            self.events.push_back(Event::Upgrade);
+            self.notices.push_back(Notice::Upgrade);
         }
         for subscription in &mut self.channels {
             subscription.ask_again(now);
             if subscription.take_unusable() {
                 let channel = subscription.channel().clone();
-                self.events.push_back(Event::PositionRefused { channel, at: server_time });
+                self.parked.push(Event::PositionRefused { channel, at: heard.server_time });
             }
         }
     }
 
-    fn connected_again(&mut self, held: bool, server_time: Timestamp, now: Instant) {
+    fn connected_again(&mut self, held: bool, heard: Heard, now: Instant) {
         self.connected = Some(now);
         if held && now.duration_since(self.shaken) >= PROVEN_AFTER {
             self.proven = true;
             self.short.reset();
             self.busy.reset();
             self.long.reset();
+            self.tokens_refused = 0;
         }
         if held {
+            if self.connection_type == WEBSOCKET {
+                self.websocket = Socket::Held;
+                self.websocket_deaths = 0;
+            }
             let idle = self.channels.iter().all(Subscription::is_quiet);
             for subscription in &mut self.channels {
-                self.events.extend(subscription.connect_answered(idle, server_time, now));
+                self.parked.extend(subscription.connect_answered(idle, heard, now));
             }
         }
         match self.advice.reconnect {
@@ -407,7 +515,7 @@ impl Session {
         }
     }
 
-    fn subscribe_refused(&mut self, index: usize, fault: Fault, server_time: Timestamp, now: Instant) {
+    fn subscribe_refused(&mut self, index: usize, fault: Fault, heard: Heard, now: Instant) {
         let disposition = fault.disposition();
         let Some(subscription) = self.channels.get_mut(index) else { return };
         let channel = subscription.channel().clone();
@@ -417,32 +525,55 @@ impl Session {
             }
             Disposition::Reposition if subscription.asked() == Asked::After => {
                 subscription.forget_position(now);
-                return self.events.push_back(Event::PositionRefused { channel, at: server_time });
+                self.parked.push(Event::PositionRefused { channel, at: heard.server_time });
             }
-            Disposition::Wait => subscription.busy(now + self.busy.next_delay()),
-            Disposition::Reposition | Disposition::RefuseChannel | Disposition::WaitLong => subscription.refused(now),
+            Disposition::Wait => {
+                let until = now + self.busy.next_delay();
+                subscription.busy(until);
+                self.notices.push_back(Notice::ChannelWaits { channel, until, why: fault });
+            }
+            Disposition::WaitLong => {
+                let until = subscription.refused(now);
+                self.notices.push_back(Notice::ChannelWaits { channel, until, why: fault });
+            }
+            Disposition::Reposition | Disposition::RefuseChannel => {
+                subscription.refused(now);
+                self.notices.push_back(Notice::Refused { channel, why: fault });
+            }
         }
-        self.events.push_back(Event::Refused { channel, why: fault });
     }
 
     /// Gives the session up, and says when and how the next one begins.
     fn renew(&mut self, disposition: Disposition, trouble: Trouble, now: Instant) {
+        let died = disposition == Disposition::NewSession && self.websocket != Socket::Held;
+        if self.connection_type == WEBSOCKET && died {
+            self.websocket_deaths += 1;
+            if self.websocket_deaths >= WEBSOCKET_DEATHS {
+                self.give_up_websocket(now);
+            }
+        }
         self.client_id = None;
+        // Of the next handshake.
+        self.connection_type = LONG_POLLING;
         self.requests.clear();
         for subscription in &mut self.channels {
             subscription.lost();
         }
+        if trouble == Trouble::Failed(Failure::TimedOut) {
+            self.notices.push_back(Notice::Stalled);
+        }
         match disposition {
             Disposition::Stop => {
                 self.phase = Phase::Stopped;
-                self.events.push_back(Event::Stop(match trouble {
+                self.notices.push_back(Notice::Stop(match trouble {
                     Trouble::Refused(fault) => fault,
                     Trouble::Failed(_) | Trouble::Ended | Trouble::NoToken => Fault::Other(0),
                 }));
             }
             Disposition::NewToken => {
+                self.tokens_refused += 1;
                 self.phase = Phase::AwaitToken;
-                self.events.push_back(Event::NeedsToken);
+                self.notices.push_back(Notice::NeedsToken);
             }
             Disposition::NewSession
             | Disposition::Reposition
@@ -477,7 +608,7 @@ impl Session {
         let at = now + delay;
         self.phase = Phase::Idle { at };
         if !delay.is_zero() {
-            self.events.push_back(Event::Waiting { until: at, why });
+            self.notices.push_back(Notice::Waiting { until: at, why });
         }
     }
 
@@ -497,10 +628,12 @@ impl Session {
     /// Sends the next request, if nothing is out and its time has come.
     fn advance(&mut self, now: Instant) {
         let Phase::Idle { at } = self.phase else { return };
+        if self.is_full() {
+            return;
+        }
         let Some(client_id) = self.client_id.clone() else {
-            if at <= now && !self.is_full() {
-                self.events.push_back(Event::Connecting);
-                self.connection_type = LONG_POLLING;
+            if at <= now {
+                self.notices.push_back(Notice::Connecting);
                 let both: &[&str] =
                     if self.wants_websocket(now) { &[WEBSOCKET, LONG_POLLING] } else { &[LONG_POLLING] };
                 self.send(Kind::Handshake, |id, _| message::handshake(id, both), now);
@@ -509,7 +642,7 @@ impl Session {
         };
         for subscription in &mut self.channels {
             if subscription.needs_fallback(now) {
-                self.events.push_back(Event::NeedsFallback(subscription.channel().clone()));
+                self.notices.push_back(Notice::NeedsFallback(subscription.channel().clone()));
             }
         }
         // `at` paces connects; a subscribe need not wait for it.
@@ -522,7 +655,7 @@ impl Session {
                 let (channel, from) = subscription.ask(now);
                 self.send(Kind::Subscribe(index), |id, _| message::subscribe(id, &client_id, &channel, &from), now);
             }
-            _ if at > now || self.is_full() || (awaits && waited_for) => {}
+            _ if at > now || (awaits && waited_for) => {}
             // The first connect of a session, and one between many subscribes, is answered at once.
             _ => {
                 let held = due.is_none() && !awaits && self.connected.is_some();
@@ -537,14 +670,19 @@ impl Session {
 
     fn send(&mut self, kind: Kind, message: impl FnOnce(&str, &'static str) -> Json, now: Instant) {
         let id = self.next_id();
-        let (meta, timeout) = match kind {
-            Kind::Handshake => (Meta::Handshake, ANSWER_TIMEOUT),
-            Kind::Connect { held: true } => (Meta::Connect, self.advice.timeout + CONNECT_MARGIN),
-            Kind::Connect { held: false } => (Meta::Connect, ANSWER_TIMEOUT),
-            Kind::Subscribe(_) => (Meta::Subscribe, ANSWER_TIMEOUT),
+        let (meta, patience) = match kind {
+            Kind::Handshake => (Meta::Handshake, self.timings.answer),
+            Kind::Connect { held: true } => (Meta::Connect, self.advice.timeout + self.timings.connect_margin),
+            Kind::Connect { held: false } => (Meta::Connect, self.timings.answer),
+            Kind::Subscribe(_) => (Meta::Subscribe, self.timings.answer),
         };
+        let untried = self.connection_type == WEBSOCKET && self.websocket == Socket::Untried;
+        let deadline = now + if untried { self.timings.first_frame } else { patience };
+        if kind == (Kind::Connect { held: true }) {
+            self.channels.iter_mut().for_each(Subscription::begin_batch);
+        }
         let message = message(&id, self.connection_type);
-        self.phase = Phase::Out(Outstanding { id: id.clone(), deadline: now + timeout + WATCHDOG, kind });
-        self.requests.push_back(Request { id, meta, message, timeout });
+        self.phase = Phase::Out(Outstanding { id: id.clone(), deadline, kind });
+        self.requests.push_back(Request { id, meta, message });
     }
 }

@@ -1,16 +1,24 @@
 //! How messages travel: by long-polling, or over a WebSocket where the server offers one.
+//!
+//! Nothing here gives up waiting: that is for the session, which is told of every sign of life.
 
+mod clock;
 mod long_polling;
 mod websocket;
 
 use std::time::Duration;
 
+use secrecy::SecretString;
+use tokio::time::Instant;
+use url::Url;
+
 use super::fault::Failure;
 use super::message::Incoming;
 use super::session::Request;
 use crate::event::Timestamp;
-pub use long_polling::LongPolling;
-pub use websocket::WebSocket;
+pub use clock::ServerClock;
+use long_polling::LongPolling;
+pub use websocket::{Upgrade, WebSocket};
 
 /// Well above what an answer can hold if the server keeps its own limits.
 const MAX_ANSWER: usize = 64 << 20;
@@ -36,35 +44,62 @@ pub struct Messages {
 pub enum Received {
     /// All that there is to a request.
     Answer(Answer),
+    /// Part of an answer.
+    Progress,
     /// Messages at any time, replies among them.
-    Frame(Vec<Incoming>),
+    Frame(Frame),
     /// Nothing more will come.
     Lost(Failure),
 }
 
-/// One session's way to the server.
-pub enum Line {
-    LongPolling(LongPolling),
-    WebSocket(Box<WebSocket>),
+/// A frame of a WebSocket.
+#[derive(Debug)]
+pub struct Frame {
+    pub messages: Vec<Incoming>,
+    /// It was not there yet at this time.
+    pub since: Instant,
+}
+
+/// One session's way to the server: its cookies live and die with it.
+pub struct Line {
+    long_polling: LongPolling,
+    /// While it is open everything goes over it.
+    websocket: Option<Box<WebSocket>>,
 }
 
 impl Line {
-    /// Starts a request; it goes out with the next `recv`.
+    /// Of a session that is about to shake hands. An error only if the machine's TLS set-up is broken.
+    pub fn open(instance_url: &Url, api_version: &str, token: SecretString) -> Result<Self, reqwest::Error> {
+        let long_polling = LongPolling::open(instance_url, api_version, token)?;
+        Ok(Self { long_polling, websocket: None })
+    }
+
+    /// What a WebSocket of the same session needs.
+    pub fn to_upgrade(&self) -> Upgrade {
+        self.long_polling.to_upgrade()
+    }
+
+    pub fn set_websocket(&mut self, websocket: Option<WebSocket>) {
+        self.websocket = websocket.map(Box::new);
+    }
+
+    /// Starts a request; it goes out with the next `recv`. One of long-polling that is still in flight is given up.
     pub fn send(&mut self, request: Request) {
-        match self {
-            Self::LongPolling(line) => line.send(request),
-            Self::WebSocket(line) => line.send(&request),
+        match &mut self.websocket {
+            Some(websocket) => websocket.send(&request),
+            None => self.long_polling.send(request),
         }
     }
 
-    /// Pending for ever if nothing can come. Cancel-safe.
-    pub async fn recv(&mut self) -> Received {
-        match self {
-            Self::LongPolling(line) => Received::Answer(line.recv().await),
-            Self::WebSocket(line) => match line.recv().await {
-                Ok(messages) => Received::Frame(messages),
+    /// Pending for ever if nothing can come. With `listens` off a WebSocket is kept alive and not read; what long-polling
+    /// brings was asked for. Cancel-safe.
+    pub async fn recv(&mut self, listens: bool) -> Received {
+        match &mut self.websocket {
+            Some(websocket) => match websocket.recv(listens).await {
+                Ok(frame) => Received::Frame(frame),
                 Err(failure) => Received::Lost(failure),
             },
+            None => self.long_polling.recv().await,
         }
     }
 }

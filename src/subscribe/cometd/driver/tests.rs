@@ -209,10 +209,11 @@ impl Running {
         let plan = Plan { from, skip_before: None, live_until: None, commit_start: None };
         let channels = vec![ChannelStart { channel: CHANNEL.parse().unwrap(), plan, wanted: None }];
         let tokens = Tokens { server: server.clone(), url };
+        let session = Session::new(channels, Timings::default(), Instant::now());
         tasks.spawn(drive(
             tokens,
             "66.0".to_owned(),
-            channels,
+            session,
             Anything,
             sender,
             states,

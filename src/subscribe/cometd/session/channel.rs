@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Event;
-use crate::event::{Change, Channel, ReplayFrom, ReplayId, Timestamp};
+use super::{Event, Heard};
+use crate::event::{Change, Channel, Happening, ReplayFrom, ReplayId, Timestamp};
 use crate::retry::Backoff;
 use crate::subscribe::ChannelStart;
+use crate::subscribe::cometd::decode::DecodeError;
 use crate::subscribe::cometd::message;
 use crate::subscribe::position::{LIVE_MARGIN, START_MARGIN, YOUNG};
 
@@ -34,6 +35,13 @@ enum State {
     Active,
 }
 
+/// The commit of the newest event of a batch, and up to when it shows that all has come.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    commit: Timestamp,
+    until: Timestamp,
+}
+
 #[derive(Debug)]
 pub(super) struct Subscription {
     start: ChannelStart,
@@ -49,11 +57,13 @@ pub(super) struct Subscription {
     complete: Option<ReplayId>,
     /// Since the last event or the acceptance of the subscription.
     quiet_since: Instant,
+    /// Since `begin_batch`.
     events_in_batch: u64,
-    commit_in_batch: Option<Timestamp>,
+    newest: Option<Newest>,
     passed: Option<(ReplayId, u64)>,
     live_until: Option<Timestamp>,
     caught_up: bool,
+    newly_caught_up: bool,
     retry: Backoff,
 }
 
@@ -74,10 +84,11 @@ impl Subscription {
             complete,
             quiet_since: now,
             events_in_batch: 0,
-            commit_in_batch: None,
+            newest: None,
             passed: None,
             live_until: start.plan.live_until,
             caught_up: false,
+            newly_caught_up: false,
             retry: Backoff::new(Duration::from_secs(60), Duration::from_secs(900)),
             start,
         }
@@ -92,9 +103,9 @@ impl Subscription {
     }
 
     /// Events on this channel are ours. Those of a filtered PushTopic may come without its query.
-    pub(super) fn delivers(&self, channel: &Channel) -> bool {
+    pub(super) fn delivers(&self, channel: &str) -> bool {
         let ours = self.channel().as_str();
-        ours == channel.as_str() || ours.split('?').next() == Some(channel.as_str())
+        ours == channel || ours.split('?').next() == Some(channel)
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
@@ -154,8 +165,10 @@ impl Subscription {
     }
 
     /// Asked for again after a pause, or by the next session.
-    pub(super) fn refused(&mut self, now: Instant) {
-        self.state = State::Wanted { at: now + self.retry.next_delay() };
+    pub(super) fn refused(&mut self, now: Instant) -> Instant {
+        let at = now + self.retry.next_delay();
+        self.state = State::Wanted { at };
+        at
     }
 
     pub(super) fn busy(&mut self, until: Instant) {
@@ -173,7 +186,7 @@ impl Subscription {
     }
 
     pub(super) fn lost(&mut self) {
-        self.caught_up = false;
+        (self.caught_up, self.newly_caught_up) = (false, false);
     }
 
     /// A new session knows nothing of the subscriptions of the one before.
@@ -186,7 +199,7 @@ impl Subscription {
     pub(super) fn receive(&mut self, mut change: Change, now: Instant) -> impl Iterator<Item = Event> {
         self.quiet_since = now;
         self.events_in_batch += 1;
-        self.commit_in_batch = change.committed().or(self.commit_in_batch);
+        self.newest = newest(&change).or(self.newest);
         self.note(&change.replay_id);
         if self.start.passes_over(&change) {
             let (replay_id, events) = self.passed.get_or_insert_with(|| (change.replay_id.clone(), 0));
@@ -196,6 +209,17 @@ impl Subscription {
         }
         change.channel = self.channel().clone();
         self.take_passed().into_iter().chain(Some(Event::Change(Box::new(change))))
+    }
+
+    /// An event came that cannot be read. It is told once, so its id counts as received.
+    pub(super) fn unread(&mut self, mut error: DecodeError, now: Instant) -> impl Iterator<Item = Event> {
+        self.quiet_since = now;
+        self.events_in_batch += 1;
+        if let Some(id) = &error.replay_id {
+            self.note(id);
+        }
+        error.channel = self.channel().to_string();
+        self.take_passed().into_iter().chain(Some(Event::Undecodable(error)))
     }
 
     /// Enriched channels repeat an id over several events, so there an id is complete only when another one follows.
@@ -221,37 +245,66 @@ impl Subscription {
 
     pub(super) fn begin_batch(&mut self) {
         self.events_in_batch = 0;
-        self.commit_in_batch = None;
+        self.newest = None;
     }
 
-    /// A connect that the server was free to hold was answered. Without an event (`idle`: on any channel) nothing is
-    /// waiting for us; with some, all that was committed before the last of them has come, for the bus keeps the order
-    /// of commits.
-    pub(super) fn connect_answered(&mut self, idle: bool, server_time: Timestamp, now: Instant) -> Vec<Event> {
+    /// A connect that the server was free to hold was answered. If no event came meanwhile (`idle`: on any channel), or
+    /// none for long, nothing is waiting for us.
+    pub(super) fn connect_answered(&mut self, idle: bool, heard: Heard, now: Instant) -> Vec<Event> {
         if self.state != State::Active {
             return Vec::new();
         }
-        let quiet = self.is_quiet() && (idle || now.duration_since(self.quiet_since) >= QUIET);
-        let (seen, caught_up) = match self.commit_in_batch {
-            _ if quiet => (Some(server_time), true),
-            // Where an id can repeat, more events may still come under the last one, and `Live` would call it complete.
-            Some(_) if self.channel().repeats_ids() => (None, false),
-            Some(commit) => (Some(commit), commit >= server_time.minus(YOUNG)),
-            None => (None, false),
-        };
-        if quiet && self.last.is_some() {
+        let for_long = heard.since.saturating_duration_since(self.quiet_since) >= QUIET;
+        if !for_long && !(idle && self.is_quiet()) {
+            return self.events_came(heard, now);
+        }
+        if self.last.is_some() {
             self.complete.clone_from(&self.last);
         }
+        self.seen(heard.server_time.minus(LIVE_MARGIN), true)
+    }
+
+    /// All that was committed before the newest event has come, for the bus keeps the order of commits.
+    pub(super) fn events_came(&mut self, heard: Heard, now: Instant) -> Vec<Event> {
+        match self.newest.take() {
+            // Where an id can repeat, more events may still come under the last one, and `Live` would call it complete.
+            Some(_) if self.channel().repeats_ids() => Vec::new(),
+            Some(newest) => {
+                let server_time = heard.server_time_at(now);
+                let until = newest.until.min(server_time.minus(LIVE_MARGIN));
+                self.seen(until, newest.commit >= server_time.minus(YOUNG))
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn seen(&mut self, until: Timestamp, caught_up: bool) -> Vec<Event> {
+        if self.state != State::Active {
+            return Vec::new();
+        }
         let mut events = Vec::new();
-        if let Some(until) = seen.map(|seen| seen.min(server_time).minus(LIVE_MARGIN))
-            && self.live_until.is_none_or(|before| before < until)
-        {
+        if self.live_until.is_none_or(|before| before < until) {
             self.live_until = Some(until);
             events.push(Event::Live { channel: self.channel().clone(), until });
         }
-        if caught_up && !std::mem::replace(&mut self.caught_up, true) {
-            events.push(Event::CaughtUp(self.channel().clone()));
+        if caught_up && !self.caught_up {
+            (self.caught_up, self.newly_caught_up) = (true, true);
         }
         events
     }
+
+    /// Told once after each subscribe: nothing of the past is left to come.
+    pub(super) fn take_caught_up(&mut self) -> bool {
+        std::mem::take(&mut self.newly_caught_up)
+    }
+}
+
+/// How platform events and notifications are ordered is not documented: publishing takes its time after the commit.
+fn newest(change: &Change) -> Option<Newest> {
+    let commit = change.committed()?;
+    let margin = match &change.happening {
+        Happening::Record(_) => LIVE_MARGIN,
+        Happening::Event { .. } | Happening::Notification { .. } => YOUNG,
+    };
+    Some(Newest { commit, until: commit.minus(margin) })
 }

@@ -1,4 +1,4 @@
-//! What a session gives out: requests for the transport, events for the caller.
+//! What goes in and out of a session: what a line brought, requests for it, events and notices for the caller.
 
 use std::time::Duration;
 
@@ -17,11 +17,46 @@ pub struct Request {
     pub id: String,
     pub meta: Meta,
     pub message: Json,
-    /// When to give up waiting for the answer.
-    pub timeout: Duration,
 }
 
-/// What the caller learns, in order.
+/// When the server said what it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// Not before this time of our clock: a frame may have lain unread for a while.
+    pub since: Instant,
+    /// The server's time then.
+    pub server_time: Timestamp,
+}
+
+impl Heard {
+    pub(super) fn server_time_at(&self, now: Instant) -> Timestamp {
+        self.server_time.plus(now.saturating_duration_since(self.since))
+    }
+}
+
+/// How patient a session is.
+#[derive(Debug, Clone, Copy)]
+pub struct Timings {
+    /// Past the time for which the server holds a connect.
+    pub connect_margin: Duration,
+    /// For any other answer, and between two frames of one.
+    pub answer: Duration,
+    /// For the first answer over a WebSocket.
+    pub first_frame: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            connect_margin: Duration::from_secs(15),
+            answer: Duration::from_secs(30),
+            // With the upgrade itself below the 40 s after which the server forgets a session without a connect.
+            first_frame: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What is to be handed on, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Change(Box<Change>),
@@ -38,16 +73,6 @@ pub enum Event {
         channel: Channel,
         until: Timestamp,
     },
-    /// Nothing of the past is left to come.
-    CaughtUp(Channel),
-    Subscribed(Channel),
-    Refused {
-        channel: Channel,
-        why: Fault,
-    },
-    /// May the subscription start at the earliest event that the org keeps? Answer with `handle_fallback`; nothing is
-    /// asked of this channel before.
-    NeedsFallback(Channel),
     /// Older events are owed, and not asked for: the subscription goes on with the newest.
     Skipped {
         channel: Channel,
@@ -58,6 +83,11 @@ pub enum Event {
         channel: Channel,
         at: Timestamp,
     },
+}
+
+/// What the caller should know or do now, whatever waits to be handed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
     /// Answer with `handle_token` or `handle_no_token`.
     NeedsToken,
     /// A handshake is on its way.
@@ -65,9 +95,29 @@ pub enum Event {
     /// The server offers a WebSocket: open one with this session's cookies, and say by `handle_upgrade` how it went.
     /// Nothing is sent before.
     Upgrade,
+    /// The WebSocket does not work here: close it. The session goes on by long-polling, or a new one begins that does.
+    WebSocketGivenUp,
+    /// May the subscription start at the earliest event that the org keeps? Answer with `handle_fallback`; nothing is
+    /// asked of this channel before.
+    NeedsFallback(Channel),
+    Subscribed(Channel),
+    /// Nothing of the past is left to come.
+    CaughtUp(Channel),
+    /// The server was silent for longer than it may be.
+    Stalled,
     Waiting {
         until: Instant,
         why: Trouble,
+    },
+    /// This channel alone has to wait.
+    ChannelWaits {
+        channel: Channel,
+        until: Instant,
+        why: Fault,
+    },
+    Refused {
+        channel: Channel,
+        why: Fault,
     },
     /// No retry can help.
     Stop(Fault),

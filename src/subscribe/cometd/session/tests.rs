@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::event::{Channel, ReplayFrom, ReplayId};
+use crate::event::{Channel, ReplayFrom, ReplayId, Timestamp};
 use crate::subscribe::position::{LIVE_MARGIN, Plan};
 use scripted::ScriptedOrg;
 
@@ -48,7 +48,7 @@ fn a_session_shakes_hands_connects_subscribes_and_then_polls() {
     assert_eq!(org.asked[1].message["advice"], json!({"timeout": 0}));
     assert_eq!(org.asked[3].message.get("advice"), None);
     assert_eq!(org.asked_from(), [from(ACCOUNTS, "-1")]);
-    assert!(org.events.contains(&Event::Subscribed(ACCOUNTS.parse().unwrap())));
+    assert!(org.notices.contains(&Notice::Subscribed(ACCOUNTS.parse().unwrap())));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_lost_session_is_followed_at_once_if_it_was_healthy_and_ever_slower_if_not()
         assert_eq!(org.last().meta, Meta::Handshake, "{error}");
         // The next ones die young.
         let before = org.now;
-        for _ in 0..10 {
+        for _ in 0..20 {
             org.run_until_held().refuse(error);
         }
         assert!(org.now - before > Duration::from_secs(60), "{:?}", org.now - before);
@@ -109,9 +109,9 @@ fn a_revoked_token_is_renewed_before_the_next_session() {
             "ext": {"sfdc": {"failureReason": "401::Authentication invalid"}}}),
     ] {
         let mut org = ScriptedOrg::live(ReplayFrom::Tip);
-        org.events.clear();
+        (org.events, org.notices) = (Vec::new(), Vec::new());
         org.reply(answer);
-        assert_eq!((&org.events[..], org.count(Meta::Handshake)), (&[Event::NeedsToken][..], 1));
+        assert_eq!((&org.notices[..], org.count(Meta::Handshake)), (&[Notice::NeedsToken][..], 1));
         org.run_until_held();
         assert_eq!(org.count(Meta::Handshake), 2);
     }
@@ -123,18 +123,18 @@ fn a_login_that_fails_is_asked_for_again() {
     org.refuse("401::Authentication invalid");
     org.session.handle_no_token(org.now);
     org.note();
-    org.events.clear();
+    (org.events, org.notices) = (Vec::new(), Vec::new());
     org.wait();
-    assert_eq!(org.events, [Event::NeedsToken]);
+    assert_eq!(org.notices, [Notice::NeedsToken]);
 }
 
 #[test]
 fn a_busy_server_is_waited_for_although_it_says_401_and_none() {
     let mut org = ScriptedOrg::live(ReplayFrom::Tip);
-    org.events.clear();
+    (org.events, org.notices) = (Vec::new(), Vec::new());
     org.reply(json!({"successful": false, "error": "401::Authentication invalid", "advice": {"reconnect": "none"},
         "ext": {"sfdc": {"failureReason": "503::Server is too busy.  Please try your request again later."}}}));
-    assert!(matches!(org.events[..], [Event::Waiting { why: Trouble::Refused(Fault::Busy), .. }]));
+    assert!(matches!(org.notices[..], [Notice::Waiting { why: Trouble::Refused(Fault::Busy), .. }]));
     assert_eq!(org.count(Meta::Handshake), 1);
     org.run_until_held();
     assert_eq!(org.count(Meta::Handshake), 2);
@@ -179,13 +179,14 @@ fn silence_past_what_the_server_advised_is_a_failure() {
     let mut org = ScriptedOrg::new(ReplayFrom::Tip);
     org.reply(json!({})).reply(json!({"advice": {"timeout": 20_000, "interval": 0, "reconnect": "retry"}}));
     org.run_until_held();
-    assert_eq!(org.last().timeout, Duration::from_secs(35));
+    assert_eq!(org.patience(), Duration::from_secs(35));
     let asked = org.asked.len();
-    org.pass(39);
+    org.pass(34);
     assert!(org.holds());
     org.pass(2);
     assert!(!org.holds() && org.asked.len() == asked);
-    assert!(matches!(org.events.last(), Some(Event::Waiting { why: Trouble::Failed(Failure::TimedOut), .. })));
+    assert!(org.notices.contains(&Notice::Stalled));
+    assert!(matches!(org.notices.last(), Some(Notice::Waiting { why: Trouble::Failed(Failure::TimedOut), .. })));
 }
 
 #[test]
@@ -206,7 +207,7 @@ fn advice_does_not_outlive_its_session() {
     let mut org = ScriptedOrg::live(ReplayFrom::Tip);
     org.pass(110).reply(json!({"advice": {"reconnect": "handshake", "interval": 60_000, "timeout": 1000}}));
     org.run_until_held();
-    assert_eq!((org.count(Meta::Handshake), org.last().timeout), (2, HOLD + CONNECT_MARGIN));
+    assert_eq!((org.count(Meta::Handshake), org.patience()), (2, HOLD + Timings::default().connect_margin));
     org.reply(json!({}));
     assert!(org.holds());
 }
@@ -236,10 +237,18 @@ fn a_position_of_another_transport_is_refused_by_ourselves() {
 
 #[test]
 fn a_refused_channel_does_not_keep_the_others_waiting_and_is_asked_again() {
-    for error in ["403::User not allowed to subscribe CDC without View All Data permissions", "400::new in 2030"] {
+    for (error, refused) in [
+        ("403::User not allowed to subscribe CDC without View All Data permissions", true),
+        ("400::new in 2030", false),
+        ("403::Organization concurrent user limit exceeded", false),
+    ] {
         let mut org = ScriptedOrg::with(vec![start(ACCOUNTS, ReplayFrom::Tip), start(CONTACTS, ReplayFrom::Tip)]);
         org.reply(json!({})).reply(json!({})).refuse(error);
-        assert!(matches!(org.events.last(), Some(Event::Refused { channel, .. }) if channel.as_str() == ACCOUNTS));
+        match org.notices.last() {
+            Some(Notice::Refused { channel, .. }) if refused => assert_eq!(channel.as_str(), ACCOUNTS),
+            Some(Notice::ChannelWaits { channel, .. }) if !refused => assert_eq!(channel.as_str(), ACCOUNTS),
+            other => panic!("{error}: {other:?}"),
+        }
         org.run_until_held();
         org.reply_with(vec![event(CONTACTS, 1)], json!({}));
         assert_eq!((org.received(), org.count(Meta::Handshake)), (vec![replay_id(1)], 1));
@@ -254,11 +263,11 @@ fn a_refused_channel_does_not_keep_the_others_waiting_and_is_asked_again() {
 fn what_the_config_must_mend_stops_the_session() {
     let mut org = ScriptedOrg::new(ReplayFrom::Tip);
     org.refuse("400::Unsupported API version. Only API versions '37.0' and later are supported.");
-    assert_eq!(org.events.last(), Some(&Event::Stop(Fault::VersionUnsupported)));
+    assert_eq!(org.notices.last(), Some(&Notice::Stop(Fault::VersionUnsupported)));
     assert_eq!(org.session.poll_timeout(), None);
     let mut other = ScriptedOrg::new(ReplayFrom::Tip);
     other.reply(json!({"supportedConnectionTypes": ["callback-polling"]}));
-    assert_eq!(other.events.last(), Some(&Event::Stop(Fault::ConnectionType)));
+    assert_eq!(other.notices.last(), Some(&Notice::Stop(Fault::ConnectionType)));
 }
 
 #[test]
@@ -268,7 +277,7 @@ fn after_the_tip_everything_since_the_start_is_owed() {
     assert_eq!(org.asked_from(), [from(ACCOUNTS, "-1"), from(ACCOUNTS, "-2")]);
     let old = STARTED.minus(Duration::from_millis(1));
     let replayed = vec![event_at(ACCOUNTS, 1, old), event_at(ACCOUNTS, 2, old), event_at(ACCOUNTS, 3, STARTED)];
-    org.events.clear();
+    (org.events, org.notices) = (Vec::new(), Vec::new());
     org.reply_with(replayed, json!({}));
     let channel: Channel = ACCOUNTS.parse().unwrap();
     assert_eq!(org.events[0], Event::Passed { channel, replay_id: replay_id(2), events: 2 });
@@ -294,8 +303,8 @@ fn an_idle_connect_proves_that_we_are_live_and_a_busy_one_up_to_its_last_event()
     assert_eq!(org.events.last(), Some(&Event::Live { channel: channel.clone(), until }));
     org.pass(110).reply(json!({}));
     let until = org.server_time().minus(LIVE_MARGIN);
-    let live = [Event::Live { channel: channel.clone(), until }, Event::CaughtUp(channel)];
-    assert!(org.events.ends_with(&live), "{:?}", org.events);
+    assert_eq!(org.events.last(), Some(&Event::Live { channel: channel.clone(), until }));
+    assert_eq!(org.notices.last(), Some(&Notice::CaughtUp(channel)));
 }
 
 #[test]
@@ -334,20 +343,62 @@ fn an_event_that_cannot_be_read_is_told_and_the_session_goes_on() {
     assert_eq!((org.received(), org.holds()), (vec![replay_id(6)], true));
 }
 
-#[test]
-fn with_many_events_waiting_no_further_connect_goes_out_until_they_are_fetched() {
-    let mut org = ScriptedOrg::live(ReplayFrom::Tip);
-    let id = org.last().id.clone();
-    let mut messages: Vec<Json> = (0..MAX_WAITING_EVENTS as u64).map(|number| event(ACCOUNTS, number)).collect();
-    messages.push(json!({"channel": "/meta/connect", "id": id, "successful": true}));
+/// One answer to what is out, with so many events.
+fn flood(org: &mut ScriptedOrg, events: std::ops::Range<u64>) {
+    let reply = json!({"channel": org.last().message["channel"], "id": org.last().id, "successful": true});
+    let messages = events.map(|number| event(ACCOUNTS, number)).chain([reply]).collect();
     let batch = message::parse(Json::Array(messages).to_string().as_bytes()).unwrap();
-    org.session.handle_messages(batch, SERVER, org.now);
-    assert_eq!((org.session.poll_transmit(), org.session.poll_timeout()), (None, None));
+    let heard = Heard { since: org.now, server_time: org.server_time() };
+    org.session.handle_messages(batch, heard, org.now);
+}
+
+#[test]
+fn what_is_not_fetched_is_parked_and_the_session_goes_on_up_to_a_limit() {
+    let mut org = ScriptedOrg::live(ReplayFrom::Tip);
+    let mut sent = 0;
+    while !org.session.is_full() {
+        flood(&mut org, sent..sent + 100);
+        sent += 100;
+        while let Some(request) = org.session.poll_transmit() {
+            org.asked.push(request);
+        }
+        assert!(sent < 100_000, "no limit");
+    }
+    assert!(sent >= 1_000, "the session went on");
+    assert_eq!((org.session.poll_transmit(), org.session.poll_timeout()), (None, None), "nothing more is asked for");
+    // Whoever takes it gets all of it, and the session goes on.
     org.note();
+    assert_eq!(org.received(), (0..sent).map(replay_id).collect::<Vec<_>>());
     assert!(org.session.poll_timeout().is_some_and(|at| at <= org.now));
     org.session.handle_timeout(org.now);
     org.note();
     assert!(org.holds());
+}
+
+#[test]
+fn a_token_is_asked_for_although_much_is_parked() {
+    let mut org = ScriptedOrg::live(ReplayFrom::Tip);
+    flood(&mut org, 0..10);
+    let request = org.session.poll_transmit().unwrap();
+    let refusal = json!([{"channel": "/meta/connect", "id": request.id, "successful": false,
+        "error": "401::Authentication invalid", "advice": {"reconnect": "none"}}]);
+    let heard = Heard { since: org.now, server_time: SERVER };
+    org.session.handle_messages(message::parse(refusal.to_string().as_bytes()).unwrap(), heard, org.now);
+    let notices = std::iter::from_fn(|| org.session.poll_notice());
+    assert!(notices.into_iter().any(|notice| notice == Notice::NeedsToken));
+    assert!(org.session.has_event());
+}
+
+#[test]
+fn a_token_that_is_refused_again_and_again_is_not_renewed_in_a_loop() {
+    let mut org = ScriptedOrg::live(ReplayFrom::Tip);
+    org.pass(110).reply(json!({}));
+    let before = org.now;
+    for _ in 0..12 {
+        org.refuse("401::Authentication invalid").run_until_held();
+    }
+    // The first time nothing waits, and then minutes pass.
+    assert!(org.now - before >= Duration::from_secs(60), "{:?}", org.now - before);
 }
 
 #[test]
@@ -461,7 +512,7 @@ fn a_server_that_offers_a_websocket_is_asked_for_one_and_nothing_is_sent_before_
     assert_eq!(org.last().message["supportedConnectionTypes"], json!([WEBSOCKET, LONG_POLLING]));
     let asked = org.asked.len();
     org.reply(offers_both());
-    assert_eq!((org.events.last(), org.asked.len()), (Some(&Event::Upgrade), asked));
+    assert_eq!((org.notices.last(), org.asked.len()), (Some(&Notice::Upgrade), asked));
     org.session.handle_upgrade(true, org.now);
     org.note();
     assert_eq!((org.last().meta, &org.last().message["connectionType"]), (Meta::Connect, &json!(WEBSOCKET)));
@@ -500,6 +551,167 @@ fn a_lost_line_ends_the_session_also_while_nothing_is_out() {
     org.note();
     org.run_until_held();
     assert_eq!(org.asked.iter().filter(|request| request.meta == Meta::Handshake).count(), 2);
+}
+
+/// With the WebSocket open, the channel subscribed, and the first held connect out.
+fn live_over_websocket(from: ReplayFrom) -> ScriptedOrg {
+    let mut org = ScriptedOrg::new(from);
+    org.reply(offers_both());
+    org.run_until_held();
+    assert_eq!(org.last().message["connectionType"], json!(WEBSOCKET));
+    org
+}
+
+fn offered(org: &ScriptedOrg) -> Vec<Json> {
+    let handshakes = org.asked.iter().filter(|request| request.meta == Meta::Handshake);
+    handshakes.map(|request| request.message["supportedConnectionTypes"].clone()).collect()
+}
+
+#[test]
+fn a_websocket_that_brings_nothing_leaves_the_same_session_to_long_polling_at_once() {
+    for silent in [false, true] {
+        let mut org = ScriptedOrg::new(ReplayFrom::Tip);
+        org.reply(offers_both());
+        org.session.handle_upgrade(true, org.now);
+        org.note();
+        if silent {
+            org.pass(11);
+        } else {
+            org.session.handle_lost(Failure::Unreachable, org.now);
+            org.note();
+        }
+        assert!(org.notices.contains(&Notice::WebSocketGivenUp) && !org.notices.contains(&Notice::Stalled));
+        let last = org.last();
+        assert_eq!((last.meta, &last.message["connectionType"]), (Meta::Connect, &json!(LONG_POLLING)));
+        org.run_until_held();
+        assert_eq!(org.count(Meta::Handshake), 1);
+        org.session.restart(org.now);
+        org.run_until_held();
+        assert_eq!(offered(&org).last(), Some(&json!([LONG_POLLING])));
+        // After a good while it is tried again.
+        org.pass(3_600);
+        org.session.restart(org.now);
+        org.note();
+        org.run_until_held();
+        assert_eq!(offered(&org).last(), Some(&json!([WEBSOCKET, LONG_POLLING])));
+    }
+}
+
+#[test]
+fn a_websocket_that_worked_and_is_cut_is_followed_by_another() {
+    let mut org = live_over_websocket(ReplayFrom::Earliest);
+    org.answer(json!([event(ACCOUNTS, 7)])).pass(110).reply(json!({}));
+    org.session.handle_lost(Failure::Unreachable, org.now);
+    org.note();
+    org.run_until_held();
+    assert_eq!(org.asked_from(), [from(ACCOUNTS, "-2"), from(ACCOUNTS, "7")]);
+    assert_eq!(offered(&org), [json!([WEBSOCKET, LONG_POLLING]), json!([WEBSOCKET, LONG_POLLING])]);
+}
+
+#[test]
+fn websockets_that_never_live_to_see_a_held_connect_answered_are_given_up() {
+    let mut org = ScriptedOrg::new(ReplayFrom::Tip);
+    for _ in 0..3 {
+        org.reply(offers_both());
+        org.run_until_held();
+        org.session.handle_lost(Failure::Unreachable, org.now);
+        org.note();
+        while org.last().meta != Meta::Handshake {
+            org.wait();
+        }
+    }
+    assert_eq!(offered(&org).last(), Some(&json!([LONG_POLLING])));
+}
+
+#[test]
+fn an_answer_over_a_websocket_proves_nothing_new_while_events_flow_and_all_when_none_came() {
+    let mut org = live_over_websocket(ReplayFrom::Earliest);
+    let channel: Channel = ACCOUNTS.parse().unwrap();
+    let old = SERVER.minus(Duration::from_secs(7_200));
+    org.pass(1).answer(json!([event_at(ACCOUNTS, 1, old)]));
+    // A server that pushes what it has in portions answers the connect between two of them.
+    org.pass(1).reply(json!({})).answer(json!([event_at(ACCOUNTS, 2, old)]));
+    let until = old.minus(LIVE_MARGIN);
+    assert!(org.events.iter().all(|event| !matches!(event, Event::Live { until: told, .. } if *told > until)));
+    assert!(!org.notices.contains(&Notice::CaughtUp(channel.clone())));
+    // None came from here on.
+    org.pass(1).reply(json!({})).pass(2).reply(json!({}));
+    let until = org.server_time().minus(LIVE_MARGIN);
+    assert_eq!(org.events.last(), Some(&Event::Live { channel: channel.clone(), until }));
+    assert!(org.notices.contains(&Notice::CaughtUp(channel)));
+}
+
+#[test]
+fn an_answer_that_lay_unread_proves_only_what_was_true_when_it_came() {
+    let mut org = live_over_websocket(ReplayFrom::Earliest);
+    org.answer(json!([event(ACCOUNTS, 1)]));
+    org.pass(1).reply(json!({}));
+    // Since now nobody listens; the answer comes, and behind it events that nobody has seen.
+    let deaf_since = org.now;
+    org.now += Duration::from_secs(60);
+    let answer = json!([{"channel": "/meta/connect", "id": org.last().id, "successful": true}]);
+    org.answer_unread_since(answer, deaf_since);
+    let until = SERVER.plus(deaf_since - org.begin).minus(LIVE_MARGIN);
+    let live = org.events.iter().filter_map(|event| match event {
+        Event::Live { until, .. } => Some(*until),
+        _ => None,
+    });
+    assert_eq!(live.max(), Some(until));
+}
+
+#[test]
+fn a_websocket_that_is_not_read_because_too_much_waits_is_no_silent_one() {
+    let mut org = live_over_websocket(ReplayFrom::Tip);
+    let deadline = org.session.poll_timeout().unwrap();
+    let mut sent = 0;
+    while !org.session.is_full() {
+        let events = (sent..sent + 1_000).map(|number| event(ACCOUNTS, number)).collect();
+        let batch = message::parse(Json::Array(events).to_string().as_bytes()).unwrap();
+        org.session.handle_messages(batch, Heard { since: org.now, server_time: SERVER }, org.now);
+        sent += 1_000;
+    }
+    assert_eq!(org.session.poll_timeout(), None);
+    org.now = deadline + Duration::from_secs(600);
+    org.note();
+    assert!(org.session.poll_timeout().is_some_and(|at| at <= org.now));
+    org.session.handle_timeout(org.now);
+    org.note();
+    assert!(org.holds(), "the server gets the time to be heard");
+    org.pass(31);
+    assert!(!org.holds());
+}
+
+#[test]
+fn frames_feed_the_watch_over_silence() {
+    let mut org = live_over_websocket(ReplayFrom::Tip);
+    org.pass(120).answer(json!([event(ACCOUNTS, 1)])).pass(20);
+    assert!(org.holds());
+    org.pass(11);
+    assert!(!org.holds());
+    let mut org = ScriptedOrg::live(ReplayFrom::Tip);
+    org.pass(120);
+    org.session.handle_progress(org.now);
+    org.pass(20);
+    assert!(org.holds(), "an answer is on its way");
+}
+
+#[test]
+fn an_event_that_cannot_be_read_moves_the_position_like_any() {
+    let mut org = ScriptedOrg::live(ReplayFrom::Earliest);
+    let broken = json!({"channel": ACCOUNTS, "data": {"payload": {}, "event": {"replayId": 5}}});
+    org.reply_with(vec![broken], json!({})).refuse("403::Unknown client").run_until_held();
+    assert_eq!(org.asked_from().last(), Some(&from(ACCOUNTS, "5")));
+}
+
+#[test]
+fn an_entity_that_nobody_wants_is_counted_and_passed() {
+    const ALL: &str = "/data/ChangeEvents";
+    let mut start = start(ALL, ReplayFrom::Earliest);
+    start.wanted = Some(["Contact".parse().unwrap()].into());
+    let mut org = ScriptedOrg::with(vec![start]);
+    org.run_until_held().reply_with(vec![event(ALL, 1), event(ALL, 2)], json!({}));
+    let channel: Channel = ALL.parse().unwrap();
+    assert_eq!(org.events, [Event::Passed { channel, replay_id: replay_id(2), events: 2 }]);
 }
 
 #[test]

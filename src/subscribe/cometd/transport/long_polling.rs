@@ -10,7 +10,7 @@ use std::sync::Arc;
 use reqwest::cookie::{CookieStore, Jar};
 use reqwest::header::{CONTENT_TYPE, DATE};
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -18,7 +18,7 @@ use super::super::fault::Failure;
 use super::super::message::{self, Incoming};
 use super::super::session::Request;
 use super::websocket::Upgrade;
-use super::{Answer, CONNECT_TIMEOUT, MAX_ANSWER, Messages};
+use super::{Answer, CONNECT_TIMEOUT, MAX_ANSWER, Messages, Received};
 use crate::event::Timestamp;
 
 /// The platform answers 413 to more.
@@ -30,7 +30,18 @@ pub struct LongPolling {
     jar: Arc<Jar>,
     url: Url,
     token: SecretString,
-    in_flight: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    in_flight: Option<InFlight>,
+}
+
+/// A request; its Bayeux id is that of the one message in it.
+struct InFlight {
+    id: String,
+    stage: Stage,
+}
+
+enum Stage {
+    Asked(Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send>>),
+    Answering { response: Box<Response>, body: Vec<u8> },
 }
 
 impl LongPolling {
@@ -56,18 +67,18 @@ impl LongPolling {
     /// Starts a request. One that is still in flight is given up.
     pub fn send(&mut self, request: Request) {
         let body = serde_json::Value::Array(vec![request.message]).to_string();
-        let (id, limit) = (request.id, request.timeout);
         let post = self
             .client
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json;charset=UTF-8")
-            .bearer_auth(self.token.expose_secret())
-            .timeout(limit);
-        self.in_flight = Some(Box::pin(async move {
-            let result =
-                if body.len() > MAX_REQUEST { Err(Failure::TooLarge) } else { exchange(post.body(body)).await };
-            Answer { id, result }
-        }));
+            .bearer_auth(self.token.expose_secret());
+        let asked = async move {
+            if body.len() > MAX_REQUEST {
+                return Err(Failure::TooLarge);
+            }
+            post.body(body).send().await.map_err(|_| Failure::Unreachable)
+        };
+        self.in_flight = Some(InFlight { id: request.id, stage: Stage::Asked(Box::pin(asked)) });
     }
 
     /// What a WebSocket of the same session needs: where, by whose token, with which cookies.
@@ -75,31 +86,39 @@ impl LongPolling {
         Upgrade { url: self.url.clone(), token: self.token.clone(), cookies: self.jar.cookies(&self.url) }
     }
 
-    /// The answer to what was sent; pending for ever if nothing was. Cancel-safe: the request lives on in `self`.
-    pub async fn recv(&mut self) -> Answer {
-        match &mut self.in_flight {
-            Some(exchange) => {
-                let answer = exchange.as_mut().await;
-                self.in_flight = None;
-                answer
-            }
-            None => std::future::pending().await,
-        }
+    /// The answer to what was sent, piece by piece; pending for ever if nothing was. Cancel-safe: the request lives on in
+    /// `self`.
+    pub async fn recv(&mut self) -> Received {
+        let Some(InFlight { id, stage }) = &mut self.in_flight else { return std::future::pending().await };
+        let result = match stage {
+            Stage::Asked(asked) => match asked.as_mut().await {
+                Ok(response) => {
+                    *stage = Stage::Answering { response: Box::new(response), body: Vec::new() };
+                    return Received::Progress;
+                }
+                Err(failure) => Err(failure),
+            },
+            Stage::Answering { response, body } => match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_ANSWER => {
+                    body.extend_from_slice(&chunk);
+                    return Received::Progress;
+                }
+                Ok(Some(_)) => Err(Failure::TooLarge),
+                Ok(None) => read(response, body),
+                // The error itself is not kept: it can show the address, and says nothing that helps more than this.
+                Err(_) => Err(Failure::Unreachable),
+            },
+        };
+        let id = std::mem::take(id);
+        self.in_flight = None;
+        Received::Answer(Answer { id, result })
     }
 }
 
-async fn exchange(post: reqwest::RequestBuilder) -> Result<Messages, Failure> {
-    let mut response = post.send().await.map_err(failure)?;
+fn read(response: &Response, body: &[u8]) -> Result<Messages, Failure> {
     let status = response.status();
     let server_time = response.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failure)? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(Failure::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    match message::parse(&body) {
+    match message::parse(body) {
         // Some servers send their refusals with the status of an error. What is no meta reply was not sent by Bayeux.
         Ok(messages) if status.is_success() || messages.iter().any(|m| matches!(m, Incoming::Reply(_))) => {
             Ok(Messages { messages, server_time })
@@ -107,11 +126,6 @@ async fn exchange(post: reqwest::RequestBuilder) -> Result<Messages, Failure> {
         Err(message::NotBayeux) if status == StatusCode::OK => Err(Failure::NotBayeux),
         Ok(_) | Err(message::NotBayeux) => Err(Failure::Status(status.as_u16())),
     }
-}
-
-/// The error itself is not kept: it can show the address, and says nothing that helps more than this.
-fn failure(error: reqwest::Error) -> Failure {
-    if error.is_timeout() { Failure::TimedOut } else { Failure::Unreachable }
 }
 
 /// `Tue, 03 Sep 2024 09:56:05 GMT`.

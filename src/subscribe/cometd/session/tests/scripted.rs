@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::*;
 use super::{ACCOUNTS, SERVER, start};
+use crate::event::Timestamp;
 use crate::event::{ReplayFrom, ReplayId};
 use crate::subscribe::cometd::message::LONG_POLLING;
 
@@ -14,6 +15,7 @@ pub(super) struct ScriptedOrg {
     pub(super) now: Instant,
     pub(super) asked: Vec<Request>,
     pub(super) events: Vec<Event>,
+    pub(super) notices: Vec<Notice>,
     pub(super) earliest_fits: bool,
 }
 
@@ -24,10 +26,18 @@ impl ScriptedOrg {
 
     pub(super) fn with(channels: Vec<ChannelStart>) -> Self {
         let now = Instant::now();
-        let session = Session::new(channels, now);
-        let mut org = Self { session, begin: now, now, asked: Vec::new(), events: Vec::new(), earliest_fits: true };
+        let session = Session::new(channels, Timings::default(), now);
+        let mut org = Self {
+            session,
+            begin: now,
+            now,
+            asked: Vec::new(),
+            events: Vec::new(),
+            notices: Vec::new(),
+            earliest_fits: true,
+        };
         org.note();
-        assert_eq!(org.events, [Event::NeedsToken]);
+        assert_eq!(org.notices, [Notice::NeedsToken]);
         org.session.handle_token(org.now);
         org.note();
         org
@@ -45,15 +55,21 @@ impl ScriptedOrg {
             self.asked.push(request);
         }
         while let Some(event) = self.session.poll_event() {
+            self.events.push(event);
+        }
+        while let Some(notice) = self.session.poll_notice() {
             // The day's deliveries allow everything, unless a test says otherwise.
-            if let Event::NeedsFallback(channel) = &event {
+            if let Notice::NeedsFallback(channel) = &notice {
                 self.session.handle_fallback(channel, self.earliest_fits, SERVER, self.now);
                 continue;
             }
-            self.events.push(event);
+            self.notices.push(notice);
         }
         while let Some(request) = self.session.poll_transmit() {
             self.asked.push(request);
+        }
+        while let Some(event) = self.session.poll_event() {
+            self.events.push(event);
         }
     }
 
@@ -66,10 +82,21 @@ impl ScriptedOrg {
     }
 
     pub(super) fn answer(&mut self, messages: Json) -> &mut Self {
+        self.answer_unread_since(messages, self.now)
+    }
+
+    /// A frame that may have lain unread for a while.
+    pub(super) fn answer_unread_since(&mut self, messages: Json, since: Instant) -> &mut Self {
         let batch = message::parse(messages.to_string().as_bytes()).unwrap();
-        self.session.handle_messages(batch, self.server_time(), self.now);
+        let heard = Heard { since, server_time: SERVER.plus(since.duration_since(self.begin)) };
+        self.session.handle_messages(batch, heard, self.now);
         self.note();
         self
+    }
+
+    /// How long the session waits for what is out.
+    pub(super) fn patience(&self) -> Duration {
+        self.session.poll_timeout().unwrap() - self.now
     }
 
     pub(super) fn reply(&mut self, fields: Json) -> &mut Self {
