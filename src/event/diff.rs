@@ -43,6 +43,15 @@ struct Hunk<'d> {
 }
 
 impl TextDiff {
+    /// In bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn new(diff: impl Into<String>) -> Self {
         Self(diff.into())
     }

@@ -22,7 +22,7 @@ fn shown(output: &Output) -> String {
 fn running(emulator: &Emulator, config: &Path) -> Process {
     let mut bridge = Process::start(emulator.run(config).stderr(Stdio::piped()));
     let mut lines = BufReader::new(bridge.0.stderr.take().unwrap()).lines();
-    let subscribed = lines.by_ref().map(Result::unwrap).filter(|line| line.contains("catching up")).take(2).count();
+    let subscribed = lines.by_ref().map(Result::unwrap).filter(|line| line.contains("state=live")).take(2).count();
     assert_eq!(subscribed, 2, "it ended before it was subscribed");
     // Somebody must read on, or the bridge would be held by a full pipe.
     std::thread::spawn(move || lines.for_each(drop));

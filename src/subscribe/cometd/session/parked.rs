@@ -72,6 +72,7 @@ fn of_change(change: &Change) -> usize {
 fn of_field(field: &Field) -> usize {
     match field {
         Field::New(value) | Field::Same(value) => of_value(value),
+        Field::Patch(diff) => diff.len(),
         Field::Diff => 0,
     }
 }
