@@ -521,7 +521,7 @@ impl Session {
         let channel = subscription.channel().clone();
         match disposition {
             Disposition::NewSession | Disposition::NewToken | Disposition::Stop => {
-                return self.renew(disposition, Trouble::Refused(fault), now);
+                self.renew(disposition, Trouble::Refused(fault), now);
             }
             Disposition::Reposition if subscription.asked() == Asked::After => {
                 subscription.forget_position(now);

@@ -255,7 +255,7 @@ impl Subscription {
             return Vec::new();
         }
         let for_long = heard.since.saturating_duration_since(self.quiet_since) >= QUIET;
-        if !for_long && !(idle && self.is_quiet()) {
+        if !(for_long || (idle && self.is_quiet())) {
             return self.events_came(heard, now);
         }
         if self.last.is_some() {
