@@ -139,7 +139,7 @@ async fn another_org_behind_a_login_is_accepted_by_a_person_and_only_while_no_br
     orgbridge::org::install_crypto();
     let folder = tempfile::tempdir().unwrap();
     let config = demo_config(folder.path());
-    let emulator = Emulator::start(&["--connect-hold", "2s"]);
+    let emulator = Emulator::start(&["--connect-hold", "2s", "--pubsub-keepalive", "1s"]);
     let org = |arguments: &[&str]| {
         let mut command = orgbridge();
         command.args(["org", "--config"]).arg(&config).args(arguments).envs(emulator.variables.iter().cloned());
