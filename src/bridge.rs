@@ -5,10 +5,11 @@ mod around;
 mod supervise;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -21,12 +22,12 @@ use crate::mapping::Mapping;
 use crate::org::{Org, OrgError};
 use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::retry::Backoff;
-use crate::status::{Board, PipelineStatus};
+use crate::status::{Board, OrgStatus, PipelineStatus};
 use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId};
 use crate::subscribe::poll::{self, Poll};
 use crate::subscribe::position::Plan;
 use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
-use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, SubscribeError, Subscriptions};
+use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, State, SubscribeError, Subscriptions};
 use around::Around;
 use supervise::Stages;
 
@@ -78,6 +79,54 @@ pub fn orgs(config: &Config) -> Result<BTreeMap<OrgName, Org>, BridgeError> {
     config.orgs.iter().map(make).collect()
 }
 
+/// What can be asked of a running bridge.
+#[derive(Debug)]
+pub enum Command {
+    /// The org of this id is behind the login, and that is meant. Answered when it is accepted, or with the reason.
+    AcceptOrg { org: OrgName, org_id: String, done: oneshot::Sender<Result<(), String>> },
+}
+
+/// As [`run`], and does what is asked meanwhile. To accept another org all stages are stopped in order and begin anew
+/// with what the store says then: progress in memory may speak of the old org.
+///
+/// # Errors
+/// As [`run`].
+pub async fn steered<S: Store>(
+    config: &Config,
+    orgs: &BTreeMap<OrgName, Org>,
+    store: S,
+    board: Board,
+    mut commands: mpsc::Receiver<Command>,
+    cancel: CancellationToken,
+) -> Result<(), BridgeError> {
+    loop {
+        let round = cancel.child_token();
+        let mut running = pin!(run(config, orgs, store.clone(), board.clone(), round.clone()));
+        let (org, org_id, done) = loop {
+            tokio::select! {
+                ended = &mut running => return ended,
+                Some(Command::AcceptOrg { org, org_id, done }) = commands.recv() => {
+                    // Who gave up waiting is not answered.
+                    match orgs.get(&org).map(|org| org.other().borrow().clone()) {
+                        Some(Some(found)) if found == org_id => break (org, org_id, done),
+                        Some(Some(found)) => drop(done.send(Err(format!("org {found} is behind the login of {org}")))),
+                        Some(None) => drop(done.send(Err(format!("the login of {org} leads to the same org as before")))),
+                        None => drop(done.send(Err(format!("the config names no org {org}")))),
+                    }
+                }
+            }
+        };
+        round.cancel();
+        running.await?;
+        if cancel.is_cancelled() {
+            return Ok(());
+        }
+        store.accept_org(&org, &org_id).await?;
+        warn!(%org, %org_id, "another org was accepted; what is known of the old one is given up");
+        drop(done.send(Ok(())));
+    }
+}
+
 /// Runs a config until cancelled. Requests in flight are settled then; what waits stays journaled.
 ///
 /// # Errors
@@ -93,6 +142,8 @@ pub async fn run<S: Store>(
         if let Some(id) = store.pinned_org(name).await? {
             org.pin(&id);
         }
+        let shown = OrgStatus { org_id: org.pinned(), ..OrgStatus::default() };
+        board.update(|status| drop(status.orgs.insert(name.clone(), shown)));
     }
     let rows = pipelines(config, &store).await?;
     let head = Arc::new(watch::Sender::new(store.head().await?));
@@ -122,13 +173,18 @@ pub async fn run<S: Store>(
             every: config.probe_every,
             margin: BUS_MARGIN.min(config.probe_every),
             second_look: SECOND_LOOK.min(config.probe_every),
-            cancel: cancel.clone(),
+            cancel: cancel.child_token(),
         };
+        let token = cancel.clone();
         stages.spawn(&format!("probe {name}"), async move {
-            if !log_in(&probe.org, &probe.store, &probe.cancel).await? {
-                return Ok(());
-            }
-            probe::run(probe, subjects).await.map_err(BridgeError::from)
+            let (org, board, stop) = (probe.org.clone(), probe.board.clone(), probe.cancel.clone());
+            let work = async {
+                if !log_in(&probe.org, &probe.store, &probe.board, &probe.cancel).await? {
+                    return Ok(());
+                }
+                probe::run(probe, subjects).await.map_err(BridgeError::from)
+            };
+            unless_other(&org, &board, work, &stop, &token).await
         });
         // Pipelines that poll the same object share it, as often as the most impatient one wants.
         let mut polls: BTreeMap<Channel, (crate::config::From, Duration)> = BTreeMap::new();
@@ -144,7 +200,9 @@ pub async fn run<S: Store>(
             let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
             let (arrivals, board) = (arrivals.clone(), board.clone());
             stages.spawn(&format!("poll {name} {}", from.object), async move {
-                polled(org, from, every, stage_store, arrivals, board, token).await
+                let stop = token.child_token();
+                let work = polled(org.clone(), from, every, stage_store, arrivals, board.clone(), stop.clone());
+                unless_other(&org, &board, work, &stop, &token).await
             });
         }
         channels.retain(|channel, _| channel.kind() != ChannelKind::Poll);
@@ -154,7 +212,10 @@ pub async fn run<S: Store>(
             drop(arrivals);
         } else {
             stages.spawn(&format!("subscribe {name}"), async move {
-                subscription(org, channels, stage_store, arrivals, shown, nudges, token).await
+                let stop = token.child_token();
+                let work =
+                    subscription(org.clone(), channels, stage_store, arrivals, shown.clone(), nudges, stop.clone());
+                unless_other(&org, &shown, work, &stop, &token).await
             });
         }
         let (stage_store, head) = (store.clone(), head.clone());
@@ -179,10 +240,15 @@ pub async fn run<S: Store>(
         };
         let (store, token) = (store.clone(), cancel.clone());
         stages.spawn(&format!("publish {name}"), async move {
-            if !log_in(&target.org, &store, &token).await? {
-                return Ok(());
-            }
-            pipeline::run(target, token).await.map_err(BridgeError::from)
+            let (org, board, stop) = (target.org.clone(), target.board.clone(), token.child_token());
+            let cancel = stop.clone();
+            let work = async {
+                if !log_in(&target.org, &store, &target.board, &cancel).await? {
+                    return Ok(());
+                }
+                pipeline::run(target, cancel).await.map_err(BridgeError::from)
+            };
+            unless_other(&org, &board, work, &stop, &token).await
         });
     }
     drop(head);
@@ -302,7 +368,7 @@ async fn subscription<S: Store>(
     nudges: watch::Receiver<u64>,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
-    if !log_in(&org, &store, &cancel).await? {
+    if !log_in(&org, &store, &board, &cancel).await? {
         return Ok(());
     }
     let name = org.name().clone();
@@ -329,8 +395,11 @@ async fn subscription<S: Store>(
         while states.changed().await.is_ok() {
             for (channel, now) in &*states.borrow_and_update() {
                 board.subscription(channel, |shown| {
-                    shown.state = now.state.to_string();
+                    shown.state = now.state.clone();
                     shown.undecodable = now.undecodable;
+                    shown.last_event = now.last_event;
+                    shown.last_frame = now.last_frame;
+                    shown.transport = Some(transport);
                 });
             }
         }
@@ -350,7 +419,7 @@ async fn polled<S: Store>(
     board: Board,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
-    if !log_in(&org, &store, &cancel).await? {
+    if !log_in(&org, &store, &board, &cancel).await? {
         return Ok(());
     }
     let subscription = store.subscription(org.name(), &from.channel).await?;
@@ -373,7 +442,12 @@ async fn polled<S: Store>(
 
 /// Logs in, however long the org cannot be reached, and makes sure that it is the org that the state belongs to. False:
 /// cancelled before.
-async fn log_in<S: Store>(org: &Org, store: &S, cancel: &CancellationToken) -> Result<bool, BridgeError> {
+async fn log_in<S: Store>(
+    org: &Org,
+    store: &S,
+    board: &Board,
+    cancel: &CancellationToken,
+) -> Result<bool, BridgeError> {
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
     loop {
         let session = tokio::select! {
@@ -383,11 +457,15 @@ async fn log_in<S: Store>(org: &Org, store: &S, cancel: &CancellationToken) -> R
         match session {
             Ok(session) => {
                 store.pin_org(org.name(), &session.org_id).await?;
+                board.org(org.name(), |shown| {
+                    *shown = OrgStatus { org_id: Some(session.org_id.clone()), ..OrgStatus::default() };
+                });
                 return Ok(true);
             }
             Err(error) if error.is_transient() => {
                 let delay = backoff.next_delay();
                 warn!(org = %org.name(), %error, ?delay, "login failed, trying again");
+                board.org(org.name(), |shown| shown.trouble = Some(format!("login failed: {error}")));
                 tokio::select! {
                     () = cancel.cancelled() => return Ok(false),
                     () = tokio::time::sleep(delay) => {}
@@ -396,4 +474,50 @@ async fn log_in<S: Store>(org: &Org, store: &S, cancel: &CancellationToken) -> R
             Err(error) => return Err(BridgeError::Login { org: org.name().clone(), error }),
         }
     }
+}
+
+/// The work of one org, until it ends or another org is found behind the login: then it is stopped, a person is told, and
+/// nothing more is asked of the org until the bridge stops, or begins anew because the other one was accepted.
+async fn unless_other(
+    org: &Org,
+    board: &Board,
+    work: impl Future<Output = Result<(), BridgeError>>,
+    stop: &CancellationToken,
+    cancel: &CancellationToken,
+) -> Result<(), BridgeError> {
+    let mut work = pin!(work);
+    let mut other = org.other();
+    let ended = tokio::select! {
+        ended = &mut work => Some(ended),
+        // The sender lives as long as the org.
+        _ = other.wait_for(Option::is_some) => None,
+    };
+    let Some(found) = other.borrow().clone() else { return ended.unwrap_or(Ok(())) };
+    stop.cancel();
+    let ended = match ended {
+        Some(ended) => ended,
+        None => work.await,
+    };
+    match ended {
+        // Said already.
+        Ok(()) | Err(BridgeError::Login { error: OrgError::OtherOrg { .. }, .. }) => {}
+        Err(BridgeError::Subscribe { error: SubscribeError::OtherOrg, .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let name = org.name();
+    let why =
+        format!("another org (id {found}) is behind the login; if that is meant: `orgbridge org accept-new {name}`");
+    warn!(org = %name, "{why}");
+    board.update(|status| {
+        let shown = status.orgs.entry(name.clone()).or_default();
+        (shown.other_org_id, shown.trouble) = (Some(found), Some(why.clone()));
+        for (_, shown) in status.subscriptions.iter_mut().filter(|((org, _), _)| org == name) {
+            shown.state = State::Refused { why: why.clone() };
+        }
+        if let Some(target) = status.targets.get_mut(name) {
+            (target.caught_up, target.trouble) = (false, Some(why));
+        }
+    });
+    cancel.cancelled().await;
+    Ok(())
 }

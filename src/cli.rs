@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod emulator;
+mod org;
 mod pipeline;
 mod run;
 mod signals;
@@ -43,6 +44,8 @@ enum Command {
     /// Emulated orgs by themselves
     #[command(after_help = crate::emulator::HELP)]
     Emulator(emulator::Emulator),
+    /// The orgs that a state file is tied to
+    Org(org::Org),
     /// The pipelines that a state file knows
     Pipeline(pipeline::Pipeline),
 }
@@ -60,7 +63,9 @@ impl Cli {
         match &self.command {
             _ if self.verbose => Verbosity::Verbose,
             Command::Demo(_) => Verbosity::Screen,
-            Command::Run(_) | Command::Check { .. } | Command::Emulator(_) | Command::Pipeline(_) => Verbosity::Normal,
+            Command::Run(_) | Command::Check { .. } | Command::Emulator(_) | Command::Org(_) | Command::Pipeline(_) => {
+                Verbosity::Normal
+            }
         }
     }
 
@@ -74,6 +79,7 @@ impl Cli {
             Command::Run(file) => run::run(&file.config).await,
             Command::Check { file, offline } => check::run(&file.config, offline),
             Command::Emulator(emulator) => emulator.run().await,
+            Command::Org(org) => org.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,
         }
     }

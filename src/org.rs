@@ -17,11 +17,12 @@ mod testing;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, HeaderValue};
 use secrecy::SecretString;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use url::Url;
 
@@ -80,7 +81,9 @@ struct Shared {
     usage: Mutex<Option<(u64, u64)>>,
     clock: Mutex<clock::Clock>,
     /// The one org that may be behind the login.
-    pinned: OnceLock<String>,
+    pinned: Mutex<Option<String>>,
+    /// The id of another one that was found there. Nothing but a new pin takes it back.
+    other: watch::Sender<Option<String>>,
 }
 
 /// The one place where the token lives.
@@ -165,7 +168,8 @@ impl Org {
                 calls: AtomicU64::new(0),
                 usage: Mutex::default(),
                 clock: Mutex::default(),
-                pinned: OnceLock::new(),
+                pinned: Mutex::default(),
+                other: watch::Sender::default(),
             }),
         })
     }
@@ -194,6 +198,7 @@ impl Org {
         let ended = shared.logins.load(Ordering::Acquire);
         // A caller that is cancelled while it logs in lets go of the lock, and the next one logs in.
         let mut owner = shared.owner.lock().await;
+        self.still_the_same()?;
         if let Some(session) = owner.session.as_ref().filter(|session| session.generation > generation) {
             return Ok(session.clone());
         }
@@ -215,6 +220,9 @@ impl Org {
                 Ok(session)
             }
             Err(error) => {
+                if matches!(error, OrgError::OtherOrg { .. }) {
+                    owner.session = None;
+                }
                 owner.failed = Some(error.clone());
                 Err(error)
             }
@@ -223,16 +231,35 @@ impl Org {
 
     /// Only this org may be behind the login from now on; without this, the first one that is.
     pub fn pin(&self, org_id: &str) {
-        // A second word changes nothing: the first login may have been faster.
-        let _ = self.shared.pinned.set(org_id.to_owned());
+        *lock(&self.shared.pinned) = Some(org_id.to_owned());
+        self.shared.other.send_replace(None);
+    }
+
+    /// The one org that may be behind the login, where that is known.
+    pub fn pinned(&self) -> Option<String> {
+        lock(&self.shared.pinned).clone()
+    }
+
+    /// The id of another org that was found behind the login. While there is one, every call fails before it is made.
+    pub fn other(&self) -> watch::Receiver<Option<String>> {
+        self.shared.other.subscribe()
     }
 
     fn is_the_same(&self, session: Session) -> Result<Session, OrgError> {
-        let pinned = self.shared.pinned.get_or_init(|| session.org_id.clone());
+        let mut pinned = lock(&self.shared.pinned);
+        let pinned = pinned.get_or_insert_with(|| session.org_id.clone());
         if *pinned == session.org_id {
             return Ok(session);
         }
+        self.shared.other.send_replace(Some(session.org_id.clone()));
         Err(OrgError::OtherOrg { pinned: pinned.clone(), found: session.org_id })
+    }
+
+    fn still_the_same(&self) -> Result<(), OrgError> {
+        match (self.shared.other.borrow().clone(), self.pinned()) {
+            (Some(found), Some(pinned)) => Err(OrgError::OtherOrg { pinned, found }),
+            (Some(_), None) | (None, _) => Ok(()),
+        }
     }
 
     /// The org's clock: ours, corrected by the `Date` of the last answers. Exact to about a second.

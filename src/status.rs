@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::event::{Channel, OrgName, PipelineName, Seq, Timestamp};
+use crate::event::{Channel, OrgName, PipelineName, Seq, Timestamp, Transport};
+use crate::subscribe::State;
+
+pub mod report;
 
 /// The bridge as of now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +17,7 @@ pub struct Status {
     pub pipelines: BTreeMap<PipelineName, PipelineStatus>,
     pub subscriptions: BTreeMap<(OrgName, Channel), SubscriptionStatus>,
     pub targets: BTreeMap<OrgName, TargetStatus>,
+    pub orgs: BTreeMap<OrgName, OrgStatus>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,10 +51,33 @@ pub struct SubscriptionStatus {
     pub live_until: Option<Timestamp>,
     /// Events that could not be read and were left out. Each is in the log.
     pub undecodable: u64,
-    /// In words.
-    pub state: String,
-    /// What the truth probe found wrong, until it finds nothing any more.
+    pub state: State,
+    /// A truth probe found changes that no event told of: shown in place of `live`.
     pub behind: Option<String>,
+    pub transport: Option<Transport>,
+    /// By our clock: when the last event came, and when the last frame of any kind.
+    pub last_event: Option<Timestamp>,
+    pub last_frame: Option<Timestamp>,
+}
+
+impl SubscriptionStatus {
+    /// In words.
+    pub fn shown(&self) -> String {
+        match (&self.state, &self.behind) {
+            (State::Live, Some(why)) => format!("behind: {why}"),
+            (state, _) => state.to_string(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrgStatus {
+    /// The id that the org's name is tied to.
+    pub org_id: Option<String>,
+    /// Another org's id, found behind the login. Nothing is asked of it until it is accepted.
+    pub other_org_id: Option<String>,
+    /// What keeps the bridge from the org, and what to do about it.
+    pub trouble: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,6 +115,10 @@ impl Board {
 
     pub fn update(&self, change: impl FnOnce(&mut Status)) {
         self.status.send_modify(change);
+    }
+
+    pub fn org(&self, name: &OrgName, change: impl FnOnce(&mut OrgStatus)) {
+        self.update(|status| change(status.orgs.entry(name.clone()).or_default()));
     }
 
     /// What a subscription received, and how much of it was new.

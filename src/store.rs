@@ -269,7 +269,7 @@ pub enum StoreError {
     OtherPipeline { name: PipelineName, what: &'static str, old: String, new: String },
     #[error(
         "org {org}: the login leads to org {found}, but the state belongs to org {pinned}. Nothing was read or \
-         written. If this is meant, use a new state file"
+         written. If this is meant: `orgbridge org accept-new {org}`"
     )]
     OtherOrg { org: OrgName, pinned: String, found: String },
     #[error("the state file refused an operation")]

@@ -121,7 +121,7 @@ fn table(status: &Status) -> String {
         }
     }
     for ((org, channel), subscription) in &status.subscriptions {
-        text.push_str(&format!("\n  {org} {channel}: {}", subscription.state));
+        text.push_str(&format!("\n  {org} {channel}: {}", subscription.shown()));
     }
     // A line that wraps would be drawn over the wrong place.
     match table.width() {

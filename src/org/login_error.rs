@@ -239,7 +239,9 @@ impl OrgError {
             Self::Unavailable { .. } => "wait; if it stays, check login_url and status.salesforce.com",
             Self::Refused(refusal) => refusal.remedy(),
             Self::NotATokenResponse(_) => "set login_url to the org's My Domain URL (https://NAME.my.salesforce.com)",
-            Self::OtherOrg { .. } => "check login_url and the consumer key; if this is meant, use a new state file",
+            Self::OtherOrg { .. } => {
+                "check login_url and the consumer key; if this is meant: `orgbridge org accept-new NAME`"
+            }
             Self::NoCertificates => "install the CA certificates of the system (package ca-certificates)",
             Self::Setup(_) => "check this org's entry in the config",
         }

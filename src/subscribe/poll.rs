@@ -164,7 +164,7 @@ impl Poll {
     }
 
     fn show(&self, state: State) {
-        self.board.subscription(&self.channel, |shown| shown.state = state.to_string());
+        self.board.subscription(&self.channel, |shown| shown.state = state);
     }
 }
 

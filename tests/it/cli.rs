@@ -133,3 +133,35 @@ fn a_scenario_with_a_mistake_is_refused_with_its_place() {
     assert!(!output.status.success(), "{text}");
     assert!(text.contains("orgs.yaml:2: T: `when`: Account has no field Foo"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_org_behind_a_login_is_accepted_by_a_person_and_only_while_no_bridge_owns_the_state() {
+    orgbridge::org::install_crypto();
+    let folder = tempfile::tempdir().unwrap();
+    let config = demo_config(folder.path());
+    let emulator = Emulator::start(&["--connect-hold", "2s", "--pubsub-keepalive", "1s"]);
+    let org = |arguments: &[&str]| {
+        let mut command = orgbridge();
+        command.args(["org", "--config"]).arg(&config).args(arguments).envs(emulator.variables.iter().cloned());
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let mut bridge = running(&emulator, &config);
+    let refused = org(&["accept-new", "target", "--yes"]);
+    assert!(!refused.status.success() && shown(&refused).contains("in use by process"), "{}", shown(&refused));
+    assert!(bridge.terminate().success());
+
+    let same = org(&["accept-new", "target", "--yes"]);
+    assert!(same.status.success() && shown(&same).contains("nothing to do"), "{}", shown(&same));
+    let before = shown(&org(&["list"]));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    emulator.post(&http, "target", "refresh", serde_json::json!({})).await;
+    let unasked = org(&["accept-new", "target"]);
+    assert!(!unasked.status.success() && shown(&unasked).contains("--yes"), "{}", shown(&unasked));
+    assert_eq!(shown(&org(&["list"])), before, "nothing was changed");
+    let accepted = org(&["accept-new", "target", "--yes"]);
+    assert!(accepted.status.success(), "{}", shown(&accepted));
+    let after = shown(&org(&["list"]));
+    assert_ne!(after, before);
+    assert!(!after.contains("secret") && !shown(&accepted).contains("secret"));
+    assert!(org(&["accept-new", "target"]).status.success(), "it is the same org now");
+}

@@ -10,6 +10,7 @@ mod equal;
 mod failed;
 mod faults;
 mod memory;
+mod other_org;
 mod poll;
 mod price;
 mod process;

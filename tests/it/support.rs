@@ -16,6 +16,7 @@ use orgbridge::status::{Board, Status};
 use orgbridge::store::{Sqlite, Store};
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,7 @@ pub struct World {
     _state: tempfile::TempDir,
     stop: CancellationToken,
     running: JoinSet<Result<(), bridge::BridgeError>>,
+    commands: Option<mpsc::Sender<bridge::Command>>,
 }
 
 impl World {
@@ -71,6 +73,7 @@ impl World {
             _state: state,
             stop: CancellationToken::new(),
             running: JoinSet::new(),
+            commands: None,
         }
     }
 
@@ -88,7 +91,9 @@ impl World {
         self.stop = CancellationToken::new();
         let (config, orgs, board, stop) =
             (self.config.clone(), self.orgs.clone(), self.board.clone(), self.stop.clone());
-        self.running.spawn(async move { bridge::run(&config, &orgs, store, board, stop).await });
+        let (commands, asked) = mpsc::channel(1);
+        self.commands = Some(commands);
+        self.running.spawn(async move { bridge::steered(&config, &orgs, store, board, asked, stop).await });
     }
 
     /// As SIGTERM would.
@@ -97,6 +102,14 @@ impl World {
         while let Some(ended) = self.running.join_next().await {
             ended.unwrap().unwrap();
         }
+    }
+
+    /// As a person says that another org is meant.
+    pub async fn accept(&self, org: &str, org_id: &str) -> Result<(), String> {
+        let (done, answer) = oneshot::channel();
+        let command = bridge::Command::AcceptOrg { org: org.parse().unwrap(), org_id: org_id.to_owned(), done };
+        self.commands.as_ref().unwrap().send(command).await.unwrap();
+        tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
     }
 
     /// How a bridge ends that cannot run.

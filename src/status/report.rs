@@ -1,0 +1,214 @@
+//! The status as people and scripts read it: what the store knows, and what a running bridge knows beside it. The shape
+//! of the JSON is a promise (docs/status.md): names and meanings stay, new ones may come.
+
+use serde::{Deserialize, Serialize};
+
+use super::Status;
+use crate::event::Timestamp;
+use crate::store::{ParkedState, Store, StoreError};
+use crate::subscribe::{State, retention};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub v: u32,
+    /// False: as of the state file.
+    pub running: bool,
+    pub at: String,
+    pub orgs: Vec<Org>,
+    pub subscriptions: Vec<Subscription>,
+    pub gaps: Vec<Gap>,
+    pub pipelines: Vec<Pipeline>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Org {
+    pub name: String,
+    pub org_id: Option<String>,
+    pub other_org_id: Option<String>,
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    pub org: String,
+    pub channel: String,
+    pub transport: String,
+    /// One of `connecting`, `catching_up`, `live`, `behind`, `stalled`, `waiting`, `refused`; none if no bridge runs.
+    pub state: Option<String>,
+    pub why: Option<String>,
+    pub last_event: Option<String>,
+    pub last_frame: Option<String>,
+    pub replay_id: Option<String>,
+    pub live_until: Option<String>,
+    /// How long the org still keeps what may be missing; none before the first subscribe.
+    pub retention_left_seconds: Option<u64>,
+    pub deliveries_today: u64,
+    pub journaled: u64,
+    pub undecodable: u64,
+    pub open_gaps: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    pub id: i64,
+    pub org: String,
+    pub channel: String,
+    pub kind: String,
+    pub object: Option<String>,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    /// 0: a window, which needs a person.
+    pub records: u64,
+    pub text: String,
+    pub remedy: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pipeline {
+    pub name: String,
+    pub source: String,
+    pub target: String,
+    pub watermark: u64,
+    /// Of a running bridge only.
+    pub waiting: Option<u64>,
+    pub in_flight: Option<u64>,
+    pub lag_seconds: Option<u64>,
+    pub parked: u64,
+    pub failed: u64,
+    pub causes: Vec<Cause>,
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    pub code: String,
+    /// A failed record waits for a person; another one for a parent.
+    pub failed: bool,
+    pub records: u64,
+}
+
+impl Report {
+    /// Nothing in it is a secret or a value of a record.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn gather<S: Store>(
+        store: &S,
+        orgs: impl IntoIterator<Item = crate::event::OrgName>,
+        now: Timestamp,
+        live: Option<&Status>,
+    ) -> Result<Self, StoreError> {
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let mut report = Self {
+            v: 1,
+            running: live.is_some(),
+            at: now.to_string(),
+            orgs: Vec::new(),
+            subscriptions: Vec::new(),
+            gaps: Vec::new(),
+            pipelines: Vec::new(),
+        };
+        for name in orgs {
+            let known = live.and_then(|live| live.orgs.get(&name)).cloned().unwrap_or_default();
+            report.orgs.push(Org {
+                org_id: store.pinned_org(&name).await?,
+                name: name.to_string(),
+                other_org_id: known.other_org_id,
+                trouble: known.trouble,
+            });
+        }
+        let rows = store.subscriptions().await?;
+        let midnight = Timestamp(now.0 - now.0.rem_euclid(24 * 60 * 60 * 1_000));
+        let deliveries = store.deliveries(midnight).await?;
+        for row in &rows {
+            let known = live.and_then(|live| live.subscriptions.get(&(row.org.clone(), row.channel.clone())));
+            let shown = known.map(|known| state(&known.state, known.behind.as_deref()));
+            let left = row.position.proof().map(|proof| retention::left(proof, row.channel.retention(), now).as_secs());
+            report.subscriptions.push(Subscription {
+                org: row.org.to_string(),
+                channel: row.channel.to_string(),
+                transport: known.and_then(|known| known.transport).unwrap_or(row.transport).to_string(),
+                state: shown.as_ref().map(|(state, _)| (*state).to_owned()),
+                why: shown.and_then(|(_, why)| why),
+                last_event: time(known.and_then(|known| known.last_event).max(row.last_event)),
+                last_frame: time(known.and_then(|known| known.last_frame)),
+                replay_id: row.position.replay_id.as_ref().map(|id| format!("{id:?}")),
+                live_until: time(row.position.live_until),
+                retention_left_seconds: left,
+                deliveries_today: deliveries.get(&row.id).copied().unwrap_or_default(),
+                journaled: row.journaled,
+                undecodable: known.map_or(0, |known| known.undecodable),
+                open_gaps: row.open_gaps,
+            });
+        }
+        for gap in store.gaps().await? {
+            let row = rows.iter().find(|row| row.id == gap.subscription);
+            let remedy = match gap.records {
+                0 => "it stays open until its window is compared or read again",
+                _ => "its records are read by themselves",
+            };
+            report.gaps.push(Gap {
+                id: gap.id,
+                org: row.map_or(String::new(), |row| row.org.to_string()),
+                channel: row.map_or(String::new(), |row| row.channel.to_string()),
+                kind: gap.kind.as_str().to_owned(),
+                object: gap.object.as_ref().map(ToString::to_string),
+                from: time(gap.from),
+                to: time(gap.to),
+                records: gap.records,
+                text: gap.to_string(),
+                remedy: remedy.to_owned(),
+            });
+        }
+        let causes = store.parked_causes().await?;
+        for row in store.pipelines().await? {
+            let known = live.and_then(|live| live.pipelines.get(&row.identity.name));
+            let target = live.and_then(|live| live.targets.get(&row.identity.target_org));
+            let causes = causes.iter().filter(|cause| cause.pipeline == row.id);
+            report.pipelines.push(Pipeline {
+                name: row.identity.name.to_string(),
+                source: row.identity.source_org.to_string(),
+                target: row.identity.target_org.to_string(),
+                watermark: row.watermark.0,
+                waiting: known.map(|known| known.waiting),
+                in_flight: known.map(|known| known.in_flight),
+                lag_seconds: known.map(|known| known.lag.as_secs()),
+                parked: row.parked,
+                failed: row.failed,
+                causes: causes
+                    .map(|cause| Cause {
+                        code: cause.code.clone(),
+                        failed: match cause.state {
+                            ParkedState::Failed => true,
+                            ParkedState::Waiting => false,
+                        },
+                        records: cause.records,
+                    })
+                    .collect(),
+                trouble: target.and_then(|target| target.trouble.clone()),
+            });
+        }
+        Ok(report)
+    }
+
+    /// Something does not pass by itself.
+    pub fn needs_a_person(&self) -> bool {
+        let stuck = |one: &Subscription| matches!(one.state.as_deref(), Some("refused" | "behind"));
+        self.orgs.iter().any(|org| org.other_org_id.is_some())
+            || self.subscriptions.iter().any(|one| stuck(one) || one.retention_left_seconds == Some(0))
+            || self.pipelines.iter().any(|pipeline| pipeline.failed > 0)
+            || self.gaps.iter().any(|gap| gap.records == 0)
+    }
+}
+
+fn state(state: &State, behind: Option<&str>) -> (&'static str, Option<String>) {
+    match (state, behind) {
+        (State::Live, Some(why)) => ("behind", Some(why.to_owned())),
+        (State::Live, None) => ("live", None),
+        (State::Connecting, _) => ("connecting", None),
+        (State::CatchingUp, _) => ("catching_up", None),
+        (State::Stalled, _) => ("stalled", None),
+        (State::Waiting { until, why }, _) => ("waiting", Some(format!("until {until}: {why}"))),
+        (State::Refused { why }, _) => ("refused", Some(why.clone())),
+    }
+}
