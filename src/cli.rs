@@ -7,6 +7,7 @@ mod org;
 mod pipeline;
 mod run;
 mod signals;
+mod status;
 mod table;
 
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ enum Command {
     Org(org::Org),
     /// The pipelines that a state file knows
     Pipeline(pipeline::Pipeline),
+    /// How the bridge of a config is
+    Status(status::Status),
 }
 
 /// Which config.
@@ -63,9 +66,12 @@ impl Cli {
         match &self.command {
             _ if self.verbose => Verbosity::Verbose,
             Command::Demo(_) => Verbosity::Screen,
-            Command::Run(_) | Command::Check { .. } | Command::Emulator(_) | Command::Org(_) | Command::Pipeline(_) => {
-                Verbosity::Normal
-            }
+            Command::Run(_)
+            | Command::Check { .. }
+            | Command::Emulator(_)
+            | Command::Org(_)
+            | Command::Pipeline(_)
+            | Command::Status(_) => Verbosity::Normal,
         }
     }
 
@@ -81,6 +87,7 @@ impl Cli {
             Command::Emulator(emulator) => emulator.run().await,
             Command::Org(org) => org.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,
+            Command::Status(status) => status.run().await,
         }
     }
 }

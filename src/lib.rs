@@ -17,6 +17,7 @@
 //! | [`past`] | comparing the two orgs |
 //! | [`store`] | what is remembered: a contract, and SQLite |
 //! | [`bridge`] | builds and joins the stages |
+//! | [`control`] | the request socket of a running bridge |
 //! | [`status`] | what the terminal, the command line and the tests read |
 //!
 //! What must never import what: `event`, `config`, `mapping`, `publish::outbox` and `pipeline::machine` know no
@@ -28,6 +29,7 @@
 pub mod bridge;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod event;
 pub mod hydrate;
 pub mod journal;

@@ -7,8 +7,10 @@ use clap::{Args, Subcommand};
 
 use super::{ConfigFile, table};
 use crate::config::Config;
+use crate::control;
 use crate::event::OrgName;
 use crate::org::Org as Client;
+use crate::status::report::Report;
 use crate::store::{Sqlite, Store};
 
 #[derive(Debug, Args)]
@@ -38,12 +40,49 @@ impl Org {
         if !config.state.exists() {
             anyhow::bail!("{} is not there: no bridge has run with this config yet", config.state.display());
         }
+        if let Command::AcceptNew { org, yes } = &self.command
+            && let Some(report) = control::status(&config.state).await?
+        {
+            return accept_in_running(&config, &report, org, *yes).await;
+        }
         let store = Sqlite::open(&config.state)?;
         match self.command {
             Command::List => list(&config, &store).await,
             Command::AcceptNew { org, yes } => accept_new(&config, &store, &org, yes).await,
         }
     }
+}
+
+/// A running bridge knows which org it found, and goes on with it by itself.
+async fn accept_in_running(config: &Config, report: &Report, name: &OrgName, yes: bool) -> anyhow::Result<ExitCode> {
+    let Some(org) = report.orgs.iter().find(|org| org.name == name.as_str()) else {
+        anyhow::bail!("the config names no org {name}")
+    };
+    let Some(new) = &org.other_org_id else {
+        println!("The login of {name} leads to the same org as before, as far as the running bridge knows.");
+        return Ok(ExitCode::SUCCESS);
+    };
+    if !agreed(org.org_id.as_deref().unwrap_or("unknown"), name, new, yes)? {
+        return Ok(ExitCode::from(2));
+    }
+    match control::accept_org(&config.state, name, new).await? {
+        Some(()) => println!("{name} is org {new} from now on; the bridge goes on with it."),
+        None => anyhow::bail!("the bridge has stopped meanwhile: say it again"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows what would happen, and asks.
+fn agreed(old: &str, name: &OrgName, new: &str, yes: bool) -> anyhow::Result<bool> {
+    println!("The state belongs to org {old}; the login of {name} leads to org {new}.");
+    println!(
+        "To accept it gives up positions, links and progress of the old one; what is missing then is shown as gaps."
+    );
+    if yes || confirmed()? {
+        return Ok(true);
+    }
+    println!("Nothing was changed.");
+    Ok(false)
 }
 
 async fn list(config: &Config, store: &Sqlite) -> anyhow::Result<ExitCode> {
@@ -71,12 +110,7 @@ async fn accept_new(config: &Config, store: &Sqlite, name: &OrgName, yes: bool) 
         println!("The login of {name} leads to the same org as before ({old}): nothing to do.");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("The state belongs to org {old}; the login of {name} leads to org {new}.");
-    println!(
-        "To accept it gives up positions, links and progress of the old one; what is missing then is shown as gaps."
-    );
-    if !yes && !confirmed()? {
-        println!("Nothing was changed.");
+    if !agreed(&old, name, &new, yes)? {
         return Ok(ExitCode::from(2));
     }
     store.accept_org(name, &new).await?;

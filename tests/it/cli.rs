@@ -135,7 +135,7 @@ fn a_scenario_with_a_mistake_is_refused_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_org_behind_a_login_is_accepted_by_a_person_and_only_while_no_bridge_owns_the_state() {
+async fn another_org_behind_a_login_is_accepted_by_a_person_whether_a_bridge_runs_or_not() {
     orgbridge::org::install_crypto();
     let folder = tempfile::tempdir().unwrap();
     let config = demo_config(folder.path());
@@ -146,14 +146,31 @@ async fn another_org_behind_a_login_is_accepted_by_a_person_and_only_while_no_br
         command.stdin(Stdio::null()).output().unwrap()
     };
     let mut bridge = running(&emulator, &config);
-    let refused = org(&["accept-new", "target", "--yes"]);
-    assert!(!refused.status.success() && shown(&refused).contains("in use by process"), "{}", shown(&refused));
+    let same = org(&["accept-new", "source", "--yes"]);
+    assert!(same.status.success() && shown(&same).contains("same org as before"), "{}", shown(&same));
+    // A running bridge goes on with the new one by itself.
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    emulator.post(&http, "source", "refresh", serde_json::json!({})).await;
+    let status = || {
+        let mut command = orgbridge();
+        command.args(["status", "--json", "--config"]).arg(&config).envs(emulator.variables.iter().cloned());
+        serde_json::from_slice::<serde_json::Value>(&command.output().unwrap().stdout).unwrap()
+    };
+    crate::state::until("another org", async || !status()["orgs"][0]["other_org_id"].is_null()).await;
+    let accepted = org(&["accept-new", "source", "--yes"]);
+    assert!(accepted.status.success() && shown(&accepted).contains("goes on with it"), "{}", shown(&accepted));
+    crate::state::until("live subscriptions of it", async || {
+        let status = status();
+        let live = |one: &serde_json::Value| one["state"] == "live";
+        status["orgs"][0]["other_org_id"].is_null() && status["subscriptions"].as_array().unwrap().iter().any(live)
+    })
+    .await;
+    assert!(status()["gaps"].as_array().unwrap().iter().any(|gap| gap["kind"] == "other_org"), "{:#}", status());
     assert!(bridge.terminate().success());
 
     let same = org(&["accept-new", "target", "--yes"]);
     assert!(same.status.success() && shown(&same).contains("nothing to do"), "{}", shown(&same));
     let before = shown(&org(&["list"]));
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
     emulator.post(&http, "target", "refresh", serde_json::json!({})).await;
     let unasked = org(&["accept-new", "target"]);
     assert!(!unasked.status.success() && shown(&unasked).contains("--yes"), "{}", shown(&unasked));
@@ -164,4 +181,54 @@ async fn another_org_behind_a_login_is_accepted_by_a_person_and_only_while_no_br
     assert_ne!(after, before);
     assert!(!after.contains("secret") && !shown(&accepted).contains("secret"));
     assert!(org(&["accept-new", "target"]).status.success(), "it is the same org now");
+}
+
+#[test]
+fn the_status_comes_from_the_running_bridge_by_a_socket_of_its_owner_and_else_from_the_state_file() {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixStream;
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = demo_config(folder.path());
+    let emulator = Emulator::start(&["--connect-hold", "2s", "--pubsub-keepalive", "1s"]);
+    let mut bridge = running(&emulator, &config);
+    let status = |arguments: &[&str]| {
+        let mut command = orgbridge();
+        command.args(["status", "--config"]).arg(&config).args(arguments);
+        command.envs(emulator.variables.iter().cloned()).output().unwrap()
+    };
+    let json = |output: &Output| serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+
+    let output = status(&["--json"]);
+    let report = json(&output);
+    assert!(output.status.success(), "{report:#}");
+    assert_eq!((&report["v"], &report["running"]), (&serde_json::json!(1), &serde_json::json!(true)));
+    let subscriptions = report["subscriptions"].as_array().unwrap();
+    assert_eq!(subscriptions.len(), 2);
+    assert!(subscriptions.iter().all(|one| one["state"] == "live" && one["transport"] == "pubsub"), "{report:#}");
+    let text = shown(&status(&[]));
+    assert!(text.contains("/data/AccountChangeEvent") && text.contains("live") && text.contains("accounts"), "{text}");
+
+    let socket = folder.path().join("demo.db.sock");
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    // A client that says nothing keeps nobody waiting, and nonsense is answered.
+    let _silent = UnixStream::connect(&socket).unwrap();
+    for (nonsense, expected) in [("hello\n", "no request"), ("{\"v\":2,\"request\":\"status\"}\n", "version 1")] {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.write_all(nonsense.as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.contains("error") && answer.contains(expected), "{answer}");
+    }
+
+    assert!(bridge.terminate().success());
+    assert!(!socket.exists(), "it goes with the bridge");
+    let report = json(&status(&["--json"]));
+    assert_eq!(report["running"], false);
+    assert!(shown(&status(&[])).contains("not running"));
+    let secrets = report.to_string();
+    for (name, value) in emulator.variables.iter().filter(|(name, _)| name.ends_with("_SECRET")) {
+        assert!(!secrets.contains(value), "{name}");
+    }
 }

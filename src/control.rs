@@ -1,0 +1,213 @@
+//! The request socket of a running bridge: a file beside the state file that only its owner may open. One JSON line in, one
+//! JSON line out.
+//!
+//! `{"v":1,"request":"status"}` gives a [`Report`]; `{"v":1,"request":"accept_org","org":NAME,"org_id":ID}` accepts another
+//! org behind a login. What cannot be done is answered by `{"error":TEXT}`.
+
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::bridge::Command;
+use crate::event::{OrgName, Timestamp};
+use crate::status::Board;
+use crate::status::report::Report;
+use crate::store::Store;
+
+/// A request has no more.
+const REQUEST_MAX: u64 = 4_096;
+/// A status of thousands of gaps.
+const ANSWER_MAX: u64 = 64 << 20;
+const CLIENTS_MAX: usize = 16;
+/// A client that says nothing is not waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Accepting an org stops everything in order first.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+enum Request {
+    Status { v: u32 },
+    AcceptOrg { v: u32, org: OrgName, org_id: String },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Status(Box<Report>),
+    Accepted(OrgName),
+    Error(String),
+}
+
+/// Where the socket of a state file is.
+pub fn path(state: &Path) -> PathBuf {
+    let mut name = OsString::from(state.canonicalize().unwrap_or_else(|_| state.to_owned()));
+    name.push(".sock");
+    name.into()
+}
+
+/// What answers: the store, the board and the way to the bridge.
+#[derive(Clone)]
+pub struct Server<S> {
+    pub store: S,
+    pub board: Board,
+    pub orgs: Vec<OrgName>,
+    pub commands: mpsc::Sender<Command>,
+}
+
+/// The socket's file; it goes with this.
+pub struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // What is left behind is replaced by the next owner.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Socket {
+    /// Whoever owns the state file owns the socket: one that is there was left by a bridge that is dead.
+    ///
+    /// # Errors
+    /// When it cannot be made, as where its path is longer than the system allows (about 100 bytes).
+    pub fn bind(state: &Path) -> io::Result<Self> {
+        let path = path(state);
+        let mut private = OsString::from(&path);
+        private.push(format!(".{}", std::process::id()));
+        let private = PathBuf::from(private);
+        // Made where nobody else can reach it, and moved when its own permissions are set: there is no moment at which
+        // it is open to others.
+        DirBuilder::new().mode(0o700).create(&private)?;
+        let made = || {
+            let first = private.join("s");
+            let listener = std::os::unix::net::UnixListener::bind(&first)?;
+            std::fs::set_permissions(&first, std::fs::Permissions::from_mode(0o600))?;
+            listener.set_nonblocking(true)?;
+            std::fs::rename(&first, &path)?;
+            UnixListener::from_std(listener)
+        };
+        let listener = made();
+        let _ = std::fs::remove_dir_all(&private);
+        Ok(Self { listener: listener?, path })
+    }
+
+    /// Answers until dropped.
+    pub async fn serve<S: Store>(self, server: Server<S>) {
+        let mut clients = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept(), if clients.len() < CLIENTS_MAX => {
+                    if let Ok((stream, _)) = accepted {
+                        let server = server.clone();
+                        clients.spawn(async move {
+                            // A client that went away is not answered.
+                            let _ = server.answer(stream).await;
+                        });
+                    }
+                }
+                Some(_) = clients.join_next() => {}
+            }
+        }
+    }
+}
+
+impl<S: Store> Server<S> {
+    async fn answer(&self, stream: UnixStream) -> io::Result<()> {
+        let (reader, mut writer) = stream.into_split();
+        let mut line = String::new();
+        let mut reader = BufReader::new(reader.take(REQUEST_MAX));
+        let answer = match tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await {
+            Ok(Ok(0)) => return Ok(()),
+            Ok(Ok(_)) => match serde_json::from_str::<Request>(&line) {
+                Ok(Request::Status { v: 1 }) => self.status().await,
+                Ok(Request::AcceptOrg { v: 1, org, org_id }) => self.accept(org, org_id).await,
+                Ok(Request::Status { .. } | Request::AcceptOrg { .. }) => {
+                    Answer::Error("this bridge knows requests of version 1".to_owned())
+                }
+                Err(error) => Answer::Error(format!("no request: {error}")),
+            },
+            Ok(Err(error)) => Answer::Error(format!("no request: {}", error.kind())),
+            Err(_) => Answer::Error("no request came".to_owned()),
+        };
+        let mut text = serde_json::to_string(&answer).map_err(io::Error::other)?;
+        text.push('\n');
+        tokio::time::timeout(PATIENCE, writer.write_all(text.as_bytes())).await.map_err(io::Error::other)?
+    }
+
+    async fn status(&self) -> Answer {
+        let live = self.board.watch().borrow().clone();
+        match Report::gather(&self.store, self.orgs.clone(), Timestamp::now(), Some(&live)).await {
+            Ok(report) => Answer::Status(Box::new(report)),
+            Err(error) => Answer::Error(error.to_string()),
+        }
+    }
+
+    async fn accept(&self, org: OrgName, org_id: String) -> Answer {
+        let (done, answer) = oneshot::channel();
+        let command = Command::AcceptOrg { org: org.clone(), org_id, done };
+        let gone = || Answer::Error("the bridge is just stopping".to_owned());
+        if self.commands.send(command).await.is_err() {
+            return gone();
+        }
+        match tokio::time::timeout(ACCEPTED_WITHIN, answer).await {
+            Ok(Ok(Ok(()))) => Answer::Accepted(org),
+            Ok(Ok(Err(reason))) => Answer::Error(reason),
+            Ok(Err(_)) => gone(),
+            Err(_) => Answer::Error("the bridge takes long to stop what is in flight; ask for its status".to_owned()),
+        }
+    }
+}
+
+/// Asks the running bridge of a state file. None: none runs.
+async fn ask(state: &Path, request: &Request) -> io::Result<Option<Answer>> {
+    let mut stream = match UnixStream::connect(path(state)).await {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut text = serde_json::to_string(request)?;
+    text.push('\n');
+    stream.write_all(text.as_bytes()).await?;
+    let mut line = String::new();
+    BufReader::new(stream.take(ANSWER_MAX)).read_line(&mut line).await?;
+    Ok(Some(serde_json::from_str(&line)?))
+}
+
+fn refused(answer: Answer) -> io::Error {
+    match answer {
+        Answer::Error(reason) => io::Error::other(reason),
+        Answer::Status(_) | Answer::Accepted(_) => io::Error::other("the bridge answered something else"),
+    }
+}
+
+/// The status of the running bridge. None: none runs.
+pub async fn status(state: &Path) -> io::Result<Option<Report>> {
+    match ask(state, &Request::Status { v: 1 }).await? {
+        None => Ok(None),
+        Some(Answer::Status(report)) => Ok(Some(*report)),
+        Some(answer) => Err(refused(answer)),
+    }
+}
+
+/// Accepts another org in the running bridge, which goes on with it. None: none runs.
+pub async fn accept_org(state: &Path, org: &OrgName, org_id: &str) -> io::Result<Option<()>> {
+    match ask(state, &Request::AcceptOrg { v: 1, org: org.clone(), org_id: org_id.to_owned() }).await? {
+        None => Ok(None),
+        Some(Answer::Accepted(_)) => Ok(Some(())),
+        Some(answer) => Err(refused(answer)),
+    }
+}
