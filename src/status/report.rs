@@ -1,5 +1,5 @@
 //! The status as people and scripts read it: what the store knows, and what a running bridge knows beside it. The shape
-//! of the JSON is a promise (docs/status.md): names and meanings stay, new ones may come.
+//! of the JSON is a promise: names and meanings stay, new ones may come.
 
 use serde::{Deserialize, Serialize};
 
