@@ -80,7 +80,7 @@ pub struct SchemaError(pub &'static str);
 pub struct PayloadError {
     pub what: &'static str,
     pub at: usize,
-    /// Of the record; empty for the end of the payload.
+    /// `BillingAddress.Street`; `the end` where the payload should have ended.
     pub field: String,
 }
 
@@ -139,13 +139,14 @@ impl Schema {
 
     /// The values of the root's fields, in their order.
     pub fn decode<'p>(&self, payload: &'p [u8]) -> Result<Vec<Datum<'p>>, Broken<'p>> {
-        let mut reader = Reader { schema: self, bytes: payload, at: 0, values: 0 };
+        let mut reader = Reader { schema: self, bytes: payload, at: 0, values: 0, within: Vec::new() };
         let mut fields = Vec::new();
         for slot in self.slots(self.root()) {
             match reader.value(slot.node, 1) {
                 Ok(value) => fields.push(value),
                 Err(what) => {
-                    let error = PayloadError { what, at: reader.at, field: slot.name.clone() };
+                    let path = reader.within.iter().rev().fold(slot.name.clone(), |path, part| path + "." + part);
+                    let error = PayloadError { what, at: reader.at, field: path };
                     return Err(Broken { fields, error });
                 }
             }
@@ -286,11 +287,13 @@ struct Reader<'s, 'p> {
     bytes: &'p [u8],
     at: usize,
     values: usize,
+    /// Where in a record it broke, the innermost field first.
+    within: Vec<&'s str>,
 }
 
 type Read<T> = Result<T, &'static str>;
 
-impl<'p> Reader<'_, 'p> {
+impl<'s, 'p> Reader<'s, 'p> {
     fn value(&mut self, node: usize, depth: usize) -> Read<Datum<'p>> {
         self.values += 1;
         if self.values > VALUES_MAX {
@@ -347,10 +350,14 @@ impl<'p> Reader<'_, 'p> {
                 self.value(*branch, depth + 1)?
             }
             Node::Record(slots) => {
-                let fields = slots.iter().map(|slot| self.value(slot.node, depth + 1)).collect::<Read<_>>()?;
+                let fields = slots.iter().map(|slot| self.field(slot, depth + 1)).collect::<Read<_>>()?;
                 Datum::Record(RecordType(node), fields)
             }
         })
+    }
+
+    fn field(&mut self, slot: &'s Slot, depth: usize) -> Read<Datum<'p>> {
+        self.value(slot.node, depth).inspect_err(|_| self.within.push(&slot.name))
     }
 
     fn take(&mut self, length: usize) -> Read<&'p [u8]> {

@@ -150,19 +150,24 @@ fn fields(schema: &Schema, kind: ChangeKind, entries: &Entries<'_>, values: &[Da
     let nulled = Bits::read(schema, entries.nulled.iter().copied())?;
     let differences = Bits::read(schema, entries.differences.iter().copied())?;
     let mut fields = Fields::new();
+    // An update always changes something, so without any entry the lists are not kept.
+    let listed = kind == ChangeKind::Update && !changed.is_empty();
     for (position, slot, datum) in body(schema, values) {
         let field = match kind {
+            // Whatever else the event says of it: a difference must never pass for a value.
+            ChangeKind::Create | ChangeKind::Undelete | ChangeKind::Update if differences.get(position).is_some() => {
+                Some(match (differences.get(position), datum) {
+                    (Some(Parts::Whole), Datum::Text(diff)) => Field::Patch(TextDiff::new(*diff)),
+                    // Not as documented: it must be read all the same.
+                    _ => Field::Diff,
+                })
+            }
             // Null is empty, and an empty field is not told.
             ChangeKind::Create | ChangeKind::Undelete => present(schema, slot, datum)?.map(Field::New),
-            // An update always changes something, so an empty list says that the list is not kept.
-            ChangeKind::Update if changed.is_empty() => present(schema, slot, datum)?.map(Field::New),
-            ChangeKind::Update if differences.has_whole(position) => Some(match datum {
-                Datum::Text(diff) => Field::Patch(TextDiff::new(*diff)),
-                // Not as documented: it must be read all the same.
-                _ => Field::Diff,
-            }),
+            // UNSURE whether what is nulled is always listed as changed too: it counts by itself.
             ChangeKind::Update => match changed.get(position).or_else(|| nulled.get(position)) {
-                None => present(schema, slot, datum)?.map(Field::Same),
+                None if listed => present(schema, slot, datum)?.map(Field::Same),
+                None => present(schema, slot, datum)?.map(Field::New),
                 Some(Parts::Whole) => Some(Field::New(whole(schema, slot, datum)?)),
                 Some(Parts::Some(parts)) => {
                     let also = match nulled.get(position) {
@@ -225,16 +230,22 @@ fn some_parts(
     datum: &Datum<'_>,
     positions: impl Iterator<Item = usize>,
 ) -> Result<Value, Reason> {
-    let none: &[Datum<'_>] = &[];
-    let (record, values): (Option<RecordType>, &[Datum<'_>]) = match datum {
-        Datum::Record(record, values) => (Some(*record), values),
-        _ => (schema.compound(slot), none),
+    let error = |what| Reason::Field { field: slot.name.clone(), what };
+    let (record, values): (RecordType, Option<&[Datum<'_>]>) = match datum {
+        Datum::Record(record, values) => (*record, Some(values)),
+        Datum::Null => (schema.compound(slot).ok_or_else(|| error(NO_PARTS))?, None),
+        // Of a name that is a text none of its parts is known, so none may count as emptied.
+        Datum::Boolean(_) | Datum::Long(_) | Datum::Double(_) | Datum::Text(_) | Datum::Bytes(_) | Datum::List(_) => {
+            return Err(error(NO_PARTS));
+        }
     };
-    let slots = record.map(|record| schema.slots(record)).unwrap_or_default();
     let mut parts = BTreeMap::new();
     for position in positions {
-        let Some(part) = slots.get(position) else { continue };
-        let value = values.get(position).map_or(Ok(Value::Null), |value| simple(part, value))?;
+        let part = schema.slots(record).get(position).ok_or_else(|| error("has fewer parts than are listed"))?;
+        let value = match values {
+            Some(values) => simple(part, values.get(position).unwrap_or(&Datum::Null))?,
+            None => Value::Null,
+        };
         parts.insert(part.name.clone(), value);
     }
     Ok(Value::Compound(parts))
@@ -263,6 +274,7 @@ fn simple(slot: &Slot, datum: &Datum<'_>) -> Result<Value, Reason> {
     })
 }
 
+const NO_PARTS: &str = "has no parts, and parts of it are listed";
 const TOO_FAR: &str = "is a time that no calendar has";
 
 fn moment(millis: i64, form: &str) -> Option<String> {

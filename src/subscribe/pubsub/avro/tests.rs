@@ -243,12 +243,26 @@ fn a_vector_that_is_cut_at_any_byte_is_refused_and_names_the_field() {
         for end in 0..payload.len() {
             let broken = schema.decode(&payload[..end]).unwrap_err();
             assert_eq!(broken.error.what, "the payload ends too early", "{} at {end}", vector["name"]);
-            assert_eq!(broken.error.field, schema.slots(schema.root())[broken.fields.len()].name);
+            // The field itself, or the path to one within it.
+            let field = &schema.slots(schema.root())[broken.fields.len()].name;
+            let within = broken.error.field.strip_prefix(field).unwrap();
+            assert!(within.is_empty() || within.starts_with('.'), "{}", broken.error.field);
             assert_eq!(broken.fields, whole[..broken.fields.len()]);
         }
         let error = schema.decode(&[payload, vec![0]].concat()).unwrap_err().error;
         assert_eq!((error.what, error.field.as_str()), ("bytes are left over", "the end"));
     }
+}
+
+#[test]
+fn a_refusal_names_the_field_by_its_path() {
+    let inner = json!({"type": "record", "name": "In", "fields": [{"name": "A", "type": "string"}, {"name": "B", "type": "boolean"}]});
+    let schema = record(&json!([{"name": "First", "type": "int"}, {"name": "All", "type": ["null", inner]}]));
+    let refused = |payload: &[u8]| schema.decode(payload).unwrap_err().error.to_string();
+    assert_eq!(refused(&[2, 2, 0, 5]), "this is neither true nor false at byte 4, in All.B");
+    assert_eq!(refused(&[2, 2, 8, b'a']), "the payload ends too early at byte 3, in All.A");
+    assert_eq!(refused(&[2, 4]), "the union has no such branch at byte 2, in All");
+    assert_eq!(refused(&[2, 0, 0]), "bytes are left over at byte 2, in the end");
 }
 
 fn record(fields: &Json) -> Schema {
