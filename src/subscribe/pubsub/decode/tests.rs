@@ -283,6 +283,31 @@ fn parts_that_are_listed_of_a_text_are_refused() {
     assert!(of(Datum::Text("whole")).is_err());
 }
 
+/// `cargo test --release --lib updates_a_second -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn how_many_updates_a_second_are_decoded() {
+    let channel: Channel = "/data/AccountChangeEvent".parse().unwrap();
+    let is_update = |vector: &&Json| vector["decoded"]["ChangeEventHeader"]["changeType"] == "UPDATE";
+    let updates: Vec<Json> = events().iter().filter(is_update).cloned().collect();
+    let updates: Vec<(Schema, Vec<u8>)> = updates
+        .iter()
+        .map(|vector| (vectors::schema(vector["schema_file"].as_str().unwrap()), vectors::payload(vector)))
+        .collect();
+    let rounds = 20_000;
+    let start = tokio::time::Instant::now();
+    for (schema, payload) in updates.iter().cycle().take(rounds * updates.len()) {
+        std::hint::black_box(change(schema, &channel, ReplayId(vec![0; 10]), "id", payload).unwrap());
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let bytes: usize = updates.iter().map(|(_, payload)| payload.len()).sum();
+    println!(
+        "updates of {} bytes on average decoded a second: {:.0}",
+        bytes / updates.len(),
+        (rounds * updates.len()) as f64 / seconds
+    );
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
