@@ -23,7 +23,8 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use self::report::{ConfigProblems, Problem};
-use crate::event::{Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Transport, Value};
+use crate::event::{ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Transport, Value};
+use crate::mapping::Expression;
 
 /// Reads a config file, with the variables of this process and the secret files that it names.
 pub fn load(path: &Path) -> Result<Config, ConfigProblems> {
@@ -72,6 +73,8 @@ pub struct Config {
     pub state: PathBuf,
     /// How long after a lost answer the request may still land in the target (default 10 minutes).
     pub late_landing: Duration,
+    /// The tests of the mapping: those of the config, and those of the file beside it.
+    pub cases: Vec<Case>,
     /// How often a truth probe compares what changed in a source org with what its events told (default 15 minutes).
     pub probe_every: Duration,
 }
@@ -127,8 +130,12 @@ pub struct PipelineConfig {
     pub name: PipelineName,
     pub from: From,
     pub to: To,
+    /// Which records are written; none: all.
+    pub when: Option<Expression>,
+    pub when_no_longer_matching: NoLongerMatching,
     /// In the order of the file; each target field once.
     pub fields: Vec<(FieldName, FieldRule)>,
+    pub flag: Option<Flag>,
     pub on_delete: OnDelete,
 }
 
@@ -163,10 +170,27 @@ pub enum Start {
 
 /// How one field of the target is filled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FieldRule {
+pub struct FieldRule {
+    pub fill: Fill,
+    pub write_on: WriteOn,
+    pub on_null: OnNull,
+    /// Longer text is cut to so many characters. None: it is written as it is, and the org refuses what is too long.
+    pub truncate: Option<usize>,
+}
+
+/// Where a field's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fill {
     /// A source field or a part of a compound one. `Id` is the id of the source record.
     Source(FieldPath),
     Constant(Value),
+    /// One value for another. A value without an entry gets the default; without one the record fails.
+    Table {
+        from: FieldPath,
+        entries: BTreeMap<String, Value>,
+        default: Option<Value>,
+    },
+    Expression(Expression),
     /// The target record that `pipeline` made of the source record that the source field `from` names.
     Parent {
         pipeline: PipelineName,
@@ -174,9 +198,101 @@ pub enum FieldRule {
     },
 }
 
+impl std::convert::From<Fill> for FieldRule {
+    fn from(fill: Fill) -> Self {
+        Self { fill, write_on: WriteOn::default(), on_null: OnNull::default(), truncate: None }
+    }
+}
+
+/// At which writes a field is written. A first write that finds the record in the target by its key counts as a create.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WriteOn {
+    #[default]
+    Both,
+    Create,
+    Update,
+}
+
+/// What is written where nothing comes from the source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum OnNull {
+    /// Null: the field is emptied.
+    #[default]
+    Send,
+    /// Nothing: the field keeps what it has.
+    Skip,
+    Value(Value),
+}
+
+/// What happens in the target to the counterpart of a record that was deleted in the source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnDelete {
     #[default]
     Ignore,
+    /// The pipeline's flag is set.
+    Flag,
     Delete,
+}
+
+/// What happens to a counterpart whose record does not match `when` any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NoLongerMatching {
+    /// It stays as it is, and is no longer updated.
+    #[default]
+    Keep,
+    /// The pipeline's flag is set.
+    Flag,
+    Delete,
+}
+
+/// A field of the target that says that the record is gone in the source, or does not match any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    pub field: FieldName,
+    /// What it says then, and what it says of all others.
+    pub set: Value,
+    pub clear: Value,
+}
+
+/// A test of the mapping: what happened in the source, and what should come of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    pub name: String,
+    pub pipeline: PipelineName,
+    /// The line in its file, counted from 1.
+    pub line: usize,
+    /// The id of the record in the source.
+    pub id: RecordId,
+    pub change: Option<CaseChange>,
+    /// The fields of the whole record: as it is read, also where the change does not say enough.
+    pub record: Option<BTreeMap<String, Value>>,
+    /// The id of its counterpart, if it has one.
+    pub link: Option<RecordId>,
+    /// The counterparts of parents, by the parents' ids in the source.
+    pub parents: BTreeMap<RecordId, RecordId>,
+    pub expect: Expect,
+}
+
+/// A change event, in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseChange {
+    pub kind: ChangeKind,
+    /// What changed, or all of a new record.
+    pub fields: BTreeMap<String, Value>,
+    /// What did not, but came along (enriched fields).
+    pub unchanged: BTreeMap<String, Value>,
+    pub user: String,
+    pub client: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect {
+    /// Of a record without a counterpart: exactly these fields.
+    Upsert(BTreeMap<FieldName, Value>),
+    /// Of the counterpart: exactly these fields.
+    Update(BTreeMap<FieldName, Value>),
+    Delete,
+    Skip,
+    /// A failed record, with this code.
+    Fail(Option<String>),
 }

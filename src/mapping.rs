@@ -2,18 +2,30 @@
 //!
 //! A CREATE, an UNDELETE and a read are whole: every mapped field is written, empty ones as null. An UPDATE is partial:
 //! only what changed. What cannot be judged on the part alone is answered with [`Mapped::Needs`].
+//!
+//! `expression` is the language of conditions and computed fields, `rule` one field's rule, `view` what is known of a
+//! record at the moment.
 
 mod compile;
+mod expression;
 mod known;
+mod rule;
+mod trace;
+mod view;
 
 use std::collections::BTreeMap;
 
 pub use compile::Mapping;
-use compile::Rule;
+use expression::Unevaluated;
+pub use expression::{Expression, ExpressionProblem};
 pub use known::{Known, LinkState};
+pub use rule::Left;
+pub use trace::{Gave, Traced};
+use rule::{Fill, Given, Lookup, Rule, Writing};
+use view::View;
 
-use crate::config::OnDelete;
-use crate::event::{ChangeKind, Field, FieldName, FieldPath, Part, Record, RecordId, Value};
+use crate::config::{NoLongerMatching, OnDelete};
+use crate::event::{ChangeKind, FieldName, Header, Part, Record, RecordId};
 use crate::publish::{Body, Cell, Cover, Key, Reference, Write};
 use crate::store::Parent;
 
@@ -26,10 +38,7 @@ pub enum Mapped {
     /// Nothing is to be written, and why.
     Skipped(Skip),
     /// It can never be written as it is: a failed record.
-    Failed {
-        code: &'static str,
-        field: FieldName,
-    },
+    Failed(Failure),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +53,8 @@ pub enum Needs {
 pub enum Skip {
     /// None of the fields that changed is mapped.
     NothingMapped,
+    /// It does not match `when`.
+    Filtered,
     /// `on_delete: ignore`.
     DeleteIgnored,
     /// A delete of a record that never had a counterpart, and whose key does not follow from its id.
@@ -52,30 +63,63 @@ pub enum Skip {
     NoRecord,
 }
 
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NothingMapped => "nothing that is mapped changed",
+            Self::Filtered => "it does not match `when`",
+            Self::DeleteIgnored => "deletes are ignored (on_delete: ignore)",
+            Self::NeverLinked => "it was never written, so there is nothing to delete",
+            Self::NoRecord => "the event names no record: it is a gap",
+        })
+    }
+}
+
+/// Why a record cannot be written as it is mapped. Names fields and expressions, never a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub code: &'static str,
+    /// None: the pipeline's `when`.
+    pub field: Option<FieldName>,
+    pub reason: String,
+}
+
 /// A whole write without a value for the key field cannot find its counterpart.
 pub const KEY_EMPTY: &str = "KEY_EMPTY";
 /// A compound field was mapped as one; only its parts can be written.
 pub const COMPOUND_VALUE: &str = "COMPOUND_VALUE";
+/// A table has neither an entry for the value nor a default.
+pub const NO_TABLE_ENTRY: &str = "NO_TABLE_ENTRY";
+/// An expression has no result for this record.
+pub const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
+
+/// Whether a record is one of those that the pipeline writes.
+enum Matching {
+    Yes,
+    No,
+    /// Only the whole record can tell.
+    Unknown,
+    Failed(Failure),
+}
 
 impl Mapping {
     /// What a journaled part becomes. `cover` is what the write will settle.
     pub fn apply(&self, part: &Part, known: &Known<'_>, cover: Cover) -> Mapped {
         match part.kind() {
-            ChangeKind::Create | ChangeKind::Undelete => {
-                // After an undelete the old counterpart is gone, or goes soon: the link is renewed by the key.
-                let linked = if part.kind() == ChangeKind::Undelete { known.unlinked() } else { known.clone() };
-                self.whole(part.record, |path| part.field(path), &linked, cover)
-            }
-            ChangeKind::Update => self.partial(part, known, cover),
+            ChangeKind::Create => self.whole(&View::whole(part), known, cover),
+            // The old counterpart is gone, or goes soon: the link is renewed by the key.
+            ChangeKind::Undelete => self.whole(&View::whole(part), &known.unlinked(), cover),
+            ChangeKind::Update => self.partial(&View::partial(part), known, cover),
             ChangeKind::Delete | ChangeKind::GapDelete => self.delete(part.record, known, cover),
             ChangeKind::GapCreate | ChangeKind::GapUpdate | ChangeKind::GapUndelete => Mapped::Needs(Needs::Record),
             ChangeKind::GapOverflow => Mapped::Skipped(Skip::NoRecord),
         }
     }
 
-    /// What a record that was read becomes.
-    pub fn apply_read(&self, record: &Record, known: &Known<'_>, cover: Cover) -> Mapped {
-        self.whole(record.id, |path| record.values.get(path).cloned().map(Field::New), known, cover)
+    /// What a record that was read becomes. `header` is of the event that it was read for; none where it was read for
+    /// several, or for none: then no condition on who or what made the change leaves it out.
+    pub fn apply_read(&self, record: &Record, header: Option<&Header>, known: &Known<'_>, cover: Cover) -> Mapped {
+        self.whole(&View::read(record, header), known, cover)
     }
 
     /// What a record becomes that a read found deleted.
@@ -85,65 +129,69 @@ impl Mapping {
 
     /// The parents whose links a part asks for.
     pub fn parents_of(&self, part: &Part) -> Vec<Parent> {
-        self.parents(part.record, |path| part.field(path))
+        match part.kind() {
+            ChangeKind::Create | ChangeKind::Undelete => self.parents(&View::whole(part)),
+            _ => self.parents(&View::partial(part)),
+        }
     }
 
     /// The parents whose links a whole record asks for.
     pub fn parents_of_read(&self, record: &Record) -> Vec<Parent> {
-        self.parents(record.id, |path| record.values.get(path).cloned().map(Field::New))
+        self.parents(&View::read(record, None))
     }
 
-    fn parents(&self, record: RecordId, field: impl Fn(&FieldPath) -> Option<Field>) -> Vec<Parent> {
-        self.rules
-            .iter()
-            .filter_map(|(_, rule)| match rule {
-                Rule::Parent(lookup) => match value_of(record, &lookup.from, &field) {
-                    // A whole write names a parent that is known, though unchanged.
-                    Some(Field::New(Value::Text(id)) | Field::Same(Value::Text(id))) => {
-                        Some(Parent { target_object: lookup.target_object.clone(), record: id.parse().ok()? })
-                    }
-                    _ => None,
-                },
-                Rule::Source(_) | Rule::Constant(_) => None,
-            })
-            .collect()
+    fn parents(&self, view: &View<'_>) -> Vec<Parent> {
+        let parent = |(_, rule): &(FieldName, Rule)| match &rule.fill {
+            Fill::Parent(lookup) => lookup.parent(&view.value(&lookup.from)?),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) => None,
+        };
+        self.rules.iter().filter_map(parent).collect()
     }
 
-    fn whole(
-        &self,
-        record: RecordId,
-        field: impl Fn(&FieldPath) -> Option<Field>,
-        known: &Known<'_>,
-        cover: Cover,
-    ) -> Mapped {
+    fn matching(&self, view: &View<'_>) -> Matching {
+        let Some(when) = &self.when else { return Matching::Yes };
+        match when.holds(view) {
+            Ok(true) => Matching::Yes,
+            Ok(false) => Matching::No,
+            Err(Unevaluated::Unknown(_)) => Matching::Unknown,
+            // What repeats no single change is not left out because of who made one.
+            Err(Unevaluated::NoHeader) => Matching::Yes,
+            Err(Unevaluated::Failed { reason, inputs }) => Matching::Failed(Failure {
+                code: EXPRESSION_FAILED,
+                field: None,
+                reason: rule::failure(when, &reason, &inputs),
+            }),
+        }
+    }
+
+    fn whole(&self, view: &View<'_>, known: &Known<'_>, cover: Cover) -> Mapped {
+        match self.matching(view) {
+            Matching::Yes => {}
+            Matching::No => return self.not_matching(view, known, cover),
+            Matching::Unknown => return Mapped::Needs(Needs::Record),
+            Matching::Failed(failure) => return Mapped::Failed(failure),
+        }
+        let writing = match known.link {
+            LinkState::Linked(_) => Writing::Renew,
+            LinkState::None | LinkState::Coming(_) => Writing::Create,
+        };
         let mut draft = Draft::default();
         for (name, rule) in &self.rules {
-            let value = match rule {
-                Rule::Constant(value) => value.clone(),
-                Rule::Source(path) => match value_of(record, path, &field) {
-                    Some(Field::New(value) | Field::Same(value)) => value,
-                    Some(Field::Diff | Field::Patch(_)) => return Mapped::Needs(Needs::Record),
-                    None => Value::Null,
-                },
-                Rule::Parent(lookup) => match value_of(record, &lookup.from, &field) {
-                    Some(Field::New(value) | Field::Same(value)) => {
-                        draft.refer(name, lookup, &value, known);
-                        continue;
-                    }
-                    Some(Field::Diff | Field::Patch(_)) => return Mapped::Needs(Needs::Record),
-                    None => Value::Null,
-                },
-            };
-            if matches!(value, Value::Compound(_)) {
-                return Mapped::Failed { code: COMPOUND_VALUE, field: name.clone() };
+            match draft.take(name, rule, rule.give(name, view, writing), known) {
+                Taken::Yes => {}
+                Taken::Unknown => return Mapped::Needs(Needs::Record),
+                Taken::Failed(failure) => return Mapped::Failed(failure),
             }
-            draft.fields.insert(name.clone(), Cell::Value(value));
+        }
+        if let Some(flag) = &self.flag {
+            draft.fields.insert(flag.field.clone(), Cell::Value(flag.clear.clone()));
         }
         let Some(value) = draft.fields.get(&self.key).and_then(Cell::key_text) else {
-            return Mapped::Failed { code: KEY_EMPTY, field: self.key.clone() };
+            let reason = "the key is empty, so its counterpart cannot be found".to_owned();
+            return Mapped::Failed(Failure { code: KEY_EMPTY, field: Some(self.key.clone()), reason });
         };
         let key = match &known.link {
-            LinkState::Linked(id) => Key::Record { object: self.target_object.clone(), id: *id },
+            LinkState::Linked(id) => self.by_link(*id),
             LinkState::None | LinkState::Coming(_) => {
                 Key::External { object: self.target_object.clone(), field: self.key.clone(), value }
             }
@@ -151,27 +199,29 @@ impl Mapping {
         draft.write(key, cover, Body::Whole, &self.key)
     }
 
-    fn partial(&self, part: &Part, known: &Known<'_>, cover: Cover) -> Mapped {
+    fn partial(&self, view: &View<'_>, known: &Known<'_>, cover: Cover) -> Mapped {
+        let changed = |rule: &Rule| rule.reads().any(|path| view.changed(path));
+        let filter_changed = self.when.iter().flat_map(Expression::reads).any(|path| view.changed(path));
+        if !filter_changed && !self.rules.iter().any(|(_, rule)| changed(rule)) {
+            return Mapped::Skipped(Skip::NothingMapped);
+        }
+        match self.matching(view) {
+            // It may not have matched before, and then what changed meanwhile was left out.
+            Matching::Yes if filter_changed => return Mapped::Needs(Needs::Record),
+            Matching::Yes => {}
+            Matching::No => return self.not_matching(view, known, cover),
+            Matching::Unknown => return Mapped::Needs(Needs::Record),
+            Matching::Failed(failure) => return Mapped::Failed(failure),
+        }
         let mut draft = Draft::default();
         let mut unread = false;
-        for (name, rule) in &self.rules {
-            match rule {
-                Rule::Constant(_) => {}
-                Rule::Source(path) => match part.field(path) {
-                    Some(Field::New(Value::Compound(_))) => {
-                        return Mapped::Failed { code: COMPOUND_VALUE, field: name.clone() };
-                    }
-                    Some(Field::New(value)) => {
-                        draft.fields.insert(name.clone(), Cell::Value(value));
-                    }
-                    Some(Field::Diff | Field::Patch(_)) => unread = true,
-                    Some(Field::Same(_)) | None => {}
-                },
-                Rule::Parent(lookup) => match part.field(&lookup.from) {
-                    Some(Field::New(value)) => draft.refer(name, lookup, &value, known),
-                    Some(Field::Diff | Field::Patch(_)) => unread = true,
-                    Some(Field::Same(_)) | None => {}
-                },
+        // What only says who made the change goes along with what changed.
+        let (companions, rules): (Vec<_>, Vec<_>) = self.rules.iter().partition(|(_, rule)| rule.is_companion());
+        for (name, rule) in rules {
+            match draft.take(name, rule, rule.give(name, view, Writing::Update), known) {
+                Taken::Yes => {}
+                Taken::Unknown => unread = true,
+                Taken::Failed(failure) => return Mapped::Failed(failure),
             }
         }
         if draft.fields.is_empty() && !unread {
@@ -181,9 +231,35 @@ impl Mapping {
             _ if unread => return Mapped::Needs(Needs::Record),
             LinkState::None => return Mapped::Needs(Needs::Record),
             LinkState::Coming(key) => key.clone(),
-            LinkState::Linked(id) => Key::Record { object: self.target_object.clone(), id: *id },
+            LinkState::Linked(id) => self.by_link(*id),
         };
+        for (name, rule) in companions {
+            if let Taken::Failed(failure) = draft.take(name, rule, rule.give(name, view, Writing::Update), known) {
+                return Mapped::Failed(failure);
+            }
+        }
         draft.write(key, cover, Body::Partial, &self.key)
+    }
+
+    /// The record is not one of those that are written. Its counterpart, if it has one, is from before.
+    fn not_matching(&self, view: &View<'_>, known: &Known<'_>, cover: Cover) -> Mapped {
+        // Who made a change says nothing of the record: only that the change is left out.
+        let for_good = match self.matching(&view.of_nobody()) {
+            Matching::No => self.when.as_ref().is_some_and(|when| !when.reads().is_empty()),
+            Matching::Yes | Matching::Unknown | Matching::Failed(_) => false,
+        };
+        let key = match &known.link {
+            LinkState::Linked(id) => self.by_link(*id),
+            LinkState::Coming(key) => key.clone(),
+            LinkState::None => return Mapped::Skipped(Skip::Filtered),
+        };
+        match self.when_no_longer_matching {
+            NoLongerMatching::Flag if for_good => self.flagged(key, cover),
+            NoLongerMatching::Delete if for_good => Draft::default().write(key, cover, |_| Body::Delete, &self.key),
+            NoLongerMatching::Keep | NoLongerMatching::Flag | NoLongerMatching::Delete => {
+                Mapped::Skipped(Skip::Filtered)
+            }
+        }
     }
 
     fn delete(&self, record: RecordId, known: &Known<'_>, cover: Cover) -> Mapped {
@@ -191,18 +267,26 @@ impl Mapping {
             return Mapped::Skipped(Skip::DeleteIgnored);
         }
         let key = match (&known.link, self.key_of(record)) {
-            (LinkState::Linked(id), _) => Key::Record { object: self.target_object.clone(), id: *id },
+            (LinkState::Linked(id), _) => self.by_link(*id),
             (LinkState::Coming(key), _) => key.clone(),
             (LinkState::None, Some(key)) => return Mapped::Needs(Needs::TargetOf { key }),
             (LinkState::None, None) => return Mapped::Skipped(Skip::NeverLinked),
         };
-        Draft::default().write(key, cover, |_| Body::Delete, &self.key)
+        match self.on_delete {
+            OnDelete::Flag => self.flagged(key, cover),
+            OnDelete::Delete | OnDelete::Ignore => Draft::default().write(key, cover, |_| Body::Delete, &self.key),
+        }
     }
-}
 
-/// `Id` is not in an event's body: it is the record's own id.
-fn value_of(record: RecordId, path: &FieldPath, field: impl Fn(&FieldPath) -> Option<Field>) -> Option<Field> {
-    if path.as_str() == "Id" { Some(Field::New(Value::text(record.as_str()))) } else { field(path) }
+    fn flagged(&self, key: Key, cover: Cover) -> Mapped {
+        let flag = self.flag.iter().map(|flag| (flag.field.clone(), Cell::Value(flag.set.clone())));
+        let draft = Draft { fields: flag.collect(), ..Draft::default() };
+        draft.write(key, cover, Body::Partial, &self.key)
+    }
+
+    fn by_link(&self, id: RecordId) -> Key {
+        Key::Record { object: self.target_object.clone(), id }
+    }
 }
 
 /// A write in the making.
@@ -213,15 +297,26 @@ struct Draft {
     waits_for: Vec<Parent>,
 }
 
+enum Taken {
+    Yes,
+    Unknown,
+    Failed(Failure),
+}
+
 impl Draft {
-    fn refer(&mut self, name: &FieldName, lookup: &compile::Lookup, value: &Value, known: &Known<'_>) {
-        let parent = value.as_text().and_then(|id| id.parse::<RecordId>().ok());
-        let Some(record) = parent else {
-            // Empty, or nothing that can be a record id: the lookup is cleared.
-            self.fields.insert(name.clone(), Cell::Value(Value::Null));
-            return;
-        };
-        let parent = Parent { target_object: lookup.target_object.clone(), record };
+    fn take(&mut self, name: &FieldName, rule: &Rule, given: Given, known: &Known<'_>) -> Taken {
+        match (given, &rule.fill) {
+            (Given::Value(value), _) => drop(self.fields.insert(name.clone(), Cell::Value(value))),
+            (Given::Parent(parent), Fill::Parent(lookup)) => self.refer(name, lookup, parent, known),
+            (Given::Unknown, _) => return Taken::Unknown,
+            (Given::Failed(failure), _) => return Taken::Failed(failure),
+            // Only a rule of that kind gives a parent.
+            (Given::Left(_) | Given::Parent(_), _) => {}
+        }
+        Taken::Yes
+    }
+
+    fn refer(&mut self, name: &FieldName, lookup: &Lookup, parent: Parent, known: &Known<'_>) {
         let link = known.parent_link(&parent);
         self.lock_keys.push(parent.clone());
         self.waits_for.push(parent.clone());

@@ -3,6 +3,7 @@
 mod orgs;
 mod pipelines;
 mod references;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,8 +33,12 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Pipeline", &pipelines::PIPELINE),
     ("From", &pipelines::FROM),
     ("To", &pipelines::TO),
-    ("Constant", &pipelines::CONSTANT),
-    ("Parent", &pipelines::PARENT),
+    ("Flag", &pipelines::FLAG),
+    ("Constant", &rules::CONSTANT),
+    ("Field", &rules::FIELD),
+    ("Computed", &rules::COMPUTED),
+    ("Parent", &rules::PARENT),
+    ("Instead", &rules::INSTEAD),
 ];
 
 const LATE_LANDING: Duration = Duration::from_secs(600);

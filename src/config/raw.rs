@@ -133,11 +133,54 @@ pub struct Pipeline {
     pub from: From,
     /// Where records are written.
     pub to: To,
+    /// Which records are written: a condition (CEL) over the fields of the source and over who changed them. If absent:
+    /// all.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// What happens in the target when a record that was written does not match `when` any more. If absent: keep.
+    #[serde(default)]
+    pub when_no_longer_matching: Option<NoLongerMatching>,
     /// The fields of the target object, each with what fills it.
     pub fields: BTreeMap<String, Rule>,
-    /// What happens in the target when the record is deleted in the source. If absent: ignore.
+    /// A field of the target that is set when the record is deleted in the source, or does not match any more, and
+    /// cleared otherwise: the name of a checkbox, or a field with its values.
+    #[serde(default)]
+    pub flag: Option<FlagField>,
+    /// What happens in the target when the record is deleted in the source. If absent: flag where a `flag` is named, else
+    /// ignore.
     #[serde(default)]
     pub on_delete: Option<OnDelete>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NoLongerMatching {
+    /// It stays as it is, and is no longer updated.
+    Keep,
+    /// The pipeline's `flag` is set.
+    Flag,
+    /// It is deleted.
+    Delete,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum FlagField {
+    /// A checkbox.
+    Checkbox(String),
+    Flag(Flag),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Flag {
+    /// The field of the target.
+    pub field: String,
+    /// Its value for records that are gone or do not match any more.
+    pub set: Scalar,
+    /// Its value for all others. If absent: null.
+    #[serde(default)]
+    pub clear: Option<Scalar>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -200,6 +243,8 @@ pub enum Rule {
     /// source record.
     Source(String),
     Constant(Constant),
+    Field(Field),
+    Computed(Computed),
     Parent(Parent),
 }
 
@@ -208,6 +253,91 @@ pub enum Rule {
 #[serde(deny_unknown_fields)]
 pub struct Constant {
     /// Text, a number, true, false or null.
+    pub value: Scalar,
+    /// At which writes. If absent: at all.
+    #[serde(default)]
+    pub write_on: Option<WriteOn>,
+}
+
+/// A field of the source, with what becomes of its value.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    /// The field, or a part of a compound one.
+    pub from: String,
+    /// One value for another: `source value: target value`.
+    #[serde(default)]
+    #[schemars(extend("minProperties" = 1))]
+    pub table: Option<BTreeMap<String, Scalar>>,
+    /// What values get that the `table` does not list. If absent: such a record fails, by name.
+    #[serde(default)]
+    pub default: Option<Scalar>,
+    /// At which writes. If absent: at all.
+    #[serde(default)]
+    pub write_on: Option<WriteOn>,
+    /// What is written where the field is empty. If absent: send.
+    #[serde(default)]
+    pub on_null: Option<OnNull>,
+    /// Longer text is cut to so many characters. If absent: the target org refuses text that is too long.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 131072))]
+    pub truncate: Option<u32>,
+}
+
+/// A value that is computed from fields of the source.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Computed {
+    /// An expression in CEL: upper(LastName) + ", " + FirstName. See docs/mapping.md for its functions.
+    pub cel: String,
+    /// At which writes. If absent: at all.
+    #[serde(default)]
+    pub write_on: Option<WriteOn>,
+    /// What is written where the result is null. If absent: send.
+    #[serde(default)]
+    pub on_null: Option<OnNull>,
+    /// Longer text is cut to so many characters. If absent: the target org refuses text that is too long.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 131072))]
+    pub truncate: Option<u32>,
+}
+
+/// At which writes a field is written. A first write that finds the record in the target by its key counts as a create.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum WriteOn {
+    One(WriteKind),
+    Several(#[schemars(length(min = 1))] Vec<WriteKind>),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteKind {
+    Create,
+    Update,
+}
+
+/// What is written where nothing comes from the source.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OnNull {
+    Word(OnNullWord),
+    Instead(Instead),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNullWord {
+    /// Null: the field is emptied.
+    Send,
+    /// Nothing: the field keeps what it has.
+    Skip,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Instead {
+    /// Written instead of null.
     pub value: Scalar,
 }
 
@@ -237,6 +367,9 @@ pub struct Parent {
     pub parent: String,
     /// The lookup field of the source.
     pub from: String,
+    /// At which writes. If absent: at all.
+    #[serde(default)]
+    pub write_on: Option<WriteOn>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -244,6 +377,8 @@ pub struct Parent {
 pub enum OnDelete {
     /// Nothing: the record stays in the target.
     Ignore,
+    /// The pipeline's `flag` is set.
+    Flag,
     /// The record is deleted in the target, too.
     Delete,
 }

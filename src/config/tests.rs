@@ -79,8 +79,8 @@ fn secret_of(config: &Config, org: &str) -> String {
 }
 
 /// The rule of the third field of the first pipeline.
-fn constant(written: &str) -> FieldRule {
-    good(&with("{ value: EMEA }", &format!("{{ value: {written} }}"))).pipelines[0].fields[2].1.clone()
+fn constant(written: &str) -> Fill {
+    good(&with("{ value: EMEA }", &format!("{{ value: {written} }}"))).pipelines[0].fields[2].1.fill.clone()
 }
 
 #[test]
@@ -99,20 +99,17 @@ fn a_config_means_what_it_says() {
     let [accounts, contacts] = &config.pipelines[..] else { panic!("{:?}", config.pipelines) };
     assert_eq!(accounts.from.channel.as_str(), "/data/AccountChangeEvent");
     assert_eq!((accounts.from.start, accounts.on_delete), (Start::Tip, OnDelete::Ignore));
-    let rules: Vec<_> = accounts.fields.iter().map(|(target, rule)| (target.as_str(), rule.clone())).collect();
+    let rules: Vec<_> = accounts.fields.iter().map(|(target, rule)| (target.as_str(), rule.fill.clone())).collect();
     assert_eq!(
         rules,
         [
-            ("Emea_Id__c", FieldRule::Source("Id".parse().unwrap())),
-            ("Name", FieldRule::Source("Name".parse().unwrap())),
-            ("Region__c", FieldRule::Constant(Value::text("EMEA"))),
-            (
-                "ParentId",
-                FieldRule::Parent { pipeline: "accounts".parse().unwrap(), from: "ParentId".parse().unwrap() }
-            ),
+            ("Emea_Id__c", Fill::Source("Id".parse().unwrap())),
+            ("Name", Fill::Source("Name".parse().unwrap())),
+            ("Region__c", Fill::Constant(Value::text("EMEA"))),
+            ("ParentId", Fill::Parent { pipeline: "accounts".parse().unwrap(), from: "ParentId".parse().unwrap() }),
         ]
     );
-    assert_eq!(contacts.fields[1].1, FieldRule::Source("Name.LastName".parse().unwrap()));
+    assert_eq!(contacts.fields[1].1.fill, Fill::Source("Name.LastName".parse().unwrap()));
 }
 
 #[test]
@@ -142,18 +139,18 @@ fn variables_are_put_into_values_and_bring_no_yaml() {
     let text = with("{ value: EMEA }", "{ value: 'x${X}$${X}' }").replace("${EMEA_", "${X}${X");
     let text = text.replace("${XKEY}", "").replace("${XSECRET}", "");
     let config = parse(&text, Path::new("etc/b.yaml"), &env, &file).unwrap();
-    assert_eq!(config.pipelines[0].fields[2].1, FieldRule::Constant(Value::text("xa\", b: [c${X}")));
+    assert_eq!(config.pipelines[0].fields[2].1.fill, Fill::Constant(Value::text("xa\", b: [c${X}")));
 }
 
 #[test]
 fn constants_have_the_type_that_they_are_written_with() {
-    let number = |text: &str| FieldRule::Constant(Value::Number(text.parse().unwrap()));
-    let text = |text: &str| FieldRule::Constant(Value::text(text));
+    let number = |text: &str| Fill::Constant(Value::Number(text.parse().unwrap()));
+    let text = |text: &str| Fill::Constant(Value::text(text));
     for (written, rule) in [
-        ("true", FieldRule::Constant(Value::Bool(true))),
-        ("FALSE", FieldRule::Constant(Value::Bool(false))),
-        ("null", FieldRule::Constant(Value::Null)),
-        ("~", FieldRule::Constant(Value::Null)),
+        ("true", Fill::Constant(Value::Bool(true))),
+        ("FALSE", Fill::Constant(Value::Bool(false))),
+        ("null", Fill::Constant(Value::Null)),
+        ("~", Fill::Constant(Value::Null)),
         ("12345678901234567.89", number("12345678901234567.89")),
         ("-0.5", number("-0.5")),
         ("1e3", number("1000")),
@@ -169,6 +166,44 @@ fn constants_have_the_type_that_they_are_written_with() {
     ] {
         assert_eq!(constant(written), rule, "{written}");
     }
+}
+
+#[test]
+fn a_field_says_what_becomes_of_its_value() {
+    let rule = |written: &str| good(&with("{ value: EMEA }", written)).pipelines[0].fields[2].1.clone();
+    let source = |path: &str| Fill::Source(path.parse().unwrap());
+    assert_eq!(rule("{ from: Industry }"), source("Industry").into());
+    assert_eq!(
+        rule("{ from: Industry, write_on: create, on_null: skip, truncate: 80 }"),
+        FieldRule { fill: source("Industry"), write_on: WriteOn::Create, on_null: OnNull::Skip, truncate: Some(80) }
+    );
+    assert_eq!(rule("{ from: Industry, write_on: [create, update] }").write_on, WriteOn::Both);
+    assert_eq!(rule("{ value: 7, write_on: [update] }").write_on, WriteOn::Update);
+    let instead = OnNull::Value(Value::Number("0".parse().unwrap()));
+    assert_eq!(rule("{ from: Size__c, on_null: { value: 0 } }").on_null, instead);
+    assert_eq!(rule("{ from: Size__c, on_null: send }").on_null, OnNull::Send);
+    let entries = [("Bank".to_owned(), Value::text("Finance")), ("true".to_owned(), Value::Null)].into();
+    let table = Fill::Table { from: "Industry".parse().unwrap(), entries, default: Some(Value::text("Other")) };
+    assert_eq!(rule("{ from: Industry, table: { Bank: Finance, true: null }, default: Other }").fill, table);
+    let Fill::Expression(computed) = rule("{ cel: 'upper(Name)' }").fill else { panic!() };
+    assert_eq!(computed.source(), "upper(Name)");
+}
+
+#[test]
+fn a_pipeline_says_which_records_it_writes_and_what_becomes_of_others() {
+    let pipeline = |keys: &str| good(&with("    on_delete: ignore\n", keys)).pipelines[0].clone();
+    let plain = pipeline("");
+    assert_eq!((plain.when, plain.flag), (None, None));
+    assert_eq!((plain.when_no_longer_matching, plain.on_delete), (NoLongerMatching::Keep, OnDelete::Ignore));
+    let filtered = pipeline("    when: Industry != \"Test\"\n    when_no_longer_matching: delete\n");
+    assert_eq!(filtered.when.unwrap().source(), "Industry != \"Test\"");
+    assert_eq!(filtered.when_no_longer_matching, NoLongerMatching::Delete);
+    let flag = |set, clear| Flag { field: "Gone__c".parse().unwrap(), set, clear };
+    let flagged = pipeline("    flag: Gone__c\n");
+    assert_eq!(flagged.flag, Some(flag(Value::Bool(true), Value::Bool(false))));
+    assert_eq!(flagged.on_delete, OnDelete::Flag, "a flag is there to be set");
+    let words = pipeline("    flag: { field: Gone__c, set: Former }\n    on_delete: ignore\n");
+    assert_eq!((words.flag, words.on_delete), (Some(flag(Value::text("Former"), Value::Null)), OnDelete::Ignore));
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! A pipeline's rules, with every reference followed once, so that applying them cannot fail.
 
-use crate::config::{Config, FieldRule, OnDelete, PipelineConfig};
-use crate::event::{FieldName, FieldPath, ObjectName, RecordId, Value};
+use super::Expression;
+use super::rule::{Fill, Given, Lookup, Rule, Writing};
+use super::view::View;
+use crate::config::{self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, WriteOn};
+use crate::event::{FieldName, FieldPath, ObjectName, RecordId};
+use crate::publish::Cell;
 
 /// How the records of one pipeline are written. Made from a checked config.
 #[derive(Debug, Clone)]
@@ -11,74 +15,33 @@ pub struct Mapping {
     /// The External ID field of the target by which counterparts are found.
     pub key: FieldName,
     pub on_delete: OnDelete,
+    pub(super) when: Option<Expression>,
+    pub(super) when_no_longer_matching: NoLongerMatching,
+    pub(super) flag: Option<Flag>,
     pub(super) rules: Vec<(FieldName, Rule)>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Rule {
-    Source(FieldPath),
-    Constant(Value),
-    Parent(Lookup),
-}
-
-/// A reference to a record that another pipeline writes.
-#[derive(Debug, Clone)]
-pub(super) struct Lookup {
-    pub from: FieldPath,
-    pub target_object: ObjectName,
-    /// The key field of the other pipeline's target object.
-    pub key: FieldName,
-    /// The parent's key value is its record id, so the parent can be named without knowing its counterpart.
-    pub key_is_id: bool,
-    /// `Account` for `AccountId`, `Parent__r` for `Parent__c`.
-    pub relationship: String,
 }
 
 impl Mapping {
     pub fn new(pipeline: &PipelineConfig, config: &Config) -> Self {
-        let rules = pipeline
-            .fields
-            .iter()
-            .filter_map(|(name, rule)| {
-                let rule = match rule {
-                    FieldRule::Source(path) => Rule::Source(path.clone()),
-                    FieldRule::Constant(value) => Rule::Constant(value.clone()),
-                    FieldRule::Parent { pipeline: parent, from } => {
-                        // A checked config names only pipelines that it has.
-                        let parent = config.pipelines.iter().find(|other| other.name == *parent)?;
-                        Rule::Parent(Lookup {
-                            from: from.clone(),
-                            target_object: parent.to.object.clone(),
-                            key: parent.to.key.clone(),
-                            key_is_id: key_is_id(parent),
-                            relationship: relationship(name),
-                        })
-                    }
-                };
-                Some((name.clone(), rule))
-            })
-            .collect();
+        let rules =
+            pipeline.fields.iter().filter_map(|(name, rule)| Some((name.clone(), compile(name, rule, config)?)));
         Self {
             source_object: pipeline.from.object.clone(),
             target_object: pipeline.to.object.clone(),
             key: pipeline.to.key.clone(),
             on_delete: pipeline.on_delete,
-            rules,
+            when: pipeline.when.clone(),
+            when_no_longer_matching: pipeline.when_no_longer_matching,
+            flag: pipeline.flag.clone(),
+            rules: rules.collect(),
         }
     }
 
     /// The source fields that a read must ask for.
     pub fn reads(&self) -> Vec<FieldPath> {
-        let mut paths: Vec<FieldPath> = self
-            .rules
-            .iter()
-            .filter_map(|(_, rule)| match rule {
-                Rule::Source(path) => Some(path.clone()),
-                Rule::Parent(lookup) => Some(lookup.from.clone()),
-                Rule::Constant(_) => None,
-            })
-            .filter(|path| path.as_str() != "Id")
-            .collect();
+        let filter = self.when.iter().flat_map(Expression::reads);
+        let rules = self.rules.iter().flat_map(|(_, rule)| rule.reads());
+        let mut paths: Vec<FieldPath> = filter.chain(rules).filter(|path| path.as_str() != "Id").cloned().collect();
         paths.sort();
         paths.dedup();
         paths
@@ -86,30 +49,59 @@ impl Mapping {
 
     /// The source fields that name parents, with the target object that the parents' pipeline writes.
     pub fn lookups(&self) -> impl Iterator<Item = (&FieldPath, &ObjectName)> {
-        self.rules.iter().filter_map(|(_, rule)| match rule {
-            Rule::Parent(lookup) => Some((&lookup.from, &lookup.target_object)),
-            Rule::Source(_) | Rule::Constant(_) => None,
+        self.rules.iter().filter_map(|(_, rule)| match &rule.fill {
+            Fill::Parent(lookup) => Some((&lookup.from, &lookup.target_object)),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) => None,
         })
     }
 
     /// The key value of a source record, where it follows from the record's id.
     pub fn key_of(&self, record: RecordId) -> Option<String> {
-        let id = |path: &FieldPath| path.as_str() == "Id";
-        self.rules
-            .iter()
-            .any(|(name, rule)| *name == self.key && matches!(rule, Rule::Source(path) if id(path)))
-            .then(|| record.as_str().to_owned())
+        let (_, rule) = self.rules.iter().find(|(name, _)| *name == self.key)?;
+        match rule.give(&self.key, &View::id(record), Writing::Create) {
+            Given::Value(value) => Cell::Value(value).key_text(),
+            Given::Parent(_) | Given::Left(_) | Given::Unknown | Given::Failed(_) => None,
+        }
+    }
+
+    /// Whether the field follows its source also after the record was created.
+    pub fn is_lasting(&self, target: &FieldName) -> bool {
+        self.rules.iter().any(|(name, rule)| name == target && rule.write_on != WriteOn::Create)
+            || self.flag.as_ref().is_some_and(|flag| flag.field == *target)
     }
 
     /// Target fields and the objects' fields that fill them, for showing and comparing.
     pub fn target_fields(&self) -> impl Iterator<Item = &FieldName> {
-        self.rules.iter().map(|(name, _)| name)
+        self.rules.iter().map(|(name, _)| name).chain(self.flag.iter().map(|flag| &flag.field))
     }
+}
+
+fn compile(name: &FieldName, rule: &FieldRule, config: &Config) -> Option<Rule> {
+    let fill = match &rule.fill {
+        config::Fill::Source(path) => Fill::Source(path.clone()),
+        config::Fill::Constant(value) => Fill::Constant(value.clone()),
+        config::Fill::Table { from, entries, default } => {
+            Fill::Table { from: from.clone(), entries: entries.clone(), default: default.clone() }
+        }
+        config::Fill::Expression(expression) => Fill::Expression(expression.clone()),
+        config::Fill::Parent { pipeline: parent, from } => {
+            // A checked config names only pipelines that it has.
+            let parent = config.pipelines.iter().find(|other| other.name == *parent)?;
+            Fill::Parent(Lookup {
+                from: from.clone(),
+                target_object: parent.to.object.clone(),
+                key: parent.to.key.clone(),
+                key_is_id: key_is_id(parent),
+                relationship: relationship(name),
+            })
+        }
+    };
+    Some(Rule { fill, write_on: rule.write_on, on_null: rule.on_null.clone(), truncate: rule.truncate })
 }
 
 fn key_is_id(pipeline: &PipelineConfig) -> bool {
     pipeline.fields.iter().any(|(name, rule)| {
-        *name == pipeline.to.key && matches!(rule, FieldRule::Source(path) if path.as_str() == "Id")
+        *name == pipeline.to.key && matches!(&rule.fill, config::Fill::Source(path) if path.as_str() == "Id")
     })
 }
 

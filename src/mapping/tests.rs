@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, FieldRule, From, PipelineConfig, Start, To};
-use crate::event::{Header, RecordChange, Seq, TextDiff, Timestamp};
+use crate::config::{self, Config, FieldRule, From, OnNull, PipelineConfig, Start, To, WriteOn};
+use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::Source;
 use crate::store::{ParentState, PipelineId};
 
@@ -40,16 +40,19 @@ fn pipeline(name: &str, object: &str, key: &str, fields: Vec<(&str, FieldRule)>)
             key: key.parse().unwrap(),
         },
         fields: fields.into_iter().map(|(name, rule)| (name.parse().unwrap(), rule)).collect(),
+        when: None,
+        when_no_longer_matching: NoLongerMatching::Keep,
+        flag: None,
         on_delete: OnDelete::Delete,
     }
 }
 
 fn from(path: &str) -> FieldRule {
-    FieldRule::Source(path.parse().unwrap())
+    config::Fill::Source(path.parse().unwrap()).into()
 }
 
 fn parent(pipeline: &str, from: &str) -> FieldRule {
-    FieldRule::Parent { pipeline: pipeline.parse().unwrap(), from: from.parse().unwrap() }
+    config::Fill::Parent { pipeline: pipeline.parse().unwrap(), from: from.parse().unwrap() }.into()
 }
 
 /// Contacts with each kind of rule. Accounts are found by their record id, regions by a code.
@@ -57,7 +60,7 @@ fn contacts() -> Mapping {
     let fields = vec![
         ("Key__c", from("Id")),
         ("Title__c", from("Title")),
-        ("Origin__c", FieldRule::Constant(Value::text("EMEA"))),
+        ("Origin__c", config::Fill::Constant(Value::text("EMEA")).into()),
         ("City__c", from("MailingAddress.City")),
         ("First__c", from("Name.FirstName")),
         ("Account__c", parent("accounts", "AccountId")),
@@ -110,6 +113,14 @@ fn text(text: &str) -> Field {
 
 fn compound(part: &str, value: Value) -> Value {
     Value::Compound(BTreeMap::from([(part.to_owned(), value)]))
+}
+
+/// The code, and the field or `when`.
+fn failed(mapped: Mapped) -> (&'static str, String) {
+    match mapped {
+        Mapped::Failed(failure) => (failure.code, failure.field.map_or("when".to_owned(), |field| field.to_string())),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn by_value() -> Key {
@@ -357,9 +368,9 @@ fn a_change_that_hides_its_values_is_read_and_one_that_names_no_record_is_skippe
 #[test]
 fn a_whole_write_without_a_key_is_a_failed_record() {
     let by_code = mapping(pipeline("contacts", "Contact", "Code__c", vec![("Code__c", from("Code"))]));
-    let empty = Mapped::Failed { code: KEY_EMPTY, field: name("Code__c") };
+    let empty = (KEY_EMPTY, "Code__c".to_owned());
     for fields in [vec![], vec![("Code", Field::New(Value::Null))], vec![("Code", text(""))]] {
-        assert_eq!(apply_to(&by_code, unlinked(), ChangeKind::Create, &fields), empty);
+        assert_eq!(failed(apply_to(&by_code, unlinked(), ChangeKind::Create, &fields)), empty);
     }
     let number = Field::New(Value::Number("42.0".parse().unwrap()));
     let write = written(apply_to(&by_code, unlinked(), ChangeKind::Create, &[("Code", number)]));
@@ -373,7 +384,7 @@ fn a_compound_field_that_is_mapped_as_one_is_a_failed_record() {
     let address = Field::New(compound("City", Value::text("Basel")));
     for kind in [ChangeKind::Create, ChangeKind::Update] {
         let mapped = apply_to(&mapping, linked(), kind, &[("MailingAddress", address.clone())]);
-        assert_eq!(mapped, Mapped::Failed { code: COMPOUND_VALUE, field: name("Address__c") });
+        assert_eq!(failed(mapped), (COMPOUND_VALUE, "Address__c".to_owned()));
     }
 }
 
@@ -382,7 +393,7 @@ fn a_read_that_shows_only_empty_fields_empties_them() {
     let mapping = contacts();
     let values = mapping.reads().into_iter().map(|path| (path, Value::Null)).collect();
     let known = Known { link: linked(), parents: &HashMap::new() };
-    let write = written(mapping.apply_read(&Record { id: id(RECORD), values }, &known, cover()));
+    let write = written(mapping.apply_read(&Record { id: id(RECORD), values }, None, &known, cover()));
     assert_eq!(write.key, by_link());
     assert!(matches!(write.body, Body::Whole(_)));
     for field in ["Title__c", "City__c", "First__c", "Account__c", "RegionId"] {
@@ -398,6 +409,107 @@ fn a_read_asks_for_each_source_field_once_and_never_for_the_id() {
     assert_eq!(reads, ["AccountId", "MailingAddress.City", "Name.FirstName", "Region__c", "Title"]);
     let fields = vec![("Key__c", from("Id")), ("A", from("Name")), ("B", from("Name"))];
     assert_eq!(mapping(pipeline("contacts", "Contact", "Key__c", fields)).reads().len(), 1);
+}
+
+/// Contacts by one rule beside the key.
+fn one(rule: FieldRule) -> Mapping {
+    mapping(pipeline("contacts", "Contact", "Key__c", vec![("Key__c", from("Id")), ("F", rule)]))
+}
+
+fn with(fill: config::Fill, differently: impl FnOnce(&mut FieldRule)) -> Mapping {
+    let mut rule = FieldRule::from(fill);
+    differently(&mut rule);
+    one(rule)
+}
+
+fn source(path: &str) -> config::Fill {
+    config::Fill::Source(path.parse().unwrap())
+}
+
+/// What a change makes of the field `F`: None where it is left out.
+fn f_of(mapping: &Mapping, link: LinkState, kind: ChangeKind, fields: &[(&str, Field)]) -> Option<Cell> {
+    cell(&written(apply_to(mapping, link, kind, fields)), "F")
+}
+
+const TITLE: &str = "Title";
+
+#[test]
+fn a_field_is_written_at_creates_or_at_updates_or_at_both() {
+    let title = [(TITLE, text("CEO"))];
+    for (write_on, created, renewed, updated) in
+        [(WriteOn::Both, true, true, true), (WriteOn::Create, true, false, false), (WriteOn::Update, false, true, true)]
+    {
+        let mapping = with(source(TITLE), |rule| rule.write_on = write_on);
+        let is_written = |link, kind| f_of(&mapping, link, kind, &title).is_some();
+        assert_eq!(is_written(unlinked(), ChangeKind::Create), created, "{write_on:?}");
+        assert_eq!(is_written(linked(), ChangeKind::Create), renewed, "{write_on:?}");
+        match apply_to(&mapping, linked(), ChangeKind::Update, &title) {
+            Mapped::Write(write) => assert!(updated && cell(&write, "F").is_some(), "{write_on:?}"),
+            mapped => assert!(!updated && mapped == Mapped::Skipped(Skip::NothingMapped), "{write_on:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_written_where_the_source_is_empty_is_the_rules_choice() {
+    for (on_null, written) in [
+        (OnNull::Send, put(Value::Null)),
+        (OnNull::Skip, None),
+        (OnNull::Value(Value::text("none")), put(Value::text("none"))),
+    ] {
+        let mapping = with(source(TITLE), |rule| rule.on_null = on_null);
+        let emptied = [(TITLE, Field::New(Value::Null)), ("Other", text("x"))];
+        assert_eq!(f_of(&mapping, linked(), ChangeKind::Create, &[]), written);
+        assert_eq!(f_of(&mapping, linked(), ChangeKind::Create, &emptied), written);
+        match apply_to(&mapping, linked(), ChangeKind::Update, &emptied) {
+            Mapped::Write(write) => assert_eq!(cell(&write, "F"), written),
+            mapped => assert_eq!((mapped, written), (Mapped::Skipped(Skip::NothingMapped), None)),
+        }
+    }
+}
+
+#[test]
+fn long_text_is_cut_by_characters_and_nothing_else_is() {
+    let mapping = with(source(TITLE), |rule| rule.truncate = Some(3));
+    for (value, cut) in [("Zürich", "Zür"), ("Bas", "Bas"), ("", "")] {
+        assert_eq!(f_of(&mapping, linked(), ChangeKind::Update, &[(TITLE, text(value))]), put(Value::text(cut)));
+    }
+    let number = Value::Number("12345".parse().unwrap());
+    let fields = [(TITLE, Field::New(number.clone()))];
+    assert_eq!(f_of(&mapping, linked(), ChangeKind::Update, &fields), put(number));
+}
+
+#[test]
+fn a_table_gives_one_value_for_another_and_a_record_without_an_entry_fails_by_name() {
+    let entries: BTreeMap<String, Value> =
+        [("Bank", Value::text("Finance")), ("7", Value::text("seven")), ("true", Value::Bool(false))]
+            .map(|(key, value)| (key.to_owned(), value))
+            .into();
+    let table = |default: Option<Value>| config::Fill::Table {
+        from: TITLE.parse().unwrap(),
+        entries: entries.clone(),
+        default,
+    };
+    let (strict, lax) = (one(table(None).into()), one(table(Some(Value::text("Other"))).into()));
+    let number = Value::Number("7.0".parse().unwrap());
+    for (value, other) in [
+        (Value::text("Bank"), Value::text("Finance")),
+        (number, Value::text("seven")),
+        (Value::Bool(true), Value::Bool(false)),
+        (Value::Null, Value::Null),
+    ] {
+        for mapping in [&strict, &lax] {
+            let fields = [(TITLE, Field::New(value.clone()))];
+            assert_eq!(f_of(mapping, linked(), ChangeKind::Update, &fields), put(other.clone()));
+        }
+    }
+    let unlisted = [(TITLE, text("bank"))];
+    let fails = apply_to(&strict, linked(), ChangeKind::Update, &unlisted);
+    let Mapped::Failed(failure) = &fails else { panic!("{fails:?}") };
+    assert!(failure.reason.contains(TITLE) && !failure.reason.contains("bank"), "{}", failure.reason);
+    assert_eq!(failed(fails), (NO_TABLE_ENTRY, "F".to_owned()));
+    assert_eq!(f_of(&lax, linked(), ChangeKind::Update, &unlisted), put(Value::text("Other")));
+    assert_eq!(strict.reads(), [TITLE.parse().unwrap()]);
 }
 
 /// The paths that `contacts` maps, with the values that a record can have there.
@@ -438,7 +550,7 @@ proptest! {
         let known = Known { link: linked(), parents: &parents };
         let whole = |values: &BTreeMap<FieldPath, Value>| {
             let record = Record { id: id(RECORD), values: values.clone() };
-            match written(mapping.apply_read(&record, &known, cover())).body {
+            match written(mapping.apply_read(&record, None, &known, cover())).body {
                 Body::Whole(fields) => fields,
                 other => panic!("{other:?}"),
             }
@@ -467,6 +579,6 @@ proptest! {
         let filled = values.iter().filter(|(_, value)| !value.is_null());
         let created = mapping.apply(&event(ChangeKind::Create, filled), &known, cover());
         let record = Record { id: id(RECORD), values: values.clone() };
-        prop_assert_eq!(created, mapping.apply_read(&record, &known, cover()));
+        prop_assert_eq!(created, mapping.apply_read(&record, None, &known, cover()));
     }
 }

@@ -1,14 +1,14 @@
 //! Compares the two orgs through the mapping, field by field: what the target should hold by what the source holds now.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
-use crate::config::{Config, OnDelete};
+use crate::config::{Config, NoLongerMatching, OnDelete};
 use crate::event::{FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Seq, Value};
 use crate::hydrate;
-use crate::mapping::{Known, LinkState, Mapped, Mapping};
+use crate::mapping::{Known, LinkState, Mapped, Mapping, Skip};
 use crate::org::{CallError, Org};
 use crate::publish::{Cell, Cover, Source};
 use crate::store::PipelineId;
@@ -71,6 +71,8 @@ struct Side {
     expected: BTreeMap<String, BTreeMap<FieldName, Cell>>,
     /// The key of each source record.
     keys: HashMap<RecordId, String>,
+    /// The keys of source records that do not match.
+    left_out: HashSet<String>,
     actual: Vec<(RecordId, Map<String, Json>)>,
 }
 
@@ -85,7 +87,8 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
     for pipeline in &config.pipelines {
         let mapping = Mapping::new(pipeline, config);
         let (Some(source), Some(target)) = (orgs.get(&pipeline.from.org), orgs.get(&pipeline.to.org)) else { continue };
-        let mut side = Side { expected: BTreeMap::new(), keys: HashMap::new(), actual: Vec::new() };
+        let mut side =
+            Side { expected: BTreeMap::new(), keys: HashMap::new(), left_out: HashSet::new(), actual: Vec::new() };
         for row in read_all(source, &mapping.source_object, &source_fields(&mapping)).await? {
             comparison.records += 1;
             match expected(&mapping, row) {
@@ -93,6 +96,8 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
                     side.keys.insert(id, key.clone());
                     side.expected.insert(key, cells);
                 }
+                // It does not match: whether a counterpart may be there, its history tells.
+                Err((id, FILTERED)) => side.left_out.extend(id.parse().ok().and_then(|id| mapping.key_of(id))),
                 Err((key, code)) => {
                     let what = Differing::Unmappable(code);
                     comparison.differences.push(Difference { pipeline: pipeline.name.clone(), key, what });
@@ -129,7 +134,9 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
                 continue;
             }
             let Some(cells) = side.expected.remove(&key) else {
-                if pipeline.on_delete == OnDelete::Delete {
+                let may_stay =
+                    side.left_out.contains(&key) && pipeline.when_no_longer_matching != NoLongerMatching::Delete;
+                if pipeline.on_delete == OnDelete::Delete && !may_stay {
                     comparison.differences.push(found(key, Differing::Surplus));
                 }
                 continue;
@@ -170,6 +177,8 @@ async fn read_all(org: &Org, object: &ObjectName, fields: &[FieldName]) -> Resul
     org.query(&format!("SELECT {} FROM {object}", names.join(","))).await
 }
 
+const FILTERED: &str = "FILTERED";
+
 type Expected = (RecordId, String, BTreeMap<FieldName, Cell>);
 
 fn expected(mapping: &Mapping, row: Map<String, Json>) -> Result<Expected, (String, &'static str)> {
@@ -178,14 +187,17 @@ fn expected(mapping: &Mapping, row: Map<String, Json>) -> Result<Expected, (Stri
     let known = Known { link: LinkState::None, parents: &HashMap::new() };
     let source = Source { pipeline: PipelineId(0), record: id };
     let cover = Cover { source, from: Seq::ZERO, to: Seq::ZERO, clears_suspect: false };
-    let code = match mapping.apply_read(&record, &known, cover) {
+    let code = match mapping.apply_read(&record, None, &known, cover) {
         Mapped::Write(write) => match (&write.key, write.fields()) {
             (crate::publish::Key::External { value, .. }, Some(fields)) => {
-                return Ok((id, value.clone(), fields.clone()));
+                let lasting = fields.iter().filter(|(name, _)| mapping.is_lasting(name));
+                let cells = lasting.map(|(name, cell)| (name.clone(), cell.clone())).collect();
+                return Ok((id, value.clone(), cells));
             }
             _ => "NO_KEY",
         },
-        Mapped::Failed { code, .. } => code,
+        Mapped::Failed(failure) => failure.code,
+        Mapped::Skipped(Skip::Filtered) => FILTERED,
         Mapped::Needs(_) | Mapped::Skipped(_) => "NOT_MAPPED",
     };
     Err((id.to_string(), code))

@@ -20,12 +20,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::OnDelete;
-use crate::event::{ChangeKind, FieldName, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
-use crate::mapping::{Known, LinkState, Mapped, Mapping, Needs};
+use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
+use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs};
 use crate::pipeline::progress::Progress;
 use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict};
 use crate::store::{Answer, Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, Question, Settlement};
-use reading::{Reading, Readings, Stage};
+use reading::{Because, Reading, Readings, Stage};
 
 /// Why the children of a record wait that is made anew.
 const PARENT_GONE: &str = "PARENT_GONE";
@@ -292,15 +292,18 @@ impl Machine {
                 }
                 self.outbox.offer(*write, now);
             }
-            Mapped::Needs(Needs::Record) => self.read(source, part.seq, false, false, now),
+            Mapped::Needs(Needs::Record) => {
+                self.read(source, part.seq, false, false, now);
+                self.because(source, part);
+            }
             Mapped::Needs(Needs::TargetOf { key }) => self.look_up(cover, key, now),
             Mapped::Skipped(_) => {
                 line.counts.skipped += 1;
                 // Only this part: older ones may still wait for the target.
                 self.untrack_only(source, part.seq);
             }
-            Mapped::Failed { code, field } => {
-                let refusal = unmappable(code, &field);
+            Mapped::Failed(failure) => {
+                let refusal = unmappable(failure);
                 // What waits below it would be passed over by the watermark.
                 let oldest = self.active.get(&source).and_then(|active| active.tracked.first()).copied();
                 let from = oldest.map_or(cover.from, |oldest| oldest.min(cover.from));
@@ -400,13 +403,13 @@ impl Machine {
 }
 
 /// A failed record by its mapping alone.
-fn unmappable(code: &str, field: &FieldName) -> Refusal {
+fn unmappable(failure: Failure) -> Refusal {
     Refusal {
         state: ParkedState::Failed,
-        code: code.to_owned(),
-        fields: vec![field.to_string()],
+        code: failure.code.to_owned(),
+        fields: vec![failure.field.map_or("when".to_owned(), |field| field.to_string())],
         waits_for: None,
-        evidence: "It can not be written as it is mapped.".to_owned(),
+        evidence: format!("It can not be written as it is mapped: {}.", failure.reason),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Orgs that change what was written, lock what they roll up, merge and convert: what bridges break on.
 
-use orgbridge::config::FieldRule;
+use orgbridge::config::Fill;
 use orgbridge::emulator::TrafficPlan;
 use serde_json::{Value as Json, json};
 
@@ -77,7 +77,7 @@ async fn transactions_that_take_time_and_hold_their_locks_lose_nothing() {
 /// The facts leave open whether a value of the wrong type fails its record or the whole request.
 async fn a_value_of_the_wrong_type_fails_its_record_alone(fails_request: bool) {
     let mut world = World::new().await;
-    let phone = FieldRule::Source("Phone".parse().unwrap());
+    let phone = Fill::Source("Phone".parse().unwrap()).into();
     let fields = &mut world.config.pipelines[0].fields;
     fields.retain(|(name, _)| name.as_str() != "NumberOfEmployees");
     fields.push(("NumberOfEmployees".parse().unwrap(), phone));

@@ -1,6 +1,6 @@
 //! Failed records: named, kept, and in nobody's way.
 
-use orgbridge::config::FieldRule;
+use orgbridge::config::Fill;
 use orgbridge::store::{ParkedState, Sqlite, Store};
 use serde_json::json;
 
@@ -40,7 +40,7 @@ async fn a_pipeline_with_unsettled_work_can_only_be_removed_by_name() {
 async fn a_bad_record_fails_alone_with_code_and_evidence_and_its_neighbours_pass() {
     let mut world = World::new().await;
     // A field that is unique in the target, filled by one that is not in the source.
-    let phone = FieldRule::Source("Phone".parse().unwrap());
+    let phone = Fill::Source("Phone".parse().unwrap()).into();
     world.config.pipelines[0].fields.push(("Emea_Id__c".parse().unwrap(), phone));
     world.start();
     world.live_since(orgbridge::event::Timestamp(0)).await;

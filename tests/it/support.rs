@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::config::{
-    Config, FieldRule, From, Login, OnDelete, OrgConfig, PipelineConfig, PubsubEndpoint, Start, To,
+    Config, Fill, From, Login, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, PubsubEndpoint, Start, To,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg};
 use orgbridge::event::{OrgName, Timestamp, Transport, Value};
@@ -320,14 +320,14 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
 }
 
 fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&str, &str)]) -> PipelineConfig {
-    let source = |target: &str, path: &str| (target.parse().unwrap(), FieldRule::Source(path.parse().unwrap()));
+    let source = |target: &str, path: &str| (target.parse().unwrap(), Fill::Source(path.parse().unwrap()).into());
     let mut fields = vec![source("Source_Id__c", "Id")];
     fields.extend(same.iter().map(|field| source(field, field)));
     fields.extend(other.iter().map(|(target, path)| source(target, path)));
-    let lookup = FieldRule::Parent { pipeline: "accounts".parse().unwrap(), from: parent.parse().unwrap() };
-    fields.push((parent.parse().unwrap(), lookup));
+    let lookup = Fill::Parent { pipeline: "accounts".parse().unwrap(), from: parent.parse().unwrap() };
+    fields.push((parent.parse().unwrap(), lookup.into()));
     if object == "Account" {
-        fields.push(("Region__c".parse().unwrap(), FieldRule::Constant(Value::text("EMEA"))));
+        fields.push(("Region__c".parse().unwrap(), Fill::Constant(Value::text("EMEA")).into()));
     }
     PipelineConfig {
         name: name.parse().unwrap(),
@@ -344,6 +344,9 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
             key: "Source_Id__c".parse().unwrap(),
         },
         fields,
+        when: None,
+        when_no_longer_matching: NoLongerMatching::Keep,
+        flag: None,
         on_delete: OnDelete::Delete,
     }
 }

@@ -1,26 +1,26 @@
-//! `pipelines`: one by one; what they say about each other is in `references`.
+//! `pipelines`: one by one; what they say about each other is in `references`, what fills a field in `rules`.
 
 use std::time::Duration;
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk};
-use super::super::{FieldRule, From, OnDelete, PipelineConfig, Start, To};
-use crate::event::{Channel, Decimal, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Value};
+use super::super::{Flag, From, NoLongerMatching, OnDelete, PipelineConfig, Start, To};
+use super::rules::{self, Mapped};
+use crate::event::{Channel, FieldName, ObjectName, OrgName, PipelineName, Value};
+use crate::mapping::Expression;
 
-pub(in super::super) const PIPELINE: Keys =
-    Keys { block: "a pipeline", required: &["name", "from", "to", "fields"], optional: &["on_delete"] };
+pub(in super::super) const PIPELINE: Keys = Keys {
+    block: "a pipeline",
+    required: &["name", "from", "to", "fields"],
+    optional: &["when", "when_no_longer_matching", "flag", "on_delete"],
+};
 pub(in super::super) const FROM: Keys =
     Keys { block: "`from`", required: &["org", "object"], optional: &["channel", "source", "every", "start"] };
 pub(in super::super) const TO: Keys = Keys { block: "`to`", required: &["org", "object", "key"], optional: &[] };
-pub(in super::super) const CONSTANT: Keys = Keys { block: "a constant", required: &["value"], optional: &[] };
-pub(in super::super) const PARENT: Keys =
-    Keys { block: "a reference to a parent", required: &["parent", "from"], optional: &[] };
+pub(in super::super) const FLAG: Keys = Keys { block: "a flag", required: &["field", "set"], optional: &["clear"] };
 const POLL_EVERY: Duration = Duration::from_secs(60);
 const POLL_MIN: Duration = Duration::from_millis(500);
 const POLL_MAX: Duration = Duration::from_secs(24 * 3600);
-/// What a field's rule may have before it is known which one it is.
-const RULE: Keys = Keys { block: "a field's rule", required: &[], optional: &["value", "parent", "from"] };
-
 /// A pipeline of which some values may be missing, because they have problems.
 pub(super) struct Pipeline {
     pub name: Option<At<PipelineName>>,
@@ -33,16 +33,13 @@ pub(super) struct Pipeline {
     pub to_org: Option<At<OrgName>>,
     pub to_object: Option<At<ObjectName>>,
     pub key: Option<At<FieldName>>,
+    /// None if there is a problem; Some(None) if every record matches.
+    when: Option<Option<Expression>>,
+    pub no_longer_matching: Option<At<NoLongerMatching>>,
     /// None if `fields` itself could not be read.
     pub fields: Option<Vec<Mapped>>,
-    on_delete: Option<OnDelete>,
-}
-
-pub(super) struct Mapped {
-    /// As it is written; None below if that is no name of a field.
-    pub written: String,
-    pub target: Option<At<FieldName>>,
-    pub rule: Option<At<FieldRule>>,
+    pub flag: Option<Option<At<Flag>>>,
+    pub on_delete: Option<At<OnDelete>>,
 }
 
 impl Pipeline {
@@ -64,8 +61,11 @@ impl Pipeline {
             name: self.name?.value,
             from,
             to,
+            when: self.when?,
+            when_no_longer_matching: self.no_longer_matching?.value,
             fields: fields.collect::<Option<_>>()?,
-            on_delete: self.on_delete?,
+            flag: self.flag?.map(|flag| flag.value),
+            on_delete: self.on_delete?.value,
         })
     }
 }
@@ -88,6 +88,12 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
     let from = |name| from.as_ref().and_then(|from| from.entry(name));
     let to = block.entry("to").and_then(|(key, node)| walk.block(node, &key.span, &TO));
     let to = |name| to.as_ref().and_then(|to| to.entry(name));
+    let flag = match block.entry("flag") {
+        Some(entry) => flag(walk, entry).map(Some),
+        None => Some(None),
+    };
+    // A flag is there to be set.
+    let unsaid = if matches!(flag, Some(None)) { OnDelete::Ignore } else { OnDelete::Flag };
     Some(Pipeline {
         name,
         from_org: from("org").and_then(|entry| walk.name(entry)),
@@ -101,12 +107,61 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
         to_org: to("org").and_then(|entry| walk.name(entry)),
         to_object: to("object").and_then(|entry| walk.name(entry)),
         key: to("key").and_then(|entry| walk.name(entry)),
-        fields: block.entry("fields").and_then(|entry| fields(walk, entry)),
+        when: match block.entry("when") {
+            Some(entry) => rules::expression(walk, entry).map(|at| Some(at.value)),
+            None => Some(None),
+        },
+        no_longer_matching: match block.entry("when_no_longer_matching") {
+            Some(entry) => no_longer_matching(walk, &block, entry),
+            None => Some(unplaced(NoLongerMatching::default())),
+        },
+        fields: block.entry("fields").and_then(|entry| rules::fields(walk, entry)),
+        flag,
         on_delete: match block.entry("on_delete") {
-            Some(entry) => walk.choice(entry, &[("ignore", OnDelete::Ignore), ("delete", OnDelete::Delete)]),
-            None => Some(OnDelete::default()),
+            Some(entry) => {
+                let choices = [("ignore", OnDelete::Ignore), ("flag", OnDelete::Flag), ("delete", OnDelete::Delete)];
+                let place = entry.1.span.clone();
+                walk.choice(entry, &choices).map(|value| At { value, raw: String::new(), span: place })
+            }
+            None => Some(unplaced(unsaid)),
         },
     })
+}
+
+/// A value that nobody wrote.
+fn unplaced<T>(value: T) -> At<T> {
+    At { value, raw: String::new(), span: 0..0 }
+}
+
+fn no_longer_matching(walk: &mut Walk<'_>, pipeline: &Block<'_>, entry: (&Key, &Node)) -> Option<At<NoLongerMatching>> {
+    let choices =
+        [("keep", NoLongerMatching::Keep), ("flag", NoLongerMatching::Flag), ("delete", NoLongerMatching::Delete)];
+    let value = walk.choice(entry, &choices)?;
+    if pipeline.entry("when").is_none() && !pipeline.misspelt.contains(&"when") {
+        let remedy = "add `when:`, or remove this key";
+        walk.find(&entry.0.span, "without a condition every record matches", remedy);
+        return None;
+    }
+    Some(At { value, raw: String::new(), span: entry.1.span.clone() })
+}
+
+/// A checkbox by its name alone, or a field with what it says.
+fn flag(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<Flag>> {
+    if !matches!(node.kind, Kind::Map(_)) {
+        let field = walk.name::<FieldName>((key, node))?;
+        let value = Flag { field: field.value, set: Value::Bool(true), clear: Value::Bool(false) };
+        return Some(At { value, raw: field.raw, span: field.span });
+    }
+    let block = walk.block(node, &key.span, &FLAG)?;
+    let field = block.entry("field").and_then(|entry| walk.name::<FieldName>(entry));
+    let set = block.entry("set").and_then(|entry| rules::constant(walk, entry));
+    let clear = match block.entry("clear") {
+        Some(entry) => rules::constant(walk, entry),
+        None => Some(Value::Null),
+    };
+    let field = field?;
+    let value = Flag { field: field.value, set: set?, clear: clear? };
+    Some(At { value, raw: field.raw, span: field.span })
 }
 
 /// None: the org's events tell what changed. Some(None): there is a problem.
@@ -151,87 +206,5 @@ fn channel(
             walk.find(&from.place, "`from` needs the key `channel`", remedy);
             None
         }
-    }
-}
-
-fn fields(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Vec<Mapped>> {
-    let entries = walk.entries(node, &key.span, "`fields`")?;
-    let mut fields: Vec<Mapped> = Vec::with_capacity(entries.len());
-    for (key, node) in entries {
-        let target = walk.key_name::<FieldName>(key);
-        // The org does not tell upper from lower case in names of fields.
-        if let Some(first) = fields.iter().find(|field| field.written.eq_ignore_ascii_case(&key.text)) {
-            let message = format!("the target field `{}` is filled twice", key.text);
-            let remedy =
-                format!("keep one; upper and lower case do not make it another field than `{}`", first.written);
-            walk.find(&key.span, message, remedy);
-        }
-        let rule = rule(walk, (key, node));
-        fields.push(Mapped { written: key.text.clone(), target, rule });
-    }
-    Some(fields)
-}
-
-fn rule(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<FieldRule>> {
-    if !matches!(node.kind, Kind::Map(_)) {
-        let path = walk.name::<FieldPath>((key, node))?;
-        return Some(At { value: FieldRule::Source(path.value), raw: path.raw, span: path.span });
-    }
-    let has =
-        |name: &&str| matches!(&node.kind, Kind::Map(entries) if entries.iter().any(|(key, _)| key.text == **name));
-    if CONSTANT.required.iter().any(&has) {
-        let block = walk.block(node, &key.span, &CONSTANT)?;
-        let value = constant(walk, block.entry("value")?)?;
-        return Some(At { value: FieldRule::Constant(value), raw: String::new(), span: node.span.clone() });
-    }
-    if PARENT.required.iter().any(has) {
-        let block = walk.block(node, &key.span, &PARENT)?;
-        let parent = block.entry("parent").and_then(|entry| walk.name::<PipelineName>(entry));
-        let from = block.entry("from").and_then(|entry| walk.name::<FieldPath>(entry));
-        let (parent, from) = (parent?, from?);
-        let value = FieldRule::Parent { pipeline: parent.value, from: from.value };
-        return Some(At { value, raw: parent.raw, span: parent.span });
-    }
-    let before = walk.findings.len();
-    walk.block(node, &key.span, &RULE);
-    if walk.findings.len() == before {
-        let remedy = "write a source field, { value: … } or { parent: …, from: … }";
-        walk.find(&key.span, "nothing fills this field", remedy);
-    }
-    None
-}
-
-/// Plain values have the type that YAML 1.2 gives them; what a variable brings is text.
-fn constant(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Value> {
-    if node.is_null() {
-        return Some(Value::Null);
-    }
-    let text = walk.text((key, node))?;
-    let plain = matches!(node.kind, Kind::Scalar { plain: true, .. }) && text.value == text.raw;
-    if !plain {
-        return Some(Value::Text(text.value));
-    }
-    match text.value.as_str() {
-        "true" | "True" | "TRUE" => return Some(Value::Bool(true)),
-        "false" | "False" | "FALSE" => return Some(Value::Bool(false)),
-        _ => {}
-    }
-    let number = text.value.parse::<Decimal>();
-    let digits = text.value.trim_start_matches(['-', '+']).to_ascii_lowercase();
-    let leading_zero =
-        digits.starts_with('0') && digits.get(1..).unwrap_or_default().starts_with(|c: char| c.is_ascii_digit());
-    let radix = digits.strip_prefix("0x").or(digits.strip_prefix("0o"));
-    // 0042 is a number for one reader of YAML and text for another, and so are 0x1F and .inf.
-    let ambiguous = (number.is_ok() && leading_zero)
-        || radix.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        || matches!(digits.as_str(), ".inf" | ".nan");
-    match number {
-        _ if ambiguous => {
-            let remedy = "put it in quotes if it is text; write a number without leading zeros";
-            walk.find(&text.span, "this may be meant as a number or as text", remedy);
-            None
-        }
-        Ok(number) => Some(Value::Number(number)),
-        Err(_) => Some(Value::Text(text.value)),
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::super::FieldRule;
 use super::super::tree::Finding;
 use super::super::walk::{At, Walk, closest};
+use super::super::{Fill, NoLongerMatching, OnDelete, OnNull, WriteOn};
 use super::orgs::Orgs;
-use super::pipelines::{Mapped, Pipeline};
+use super::pipelines::Pipeline;
+use super::rules::Mapped;
 use crate::event::{ObjectName, OrgName};
 
 /// `orgs` is None if they could not be read at all: then nothing is said about references to them.
@@ -25,6 +26,7 @@ pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipel
         channel(walk, pipeline);
         key(walk, pipeline);
         parents(walk, pipelines, pipeline);
+        flag(walk, pipeline);
     }
     one_writer_for_each_field(walk, pipelines);
 }
@@ -98,12 +100,19 @@ fn key(walk: &mut Walk<'_>, pipeline: &Pipeline) {
     let (Some(key), Some(fields)) = (&pipeline.key, &pipeline.fields) else { return };
     let name = key.value.as_str();
     if let Some(field) = fields.iter().find(|field| field.written == name) {
-        if let Some(At { value: FieldRule::Constant(_) | FieldRule::Parent { .. }, span, .. }) = &field.rule {
-            walk.find(
-                span,
-                "the key must be filled from a field of the source",
-                format!("write `{}: Id`", field.written),
-            );
+        let Some(At { value: rule, span, .. }) = &field.rule else { return };
+        let from_source = match &rule.fill {
+            Fill::Source(_) => true,
+            Fill::Expression(expression) => !expression.reads().is_empty() && !expression.reads_header(),
+            Fill::Constant(_) | Fill::Table { .. } | Fill::Parent { .. } => false,
+        };
+        let plain = rule.write_on == WriteOn::Both && rule.on_null == OnNull::Send && rule.truncate.is_none();
+        if !from_source {
+            let remedy = format!("write `{}: Id`", field.written);
+            walk.find(span, "the key must be filled from a field of the source", remedy);
+        } else if !plain {
+            let remedy = "remove `write_on`, `on_null` and `truncate` here";
+            walk.find(span, "the key must be written as it is, each time: it finds the record again", remedy);
         }
         return;
     }
@@ -116,7 +125,7 @@ fn key(walk: &mut Walk<'_>, pipeline: &Pipeline) {
 
 fn parents(walk: &mut Walk<'_>, pipelines: &[Pipeline], pipeline: &Pipeline) {
     for rule in pipeline.fields.iter().flatten().filter_map(|field| field.rule.as_ref()) {
-        let FieldRule::Parent { pipeline: name, .. } = &rule.value else { continue };
+        let Fill::Parent { pipeline: name, .. } = &rule.value.fill else { continue };
         let names = || pipelines.iter().filter_map(|other| Some((&other.name.as_ref()?.value, other)));
         let written = || pipelines.iter().filter_map(|other| Some(other.name.as_ref()?.raw.as_str()));
         let Some((_, parent)) = names().find(|(other, _)| *other == name) else {
@@ -136,6 +145,26 @@ fn parents(walk: &mut Walk<'_>, pipelines: &[Pipeline], pipeline: &Pipeline) {
         } else if differ(&parent.from_org, &pipeline.from_org) {
             walk.find(&rule.span, "the parent's pipeline reads from another org than this one", remedy);
         }
+    }
+}
+
+/// A flag that is to be set must be named, and nothing else may fill it.
+fn flag(walk: &mut Walk<'_>, pipeline: &Pipeline) {
+    let Some(flag) = &pipeline.flag else { return };
+    let wanted = [
+        pipeline.on_delete.as_ref().filter(|at| at.value == OnDelete::Flag).map(|at| &at.span),
+        pipeline.no_longer_matching.as_ref().filter(|at| at.value == NoLongerMatching::Flag).map(|at| &at.span),
+    ];
+    let Some(flag) = flag else {
+        for span in wanted.into_iter().flatten() {
+            let remedy = "add `flag: Field__c` to the pipeline, a checkbox of the target object";
+            walk.find(span, "no field is named that can be set", remedy);
+        }
+        return;
+    };
+    if pipeline.fields.iter().flatten().any(|field| field.written.eq_ignore_ascii_case(flag.value.field.as_str())) {
+        let remedy = "remove it from `fields`, or name another field as `flag`";
+        walk.find(&flag.span, "`fields` fills this field, too", remedy);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Records that are being read, and the queue of those that want to be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::event::{Part, RecordId, Seq};
+use crate::event::{Header, Part, RecordChange, RecordId, Seq};
 use crate::publish::{Cover, Source};
 use crate::store::PipelineId;
 
@@ -24,8 +25,37 @@ pub struct Reading {
     pub stage: Stage,
     /// Those that name it as parent must be known first; and the counterpart that is gone, if it is.
     pub children: Option<Option<RecordId>>,
+    pub because: Because,
     /// Parts that came since, in order.
     pub joined: Vec<Part>,
+}
+
+/// The changes that a read stands for, as conditions on who or what made a change need to know them.
+#[derive(Debug, Default)]
+pub enum Because {
+    /// None that is known: a retry, a lost answer, a parent that came.
+    #[default]
+    Nothing,
+    One(Arc<RecordChange>),
+    Several,
+}
+
+impl Because {
+    pub fn also(&mut self, part: &Part) {
+        *self = match std::mem::take(self) {
+            Self::Nothing => Self::One(part.change.clone()),
+            Self::One(change) if Arc::ptr_eq(&change, &part.change) => Self::One(change),
+            Self::One(_) | Self::Several => Self::Several,
+        };
+    }
+
+    /// Who and what, where it was one change.
+    pub fn header(&self) -> Option<&Header> {
+        match self {
+            Self::One(change) => Some(&change.header),
+            Self::Nothing | Self::Several => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -54,7 +84,15 @@ pub enum Stage {
 
 impl Reading {
     pub fn wanted(from: Seq, clears_suspect: bool, parked: bool, at: Instant) -> Self {
-        Self { from, clears_suspect, parked, stage: Stage::Wanted { at }, children: None, joined: Vec::new() }
+        Self {
+            from,
+            clears_suspect,
+            parked,
+            stage: Stage::Wanted { at },
+            children: None,
+            because: Because::Nothing,
+            joined: Vec::new(),
+        }
     }
 
     pub fn look_up(cover: Cover, key: String, joined: Vec<Part>) -> Self {
@@ -64,12 +102,17 @@ impl Reading {
             parked: false,
             stage: Stage::KeyWanted { key, to: cover.to },
             children: None,
+            because: Because::Nothing,
             joined,
         }
     }
 
     /// Takes a part that came meanwhile. True: the parked row must hold it, and it need not be tracked.
     pub fn join(&mut self, part: Part) -> bool {
+        // A read that was wanted for no change stays one: nothing may leave its record out.
+        if matches!(self.stage, Stage::Wanted { .. }) && !matches!(self.because, Because::Nothing) {
+            self.because.also(&part);
+        }
         self.joined.push(part);
         self.parked && matches!(self.stage, Stage::Wanted { .. })
     }

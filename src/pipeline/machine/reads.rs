@@ -21,6 +21,7 @@ impl Machine {
             }
             Some(reading) => {
                 reading.from = reading.from.min(from);
+                reading.because = Because::Several;
                 // A key that was asked for before the suspicion could end says nothing of what landed since.
                 if clears && matches!(reading.stage, Stage::KeyAsked { .. }) {
                     self.suspects.insert(source, at + SUSPECT_AGAIN);
@@ -39,6 +40,13 @@ impl Machine {
                 active.reading = Some(Reading::wanted(from, clears, parked, at));
                 self.readings.want(at, source);
             }
+        }
+    }
+
+    /// The read that is wanted now is made for this part.
+    pub(super) fn because(&mut self, source: Source, part: &Part) {
+        if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+            reading.because.also(part);
         }
     }
 
@@ -165,9 +173,10 @@ impl Machine {
             let oldest = active.tracked.first().copied().unwrap_or(at);
             let from = if reading.from == Seq::ZERO { oldest } else { reading.from.min(oldest) };
             let mut cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
+            let because = std::mem::take(&mut reading.because);
             let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
             let mapped = match found.remove(&record).unwrap_or(Found::NotVisible) {
-                Found::Record(record) => Ok(mapping.apply_read(&record, &known, cover)),
+                Found::Record(record) => Ok(mapping.apply_read(&record, because.header(), &known, cover)),
                 // A request that landed late may have made a record anew that no link knows: look for it by its key. What
                 // is on its way for the record goes first, and then it is asked for again.
                 Found::Deleted if cover.clears_suspect && self.outbox.key_of(source).is_some() => {
@@ -201,8 +210,8 @@ impl Machine {
                 }
                 // A whole record never needs itself.
                 Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.skip_read(cover),
-                Ok(Mapped::Failed { code, field }) => {
-                    let refusal = unmappable(code, &field);
+                Ok(Mapped::Failed(failure)) => {
+                    let refusal = unmappable(failure);
                     self.park(cover, &refusal, false);
                 }
                 Err(refusal) => self.park(cover, &refusal, false),

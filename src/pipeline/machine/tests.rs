@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, FieldRule, From, OnDelete, PipelineConfig, Start, To};
+use crate::config::{Config, Fill, From, NoLongerMatching, OnDelete, PipelineConfig, Start, To};
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
 use crate::publish::{Call, Cell, Write};
 
@@ -13,12 +13,12 @@ const CONTACTS: PipelineId = PipelineId(2);
 const LATE: Duration = Duration::from_secs(30);
 
 fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
-    let field = |name: &str, path: &str| (name.parse().unwrap(), FieldRule::Source(path.parse().unwrap()));
+    let field = |name: &str, path: &str| (name.parse().unwrap(), Fill::Source(path.parse().unwrap()).into());
     let mut fields = vec![field("Key__c", "Id"), field("A", "A"), field("B", "B")];
-    fields.push(("Region__c".parse().unwrap(), FieldRule::Constant(Value::text("EMEA"))));
+    fields.push(("Region__c".parse().unwrap(), Fill::Constant(Value::text("EMEA")).into()));
     if let Some(lookup) = parent {
-        let rule = FieldRule::Parent { pipeline: "accounts".parse().unwrap(), from: lookup.parse().unwrap() };
-        fields.push((lookup.parse().unwrap(), rule));
+        let rule = Fill::Parent { pipeline: "accounts".parse().unwrap(), from: lookup.parse().unwrap() };
+        fields.push((lookup.parse().unwrap(), rule.into()));
     }
     PipelineConfig {
         name: name.parse().unwrap(),
@@ -31,6 +31,9 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
         },
         to: To { org: "target".parse().unwrap(), object: object.parse().unwrap(), key: "Key__c".parse().unwrap() },
         fields,
+        when: None,
+        when_no_longer_matching: NoLongerMatching::Keep,
+        flag: None,
         on_delete: OnDelete::Delete,
     }
 }

@@ -1,0 +1,247 @@
+//! `fields` of a pipeline: what fills each of them.
+
+use std::collections::BTreeMap;
+
+use super::super::tree::{Key, Kind, Node};
+use super::super::walk::{At, Block, Keys, Walk};
+use super::super::{FieldRule, Fill, OnNull, WriteOn};
+use crate::event::{Decimal, FieldName, FieldPath, PipelineName, Value};
+use crate::mapping::Expression;
+
+pub(in super::super) const CONSTANT: Keys = Keys { block: "a constant", required: &["value"], optional: &["write_on"] };
+pub(in super::super) const FIELD: Keys = Keys {
+    block: "a source field",
+    required: &["from"],
+    optional: &["table", "default", "write_on", "on_null", "truncate"],
+};
+pub(in super::super) const COMPUTED: Keys =
+    Keys { block: "an expression", required: &["cel"], optional: &["write_on", "on_null", "truncate"] };
+pub(in super::super) const PARENT: Keys =
+    Keys { block: "a reference to a parent", required: &["parent", "from"], optional: &["write_on"] };
+pub(in super::super) const INSTEAD: Keys =
+    Keys { block: "what is written instead", required: &["value"], optional: &[] };
+/// What a field's rule may have before it is known which one it is.
+const RULE: Keys = Keys {
+    block: "a field's rule",
+    required: &[],
+    optional: &["value", "from", "table", "default", "cel", "parent", "write_on", "on_null", "truncate"],
+};
+/// The longest text that a field can hold (a long text area).
+const TEXT_MAX: usize = 131_072;
+
+pub(super) struct Mapped {
+    /// As it is written; None below if that is no name of a field.
+    pub written: String,
+    pub target: Option<At<FieldName>>,
+    pub rule: Option<At<FieldRule>>,
+}
+
+pub(super) fn fields(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Vec<Mapped>> {
+    let entries = walk.entries(node, &key.span, "`fields`")?;
+    let mut fields: Vec<Mapped> = Vec::with_capacity(entries.len());
+    for (key, node) in entries {
+        let target = walk.key_name::<FieldName>(key);
+        // The org does not tell upper from lower case in names of fields.
+        if let Some(first) = fields.iter().find(|field| field.written.eq_ignore_ascii_case(&key.text)) {
+            let message = format!("the target field `{}` is filled twice", key.text);
+            let remedy =
+                format!("keep one; upper and lower case do not make it another field than `{}`", first.written);
+            walk.find(&key.span, message, remedy);
+        }
+        let rule = rule(walk, (key, node));
+        fields.push(Mapped { written: key.text.clone(), target, rule });
+    }
+    Some(fields)
+}
+
+/// What fills one field.
+fn rule(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<FieldRule>> {
+    let Kind::Map(entries) = &node.kind else {
+        let path = walk.name::<FieldPath>((key, node))?;
+        return Some(At { value: Fill::Source(path.value).into(), raw: path.raw, span: path.span });
+    };
+    let has = |name: &str| entries.iter().any(|(key, _)| key.text == name);
+    let keys = if has("value") {
+        &CONSTANT
+    } else if has("cel") {
+        &COMPUTED
+    } else if has("parent") {
+        &PARENT
+    } else if has("from") {
+        &FIELD
+    } else {
+        let before = walk.findings.len();
+        walk.block(node, &key.span, &RULE);
+        if walk.findings.len() == before {
+            let remedy = "write a source field, { from: … }, { value: … }, { cel: … } or { parent: …, from: … }";
+            walk.find(&key.span, "nothing fills this field", remedy);
+        }
+        return None;
+    };
+    let block = walk.block(node, &key.span, keys)?;
+    let fill = fill(walk, &block, node);
+    let write_on = match block.entry("write_on") {
+        Some(entry) => write_on(walk, entry),
+        None => Some(WriteOn::default()),
+    };
+    let on_null = match block.entry("on_null") {
+        Some(entry) => on_null(walk, entry),
+        None => Some(OnNull::default()),
+    };
+    let truncate = match block.entry("truncate") {
+        Some(entry) => truncate(walk, entry).map(Some),
+        None => Some(None),
+    };
+    let fill = fill?;
+    let value = FieldRule { fill: fill.value, write_on: write_on?, on_null: on_null?, truncate: truncate? };
+    Some(At { value, raw: fill.raw, span: fill.span })
+}
+
+fn fill(walk: &mut Walk<'_>, block: &Block<'_>, node: &Node) -> Option<At<Fill>> {
+    if let Some(entry) = block.entry("value") {
+        let value = constant(walk, entry)?;
+        return Some(At { value: Fill::Constant(value), raw: String::new(), span: node.span.clone() });
+    }
+    if let Some(entry) = block.entry("cel") {
+        let source = expression(walk, entry)?;
+        return Some(At { value: Fill::Expression(source.value), raw: source.raw, span: source.span });
+    }
+    let from = block.entry("from").and_then(|entry| walk.name::<FieldPath>(entry));
+    if let Some(entry) = block.entry("parent") {
+        let parent = walk.name::<PipelineName>(entry)?;
+        let value = Fill::Parent { pipeline: parent.value, from: from?.value };
+        return Some(At { value, raw: parent.raw, span: parent.span });
+    }
+    let default = block.entry("default").map(|entry| constant(walk, entry));
+    let Some(table) = block.entry("table") else {
+        if let Some((key, _)) = block.entry("default") {
+            let remedy = "for an empty source field write `on_null: { value: … }`";
+            walk.find(&key.span, "`default` is for values that a `table` does not list", remedy);
+            return None;
+        }
+        let from = from?;
+        return Some(At { value: Fill::Source(from.value), raw: from.raw, span: from.span });
+    };
+    let entries = entries(walk, table)?;
+    let from = from?;
+    let default = match default {
+        Some(default) => Some(default?),
+        None => None,
+    };
+    let value = Fill::Table { from: from.value, entries, default };
+    Some(At { value, raw: from.raw, span: from.span })
+}
+
+/// A value of the source, a colon, and the value of the target.
+fn entries(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<BTreeMap<String, Value>> {
+    let lines = walk.entries(node, &key.span, "`table`")?;
+    if lines.is_empty() {
+        walk.find(&key.span, "`table` is empty", "write a line `source value: target value` for each value");
+        return None;
+    }
+    let read = lines.iter().map(|(key, node)| Some((key.text.clone(), constant(walk, (key, node))?)));
+    // All of them, so that all problems are found.
+    read.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn write_on(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<WriteOn> {
+    let choices = [("create", WriteOn::Create), ("update", WriteOn::Update)];
+    let Kind::List(items) = &node.kind else { return walk.choice((key, node), &choices) };
+    let chosen: Vec<_> = items.iter().map(|item| walk.choice((key, item), &choices)).collect();
+    let chosen: Vec<WriteOn> = chosen.into_iter().collect::<Option<_>>()?;
+    match chosen.as_slice() {
+        [] => {
+            walk.find(&node.span, "the field is never written", "remove the field, or write [create, update]");
+            None
+        }
+        [first, rest @ ..] if rest.iter().all(|one| one == first) => Some(*first),
+        _ => Some(WriteOn::Both),
+    }
+}
+
+fn on_null(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<OnNull> {
+    if matches!(node.kind, Kind::Map(_)) {
+        let block = walk.block(node, &key.span, &INSTEAD)?;
+        return constant(walk, block.entry("value")?).map(OnNull::Value);
+    }
+    walk.choice((key, node), &[("send", OnNullWord::Send), ("skip", OnNullWord::Skip)]).map(|word| match word {
+        OnNullWord::Send => OnNull::Send,
+        OnNullWord::Skip => OnNull::Skip,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum OnNullWord {
+    Send,
+    Skip,
+}
+
+fn truncate(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<usize> {
+    let text = walk.text(entry)?;
+    match text.value.parse::<usize>() {
+        Ok(length) if (1..=TEXT_MAX).contains(&length) => Some(length),
+        Ok(_) | Err(_) => {
+            let remedy = format!("write how many characters are kept, 1 to {TEXT_MAX}");
+            walk.find(&text.span, "`truncate` must be a number of characters", remedy);
+            None
+        }
+    }
+}
+
+/// An expression, compiled; what is wrong with it is shown at its place.
+pub(super) fn expression(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At<Expression>> {
+    let text = walk.text(entry)?;
+    match Expression::compile(&text.value) {
+        Ok(value) => Some(At { value, raw: text.raw, span: text.span }),
+        Err(problems) => {
+            // Where it is written in the file as it is. Otherwise (an escape, a variable, folded lines) all of it is shown.
+            let start = walk.source.get(text.span.clone()).and_then(|raw| raw.find(text.value.as_str()));
+            for problem in problems {
+                let span = match start {
+                    Some(start) if !text.expanded => {
+                        let start = text.span.start + start;
+                        start + problem.span.start..start + problem.span.end
+                    }
+                    Some(_) | None => text.span.clone(),
+                };
+                walk.find(&span, problem.message, problem.remedy);
+            }
+            None
+        }
+    }
+}
+
+/// Plain values have the type that YAML 1.2 gives them; what a variable brings is text.
+pub(super) fn constant(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Value> {
+    if node.is_null() {
+        return Some(Value::Null);
+    }
+    let text = walk.text((key, node))?;
+    let plain = matches!(node.kind, Kind::Scalar { plain: true, .. }) && text.value == text.raw;
+    if !plain {
+        return Some(Value::Text(text.value));
+    }
+    match text.value.as_str() {
+        "true" | "True" | "TRUE" => return Some(Value::Bool(true)),
+        "false" | "False" | "FALSE" => return Some(Value::Bool(false)),
+        _ => {}
+    }
+    let number = text.value.parse::<Decimal>();
+    let digits = text.value.trim_start_matches(['-', '+']).to_ascii_lowercase();
+    let leading_zero =
+        digits.starts_with('0') && digits.get(1..).unwrap_or_default().starts_with(|c: char| c.is_ascii_digit());
+    let radix = digits.strip_prefix("0x").or(digits.strip_prefix("0o"));
+    // 0042 is a number for one reader of YAML and text for another, and so are 0x1F and .inf.
+    let ambiguous = (number.is_ok() && leading_zero)
+        || radix.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        || matches!(digits.as_str(), ".inf" | ".nan");
+    match number {
+        _ if ambiguous => {
+            let remedy = "put it in quotes if it is text; write a number without leading zeros";
+            walk.find(&text.span, "this may be meant as a number or as text", remedy);
+            None
+        }
+        Ok(number) => Some(Value::Number(number)),
+        Err(_) => Some(Value::Text(text.value)),
+    }
+}

@@ -1,0 +1,102 @@
+//! Why a field is written or not, for people: the same rules as [`Mapping::apply`], told field by field.
+
+use std::fmt;
+
+use super::rule::{Fill, Given, Left, Rule, Writing};
+use super::view::View;
+use super::{Failure, LinkState, Mapping};
+use crate::event::{ChangeKind, FieldName, Header, Part, Record};
+
+/// One field of the target, and what its rule gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced {
+    pub field: FieldName,
+    /// The rule in the words of the config: `from Name`, `cel: upper(Name)`.
+    pub rule: String,
+    pub gave: Gave,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gave {
+    Something,
+    Nothing(Left),
+    /// The change alone does not say it.
+    Unknown,
+    Failed(Failure),
+}
+
+impl Mapping {
+    /// What each rule gives for a change.
+    pub fn trace(&self, part: &Part, link: &LinkState) -> Vec<Traced> {
+        match part.kind() {
+            ChangeKind::Create => self.traced(&View::whole(part), whole(link)),
+            ChangeKind::Undelete => self.traced(&View::whole(part), Writing::Create),
+            ChangeKind::Update => self.traced(&View::partial(part), Writing::Update),
+            // Nothing is mapped of these.
+            ChangeKind::Delete
+            | ChangeKind::GapCreate
+            | ChangeKind::GapUpdate
+            | ChangeKind::GapDelete
+            | ChangeKind::GapUndelete
+            | ChangeKind::GapOverflow => Vec::new(),
+        }
+    }
+
+    /// What each rule gives for a record that was read.
+    pub fn trace_read(&self, record: &Record, header: Option<&Header>, link: &LinkState) -> Vec<Traced> {
+        self.traced(&View::read(record, header), whole(link))
+    }
+
+    fn traced(&self, view: &View<'_>, writing: Writing) -> Vec<Traced> {
+        let trace = |(field, rule): &(FieldName, Rule)| Traced {
+            field: field.clone(),
+            rule: rule.to_string(),
+            gave: match rule.give(field, view, writing) {
+                Given::Value(_) | Given::Parent(_) => Gave::Something,
+                Given::Left(left) => Gave::Nothing(left),
+                Given::Unknown => Gave::Unknown,
+                Given::Failed(failure) => Gave::Failed(failure),
+            },
+        };
+        let mut traced: Vec<Traced> = self.rules.iter().map(trace).collect();
+        if let Some(flag) = &self.flag {
+            let gave = match writing {
+                Writing::Create | Writing::Renew => Gave::Something,
+                Writing::Update => Gave::Nothing(Left::Unchanged),
+            };
+            traced.push(Traced { field: flag.field.clone(), rule: "flag".to_owned(), gave });
+        }
+        traced
+    }
+}
+
+fn whole(link: &LinkState) -> Writing {
+    match link {
+        LinkState::Linked(_) => Writing::Renew,
+        LinkState::None | LinkState::Coming(_) => Writing::Create,
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.fill {
+            Fill::Source(path) => write!(f, "from {path}"),
+            Fill::Constant(_) => f.write_str("constant"),
+            Fill::Table { from, .. } => write!(f, "table of {from}"),
+            Fill::Expression(expression) => write!(f, "cel: {}", expression.source()),
+            Fill::Parent(lookup) => write!(f, "parent named by {}", lookup.from),
+        }
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unchanged => "did not change",
+            Self::NotOnCreate => "written at updates only",
+            Self::NotOnUpdate => "written at creates only",
+            Self::Null => "empty, and on_null: skip",
+            Self::NoHeader => "no single change is being written, so nobody made it",
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! What is known of a source record at the moment: by an event alone, or by a read.
+
+use super::expression::Scope;
+use crate::event::{Field, FieldPath, Header, Part, Record, RecordId, Value};
+
+/// A record as rules and conditions see it.
+pub(super) struct View<'v> {
+    pub record: RecordId,
+    told: Told<'v>,
+    header: Option<&'v Header>,
+}
+
+#[derive(Clone, Copy)]
+enum Told<'v> {
+    /// An event that carries all that is not empty.
+    Whole(&'v Part),
+    /// An event that carries what changed, and perhaps a few unchanged fields.
+    Partial(&'v Part),
+    Read(&'v Record),
+    /// Nothing but its id.
+    Id,
+}
+
+impl<'v> View<'v> {
+    /// A CREATE or UNDELETE: what is not in it is empty.
+    pub fn whole(part: &'v Part) -> Self {
+        Self { record: part.record, told: Told::Whole(part), header: Some(&part.change.header) }
+    }
+
+    pub fn partial(part: &'v Part) -> Self {
+        Self { record: part.record, told: Told::Partial(part), header: Some(&part.change.header) }
+    }
+
+    /// `header`: of the event that the read was made for, if it was made for one.
+    pub fn read(record: &'v Record, header: Option<&'v Header>) -> Self {
+        Self { record: record.id, told: Told::Read(record), header }
+    }
+
+    /// A record that is gone: its id is all that is left.
+    pub fn id(record: RecordId) -> Self {
+        Self { record, told: Told::Id, header: None }
+    }
+
+    /// The same record, as if nobody had changed it just now.
+    pub fn of_nobody(&self) -> Self {
+        Self { record: self.record, told: self.told, header: None }
+    }
+
+    /// The value of a field; none where only a read can tell.
+    pub fn value(&self, path: &FieldPath) -> Option<Value> {
+        // `Id` is not in an event's body: it is the record's own id.
+        if path.as_str() == "Id" {
+            return Some(Value::text(self.record.as_str()));
+        }
+        let field = match &self.told {
+            Told::Whole(part) => part.field(path).unwrap_or(Field::New(Value::Null)),
+            Told::Partial(part) => part.field(path)?,
+            // All that the mapping reads was asked for.
+            Told::Read(record) => Field::New(record.values.get(path).cloned().unwrap_or(Value::Null)),
+            Told::Id => return None,
+        };
+        match field {
+            Field::New(value) | Field::Same(value) => Some(value),
+            Field::Diff | Field::Patch(_) => None,
+        }
+    }
+
+    /// The field has another value than before, as far as is known: all of a whole record is new.
+    pub fn changed(&self, path: &FieldPath) -> bool {
+        match &self.told {
+            Told::Whole(_) | Told::Read(_) => true,
+            Told::Partial(part) => match part.field(path) {
+                Some(Field::New(_) | Field::Diff | Field::Patch(_)) => true,
+                Some(Field::Same(_)) | None => false,
+            },
+            Told::Id => false,
+        }
+    }
+}
+
+impl Scope for View<'_> {
+    fn field(&self, path: &FieldPath) -> Option<Value> {
+        self.value(path)
+    }
+
+    fn header(&self) -> Option<&Header> {
+        self.header
+    }
+
+    fn hash_key(&self) -> Option<&[u8]> {
+        None
+    }
+}

@@ -1,0 +1,125 @@
+//! What a pipeline would make of one change or record, without an org and without writing anything. For
+//! `orgbridge map` and `orgbridge test`. Pure.
+
+pub mod cases;
+pub mod input;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::event::{FieldName, Header, ObjectName, Part, Record, RecordId, Seq, Value};
+use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Skip, Traced};
+use crate::publish::{Body, Cell, Cover, Key, Reference, Source};
+use crate::store::{Parent, ParentState, PipelineId};
+
+/// What happened in the source, and what is known beside it.
+#[derive(Debug, Clone, Default)]
+pub struct Scene {
+    /// None: the record is only read, as a backfill or a repair does.
+    pub part: Option<Part>,
+    /// The whole record, for when the change alone does not say enough.
+    pub record: Option<Record>,
+    /// Its counterpart in the target, if it has one.
+    pub link: Option<RecordId>,
+    /// Counterparts of parents, by the parents' ids in the source.
+    pub parents: BTreeMap<RecordId, RecordId>,
+}
+
+/// What would be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub what: What,
+    /// The record was, or must be, read whole.
+    pub read: bool,
+    /// Each rule, in the order of the config; empty where nothing is mapped.
+    pub traced: Vec<Traced>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// A record is found by its key, or made.
+    Upsert { object: ObjectName, key: FieldName, fields: BTreeMap<FieldName, Value> },
+    Update { object: ObjectName, record: RecordId, fields: BTreeMap<FieldName, Value> },
+    /// The counterpart; `None`: whoever holds the key.
+    Delete { object: ObjectName, record: Option<RecordId> },
+    Skipped(Skip),
+    Failed(Failure),
+    /// The change does not say enough, and no record was given.
+    NeedsRecord,
+}
+
+/// Runs a scene. A lookup is shown as the id of the counterpart where `parents` names it, else as the id in the source.
+pub fn rehearse(mapping: &Mapping, scene: &Scene) -> Outcome {
+    let parents = parents(mapping, scene);
+    let link = scene.link.map_or(LinkState::None, LinkState::Linked);
+    let known = Known { link: link.clone(), parents: &parents };
+    let mut header: Option<&Header> = None;
+    if let Some(part) = &scene.part {
+        let mapped = mapping.apply(part, &known, cover(part.record));
+        header = Some(&part.change.header);
+        match (mapped, &scene.record) {
+            (Mapped::Needs(Needs::Record), Some(_)) => {}
+            (mapped, _) => {
+                let read = mapped == Mapped::Needs(Needs::Record);
+                return Outcome { what: what(mapping, mapped), read, traced: mapping.trace(part, &link) };
+            }
+        }
+    }
+    match &scene.record {
+        Some(record) => Outcome {
+            what: what(mapping, mapping.apply_read(record, header, &known, cover(record.id))),
+            read: true,
+            traced: mapping.trace_read(record, header, &link),
+        },
+        None => Outcome { what: What::NeedsRecord, read: true, traced: Vec::new() },
+    }
+}
+
+fn cover(record: RecordId) -> Cover {
+    let source = Source { pipeline: PipelineId(0), record };
+    Cover { source, from: Seq::ZERO, to: Seq::ZERO, clears_suspect: false }
+}
+
+fn parents(mapping: &Mapping, scene: &Scene) -> HashMap<Parent, ParentState> {
+    let named = scene.part.iter().flat_map(|part| mapping.parents_of(part));
+    let named = named.chain(scene.record.iter().flat_map(|record| mapping.parents_of_read(record)));
+    named
+        .map(|parent| {
+            let state = ParentState { link: scene.parents.get(&parent.record).copied(), ..ParentState::default() };
+            (parent, state)
+        })
+        .collect()
+}
+
+fn what(mapping: &Mapping, mapped: Mapped) -> What {
+    let object = mapping.target_object.clone();
+    let write = match mapped {
+        Mapped::Write(write) => write,
+        Mapped::Needs(Needs::Record) => return What::NeedsRecord,
+        Mapped::Needs(Needs::TargetOf { .. }) => return What::Delete { object, record: None },
+        Mapped::Skipped(skip) => return What::Skipped(skip),
+        Mapped::Failed(failure) => return What::Failed(failure),
+    };
+    let record = write.key.linked();
+    match (write.body, record) {
+        (Body::Delete, record) => What::Delete { object, record },
+        (Body::Whole(cells) | Body::Partial(cells), Some(record)) => {
+            What::Update { object, record, fields: values(cells) }
+        }
+        (Body::Whole(cells) | Body::Partial(cells), None) => {
+            let key = match write.key {
+                Key::External { field, .. } => field,
+                Key::Record { .. } => mapping.key.clone(),
+            };
+            What::Upsert { object, key, fields: values(cells) }
+        }
+    }
+}
+
+fn values(cells: BTreeMap<FieldName, Cell>) -> BTreeMap<FieldName, Value> {
+    let value = |cell| match cell {
+        Cell::Value(value) => value,
+        Cell::Parent(Reference { link: Some(id), .. }) => Value::text(id.as_str()),
+        Cell::Parent(Reference { parent, .. }) => Value::text(parent.record.as_str()),
+    };
+    cells.into_iter().map(|(field, cell)| (field, value(cell))).collect()
+}
