@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Status;
 use crate::event::Timestamp;
-use crate::store::{ParkedState, Store, StoreError};
+use crate::store::{ParkedState, Store, StoreError, SubscriptionRow};
 use crate::subscribe::{State, retention};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,24 @@ pub struct Cause {
     pub records: u64,
 }
 
+impl Gap {
+    fn of(gap: &crate::store::Gap, row: Option<&SubscriptionRow>) -> Self {
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        Self {
+            id: gap.id,
+            org: row.map_or(String::new(), |row| row.org.to_string()),
+            channel: row.map_or(String::new(), |row| row.channel.to_string()),
+            kind: gap.kind.as_str().to_owned(),
+            object: gap.object.as_ref().map(ToString::to_string),
+            from: time(gap.from),
+            to: time(gap.to),
+            records: gap.records,
+            text: gap.to_string(),
+            remedy: gap.remedy().to_owned(),
+        }
+    }
+}
+
 impl Report {
     /// Nothing in it is a secret or a value of a record.
     ///
@@ -143,22 +161,7 @@ impl Report {
         }
         for gap in store.gaps().await? {
             let row = rows.iter().find(|row| row.id == gap.subscription);
-            let remedy = match gap.records {
-                0 => "it stays open until its window is compared or read again",
-                _ => "its records are read by themselves",
-            };
-            report.gaps.push(Gap {
-                id: gap.id,
-                org: row.map_or(String::new(), |row| row.org.to_string()),
-                channel: row.map_or(String::new(), |row| row.channel.to_string()),
-                kind: gap.kind.as_str().to_owned(),
-                object: gap.object.as_ref().map(ToString::to_string),
-                from: time(gap.from),
-                to: time(gap.to),
-                records: gap.records,
-                text: gap.to_string(),
-                remedy: remedy.to_owned(),
-            });
+            report.gaps.push(Gap::of(&gap, row));
         }
         let causes = store.parked_causes().await?;
         for row in store.pipelines().await? {
@@ -194,8 +197,10 @@ impl Report {
     /// Something does not pass by itself.
     pub fn needs_a_person(&self) -> bool {
         let stuck = |one: &Subscription| matches!(one.state.as_deref(), Some("refused" | "behind"));
+        // What a running bridge does not subscribe any more owes nothing.
+        let late = |one: &Subscription| one.retention_left_seconds == Some(0) && (one.state.is_some() || !self.running);
         self.orgs.iter().any(|org| org.other_org_id.is_some())
-            || self.subscriptions.iter().any(|one| stuck(one) || one.retention_left_seconds == Some(0))
+            || self.subscriptions.iter().any(|one| stuck(one) || late(one))
             || self.pipelines.iter().any(|pipeline| pipeline.failed > 0)
             || self.gaps.iter().any(|gap| gap.records == 0)
     }
@@ -212,3 +217,6 @@ fn state(state: &State, behind: Option<&str>) -> (&'static str, Option<String>) 
         (State::Refused { why }, _) => ("refused", Some(why.clone())),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
