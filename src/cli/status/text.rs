@@ -8,6 +8,8 @@ use super::super::table;
 const INDENT: &str = "    ";
 /// Narrower than this nothing can be read.
 const WIDTH_MIN: usize = 40;
+/// A space at which no line is broken.
+const TIED: &str = "\u{a0}";
 
 /// Wrapped at this width; without one (no terminal) a line is as long as it is, so that it can be searched.
 pub fn shown(report: &Report, width: Option<usize>) -> String {
@@ -45,7 +47,7 @@ impl Page {
             if begun {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word.replace(TIED, " "));
             begun = true;
         }
         self.lines.push(line);
@@ -80,6 +82,8 @@ fn subscriptions(page: &mut Page, report: &Report) {
     page.heading("SUBSCRIPTIONS");
     for one in &report.subscriptions {
         let state = match (&one.state, &one.why) {
+            // The reason begins with the time until which.
+            (Some(state), Some(why)) if state == "waiting" => format!(": waiting {why}"),
             (Some(state), Some(why)) => format!(": {}: {why}", state.replace('_', " ")),
             (Some(state), None) => format!(": {}", state.replace('_', " ")),
             (None, _) if report.running => ": not subscribed".to_owned(),
@@ -110,7 +114,10 @@ fn figures(one: &Subscription, now: &str) -> String {
         Some(left) => said.push(format!("{} of retention left", span(left))),
         None => {}
     }
-    said.push(format!("{} events today", one.deliveries_today));
+    said.push(match one.deliveries_today {
+        1 => "1 event today".to_owned(),
+        events => format!("{events} events today"),
+    });
     said.push(match one.open_gaps {
         1 => "1 open gap".to_owned(),
         gaps => format!("{gaps} open gaps"),
@@ -122,7 +129,7 @@ fn figures(one: &Subscription, now: &str) -> String {
         Some(id) => format!("position {id}"),
         None => "no position".to_owned(),
     });
-    said.join(", ")
+    said.join(", ").replace(' ', TIED).replace(&format!(",{TIED}"), ", ")
 }
 
 fn pipelines(page: &mut Page, report: &Report) {

@@ -107,3 +107,53 @@ fn no_line_is_wider_than_the_terminal() {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(words(&text), words(&shown(&report, None)), "nothing is lost by wrapping");
 }
+
+#[test]
+fn a_line_is_broken_between_figures_and_not_within_one() {
+    let text = shown(&full(), Some(60));
+    let (_, figures) = text.split_once("told\n").unwrap();
+    let (figures, _) = figures.split_once("\n\n").unwrap();
+    assert_eq!(
+        figures,
+        "    last event 60 s ago, last sign of life 2 s ago,
+        71 h of retention left, 1234 events today,
+        1 open gap, 3 could not be read,
+        position 00000000000003f2"
+    );
+}
+
+#[test]
+fn each_state_is_said_with_its_reason() {
+    let state = |running, state: Option<&str>, why: Option<&str>| {
+        let mut report = full();
+        report.running = running;
+        let one = &mut report.subscriptions[0];
+        (one.state, one.why) = (state.map(str::to_owned), why.map(str::to_owned));
+        let text = shown(&report, None);
+        let line = text.lines().find(|line| line.starts_with(" source /data/")).unwrap();
+        line.trim_start_matches(" source /data/AccountChangeEvent").to_owned()
+    };
+    assert_eq!(state(true, Some("catching_up"), None), " by pubsub: catching up");
+    assert_eq!(
+        state(true, Some("waiting"), Some("until 2026-01-02T03:05:00.000Z: a limit")),
+        " by pubsub: waiting until 2026-01-02T03:05:00.000Z: a limit"
+    );
+    assert_eq!(state(true, Some("refused"), Some("no access")), " by pubsub: refused: no access");
+    assert_eq!(state(true, None, None), " by pubsub: not subscribed");
+    assert_eq!(state(false, None, None), " by pubsub");
+}
+
+#[test]
+fn an_object_that_is_polled_has_no_api_and_no_retention() {
+    let mut report = full();
+    report.subscriptions[0].channel = "/poll/Account".to_owned();
+    let text = shown(&report, None);
+    assert!(text.contains(" source /poll/Account: behind") && !text.contains("retention"), "{text}");
+}
+
+#[test]
+fn pipelines_into_one_target_tell_its_trouble_once() {
+    let mut report = full();
+    report.pipelines.push(report.pipelines[0].clone());
+    assert_eq!(shown(&report, None).matches("! target: the org's data storage is full").count(), 1);
+}
