@@ -1,6 +1,8 @@
 //! The status as people and scripts read it: what the store knows, and what a running bridge knows beside it. The shape
 //! of the JSON is a promise: names and meanings stay, new ones may come.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Status;
@@ -69,10 +71,10 @@ pub struct Pipeline {
     pub source: String,
     pub target: String,
     pub watermark: u64,
-    /// Of a running bridge only.
+    /// Of a running bridge only, and from when it works for the target.
     pub waiting: Option<u64>,
     pub in_flight: Option<u64>,
-    pub lag_seconds: Option<u64>,
+    pub lag_seconds: u64,
     pub parked: u64,
     pub failed: u64,
     pub causes: Vec<Cause>,
@@ -164,9 +166,13 @@ impl Report {
             report.gaps.push(Gap::of(&gap, row));
         }
         let causes = store.parked_causes().await?;
+        let oldest = store.oldest_unsettled().await?;
         for row in store.pipelines().await? {
-            let known = live.and_then(|live| live.pipelines.get(&row.identity.name));
             let target = live.and_then(|live| live.targets.get(&row.identity.target_org));
+            // Before the target's work begins (it cannot be logged in to) the bridge knows no more than the store.
+            let known = live.filter(|_| target.is_some()).and_then(|live| live.pipelines.get(&row.identity.name));
+            let age = |at: &Timestamp| Duration::from_millis((now.0 - at.0).max(0).unsigned_abs());
+            let stored_lag = oldest.get(&row.id).map_or(Duration::ZERO, age);
             let causes = causes.iter().filter(|cause| cause.pipeline == row.id);
             report.pipelines.push(Pipeline {
                 name: row.identity.name.to_string(),
@@ -175,7 +181,7 @@ impl Report {
                 watermark: row.watermark.0,
                 waiting: known.map(|known| known.waiting),
                 in_flight: known.map(|known| known.in_flight),
-                lag_seconds: known.map(|known| known.lag.as_secs()),
+                lag_seconds: known.map_or(stored_lag, |known| known.lag).as_secs(),
                 parked: row.parked,
                 failed: row.failed,
                 causes: causes

@@ -141,7 +141,7 @@ fn pipelines(page: &mut Page, report: &Report) {
             line.name.clone(),
             number(line.waiting),
             number(line.in_flight),
-            line.lag_seconds.map_or_else(|| "-".to_owned(), span),
+            span(line.lag_seconds),
             line.parked.to_string(),
             line.failed.to_string(),
         ]);

@@ -56,7 +56,7 @@ pub(crate) fn full() -> Report {
             watermark: 98,
             waiting: Some(5),
             in_flight: Some(4),
-            lag_seconds: Some(61),
+            lag_seconds: 61,
             parked: 2,
             failed: 1,
             causes: vec![
@@ -241,7 +241,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "watermark": 1,
       "waiting": null,
       "in_flight": null,
-      "lag_seconds": null,
+      "lag_seconds": 10,
       "parked": 1,
       "failed": 1,
       "causes": [
@@ -328,6 +328,15 @@ async fn a_running_bridge_adds_to_the_state_file_what_it_alone_knows() {
             r#""trouble": "the storage is full""#,
         ]
     );
+}
+
+#[tokio::test]
+async fn before_a_target_s_work_begins_its_pipelines_lag_by_what_the_state_file_knows() {
+    let mut status = live(SubscriptionStatus::default());
+    status.targets.clear();
+    let report = Report::gather(&store().await, [], GATHERED_AT, Some(&status)).await.unwrap();
+    let [line] = report.pipelines.as_slice() else { panic!("{report:?}") };
+    assert_eq!((line.waiting, line.in_flight, line.lag_seconds), (None, None, 10));
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn without_a_bridge_what_only_it_knows_is_left_open() {
     (one.state, one.why, one.last_event, one.last_frame, one.replay_id) = (None, None, None, None, None);
     (one.retention_left_seconds, one.undecodable, one.open_gaps) = (Some(0), 0, 0);
     let line = &mut report.pipelines[0];
-    (line.waiting, line.in_flight, line.lag_seconds, line.trouble) = (None, None, None, None);
+    (line.waiting, line.in_flight, line.lag_seconds, line.trouble) = (None, None, 0, None);
     line.causes.clear();
     assert_eq!(
         shown(&report, None),
@@ -57,7 +57,7 @@ SUBSCRIPTIONS
 
  PIPELINE  WAITING  IN FLIGHT  LAG  WAITING FOR  FAILED
                                     ANOTHER      RECORDS
- accounts  -        -          -    2            1"
+ accounts  -        -          0 s  2            1"
     );
 }
 
