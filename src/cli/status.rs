@@ -121,5 +121,11 @@ async fn report(config: &Config) -> anyhow::Result<Report> {
 }
 
 async fn running(state: &Path) -> anyhow::Result<Option<Report>> {
-    control::status(state).await.map_err(|error| anyhow::anyhow!("the running bridge did not tell: {error}"))
+    control::status(state).await.map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let socket = control::path(state);
+            anyhow::anyhow!("{} is for the user of the bridge alone: run this as that user", socket.display())
+        }
+        _ => anyhow::anyhow!("the running bridge did not tell: {error}"),
+    })
 }

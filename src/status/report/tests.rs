@@ -425,3 +425,29 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
     assert!(!dropped(true), "a running bridge does not subscribe it any more");
     assert!(dropped(false));
 }
+
+fn names(json: &serde_json::Value, found: &mut Vec<String>) {
+    match json {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                found.push(name.clone());
+                names(value, found);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| names(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_manual_explains_every_field_and_every_kind_of_gap() {
+    const MANUAL: &str = include_str!("../../../docs/status.md");
+    let mut fields = Vec::new();
+    names(&serde_json::to_value(full()).unwrap(), &mut fields);
+    for field in fields {
+        assert!(MANUAL.contains(&format!("`{field}`")), "{field}");
+    }
+    for kind in GapKind::ALL {
+        assert!(MANUAL.contains(&format!("\n| `{}` |", kind.as_str())), "{kind}");
+    }
+}
