@@ -30,6 +30,8 @@ const ANSWER_MAX: u64 = 64 << 20;
 const CLIENTS_MAX: usize = 16;
 /// A client that says nothing is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A bridge that is busy with its store answers late; one that hangs, never.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 /// Accepting an org stops everything in order first.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -196,7 +198,8 @@ fn refused(answer: Answer) -> io::Error {
 
 /// The status of the running bridge. None: none runs.
 pub async fn status(state: &Path) -> io::Result<Option<Report>> {
-    match ask(state, &Request::Status { v: 1 }).await? {
+    let asked = tokio::time::timeout(TOLD_WITHIN, ask(state, &Request::Status { v: 1 })).await;
+    match asked.map_err(|_| io::Error::other(format!("no answer within {} s", TOLD_WITHIN.as_secs())))?? {
         None => Ok(None),
         Some(Answer::Status(report)) => Ok(Some(*report)),
         Some(answer) => Err(refused(answer)),

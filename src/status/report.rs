@@ -1,11 +1,13 @@
 //! The status as people and scripts read it: what the store knows, and what a running bridge knows beside it. The shape
 //! of the JSON is a promise: names and meanings stay, new ones may come.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Status;
 use crate::event::Timestamp;
-use crate::store::{ParkedState, Store, StoreError};
+use crate::store::{ParkedState, Store, StoreError, SubscriptionRow};
 use crate::subscribe::{State, retention};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,10 +71,10 @@ pub struct Pipeline {
     pub source: String,
     pub target: String,
     pub watermark: u64,
-    /// Of a running bridge only.
+    /// Of a running bridge only, and from when it works for the target.
     pub waiting: Option<u64>,
     pub in_flight: Option<u64>,
-    pub lag_seconds: Option<u64>,
+    pub lag_seconds: u64,
     pub parked: u64,
     pub failed: u64,
     pub causes: Vec<Cause>,
@@ -85,6 +87,24 @@ pub struct Cause {
     /// A failed record waits for a person; another one for a parent.
     pub failed: bool,
     pub records: u64,
+}
+
+impl Gap {
+    fn of(gap: &crate::store::Gap, row: Option<&SubscriptionRow>) -> Self {
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        Self {
+            id: gap.id,
+            org: row.map_or(String::new(), |row| row.org.to_string()),
+            channel: row.map_or(String::new(), |row| row.channel.to_string()),
+            kind: gap.kind.as_str().to_owned(),
+            object: gap.object.as_ref().map(ToString::to_string),
+            from: time(gap.from),
+            to: time(gap.to),
+            records: gap.records,
+            text: gap.to_string(),
+            remedy: gap.remedy().to_owned(),
+        }
+    }
 }
 
 impl Report {
@@ -143,27 +163,16 @@ impl Report {
         }
         for gap in store.gaps().await? {
             let row = rows.iter().find(|row| row.id == gap.subscription);
-            let remedy = match gap.records {
-                0 => "it stays open until its window is compared or read again",
-                _ => "its records are read by themselves",
-            };
-            report.gaps.push(Gap {
-                id: gap.id,
-                org: row.map_or(String::new(), |row| row.org.to_string()),
-                channel: row.map_or(String::new(), |row| row.channel.to_string()),
-                kind: gap.kind.as_str().to_owned(),
-                object: gap.object.as_ref().map(ToString::to_string),
-                from: time(gap.from),
-                to: time(gap.to),
-                records: gap.records,
-                text: gap.to_string(),
-                remedy: remedy.to_owned(),
-            });
+            report.gaps.push(Gap::of(&gap, row));
         }
         let causes = store.parked_causes().await?;
+        let oldest = store.oldest_unsettled().await?;
         for row in store.pipelines().await? {
-            let known = live.and_then(|live| live.pipelines.get(&row.identity.name));
             let target = live.and_then(|live| live.targets.get(&row.identity.target_org));
+            // Before the target's work begins (it cannot be logged in to) the bridge knows no more than the store.
+            let known = live.filter(|_| target.is_some()).and_then(|live| live.pipelines.get(&row.identity.name));
+            let age = |at: &Timestamp| Duration::from_millis((now.0 - at.0).max(0).unsigned_abs());
+            let stored_lag = oldest.get(&row.id).map_or(Duration::ZERO, age);
             let causes = causes.iter().filter(|cause| cause.pipeline == row.id);
             report.pipelines.push(Pipeline {
                 name: row.identity.name.to_string(),
@@ -172,7 +181,7 @@ impl Report {
                 watermark: row.watermark.0,
                 waiting: known.map(|known| known.waiting),
                 in_flight: known.map(|known| known.in_flight),
-                lag_seconds: known.map(|known| known.lag.as_secs()),
+                lag_seconds: known.map_or(stored_lag, |known| known.lag).as_secs(),
                 parked: row.parked,
                 failed: row.failed,
                 causes: causes
@@ -194,8 +203,10 @@ impl Report {
     /// Something does not pass by itself.
     pub fn needs_a_person(&self) -> bool {
         let stuck = |one: &Subscription| matches!(one.state.as_deref(), Some("refused" | "behind"));
+        // What a running bridge does not subscribe any more owes nothing.
+        let late = |one: &Subscription| one.retention_left_seconds == Some(0) && (one.state.is_some() || !self.running);
         self.orgs.iter().any(|org| org.other_org_id.is_some())
-            || self.subscriptions.iter().any(|one| stuck(one) || one.retention_left_seconds == Some(0))
+            || self.subscriptions.iter().any(|one| stuck(one) || late(one))
             || self.pipelines.iter().any(|pipeline| pipeline.failed > 0)
             || self.gaps.iter().any(|gap| gap.records == 0)
     }
@@ -212,3 +223,6 @@ fn state(state: &State, behind: Option<&str>) -> (&'static str, Option<String>) 
         (State::Refused { why }, _) => ("refused", Some(why.clone())),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

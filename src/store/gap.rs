@@ -80,7 +80,7 @@ pub enum GapKind {
 }
 
 impl GapKind {
-    const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Position,
         Self::Outage,
         Self::Skipped,
@@ -179,6 +179,35 @@ impl std::str::FromStr for Mended {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         Self::ALL.into_iter().find(|by| by.as_str() == text).ok_or(())
+    }
+}
+
+impl Gap {
+    /// What closes it, in users' words.
+    pub fn remedy(&self) -> &'static str {
+        match (self.records, self.kind) {
+            (1.., _) => "it closes by itself: its records are read from the source",
+            (0, GapKind::Position | GapKind::Outage) if self.proof.is_some() => {
+                "it closes by itself if the last event before it comes again, or when the truth probe has compared \
+                 its whole window; else it stays open"
+            }
+            (0, GapKind::Position | GapKind::Outage) => {
+                "it closes by itself when the truth probe has compared its whole window; else it stays open"
+            }
+            (
+                0,
+                GapKind::Skipped
+                | GapKind::Records
+                | GapKind::Overflow
+                | GapKind::Wildcard
+                | GapKind::Undecodable
+                | GapKind::Removed
+                | GapKind::Missed
+                | GapKind::Capture
+                | GapKind::Access
+                | GapKind::OtherOrg,
+            ) => "it stays open: only a repair of its window closes it, which this release does not have yet",
+        }
     }
 }
 

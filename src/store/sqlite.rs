@@ -68,6 +68,18 @@ impl Sqlite {
             .map_err(|error| StoreError::Open { path: path.display().to_string(), reason: error.to_string() })
     }
 
+    /// Opens the state file of a bridge that does not run, only to read: it is neither made nor changed nor held, so a
+    /// bridge can start meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], also where there is no file or its tables are of an older release.
+    pub fn open_unowned(path: &Path) -> Result<Self, StoreError> {
+        let path = file::unowned(path)?;
+        Self::start(file::open_to_look(&path)?, Some(file::open_to_look(&path)?), None)
+            .map_err(|error| StoreError::Open { path: path.display().to_string(), reason: error.to_string() })
+    }
+
     /// A store that is gone with its last clone.
     pub fn in_memory() -> Result<Self, StoreError> {
         Self::start(file::open_in_memory()?, None, None)

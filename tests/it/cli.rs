@@ -210,6 +210,16 @@ fn the_status_comes_from_the_running_bridge_by_a_socket_of_its_owner_and_else_fr
     let text = shown(&status(&[]));
     assert!(text.contains("/data/AccountChangeEvent") && text.contains("live") && text.contains("accounts"), "{text}");
 
+    let mut command = orgbridge();
+    command.args(["status", "--watch", "--config"]).arg(&config).envs(emulator.variables.iter().cloned());
+    let mut watching = Process::start(command.stdout(Stdio::piped()));
+    let mut lines = BufReader::new(watching.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let looks = lines.by_ref().filter(|line| line.contains("The bridge is running")).take(2).count();
+    assert_eq!(looks, 2, "it ended by itself");
+    watching.signal("INT");
+    assert!(lines.all(|line| !line.contains('\x1b')), "no terminal, no escapes");
+    assert!(watching.0.wait().unwrap().success(), "Ctrl-C is how it ends");
+
     let socket = folder.path().join("demo.db.sock");
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     // A client that says nothing keeps nobody waiting, and nonsense is answered.

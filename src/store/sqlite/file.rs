@@ -45,6 +45,22 @@ pub(super) fn own(path: &Path) -> Result<(PathBuf, Ownership), StoreError> {
     Ok((path, Ownership { _lock: lock }))
 }
 
+/// The real path of a file that nobody holds at this moment. Whoever wants it may take it at the next: a look does not keep
+/// a bridge from starting.
+pub(super) fn unowned(path: &Path) -> Result<PathBuf, StoreError> {
+    let path = path.canonicalize().map_err(|error| refuse(path, error))?;
+    let mut lock = match File::open(lock_path(&path)) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(path),
+        Err(error) => return Err(refuse(&path, error)),
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(path),
+        Err(TryLockError::WouldBlock) => Err(in_use(&path, &mut lock)),
+        Err(TryLockError::Error(error)) => Err(refuse(&path, error)),
+    }
+}
+
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -90,6 +106,21 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
         Ok(db)
     };
     open().map_err(|error: rusqlite::Error| refuse(path, error))
+}
+
+/// A connection to a file that is left as it is: its tables must be this release's already.
+pub(super) fn open_to_look(path: &Path) -> Result<Connection, StoreError> {
+    let db = open_to_read(path)?;
+    recognise(&db, path)?;
+    let version: u32 =
+        db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| refuse(path, error))?;
+    match version as usize {
+        0 => Err(refuse(path, "it is empty: no bridge has run with it yet")),
+        version if version < MIGRATIONS.len() => {
+            Err(refuse(path, "its tables are of an older release: a start of the bridge brings them to this one's"))
+        }
+        _ => Ok(db),
+    }
 }
 
 /// A store without a file.

@@ -64,6 +64,37 @@ async fn the_files_are_for_their_owner_alone() {
 }
 
 #[tokio::test]
+async fn a_look_at_a_state_that_nobody_holds_neither_changes_it_nor_keeps_it_from_its_next_owner() {
+    let state = StateFile::empty();
+    assert!(matches!(Sqlite::open_unowned(&state.path()), Err(StoreError::Open { .. })));
+    assert!(!state.path().exists());
+    let store = state.open().await;
+    store.pipeline(&identity(), Seq::ZERO).await.unwrap();
+    assert!(matches!(Sqlite::open_unowned(&state.path()), Err(StoreError::InUse { .. })));
+    drop(store);
+    let look = Sqlite::open_unowned(&state.path()).unwrap();
+    assert_eq!(look.pipelines().await.unwrap().len(), 1);
+    assert!(look.pin_org(&"source".parse().unwrap(), "00D000000000001AAA").await.is_err());
+    let owner = state.open().await;
+    owner.pin_org(&"source".parse().unwrap(), "00D000000000001AAA").await.unwrap();
+    assert_eq!(look.pinned_org(&"source".parse().unwrap()).await.unwrap().as_deref(), Some("00D000000000001AAA"));
+}
+
+#[tokio::test]
+async fn a_state_with_other_tables_than_this_release_s_is_not_looked_into() {
+    let state = StateFile::empty();
+    drop(state.open().await);
+    let db = Connection::open(state.path()).unwrap();
+    for (version, expected) in [(1, "older release"), (99, "newer release")] {
+        db.pragma_update(None, "user_version", version).unwrap();
+        match Sqlite::open_unowned(&state.path()) {
+            Err(StoreError::Open { reason, .. }) => assert!(reason.contains(expected), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_second_process_is_refused_and_told_who_owns_the_file() {
     let state = StateFile::empty();
     let store = state.open().await;

@@ -1,0 +1,209 @@
+//! A report as text for people: what stands in a line is said in words, and nothing is wider than the terminal.
+
+use crate::status::report::{Gap, Pipeline, Report, Subscription};
+
+use super::super::table;
+
+/// What belongs to the line above it.
+const INDENT: &str = "    ";
+/// Narrower than this nothing can be read.
+const WIDTH_MIN: usize = 40;
+/// A space at which no line is broken.
+const TIED: &str = "\u{a0}";
+
+/// Wrapped at this width; without one (no terminal) a line is as long as it is, so that it can be searched.
+pub fn shown(report: &Report, width: Option<usize>) -> String {
+    let mut page = Page { lines: Vec::new(), width: width.map(|width| width.max(WIDTH_MIN)) };
+    page.line(
+        "",
+        &match report.running {
+            true => format!("The bridge is running; this is as of {}.", report.at),
+            false => format!("The bridge is not running; this is from its state file, at {}.", report.at),
+        },
+    );
+    orgs(&mut page, report);
+    subscriptions(&mut page, report);
+    pipelines(&mut page, report);
+    gaps(&mut page, report);
+    page.lines.join("\n")
+}
+
+struct Page {
+    lines: Vec<String>,
+    width: Option<usize>,
+}
+
+impl Page {
+    /// One line, and more behind it that are indented further, where it is too long.
+    fn line(&mut self, indent: &str, text: &str) {
+        let mut line = indent.to_owned();
+        let mut begun = false;
+        for word in text.split(' ') {
+            let full = |width| line.chars().count() + 1 + word.chars().count() > width;
+            if begun && self.width.is_some_and(full) {
+                self.lines.push(std::mem::replace(&mut line, format!("{indent}{INDENT}")));
+                begun = false;
+            }
+            if begun {
+                line.push(' ');
+            }
+            line.push_str(&word.replace(TIED, " "));
+            begun = true;
+        }
+        self.lines.push(line);
+    }
+
+    fn heading(&mut self, text: &str) {
+        self.lines.push(String::new());
+        self.lines.push(text.to_owned());
+    }
+
+    fn table(&mut self, table: &comfy_table::Table) {
+        self.lines.push(String::new());
+        self.lines.extend(table.lines().map(|line| line.trim_end().to_owned()));
+    }
+}
+
+fn orgs(page: &mut Page, report: &Report) {
+    let mut table = table::plain_list();
+    table.set_header(["ORG", "ID"]);
+    for org in &report.orgs {
+        table.add_row([org.name.as_str(), org.org_id.as_deref().unwrap_or("not logged in yet")]);
+    }
+    page.table(&table);
+    for org in &report.orgs {
+        if let Some(trouble) = &org.trouble {
+            page.line("", &format!("! {}: {trouble}", org.name));
+        }
+    }
+}
+
+fn subscriptions(page: &mut Page, report: &Report) {
+    page.heading("SUBSCRIPTIONS");
+    for one in &report.subscriptions {
+        let state = match (&one.state, &one.why) {
+            // The reason begins with the time until which.
+            (Some(state), Some(why)) if state == "waiting" => format!(": waiting {why}"),
+            (Some(state), Some(why)) => format!(": {}: {why}", state.replace('_', " ")),
+            (Some(state), None) => format!(": {}", state.replace('_', " ")),
+            (None, _) if report.running => ": not subscribed".to_owned(),
+            (None, _) => String::new(),
+        };
+        let by = if is_polled(one) { String::new() } else { format!(" by {}", one.transport) };
+        page.line(" ", &format!("{} {}{by}{state}", one.org, one.channel));
+        page.line(INDENT, &figures(one, &report.at));
+    }
+}
+
+/// Of what is asked for nothing is retained, and nothing delivers it.
+fn is_polled(one: &Subscription) -> bool {
+    one.channel.starts_with("/poll/")
+}
+
+fn figures(one: &Subscription, now: &str) -> String {
+    let mut said = vec![match &one.last_event {
+        Some(at) => format!("last event {}", ago(at, now)),
+        None => "no event yet".to_owned(),
+    }];
+    if let Some(at) = &one.last_frame {
+        said.push(format!("last sign of life {}", ago(at, now)));
+    }
+    match one.retention_left_seconds {
+        _ if is_polled(one) => {}
+        Some(0) => said.push("no retention left: events may be lost".to_owned()),
+        Some(left) => said.push(format!("{} of retention left", span(left))),
+        None => {}
+    }
+    said.push(match one.deliveries_today {
+        1 => "1 event today".to_owned(),
+        events => format!("{events} events today"),
+    });
+    said.push(match one.open_gaps {
+        1 => "1 open gap".to_owned(),
+        gaps => format!("{gaps} open gaps"),
+    });
+    if one.undecodable > 0 {
+        said.push(format!("{} could not be read", one.undecodable));
+    }
+    said.push(match &one.replay_id {
+        Some(id) => format!("position {id}"),
+        None => "no position".to_owned(),
+    });
+    said.join(", ").replace(' ', TIED).replace(&format!(",{TIED}"), ", ")
+}
+
+fn pipelines(page: &mut Page, report: &Report) {
+    let mut table = table::plain_list();
+    table.set_header(["PIPELINE", "WAITING", "IN FLIGHT", "LAG", "WAITING FOR\nANOTHER", "FAILED\nRECORDS"]);
+    for line in &report.pipelines {
+        let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        table.add_row([
+            line.name.clone(),
+            number(line.waiting),
+            number(line.in_flight),
+            span(line.lag_seconds),
+            line.parked.to_string(),
+            line.failed.to_string(),
+        ]);
+    }
+    page.table(&table);
+    for line in &report.pipelines {
+        if !line.causes.is_empty() {
+            page.line(INDENT, &format!("{}: {}", line.name, causes(line)));
+        }
+    }
+    // Pipelines into the same target share its trouble.
+    let mut said = Vec::new();
+    for line in &report.pipelines {
+        if let Some(trouble) = &line.trouble
+            && !said.contains(&&line.target)
+        {
+            said.push(&line.target);
+            page.line("", &format!("! {}: {trouble}", line.target));
+        }
+    }
+}
+
+fn causes(line: &Pipeline) -> String {
+    let each = line.causes.iter().map(|cause| match (cause.failed, cause.records) {
+        (true, records) => format!("{records} failed ({})", cause.code),
+        (false, 1) => format!("1 waits ({})", cause.code),
+        (false, records) => format!("{records} wait ({})", cause.code),
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn gaps(page: &mut Page, report: &Report) {
+    if report.gaps.is_empty() {
+        return;
+    }
+    page.heading("Open gaps: changes that the source org may have kept from the bridge.");
+    for Gap { org, channel, text, remedy, .. } in &report.gaps {
+        page.line(" ", &format!("{org} {channel}: {text}"));
+        page.line(INDENT, remedy);
+    }
+}
+
+/// How long before `now`. What is no time is shown as it is.
+fn ago(at: &str, now: &str) -> String {
+    let time = |text| chrono::DateTime::parse_from_rfc3339(text).ok();
+    match (time(at), time(now)) {
+        (Some(at), Some(now)) => {
+            format!("{} ago", span(u64::try_from((now - at).num_seconds()).unwrap_or(0)))
+        }
+        _ => at.to_owned(),
+    }
+}
+
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        // Retention is spoken of in hours: three days of it are 72.
+        7_200..432_000 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! Pages are compared as a whole: what is moved, or said otherwise, is seen.
+
+use super::shown;
+use crate::status::report::tests::{full, gap_of_each_kind};
+
+#[test]
+fn a_report_is_a_page_that_a_person_reads() {
+    assert_eq!(
+        shown(&full(), None),
+        "\
+The bridge is running; this is as of 2026-01-02T03:04:05.000Z.
+
+ ORG     ID
+ source  00D000000000001AAA
+! source: another org is behind the login
+
+SUBSCRIPTIONS
+ source /data/AccountChangeEvent by pubsub: behind: Account: 2 changed records of which no event told
+    last event 60 s ago, last sign of life 2 s ago, 71 h of retention left, 1234 events today, 1 open gap, \
+3 could not be read, position 00000000000003f2
+
+ PIPELINE  WAITING  IN FLIGHT  LAG   WAITING FOR  FAILED
+                                     ANOTHER      RECORDS
+ accounts  5        4          61 s  2            1
+    accounts: 1 failed (STRING_TOO_LONG), 2 wait (PARENT_MISSING)
+! target: the org's data storage is full
+
+Open gaps: changes that the source org may have kept from the bridge.
+ source /data/AccountChangeEvent: the org could not tell what changed: 2 records of Account
+    it closes by itself"
+    );
+}
+
+#[test]
+fn without_a_bridge_what_only_it_knows_is_left_open() {
+    let mut report = full();
+    (report.running, report.gaps) = (false, Vec::new());
+    let org = &mut report.orgs[0];
+    (org.org_id, org.other_org_id, org.trouble) = (None, None, None);
+    let one = &mut report.subscriptions[0];
+    (one.state, one.why, one.last_event, one.last_frame, one.replay_id) = (None, None, None, None, None);
+    (one.retention_left_seconds, one.undecodable, one.open_gaps) = (Some(0), 0, 0);
+    let line = &mut report.pipelines[0];
+    (line.waiting, line.in_flight, line.lag_seconds, line.trouble) = (None, None, 0, None);
+    line.causes.clear();
+    assert_eq!(
+        shown(&report, None),
+        "\
+The bridge is not running; this is from its state file, at 2026-01-02T03:04:05.000Z.
+
+ ORG     ID
+ source  not logged in yet
+
+SUBSCRIPTIONS
+ source /data/AccountChangeEvent by pubsub
+    no event yet, no retention left: events may be lost, 1234 events today, 0 open gaps, no position
+
+ PIPELINE  WAITING  IN FLIGHT  LAG  WAITING FOR  FAILED
+                                    ANOTHER      RECORDS
+ accounts  -        -          0 s  2            1"
+    );
+}
+
+#[test]
+fn each_kind_of_gap_is_told_in_users_words_with_what_closes_it() {
+    let mut report = full();
+    report.gaps = gap_of_each_kind();
+    let text = shown(&report, None);
+    let (_, gaps) = text.split_once("from the bridge.\n").unwrap();
+    let gaps = gaps.replace("from 2023-11-14T22:13:20.000Z to 2023-11-14T22:13:21.000Z", "WINDOW");
+    assert_eq!(
+        gaps.replace(" source /data/ChangeEvents: ", ""),
+        "\
+the org no longer knew the saved position: all records of the channel, WINDOW
+    it closes by itself if the last event before it comes again, or when the truth probe has compared its whole window; else it stays open
+the bridge was away for longer than the org keeps events: all records of the channel, WINDOW
+    it closes by itself when the truth probe has compared its whole window; else it stays open
+older events were left out, because the org's event allocation did not allow for them: all records of the channel, WINDOW
+    it stays open: only a repair of its window closes it, which this release does not have yet
+the org could not tell what changed: 2 records of Account, WINDOW; to be read
+    it closes by itself: its records are read from the source
+too many changes at once for the org to list: Account, WINDOW
+    it stays open: only a repair of its window closes it, which this release does not have yet
+an event that does not name all its records: Account, WINDOW
+    it stays open: only a repair of its window closes it, which this release does not have yet
+an event that this release can not read: Account, WINDOW
+    it stays open: only a repair of its window closes it, which this release does not have yet
+the pipeline was forgotten for a while: Account, WINDOW
+    it stays open: only a repair of its window closes it, which this release does not have yet
+records changed, and no event said so: Account, WINDOW
+    it stays open: only a repair of its window closes it, which this release does not have yet
+the object was not captured as it should be: Account, WINDOW
+    it stays open: only a repair of its window closes it, which this release does not have yet
+the bridge's user could not see every field: Account, WINDOW
+    it stays open: only a repair of its window closes it, which this release does not have yet
+another org is behind the login than before: Account, WINDOW
+    it stays open: only a repair of its window closes it, which this release does not have yet"
+    );
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal() {
+    let mut report = full();
+    report.gaps = gap_of_each_kind();
+    let text = shown(&report, Some(79));
+    assert!(text.lines().all(|line| line.chars().count() <= 79), "{text}");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&text), words(&shown(&report, None)), "nothing is lost by wrapping");
+}
+
+#[test]
+fn a_line_is_broken_between_figures_and_not_within_one() {
+    let text = shown(&full(), Some(60));
+    let (_, figures) = text.split_once("told\n").unwrap();
+    let (figures, _) = figures.split_once("\n\n").unwrap();
+    assert_eq!(
+        figures,
+        "    last event 60 s ago, last sign of life 2 s ago,
+        71 h of retention left, 1234 events today,
+        1 open gap, 3 could not be read,
+        position 00000000000003f2"
+    );
+}
+
+#[test]
+fn each_state_is_said_with_its_reason() {
+    let state = |running, state: Option<&str>, why: Option<&str>| {
+        let mut report = full();
+        report.running = running;
+        let one = &mut report.subscriptions[0];
+        (one.state, one.why) = (state.map(str::to_owned), why.map(str::to_owned));
+        let text = shown(&report, None);
+        let line = text.lines().find(|line| line.starts_with(" source /data/")).unwrap();
+        line.trim_start_matches(" source /data/AccountChangeEvent").to_owned()
+    };
+    assert_eq!(state(true, Some("catching_up"), None), " by pubsub: catching up");
+    assert_eq!(
+        state(true, Some("waiting"), Some("until 2026-01-02T03:05:00.000Z: a limit")),
+        " by pubsub: waiting until 2026-01-02T03:05:00.000Z: a limit"
+    );
+    assert_eq!(state(true, Some("refused"), Some("no access")), " by pubsub: refused: no access");
+    assert_eq!(state(true, None, None), " by pubsub: not subscribed");
+    assert_eq!(state(false, None, None), " by pubsub");
+}
+
+#[test]
+fn an_object_that_is_polled_has_no_api_and_no_retention() {
+    let mut report = full();
+    report.subscriptions[0].channel = "/poll/Account".to_owned();
+    let text = shown(&report, None);
+    assert!(text.contains(" source /poll/Account: behind") && !text.contains("retention"), "{text}");
+}
+
+#[test]
+fn pipelines_into_one_target_tell_its_trouble_once() {
+    let mut report = full();
+    report.pipelines.push(report.pipelines[0].clone());
+    assert_eq!(shown(&report, None).matches("! target: the org's data storage is full").count(), 1);
+}
