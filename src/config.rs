@@ -23,13 +23,31 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use self::report::{ConfigProblems, Problem};
-use crate::event::{ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Transport, Value};
+use crate::event::{
+    ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Timestamp, Transport, Value,
+};
 use crate::mapping::Expression;
 
-/// Reads a config file, with the variables of this process and the secret files that it names.
+/// Reads a config file, with the variables of this process and the secret files that it names; and the tests beside it.
+///
+/// # Errors
+/// All that is wrong with the first file that has something wrong.
 pub fn load(path: &Path) -> Result<Config, ConfigProblems> {
     match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text, path, &|name| std::env::var(name).ok(), &|file| std::fs::read_to_string(file)),
+        Ok(text) => {
+            let mut config =
+                parse(&text, path, &|name| std::env::var(name).ok(), &|file| std::fs::read_to_string(file))?;
+            let beside = tests_beside(path);
+            match std::fs::read_to_string(&beside) {
+                Ok(text) => config.cases.extend(parse_cases(&text, &beside, &config)?),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let message = format!("the tests beside the config cannot be read: {}", why(&error));
+                    return Err(ConfigProblems::about_file(&beside, message, "make it readable, as UTF-8 text"));
+                }
+            }
+            Ok(config)
+        }
         Err(error) => {
             let message = format!("the config cannot be read: {}", why(&error));
             Err(ConfigProblems::about_file(path, message, "name the file with --config, as UTF-8 text"))
@@ -42,6 +60,25 @@ fn why(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
         kind => kind.to_string(),
+    }
+}
+
+/// Where the tests of a config are, if not in it: `bridge.tests.yaml` beside `bridge.yaml`.
+pub fn tests_beside(config: &Path) -> PathBuf {
+    config.with_extension("tests.yaml")
+}
+
+/// Checks the text of a file of tests: one key, `tests`.
+pub fn parse_cases(text: &str, path: &Path, config: &Config) -> Result<Vec<Case>, ConfigProblems> {
+    let mut parsed = tree::parse(text);
+    let findings = std::mem::take(&mut parsed.findings);
+    let (env, read) = (|_: &str| None, |_: &Path| Err(io::ErrorKind::NotFound.into()));
+    let mut walk = walk::Walk { source: text, env: &env, read: &read, findings };
+    let names: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
+    let cases = parsed.tree.as_deref().and_then(|root| check::cases(&mut walk, root, &names));
+    match cases {
+        Some(cases) if walk.findings.is_empty() => Ok(cases),
+        _ => Err(ConfigProblems::new(path, text, &secret::hidden(text, &parsed), walk.findings)),
     }
 }
 
@@ -281,8 +318,11 @@ pub struct CaseChange {
     pub fields: BTreeMap<String, Value>,
     /// What did not, but came along (enriched fields).
     pub unchanged: BTreeMap<String, Value>,
+    /// Who made it (a user's id), and with which client; empty: not said.
     pub user: String,
     pub client: String,
+    /// When it was committed.
+    pub time: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,7 @@
 //! | [`hydrate`] | whole records, read from the source in batches |
 //! | [`publish`] | the outbox of a target org, and what an org's answers mean |
 //! | [`pipeline`] | everything right of the journal for one target org: a state machine and its driver |
+//! | [`rehearse`] | what a mapping would make of one change, without an org; pure |
 //! | [`past`] | comparing the two orgs |
 //! | [`store`] | what is remembered: a contract, and SQLite |
 //! | [`bridge`] | builds and joins the stages |
@@ -38,6 +39,7 @@ pub mod org;
 pub mod past;
 pub mod pipeline;
 pub mod publish;
+pub mod rehearse;
 pub mod retry;
 pub mod status;
 pub mod store;

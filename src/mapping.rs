@@ -20,8 +20,8 @@ use expression::Unevaluated;
 pub use expression::{Expression, ExpressionProblem};
 pub use known::{Known, LinkState};
 pub use rule::Left;
-pub use trace::{Gave, Traced};
 use rule::{Fill, Given, Lookup, Rule, Writing};
+pub use trace::{Gave, Traced};
 use view::View;
 
 use crate::config::{NoLongerMatching, OnDelete};

@@ -37,10 +37,21 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// A record is found by its key, or made.
-    Upsert { object: ObjectName, key: FieldName, fields: BTreeMap<FieldName, Value> },
-    Update { object: ObjectName, record: RecordId, fields: BTreeMap<FieldName, Value> },
+    Upsert {
+        object: ObjectName,
+        key: FieldName,
+        fields: BTreeMap<FieldName, Value>,
+    },
+    Update {
+        object: ObjectName,
+        record: RecordId,
+        fields: BTreeMap<FieldName, Value>,
+    },
     /// The counterpart; `None`: whoever holds the key.
-    Delete { object: ObjectName, record: Option<RecordId> },
+    Delete {
+        object: ObjectName,
+        record: Option<RecordId>,
+    },
     Skipped(Skip),
     Failed(Failure),
     /// The change does not say enough, and no record was given.

@@ -1,5 +1,6 @@
 //! From the tree of a file to the checked config, or to everything that is wrong with it.
 
+mod cases;
 mod orgs;
 mod pipelines;
 mod references;
@@ -9,15 +10,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Config;
 use super::tree::{Key, Node};
 use super::walk::{Keys, Walk};
+use super::{Case, Config};
 use crate::event::OrgName;
 
 pub(super) const DOCUMENT: Keys = Keys {
     block: "the config",
     required: &["version", "orgs", "pipelines"],
-    optional: &["state", "publish", "subscribe"],
+    optional: &["state", "publish", "subscribe", "tests"],
 };
 const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
 const PUBLISH: Keys = Keys { block: "`publish`", required: &[], optional: &["late_landing"] };
@@ -39,6 +40,9 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Computed", &rules::COMPUTED),
     ("Parent", &rules::PARENT),
     ("Instead", &rules::INSTEAD),
+    ("Case", &cases::CASE),
+    ("CaseChange", &cases::CHANGE),
+    ("Expect", &cases::EXPECT),
 ];
 
 const LATE_LANDING: Duration = Duration::from_secs(600);
@@ -72,6 +76,13 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Con
     let orgs = document.entry("orgs").and_then(|entry| orgs::check(walk, entry, path));
     let pipelines = document.entry("pipelines").and_then(|entry| pipelines::check(walk, entry));
     references::check(walk, orgs.as_ref(), pipelines.as_deref().unwrap_or_default());
+    let cases = match (document.entry("tests"), &pipelines) {
+        (Some(entry), Some(pipelines)) => {
+            let names = pipelines.iter().filter_map(|pipeline| pipeline.name.as_ref()).map(|name| name.value.as_str());
+            cases::check(walk, entry, &names.collect::<Vec<_>>())
+        }
+        (None, _) | (_, None) => Some(Vec::new()),
+    };
 
     if !walk.findings.is_empty() {
         return None;
@@ -79,7 +90,20 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Con
     let orgs: BTreeMap<OrgName, _> =
         orgs?.into_values().map(|config| config.map(|config| (config.name.clone(), config))).collect::<Option<_>>()?;
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
-    Some(Config { orgs, pipelines, state: state?, late_landing: late_landing?, probe_every: probe_every? })
+    Some(Config {
+        orgs,
+        pipelines,
+        state: state?,
+        late_landing: late_landing?,
+        cases: cases?,
+        probe_every: probe_every?,
+    })
+}
+
+/// A file that holds nothing but tests. `pipelines`: the names that they may use.
+pub(super) fn cases(walk: &mut Walk<'_>, root: &Node, pipelines: &[&str]) -> Option<Vec<Case>> {
+    let file = walk.block(root, root.place(), &cases::FILE)?;
+    cases::check(walk, file.entry("tests")?, pipelines)
 }
 
 /// A path as the config gives it: relative to the folder of the config.

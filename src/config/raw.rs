@@ -33,6 +33,110 @@ pub struct Document {
     /// What is brought from where to where, one pipeline for each object.
     #[schemars(length(min = 1))]
     pub pipelines: Vec<Pipeline>,
+    /// Tests of the mapping, for `orgbridge test`. They may stand in a file of their own, too: bridge.tests.yaml beside
+    /// bridge.yaml.
+    #[serde(default)]
+    pub tests: Option<Vec<Case>>,
+}
+
+/// What happened in the source, and what should come of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows, in a sentence.
+    pub name: String,
+    /// The pipeline whose mapping is tested.
+    pub pipeline: String,
+    /// The id of the record in the source. If absent: the `Id` of `record`, else some id.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// What a change event says.
+    #[serde(default)]
+    pub change: Option<CaseChange>,
+    /// The fields of the whole record, by the names of events or of REST: what a read of it finds, also where the change
+    /// does not say enough.
+    #[serde(default)]
+    pub record: Option<BTreeMap<String, Datum>>,
+    /// The id of its counterpart in the target. If absent: it has none.
+    #[serde(default)]
+    pub link: Option<String>,
+    /// The counterparts of parents: their ids in the source, a colon, their ids in the target.
+    #[serde(default)]
+    pub parents: Option<BTreeMap<String, String>>,
+    /// What should be done in the target.
+    pub expect: Expect,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaseChange {
+    pub kind: CaseKind,
+    /// What changed, or all of a new record. A part of a compound field: BillingAddress.City.
+    #[serde(default)]
+    pub fields: Option<BTreeMap<String, Datum>>,
+    /// Fields that did not change and came along (enrichment).
+    #[serde(default)]
+    pub unchanged: Option<BTreeMap<String, Datum>>,
+    /// The id of the user who made the change.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The name of the client that made the change.
+    #[serde(default)]
+    pub client: Option<String>,
+    /// When it was committed: 2026-11-29T08:30:00Z.
+    #[serde(default)]
+    pub time: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseKind {
+    Create,
+    Update,
+    Delete,
+    Undelete,
+}
+
+/// Exactly one of these.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+pub struct Expect {
+    /// The record is found by its key or made, with exactly these fields. A lookup is the id of the parent's counterpart
+    /// where `parents` names it, else the parent's id in the source.
+    #[serde(default)]
+    pub upsert: Option<BTreeMap<String, Datum>>,
+    /// The counterpart gets exactly these fields.
+    #[serde(default)]
+    pub update: Option<BTreeMap<String, Datum>>,
+    /// The counterpart is deleted.
+    #[serde(default)]
+    pub delete: Option<bool>,
+    /// Nothing is written.
+    #[serde(default)]
+    pub skip: Option<bool>,
+    /// It is a failed record with this code, or with any: true.
+    #[serde(default)]
+    #[schemars(extend("type" = ["string", "boolean", "null"]))]
+    pub fail: Option<serde_json::Value>,
+}
+
+/// A value in a test: text, a number, true, false, null, or the parts of a compound field.
+#[derive(Debug, Deserialize)]
+pub struct Datum(#[allow(dead_code)] serde_json::Value);
+
+impl JsonSchema for Datum {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Datum".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "number", "boolean", "null", "object"] })
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

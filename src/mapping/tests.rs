@@ -80,6 +80,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         pipelines,
         state: "unused".into(),
         late_landing: Duration::from_secs(600),
+        cases: Vec::new(),
         probe_every: Duration::from_secs(900),
     };
     Mapping::new(&config.pipelines[0], &config)

@@ -315,6 +315,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         ],
         state,
         late_landing: Duration::from_secs(3),
+        cases: Vec::new(),
         probe_every: Duration::from_secs(900),
     }
 }

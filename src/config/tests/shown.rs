@@ -48,7 +48,11 @@ fn a_remedy_names_what_was_probably_meant() {
         ("org: emea, channel: /data/ChangeEvents", "org: Emea, channel: /data/ChangeEvents", "did you mean `emea`?"),
         ("on_delete: ignore", "on_delete: ignored", "did you mean `ignore`?"),
         ("on_delete: ignore", "on_delete: remove", "write ignore or flag or delete"),
-        ("on_delete: ignore", "on_delete: flag", "add `flag: Field__c` to the pipeline, a checkbox of the target object"),
+        (
+            "on_delete: ignore",
+            "on_delete: flag",
+            "add `flag: Field__c` to the pipeline, a checkbox of the target object",
+        ),
         (
             "acme.my.salesforce.com",
             "acme--uat.sandbox.lightning.force.com",

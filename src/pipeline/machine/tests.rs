@@ -40,8 +40,14 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
 
 fn mappings() -> [(PipelineId, Arc<Mapping>); 2] {
     let pipelines = vec![pipeline("accounts", "Account", None), pipeline("contacts", "Contact", Some("AccountId"))];
-    let config =
-        Config { orgs: BTreeMap::new(), pipelines, state: "unused".into(), late_landing: LATE, probe_every: LATE };
+    let config = Config {
+        orgs: BTreeMap::new(),
+        pipelines,
+        state: "unused".into(),
+        late_landing: LATE,
+        cases: Vec::new(),
+        probe_every: LATE,
+    };
     [(ACCOUNTS, 0), (CONTACTS, 1)].map(|(id, n)| (id, Arc::new(Mapping::new(&config.pipelines[n], &config))))
 }
 

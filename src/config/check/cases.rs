@@ -1,0 +1,194 @@
+//! `tests`: what happened in the source, and what should come of it.
+
+use std::collections::BTreeMap;
+
+use super::super::tree::{Key, Kind, Node, line_of};
+use super::super::walk::{Block, Keys, Walk, closest, quoted};
+use super::super::{Case, CaseChange, Expect};
+use super::rules::constant;
+use crate::event::{ChangeKind, FieldName, PipelineName, RecordId, Timestamp, Value};
+
+pub(in super::super) const FILE: Keys = Keys { block: "a file of tests", required: &["tests"], optional: &[] };
+pub(in super::super) const CASE: Keys = Keys {
+    block: "a test",
+    required: &["name", "pipeline", "expect"],
+    optional: &["id", "change", "record", "link", "parents"],
+};
+pub(in super::super) const CHANGE: Keys =
+    Keys { block: "`change`", required: &["kind"], optional: &["fields", "unchanged", "user", "client", "time"] };
+pub(in super::super) const EXPECT: Keys =
+    Keys { block: "`expect`", required: &[], optional: &["upsert", "update", "delete", "skip", "fail"] };
+/// Where a test names no record.
+const SOME_RECORD: &str = "001000000000001AAA";
+
+/// `pipelines`: the names that are there.
+pub(super) fn check(walk: &mut Walk<'_>, entry: (&Key, &Node), pipelines: &[&str]) -> Option<Vec<Case>> {
+    let items = walk.list(entry)?;
+    let cases: Vec<Option<Case>> = items.iter().map(|item| case(walk, item, pipelines)).collect();
+    cases.into_iter().collect()
+}
+
+fn case(walk: &mut Walk<'_>, node: &Node, pipelines: &[&str]) -> Option<Case> {
+    let block = walk.block(node, node.place(), &CASE)?;
+    let name = block.entry("name").and_then(|entry| walk.text(entry));
+    let pipeline = block.entry("pipeline").and_then(|entry| walk.name::<PipelineName>(entry));
+    if let Some(pipeline) = pipeline.as_ref().filter(|at| !pipelines.contains(&at.value.as_str())) {
+        let remedy = match closest(pipeline.value.as_str(), pipelines.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "name one of the config's pipelines".to_owned(),
+        };
+        walk.find(&pipeline.span, "there is no such pipeline", remedy);
+        return None;
+    }
+    let change = match block.entry("change") {
+        Some(entry) => change(walk, entry).map(Some),
+        None => Some(None),
+    };
+    let record = match block.entry("record") {
+        Some(entry) => values(walk, entry).map(Some),
+        None => Some(None),
+    };
+    if block.entry("change").is_none() && block.entry("record").is_none() {
+        let remedy = "add `change:` with what an event says, or `record:` with the whole record";
+        walk.find(&block.place, "nothing happens in this test", remedy);
+    }
+    let id = match block.entry("id") {
+        Some(entry) => record_id(walk, entry),
+        None => match record.as_ref().and_then(|record| record.as_ref()?.get("Id")?.as_text()?.parse().ok()) {
+            Some(id) => Some(id),
+            None => SOME_RECORD.parse().ok(),
+        },
+    };
+    let link = match block.entry("link") {
+        Some(entry) => record_id(walk, entry).map(Some),
+        None => Some(None),
+    };
+    let parents = match block.entry("parents") {
+        Some(entry) => parents(walk, entry),
+        None => Some(BTreeMap::new()),
+    };
+    let expect = block.entry("expect").and_then(|entry| expect(walk, entry));
+    Some(Case {
+        name: name?.value,
+        pipeline: pipeline?.value,
+        line: line_of(walk.source, node.place().start),
+        id: id?,
+        change: change?,
+        record: record?,
+        link: link?,
+        parents: parents?,
+        expect: expect?,
+    })
+}
+
+fn change(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<CaseChange> {
+    let block = walk.block(node, &key.span, &CHANGE)?;
+    let kinds = [
+        ("create", ChangeKind::Create),
+        ("update", ChangeKind::Update),
+        ("delete", ChangeKind::Delete),
+        ("undelete", ChangeKind::Undelete),
+    ];
+    let kind = block.entry("kind").and_then(|entry| walk.choice(entry, &kinds));
+    let mut some = |name| match block.entry(name) {
+        Some(entry) => values(walk, entry),
+        None => Some(BTreeMap::new()),
+    };
+    let (fields, unchanged) = (some("fields"), some("unchanged"));
+    let user = word(walk, &block, "user");
+    let client = word(walk, &block, "client");
+    let time = match block.entry("time") {
+        Some(entry) => walk.text(entry).and_then(|text| {
+            let read = Timestamp::read(&text.value);
+            if read.is_none() {
+                walk.find(&text.span, "this is no time", "write it as events do: 2026-11-29T08:30:00Z");
+            }
+            read
+        }),
+        None => Some(Timestamp(0)),
+    };
+    Some(CaseChange { kind: kind?, fields: fields?, unchanged: unchanged?, user: user?, client: client?, time: time? })
+}
+
+fn word(walk: &mut Walk<'_>, block: &Block<'_>, name: &str) -> Option<String> {
+    match block.entry(name) {
+        Some(entry) => walk.text(entry).map(|text| text.value),
+        None => Some(String::new()),
+    }
+}
+
+fn expect(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Expect> {
+    let block = walk.block(node, &key.span, &EXPECT)?;
+    let chosen: Vec<_> = EXPECT.optional.iter().filter_map(|name| block.entry(name)).collect();
+    let [(word, node)] = chosen.as_slice() else {
+        if block.misspelt.is_empty() {
+            let remedy = "write one of: upsert, update (with the fields), delete: true, skip: true, fail: CODE";
+            walk.find(&key.span, "a test expects exactly one thing", remedy);
+        }
+        return None;
+    };
+    match word.text.as_str() {
+        "upsert" => fields(walk, (word, node)).map(Expect::Upsert),
+        "update" => fields(walk, (word, node)).map(Expect::Update),
+        "fail" => walk.text((word, node)).map(|text| Expect::Fail(Some(text.value).filter(|code| code != "true"))),
+        "skip" => walk.choice((word, node), &[("true", ())]).map(|()| Expect::Skip),
+        _ => walk.choice((word, node), &[("true", ())]).map(|()| Expect::Delete),
+    }
+}
+
+/// Target fields, each once, with what should be written.
+fn fields(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<BTreeMap<FieldName, Value>> {
+    let entries = walk.entries(node, &key.span, &format!("`{}`", key.text))?;
+    let read: Vec<_> = entries
+        .iter()
+        .map(|(key, node)| Some((walk.key_name::<FieldName>(key)?.value, value(walk, (key, node))?)))
+        .collect();
+    read.into_iter().collect()
+}
+
+/// Source fields by the names of events (`BillingAddress.City`) or of REST (`BillingCity`).
+fn values(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<BTreeMap<String, Value>> {
+    let entries = walk.entries(node, &key.span, &format!("`{}`", key.text))?;
+    let read: Vec<_> = entries.iter().map(|(key, node)| Some((key.text.clone(), value(walk, (key, node))?))).collect();
+    read.into_iter().collect()
+}
+
+/// A single value, or the parts of a compound field.
+fn value(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Value> {
+    match &node.kind {
+        Kind::Map(_) => {
+            let parts = values(walk, (key, node))?;
+            Some(Value::Compound(parts))
+        }
+        Kind::Scalar { .. } | Kind::List(_) => constant(walk, (key, node)),
+    }
+}
+
+fn parents(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<BTreeMap<RecordId, RecordId>> {
+    let entries = walk.entries(node, &key.span, "`parents`")?;
+    let read: Vec<_> = entries
+        .iter()
+        .map(|(key, node)| {
+            let source = key.text.parse::<RecordId>().ok();
+            if source.is_none() {
+                no_id(walk, &key.text, &key.span);
+            }
+            Some((source?, record_id(walk, (key, node))?))
+        })
+        .collect();
+    read.into_iter().collect()
+}
+
+fn record_id(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<RecordId> {
+    let text = walk.text(entry)?;
+    let id = text.value.parse().ok();
+    if id.is_none() {
+        no_id(walk, &text.raw, &text.span);
+    }
+    id
+}
+
+fn no_id(walk: &mut Walk<'_>, raw: &str, span: &std::ops::Range<usize>) {
+    let remedy = "write the 15 or 18 characters as the org shows them, in quotes if they are only digits";
+    walk.find(span, format!("`{}` is not a record id", quoted(raw)), remedy);
+}
