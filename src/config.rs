@@ -23,6 +23,7 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use self::report::{ConfigProblems, Problem};
+pub(crate) use self::walk::closest;
 use crate::event::{Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Transport, Value};
 
 /// Reads a config file, with the variables of this process and the secret files that it names.

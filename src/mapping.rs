@@ -4,6 +4,7 @@
 //! only what changed. What cannot be judged on the part alone is answered with [`Mapped::Needs`].
 
 mod compile;
+pub mod expression;
 mod known;
 
 use std::collections::BTreeMap;
