@@ -7,7 +7,7 @@
 //! record at the moment.
 
 mod compile;
-mod expression;
+pub mod expression;
 mod known;
 mod rule;
 mod trace;

@@ -240,7 +240,7 @@ pub(super) fn quoted(raw: &str) -> String {
 }
 
 /// What somebody who wrote `word` may have meant.
-pub(super) fn closest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn closest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let near = |candidate: &&str| distance(&word.to_lowercase(), &candidate.to_lowercase());
     let best = candidates.min_by_key(near)?;
     let allowed = (best.chars().count() / 3).max(1);

@@ -108,7 +108,7 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
         to_object: to("object").and_then(|entry| walk.name(entry)),
         key: to("key").and_then(|entry| walk.name(entry)),
         when: match block.entry("when") {
-            Some(entry) => rules::expression(walk, entry).map(|at| Some(at.value)),
+            Some(entry) => rules::condition(walk, entry).map(Some),
             None => Some(None),
         },
         no_longer_matching: match block.entry("when_no_longer_matching") {
