@@ -3,12 +3,14 @@
 mod check;
 mod demo;
 mod emulator;
+mod map;
 mod org;
 mod pipeline;
 mod run;
 mod signals;
 mod status;
 mod table;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,12 +47,16 @@ enum Command {
     /// Emulated orgs by themselves
     #[command(after_help = crate::emulator::HELP)]
     Emulator(emulator::Emulator),
+    /// What a pipeline would make of a change or a record
+    Map(map::Map),
     /// The orgs that a state file is tied to
     Org(org::Org),
     /// The pipelines that a state file knows
     Pipeline(pipeline::Pipeline),
     /// How the bridge of a config is
     Status(status::Status),
+    /// Run the tests that stand beside a mapping
+    Test(test::Test),
 }
 
 /// Which config.
@@ -69,9 +75,11 @@ impl Cli {
             Command::Run(_)
             | Command::Check { .. }
             | Command::Emulator(_)
+            | Command::Map(_)
             | Command::Org(_)
             | Command::Pipeline(_)
-            | Command::Status(_) => Verbosity::Normal,
+            | Command::Status(_)
+            | Command::Test(_) => Verbosity::Normal,
         }
     }
 
@@ -85,9 +93,11 @@ impl Cli {
             Command::Run(file) => run::run(&file.config).await,
             Command::Check { file, offline } => check::run(&file.config, offline),
             Command::Emulator(emulator) => emulator.run().await,
+            Command::Map(map) => map.run().await,
             Command::Org(org) => org.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,
             Command::Status(status) => status.run().await,
+            Command::Test(test) => test.run().await,
         }
     }
 }

@@ -24,7 +24,7 @@ pub fn run(path: &Path, offline: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// Colours are for people who look at a terminal and did not ask for none (<https://no-color.org>).
-fn colour() -> bool {
+pub(super) fn colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{self, Config, FieldRule, From, OnNull, PipelineConfig, Start, To, WriteOn};
+use crate::config::{self, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Start, To, WriteOn};
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::Source;
 use crate::store::{ParentState, PipelineId};
@@ -97,7 +97,7 @@ fn part(kind: ChangeKind, fields: &[(&str, Field)]) -> Part {
         sequence_number: 1,
         commit_timestamp: Timestamp(0),
         commit_number: 1,
-        commit_user: String::new(),
+        commit_user: "005000000000001AAA".to_owned(),
     };
     let fields = fields.iter().map(|(name, field)| ((*name).to_owned(), field.clone())).collect();
     Part { seq: Seq(5), record: id(RECORD), change: Arc::new(RecordChange { header, fields }) }
@@ -513,6 +513,137 @@ fn a_table_gives_one_value_for_another_and_a_record_without_an_entry_fails_by_na
     assert_eq!(strict.reads(), [TITLE.parse().unwrap()]);
 }
 
+/// Contacts of a condition, with what becomes of those that no longer match.
+fn filtered(when: &str, policy: NoLongerMatching) -> Mapping {
+    let fields = vec![("Key__c", from("Id")), ("F", from(TITLE)), ("By__c", computed("change.user"))];
+    let mut pipeline = pipeline("contacts", "Contact", "Key__c", fields);
+    pipeline.when = Some(Expression::compile(when).unwrap());
+    pipeline.when_no_longer_matching = policy;
+    let flag = config::Flag { field: name("Gone__c"), set: Value::Bool(true), clear: Value::Bool(false) };
+    pipeline.flag = Some(flag);
+    mapping(pipeline)
+}
+
+fn computed(cel: &str) -> FieldRule {
+    config::Fill::Expression(Expression::compile(cel).unwrap()).into()
+}
+
+#[test]
+fn an_expression_is_written_when_something_that_it_reads_changed() {
+    let mapping = one(computed("upper(Title) + \" \" + default(Department, \"?\")"));
+    assert_eq!(mapping.reads(), ["Department", "Title"].map(|path| path.parse().unwrap()));
+    let both = [(TITLE, text("ceo")), ("Department", text("Board"))];
+    assert_eq!(f_of(&mapping, linked(), ChangeKind::Create, &both), put(Value::text("CEO Board")));
+    assert_eq!(f_of(&mapping, unlinked(), ChangeKind::Create, &both[..1]), put(Value::text("CEO ?")));
+    let same = [(TITLE, text("ceo")), ("Department", Field::Same(Value::text("Board")))];
+    assert_eq!(f_of(&mapping, linked(), ChangeKind::Update, &same), put(Value::text("CEO Board")));
+    let half = apply_to(&mapping, linked(), ChangeKind::Update, &both[..1]);
+    assert_eq!(half, Mapped::Needs(Needs::Record), "the other half is not known");
+    let unchanged = [(TITLE, Field::Same(Value::text("ceo"))), ("Department", Field::Same(Value::Null))];
+    let skipped = apply_to(&mapping, linked(), ChangeKind::Update, &unchanged);
+    assert_eq!(skipped, Mapped::Skipped(Skip::NothingMapped));
+}
+
+#[test]
+fn an_expression_without_a_result_is_a_failed_record_that_names_it_and_no_value() {
+    let mapping = one(computed("1 / NumberOfChildren__c"));
+    let fails = apply_to(&mapping, linked(), ChangeKind::Update, &[("NumberOfChildren__c", Field::New(Value::Null))]);
+    let Mapped::Failed(failure) = &fails else { panic!("{fails:?}") };
+    assert!(failure.reason.contains("1 / NumberOfChildren__c"), "{}", failure.reason);
+    assert_eq!(failed(fails), (EXPRESSION_FAILED, "F".to_owned()));
+}
+
+#[test]
+fn who_made_a_change_is_written_with_it_and_is_no_reason_to_write() {
+    let mapping = one(computed("change.user"));
+    let nothing = apply_to(&mapping, linked(), ChangeKind::Update, &[("Other", text("x"))]);
+    assert_eq!(nothing, Mapped::Skipped(Skip::NothingMapped));
+    let beside = filtered("true", NoLongerMatching::Keep);
+    let write = written(apply_to(&beside, linked(), ChangeKind::Update, &[(TITLE, text("x"))]));
+    assert_eq!(cell(&write, "By__c"), put(Value::text("005000000000001AAA")));
+    // A read that stands for no change leaves the field as it is.
+    let parents = HashMap::new();
+    let known = Known { link: linked(), parents: &parents };
+    let record = Record { id: id(RECORD), values: BTreeMap::new() };
+    assert_eq!(cell(&written(beside.apply_read(&record, None, &known, cover())), "By__c"), None);
+}
+
+#[test]
+fn a_condition_is_judged_on_what_is_known_and_never_on_half_a_record() {
+    let mapping = filtered("Industry != \"Test\" && Rating != null", NoLongerMatching::Keep);
+    let update = |fields: &[(&str, Field)]| apply_to(&mapping, linked(), ChangeKind::Update, fields);
+    let same = |value: &str| Field::Same(Value::text(value));
+    let title = (TITLE, text("x"));
+    assert_eq!(update(&[title.clone()]), Mapped::Needs(Needs::Record));
+    assert_eq!(update(&[title.clone(), ("Industry", same("Bank"))]), Mapped::Needs(Needs::Record));
+    assert_eq!(update(&[title.clone(), ("Industry", same("Test"))]), Mapped::Skipped(Skip::Filtered));
+    written(update(&[title.clone(), ("Industry", same("Bank")), ("Rating", same("Hot"))]));
+    // Nothing of it is written or asked: no read for it.
+    assert_eq!(update(&[("Other", text("x"))]), Mapped::Skipped(Skip::NothingMapped));
+    // It may not have matched before.
+    let now = [("Industry", text("Bank")), ("Rating", same("Hot"))];
+    assert_eq!(update(&now), Mapped::Needs(Needs::Record));
+}
+
+#[test]
+fn what_becomes_of_a_counterpart_that_no_longer_matches_is_the_pipelines_choice() {
+    let now_a_test = [("Industry", text("Test"))];
+    for (policy, expected) in [
+        (NoLongerMatching::Keep, None),
+        (NoLongerMatching::Delete, Some(Body::Delete)),
+        (NoLongerMatching::Flag, Some(Body::Partial([(name("Gone__c"), Cell::Value(Value::Bool(true)))].into()))),
+    ] {
+        let mapping = filtered("Industry != \"Test\"", policy);
+        for kind in [ChangeKind::Create, ChangeKind::Update] {
+            match apply_to(&mapping, linked(), kind, &now_a_test) {
+                Mapped::Write(write) => assert_eq!((Some(write.body), write.key), (expected.clone(), by_link())),
+                mapped => assert_eq!((mapped, &expected), (Mapped::Skipped(Skip::Filtered), &None)),
+            }
+            let unknown = apply_to(&mapping, unlinked(), kind, &now_a_test);
+            assert_eq!(unknown, Mapped::Skipped(Skip::Filtered), "it was never written");
+        }
+        // A whole write clears the flag.
+        let write = written(apply_to(&mapping, linked(), ChangeKind::Create, &[("Industry", text("Bank"))]));
+        assert_eq!(cell(&write, "Gone__c"), put(Value::Bool(false)));
+    }
+}
+
+#[test]
+fn a_condition_on_who_made_the_change_leaves_out_the_change_and_not_the_record() {
+    let mapping = filtered("change.user != \"005000000000001AAA\"", NoLongerMatching::Delete);
+    for kind in [ChangeKind::Create, ChangeKind::Update] {
+        let mapped = apply_to(&mapping, linked(), kind, &[(TITLE, text("x"))]);
+        assert_eq!(mapped, Mapped::Skipped(Skip::Filtered), "{kind:?}: nothing is deleted");
+    }
+    let parents = HashMap::new();
+    let known = Known { link: linked(), parents: &parents };
+    let record = Record { id: id(RECORD), values: BTreeMap::new() };
+    written(mapping.apply_read(&record, None, &known, cover()));
+    let header = part(ChangeKind::Update, &[]).change.header.clone();
+    let mapped = mapping.apply_read(&record, Some(&header), &known, cover());
+    assert_eq!(mapped, Mapped::Skipped(Skip::Filtered), "a read for one change is judged as that change");
+}
+
+#[test]
+fn a_condition_with_both_deletes_only_for_what_the_record_says() {
+    let when = "change.user != \"005000000000001AAA\" && Industry != \"Test\"";
+    let mapping = filtered(when, NoLongerMatching::Delete);
+    let create = |industry: &str| apply_to(&mapping, linked(), ChangeKind::Create, &[("Industry", text(industry))]);
+    assert_eq!(create("Bank"), Mapped::Skipped(Skip::Filtered));
+    assert_eq!(written(create("Test")).body, Body::Delete);
+}
+
+#[test]
+fn a_flagged_delete_is_an_update_of_the_counterpart() {
+    let mut mapping = filtered("true", NoLongerMatching::Keep);
+    mapping.on_delete = OnDelete::Flag;
+    let write = written(apply_to(&mapping, linked(), ChangeKind::Delete, &[]));
+    let flagged = Body::Partial([(name("Gone__c"), Cell::Value(Value::Bool(true)))].into());
+    assert_eq!((write.key, write.body), (by_link(), flagged));
+    let asks = apply_to(&mapping, unlinked(), ChangeKind::Delete, &[]);
+    assert_eq!(asks, Mapped::Needs(Needs::TargetOf { key: RECORD.to_owned() }));
+}
+
 /// The paths that `contacts` maps, with the values that a record can have there.
 fn values() -> impl Strategy<Value = BTreeMap<FieldPath, Value>> {
     let plain = prop_oneof![Just(Value::Null), "[a-z]{1,3}".prop_map(Value::text)];
@@ -571,6 +702,69 @@ proptest! {
             },
         }
         prop_assert_eq!(held, whole(&after));
+    }
+
+    /// Whatever a condition and expressions read of a change: in the end the target holds what the whole record says.
+    #[test]
+    fn a_change_applied_as_far_as_it_is_known_is_the_whole_record_applied(
+        before in values(),
+        after in values(),
+        known_unchanged in prop::collection::vec(any::<bool>(), 5),
+        policy in prop_oneof![Just(NoLongerMatching::Flag), Just(NoLongerMatching::Delete)],
+    ) {
+        let fields = vec![
+            ("Key__c", from("Id")),
+            ("Title__c", from("Title")),
+            ("Both__c", computed("default(Title, \"\") + default(MailingAddress.City, \"\")")),
+            ("Choice__c", computed("has(Region__c) ? Title : Name.FirstName")),
+            ("Account__c", parent("accounts", "AccountId")),
+        ];
+        let mut pipeline = pipeline("contacts", "Contact", "Key__c", fields);
+        pipeline.when = Some(Expression::compile("Title != \"a\" && (Name.FirstName != \"b\" || Title == null)").unwrap());
+        pipeline.when_no_longer_matching = policy;
+        let flag = config::Flag { field: name("Gone__c"), set: Value::Bool(true), clear: Value::Bool(false) };
+        pipeline.flag = Some(flag);
+        let mapping = mapping(pipeline);
+        let parents = HashMap::new();
+        let read = |values: &BTreeMap<FieldPath, Value>| Record { id: id(RECORD), values: values.clone() };
+        // The target: none, or the fields of the counterpart.
+        let write = |held: Option<BTreeMap<FieldName, Cell>>, mapped: Mapped| match mapped {
+            Mapped::Skipped(_) => held,
+            Mapped::Write(write) => match write.body {
+                Body::Whole(fields) => Some(held.unwrap_or_default().into_iter().chain(fields).collect()),
+                Body::Partial(fields) => held.map(|held| held.into_iter().chain(fields).collect()),
+                Body::Delete => None,
+            },
+            other => panic!("{other:?}"),
+        };
+        let link = |held: &Option<BTreeMap<FieldName, Cell>>| if held.is_some() { linked() } else { unlinked() };
+        let whole = |held: Option<BTreeMap<FieldName, Cell>>, values| {
+            let known = Known { link: link(&held), parents: &parents };
+            write(held, mapping.apply_read(&read(values), None, &known, cover()))
+        };
+        let held = whole(None, &before);
+        let changed = after.iter().filter(|(path, value)| before[*path] != **value);
+        let mut change = event(ChangeKind::Update, changed);
+        for ((path, value), known) in after.iter().zip(known_unchanged) {
+            if known && before[path] == *value && path.part().is_none() {
+                let fields = &mut Arc::make_mut(&mut change.change).fields;
+                fields.entry(path.top().to_owned()).or_insert_with(|| Field::Same(value.clone()));
+            }
+        }
+        let known = Known { link: link(&held), parents: &parents };
+        let by_change = match mapping.apply(&change, &known, cover()) {
+            Mapped::Needs(Needs::Record) => whole(held.clone(), &after),
+            mapped => write(held.clone(), mapped),
+        };
+        // A flagged counterpart keeps its other fields as they were.
+        let gone = |held: &Option<BTreeMap<FieldName, Cell>>| {
+            held.as_ref().is_none_or(|held| held.get(&name("Gone__c")) == Some(&Cell::Value(Value::Bool(true))))
+        };
+        let expected = whole(held, &after);
+        prop_assert_eq!(gone(&by_change), gone(&expected));
+        if !gone(&expected) {
+            prop_assert_eq!(by_change, expected);
+        }
     }
 
     #[test]
