@@ -181,3 +181,109 @@ impl fmt::Display for What {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+
+    const CONFIG: &str = r#"
+version: 1
+orgs:
+  a: { login_url: "http://127.0.0.1:1", client_credentials: { key: k, secret: s } }
+  b: { login_url: "http://127.0.0.1:2", client_credentials: { key: k, secret: s } }
+pipelines:
+  - name: accounts
+    from: { org: a, channel: /data/AccountChangeEvent, object: Account }
+    to: { org: b, object: Account, key: Key__c }
+    when: Industry != "Test"
+    when_no_longer_matching: delete
+    fields:
+      Key__c: Id
+      Name: { cel: upper(Name) }
+      Kind__c: { from: Industry, table: { Banking: Finance } }
+      City__c: BillingAddress.City
+      ParentId: { parent: accounts, from: ParentId }
+tests:
+"#;
+
+    fn ran(cases: &str) -> Vec<String> {
+        let text = format!("{CONFIG}{cases}");
+        let config = config::parse(&text, Path::new("b.yaml"), &|_| None, &|_| unreachable!()).unwrap();
+        let describe = |ran: Ran<'_>| ran.differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        run(&config).into_iter().map(describe).collect()
+    }
+
+    #[test]
+    fn what_is_as_expected_has_no_difference() {
+        let all = ran(r#"
+  - name: a new account
+    pipeline: accounts
+    change: { kind: create, fields: { Name: Acme, Industry: Banking, BillingAddress.City: Basel } }
+    expect: { upsert: { Key__c: 001000000000001AAA, Name: ACME, Kind__c: Finance, City__c: Basel, ParentId: null } }
+  - name: a change of one field
+    pipeline: accounts
+    change: { kind: update, fields: { BillingAddress: { City: Bern } }, unchanged: { Industry: Banking } }
+    link: 001000000000002AAA
+    expect: { update: { City__c: Bern } }
+  - name: a change that does not say enough
+    pipeline: accounts
+    change: { kind: update, fields: { ParentId: 001000000000003AAA } }
+    record: { Name: Acme, Industry: Banking, BillingCity: Bern, ParentId: 001000000000003AAA }
+    link: 001000000000002AAA
+    parents: { 001000000000003AAA: 001000000000004AAA }
+    expect:
+      update: { Key__c: 001000000000001AAA, Name: ACME, Kind__c: Finance, City__c: Bern, ParentId: 001000000000004AAA }
+  - name: a new test account
+    pipeline: accounts
+    record: { Id: 001000000000009AAA, Industry: Test }
+    expect: { skip: true }
+  - name: one that became a test
+    pipeline: accounts
+    change: { kind: update, fields: { Industry: Test } }
+    link: 001000000000002AAA
+    expect: { delete: true }
+  - name: an industry that nobody thought of
+    pipeline: accounts
+    change: { kind: create, fields: { Name: x, Industry: Mining } }
+    expect: { fail: NO_TABLE_ENTRY }
+"#);
+        assert_eq!(all, vec![String::new(); 6], "{all:#?}");
+    }
+
+    #[test]
+    fn a_difference_names_the_field_and_both_values() {
+        let all = ran(r#"
+  - name: wrong in each way
+    pipeline: accounts
+    change: { kind: update, fields: { BillingAddress.City: Bern }, unchanged: { Industry: Banking } }
+    link: 001000000000002AAA
+    expect: { update: { City__c: Basel, Name: ACME } }
+  - name: another deed
+    pipeline: accounts
+    change: { kind: update, fields: { BillingAddress.City: Bern }, unchanged: { Industry: Banking } }
+    link: 001000000000002AAA
+    expect: { skip: true }
+  - name: another failure
+    pipeline: accounts
+    change: { kind: create, fields: { Name: x, Industry: Mining } }
+    expect: { fail: KEY_EMPTY }
+  - name: no record
+    pipeline: accounts
+    change: { kind: update, fields: { Phone: x, Name: y } }
+    expect: { skip: true }
+"#);
+        assert_eq!(
+            all,
+            [
+                r#"City__c: expected "Basel", but "Bern"; Name: expected "ACME", but not written"#,
+                "expected nothing to be written, but update of Account 001000000000002AAA",
+                "expected a failed record with KEY_EMPTY, but a failed record: NO_TABLE_ENTRY in Kind__c: the value of \
+                 Industry is not in the table",
+                "expected nothing to be written, but the record must be read: the change alone does not say enough",
+            ]
+        );
+    }
+}

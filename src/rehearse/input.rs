@@ -92,3 +92,87 @@ pub fn record(mapping: &Mapping, id: RecordId, values: &BTreeMap<String, Value>)
     };
     Record { id, values: mapping.reads().into_iter().map(value).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{What, rehearse};
+    use super::*;
+    use crate::config;
+
+    fn mapping() -> Mapping {
+        let text = r#"
+version: 1
+orgs:
+  a: { login_url: "http://127.0.0.1:1", client_credentials: { key: k, secret: s } }
+  b: { login_url: "http://127.0.0.1:2", client_credentials: { key: k, secret: s } }
+pipelines:
+  - name: accounts
+    from: { org: a, channel: /data/AccountChangeEvent, object: Account }
+    to: { org: b, object: Account, key: Key__c }
+    fields: { Key__c: Id, Name: Name, City__c: BillingAddress.City }
+"#;
+        let config = config::parse(text, Path::new("b.yaml"), &|_| None, &|_| unreachable!()).unwrap();
+        Mapping::new(&config.pipelines[0], &config)
+    }
+
+    fn written(text: &str) -> Vec<String> {
+        let mapping = mapping();
+        let scenes = scenes(&mapping, text).unwrap();
+        scenes
+            .iter()
+            .map(|scene| match rehearse(&mapping, scene).what {
+                What::Upsert { fields, .. } => {
+                    let json: Map<String, Json> =
+                        fields.into_iter().map(|(name, value)| (name.to_string(), value.into())).collect();
+                    Json::Object(json).to_string()
+                }
+                other => other.to_string(),
+            })
+            .collect()
+    }
+
+    const PAYLOAD: &str = r#"{"ChangeEventHeader": {"entityName": "Account", "recordIds": ["001000000000001AAA",
+        "001000000000002AAA"], "changeType": "CREATE", "changeOrigin": "", "transactionKey": "t", "sequenceNumber": 1,
+        "commitTimestamp": 1700000000000, "commitNumber": 1, "commitUser": "005000000000001AAA", "changedFields": []},
+        "Name": "Acme", "BillingAddress": {"City": "Bern"}}"#;
+
+    #[test]
+    fn an_event_is_taken_whole_or_as_its_payload_and_gives_one_scene_for_each_record() {
+        let data = format!(r#"{{"schema": "x", "payload": {PAYLOAD}, "event": {{"replayId": 7}}}}"#);
+        let message = format!(r#"{{"channel": "/data/AccountChangeEvent", "data": {data}}}"#);
+        let one = |id| format!(r#"{{"City__c":"Bern","Key__c":"00100000000000{id}AAA","Name":"Acme"}}"#);
+        for text in [PAYLOAD, &data, &message] {
+            assert_eq!(written(text), [one(1), one(2)]);
+        }
+    }
+
+    #[test]
+    fn a_record_is_taken_by_the_names_of_rest_or_of_events() {
+        let expected = [r#"{"City__c":"Bern","Key__c":"001000000000001AAA","Name":"Acme"}"#];
+        for text in [
+            r#"{"attributes": {"type": "Account"}, "Id": "001000000000001AAA", "Name": "Acme", "BillingCity": "Bern"}"#,
+            r#"{"Id": "001000000000001", "Name": "Acme", "BillingAddress": {"City": "Bern", "street": null}}"#,
+        ] {
+            assert_eq!(written(text), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_with_a_hint() {
+        let other = PAYLOAD.replace("\"Account\"", "\"Contact\"");
+        for (text, said) in [
+            ("", "it is not JSON: line 1"),
+            ("[]", "it is neither a change event"),
+            ("{}", "it is neither a change event"),
+            (r#"{"data": 1}"#, "it is neither a change event"),
+            (r#"{"Id": "Acme"}"#, "its Id is not a record id"),
+            (r#"{"ChangeEventHeader": {}}"#, "it is a change event, and cannot be read"),
+            (other.as_str(), "it is an event of Contact, and the pipeline reads Account"),
+        ] {
+            let refused = scenes(&mapping(), text).unwrap_err().to_string();
+            assert!(refused.starts_with(said), "{text}: {refused}");
+        }
+    }
+}
