@@ -6,6 +6,7 @@ mod emulator;
 mod map;
 mod org;
 mod pipeline;
+mod resume;
 mod run;
 mod signals;
 mod status;
@@ -53,6 +54,8 @@ enum Command {
     Org(org::Org),
     /// The pipelines that a state file knows
     Pipeline(pipeline::Pipeline),
+    /// Let a pipeline go on that stopped by itself
+    Resume(resume::Resume),
     /// How the bridge of a config is
     Status(status::Status),
     /// Run the tests that stand beside a mapping
@@ -78,6 +81,7 @@ impl Cli {
             | Command::Map(_)
             | Command::Org(_)
             | Command::Pipeline(_)
+            | Command::Resume(_)
             | Command::Status(_)
             | Command::Test(_) => Verbosity::Normal,
         }
@@ -96,6 +100,7 @@ impl Cli {
             Command::Map(map) => map.run().await,
             Command::Org(org) => org.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,
+            Command::Resume(resume) => resume.run().await,
             Command::Status(status) => status.run().await,
             Command::Test(test) => test.run().await,
         }

@@ -175,6 +175,7 @@ pub struct PipelineConfig {
     pub fields: Vec<(FieldName, FieldRule)>,
     pub flag: Option<Flag>,
     pub on_delete: OnDelete,
+    pub brakes: Brakes,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,6 +282,33 @@ pub enum NoLongerMatching {
     /// The pipeline's flag is set.
     Flag,
     Delete,
+}
+
+/// When a pipeline stops by itself and waits for a person. None: never because of this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brakes {
+    pub deletes: Option<Limit>,
+    pub creates: Option<Limit>,
+    /// Records in a row that could not be mapped.
+    pub failures: Option<u64>,
+}
+
+impl Default for Brakes {
+    fn default() -> Self {
+        let within = Duration::from_secs(600);
+        Self {
+            deletes: Some(Limit { most: 500, within }),
+            creates: Some(Limit { most: 50_000, within }),
+            failures: Some(100),
+        }
+    }
+}
+
+/// So many within a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub most: u64,
+    pub within: Duration,
 }
 
 /// A field of the target that says that the record is gone in the source, or does not match any more.

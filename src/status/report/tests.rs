@@ -59,6 +59,7 @@ pub(crate) fn full() -> Report {
             lag_seconds: 61,
             parked: 2,
             failed: 1,
+            halted: text("more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)"),
             causes: vec![
                 Cause { code: "STRING_TOO_LONG".to_owned(), failed: true, records: 1 },
                 Cause { code: "PARENT_MISSING".to_owned(), failed: false, records: 2 },
@@ -283,6 +284,7 @@ fn live(subscription: SubscriptionStatus) -> Status {
         failed: 0,
         api_calls: 7,
         watermark: Seq(1),
+        halted: None,
         lag: Duration::from_millis(61_900),
     };
     status.pipelines.insert(name("accounts"), line);

@@ -11,7 +11,11 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// In order; the number of the last one is the file's `user_version`. What is released never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_subscribe.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_subscribe.sql"),
+    include_str!("migrations/0005_halts.sql"),
+];
 
 /// A person's `sqlite3` may hold the file for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
