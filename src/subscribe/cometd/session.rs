@@ -148,13 +148,14 @@ pub struct Session {
 impl Session {
     /// Asks for a token first.
     pub fn new(channels: Vec<ChannelStart>, timings: Timings, now: Instant) -> Self {
+        let channel = |start| Subscription::new(start, timings.refused_again, now);
         Self {
             connection_type: LONG_POLLING,
             websocket_from: Some(now),
             websocket: Socket::Untried,
             websocket_deaths: 0,
             timings,
-            channels: channels.into_iter().map(|start| Subscription::new(start, now)).collect(),
+            channels: channels.into_iter().map(channel).collect(),
             phase: Phase::AwaitToken,
             client_id: None,
             advice: Standing::FRESH,

@@ -175,8 +175,11 @@ mod tests {
     use super::super::bitmap::BitmapError;
     use super::super::decode::Reason;
     use super::*;
+    use crate::config::Start;
     use crate::event::{Field, Header, Value};
+    use crate::store::{Mended, Position};
     use crate::subscribe::position::Plan;
+    use crate::subscribe::testing::Kept;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -276,5 +279,69 @@ mod tests {
         assert_eq!(one.receive(change(1)).count() + one.receive(change(2)).count(), 0);
         let progress = one.answered(2, &[0, 2], Some(NOW), NOW);
         assert_eq!(progress.arrivals, [Arrival::Passed { replay_id: id(2), events: 2 }]);
+    }
+
+    const ACCOUNTS: &str = "/data/AccountChangeEvent";
+    const KEEPALIVE: Duration = Duration::from_secs(270);
+
+    /// One event, and after it keepalives alone for so many hours; and what time it is then.
+    async fn quiet(hours: u32) -> (Subscription, Kept, Timestamp) {
+        let (mut one, mut kept) = (subscription(ACCOUNTS, ReplayFrom::Earliest), Kept::new(ACCOUNTS).await);
+        let mut arrivals: Vec<Arrival> = one.receive(change(1)).collect();
+        arrivals.extend(one.answered(1, &[0, 1], Some(NOW), NOW).arrivals);
+        kept.take(arrivals, NOW).await;
+        kept.probed(NOW.minus(KEEPALIVE)).await;
+        let (mut now, mut arrivals) = (NOW, Vec::new());
+        for number in 1..=hours * 3_600 / 270 {
+            now = NOW.plus(KEEPALIVE * number);
+            let id = ReplayId(number.to_be_bytes().to_vec());
+            let progress = one.answered(0, &id.0, None, now);
+            assert!(progress.caught_up);
+            arrivals.extend(progress.arrivals);
+            // The journal takes what has come; an hour of it at once keeps the test short.
+            if number % 10 == 0 || number == hours * 3_600 / 270 {
+                kept.take(std::mem::take(&mut arrivals), now).await;
+                let live_until = Some(now.minus(LIVE_MARGIN));
+                assert_eq!(kept.position().await, Position { replay_id: Some(id), started_at: None, live_until });
+            }
+        }
+        (one, kept, now)
+    }
+
+    #[tokio::test]
+    async fn four_days_of_keepalives_alone_leave_no_gap_and_a_restart_goes_on_behind_the_last_of_them() {
+        let (one, kept, now) = quiet(96).await;
+        assert_eq!(kept.gaps().await, []);
+        let from = ReplayFrom::After(ReplayId(1_280_u32.to_be_bytes().to_vec()));
+        assert_eq!(one.from(Instant::now()), from);
+        assert_eq!(Plan::new(&kept.position().await, [Start::Tip], now).from, from);
+    }
+
+    #[tokio::test]
+    async fn a_position_that_is_refused_after_quiet_days_is_no_gap_when_the_newest_event_comes_again() {
+        let (mut one, mut kept, now) = quiet(70).await;
+        one.forget_position();
+        assert_eq!(one.from(Instant::now()), ReplayFrom::Earliest);
+        let mut arrivals = vec![Arrival::Refused { at: now }];
+        arrivals.extend(one.receive(change(1)));
+        arrivals.extend(one.answered(1, &[0, 1], Some(NOW), now).arrivals);
+        kept.take(arrivals, now).await;
+        kept.assert_mended(Mended::CameAgain).await;
+    }
+
+    #[tokio::test]
+    async fn a_position_that_is_refused_after_four_quiet_days_leaves_the_minutes_since_the_last_proof_until_the_probe()
+    {
+        let (mut one, mut kept, now) = quiet(96).await;
+        let proof = now.minus(LIVE_MARGIN);
+        one.forget_position();
+        // The org keeps nothing any more, and says so with a keepalive.
+        let later = now.plus(KEEPALIVE);
+        let mut arrivals = vec![Arrival::Refused { at: now }];
+        arrivals.extend(one.answered(0, &[9, 9], None, later).arrivals);
+        kept.take(arrivals, later).await;
+        kept.assert_short_window(proof, KEEPALIVE).await;
+        kept.probed(later).await;
+        kept.assert_mended(Mended::Probe).await;
     }
 }

@@ -68,7 +68,7 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(start: ChannelStart, now: Instant) -> Self {
+    pub(super) fn new(start: ChannelStart, (first, max): (Duration, Duration), now: Instant) -> Self {
         let (complete, unusable) = match &start.plan.from {
             ReplayFrom::After(id) if message::is_replay_number(id) => (Some(id.clone()), false),
             ReplayFrom::After(_) => (None, true),
@@ -89,7 +89,7 @@ impl Subscription {
             live_until: start.plan.live_until,
             caught_up: false,
             newly_caught_up: false,
-            retry: Backoff::new(Duration::from_secs(60), Duration::from_secs(900)),
+            retry: Backoff::new(first, max),
             start,
         }
     }

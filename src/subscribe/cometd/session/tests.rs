@@ -6,8 +6,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::event::{Channel, ReplayFrom, ReplayId, Timestamp};
+use crate::event::{Arrival, Channel, ReplayFrom, ReplayId, Timestamp};
+use crate::store::{Mended, Position};
 use crate::subscribe::position::{LIVE_MARGIN, Plan};
+use crate::subscribe::testing::Kept;
 use scripted::ScriptedOrg;
 
 const ACCOUNTS: &str = "/data/AccountChangeEvent";
@@ -722,4 +724,77 @@ fn where_the_deliveries_do_not_allow_the_earliest_it_goes_on_with_the_newest_and
     let subscribe = org.asked.iter().find(|request| request.meta == Meta::Subscribe).unwrap();
     assert_eq!(subscribe.message["ext"]["replay"][ACCOUNTS], json!(-1));
     assert!(org.events.contains(&Event::Skipped { channel: ACCOUNTS.parse().unwrap(), at: SERVER }));
+}
+
+const HOLD_SECONDS: u64 = 110;
+
+/// What the session has handed over since the last time, as the journal gets it.
+fn arrivals(org: &mut ScriptedOrg) -> Vec<Arrival> {
+    let arrival = |event| match event {
+        Event::Change(change) => Arrival::Change(*change),
+        Event::Passed { replay_id, events, .. } => Arrival::Passed { replay_id, events },
+        Event::Live { until, .. } => Arrival::Live { until },
+        Event::PositionRefused { at, .. } => Arrival::Refused { at },
+        Event::Skipped { at, .. } => Arrival::Skipped { at },
+        Event::Undecodable(error) => panic!("{error}"),
+    };
+    std::mem::take(&mut org.events).into_iter().map(arrival).collect()
+}
+
+/// One event, and after it empty answers to held connects alone for so many hours.
+async fn quiet(hours: u64) -> (ScriptedOrg, Kept) {
+    let (mut org, mut kept) = (ScriptedOrg::live(ReplayFrom::Earliest), Kept::new(ACCOUNTS).await);
+    org.reply_with(vec![event(ACCOUNTS, 7)], json!({}));
+    kept.take(arrivals(&mut org), org.server_time()).await;
+    kept.probed(SERVER.minus(Duration::from_secs(HOLD_SECONDS))).await;
+    let answers = hours * 3_600 / HOLD_SECONDS;
+    for number in 1..=answers {
+        org.pass(HOLD_SECONDS).reply(json!({}));
+        // The journal takes what has come; an hour of it at once keeps the test short.
+        if number % 30 == 0 || number == answers {
+            let now = org.server_time();
+            kept.take(arrivals(&mut org), now).await;
+            let live_until = Some(now.minus(LIVE_MARGIN));
+            let expected = Position { replay_id: Some(replay_id(7)), started_at: None, live_until };
+            assert_eq!(kept.position().await, expected);
+        }
+    }
+    assert_eq!((org.count(Meta::Handshake), org.count(Meta::Subscribe)), (1, 1));
+    (org, kept)
+}
+
+/// The server loses the session, and does not know the position of the next one any more.
+fn lose_session_and_position(org: &mut ScriptedOrg) {
+    org.refuse("403::Unknown client").reply(json!({})).reply(json!({}));
+    assert_eq!(org.asked_from().last(), Some(&from(ACCOUNTS, "7")));
+    org.refuse("400::The replayId {7} you provided was invalid.  Please provide a valid ID").run_until_held();
+    assert_eq!(org.asked_from().last(), Some(&from(ACCOUNTS, "-2")));
+}
+
+#[tokio::test]
+async fn four_days_of_empty_connects_leave_no_gap() {
+    let (_, kept) = quiet(96).await;
+    assert_eq!(kept.gaps().await, []);
+}
+
+#[tokio::test]
+async fn a_position_that_is_refused_after_quiet_days_is_no_gap_when_the_newest_event_comes_again() {
+    let (mut org, mut kept) = quiet(70).await;
+    lose_session_and_position(&mut org);
+    org.reply_with(vec![event(ACCOUNTS, 7)], json!({}));
+    kept.take(arrivals(&mut org), org.server_time()).await;
+    kept.assert_mended(Mended::CameAgain).await;
+}
+
+#[tokio::test]
+async fn a_position_that_is_refused_after_four_quiet_days_leaves_the_minutes_since_the_last_proof_until_the_probe() {
+    let (mut org, mut kept) = quiet(96).await;
+    let proof = org.server_time().minus(LIVE_MARGIN);
+    lose_session_and_position(&mut org);
+    // The org keeps nothing any more, and so the next connect brings nothing.
+    org.pass(HOLD_SECONDS).reply(json!({}));
+    kept.take(arrivals(&mut org), org.server_time()).await;
+    kept.assert_short_window(proof, Duration::from_secs(2 * HOLD_SECONDS)).await;
+    kept.probed(org.server_time()).await;
+    kept.assert_mended(Mended::Probe).await;
 }
