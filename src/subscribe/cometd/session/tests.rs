@@ -711,9 +711,12 @@ fn an_entity_that_nobody_wants_is_counted_and_passed() {
     let mut start = start(ALL, ReplayFrom::Earliest);
     start.wanted = Some(["Contact".parse().unwrap()].into());
     let mut org = ScriptedOrg::with(vec![start]);
-    org.run_until_held().reply_with(vec![event(ALL, 1), event(ALL, 2)], json!({}));
+    org.run_until_held().reply_with(vec![event(ALL, 1), event(ALL, 2), event(ALL, 3)], json!({}));
     let channel: Channel = ALL.parse().unwrap();
-    assert_eq!(org.events, [Event::Passed { channel, replay_id: replay_id(2), events: 2 }]);
+    let passed = |number, events| Event::Passed { channel: channel.clone(), replay_id: replay_id(number), events };
+    // The second shows that all of the first has come.
+    let live = Event::Live { channel: channel.clone(), until: SERVER.minus(LIVE_MARGIN) };
+    assert_eq!(org.events, [passed(1, 1), live, passed(3, 2)]);
 }
 
 #[test]
@@ -797,4 +800,24 @@ async fn a_position_that_is_refused_after_four_quiet_days_leaves_the_minutes_sin
     kept.assert_short_window(proof, Duration::from_secs(2 * HOLD_SECONDS)).await;
     kept.probed(org.server_time()).await;
     kept.assert_mended(Mended::Probe).await;
+}
+
+#[tokio::test]
+async fn four_busy_days_of_a_channel_whose_ids_repeat_are_no_reason_to_warn() {
+    const ALL: &str = "/data/ChangeEvents";
+    let mut org = ScriptedOrg::with(vec![start(ALL, ReplayFrom::Earliest)]);
+    org.run_until_held();
+    let mut kept = Kept::new(ALL).await;
+    // Often enough that no connect is answered without an event.
+    for number in 1..=96 * 36 {
+        let before = org.server_time();
+        org.now += Duration::from_secs(100);
+        let now = org.server_time();
+        org.reply_with(vec![event_at(ALL, number, now)], json!({}));
+        if number % 36 == 0 {
+            kept.take(arrivals(&mut org), now).await;
+            assert_eq!(kept.position().await.live_until, Some(before.minus(LIVE_MARGIN)));
+        }
+    }
+    assert_eq!(kept.gaps().await, []);
 }
