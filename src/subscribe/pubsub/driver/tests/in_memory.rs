@@ -25,6 +25,8 @@ use crate::subscribe::pubsub::vectors;
 
 /// As the org promises.
 const KEEPALIVE: Duration = Duration::from_secs(270);
+/// Longer than anything takes.
+const ENOUGH: Duration = Duration::from_secs(4 * 3_600);
 /// After so long without a request for more the org ends a stream.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -250,15 +252,17 @@ impl Paused {
 
     async fn next(&mut self) -> Arrival {
         tokio::select! {
-            arrival = self.arrivals.recv() => arrival.unwrap().1,
+            // Virtual, so that a driver which goes wrong for ever is found out at once.
+            arrival = tokio::time::timeout(ENOUGH, self.arrivals.recv()) => arrival.expect("nothing comes").unwrap().1,
             Some(ended) = self.tasks.join_next() => panic!("{ended:?}"),
         }
     }
 
     /// The ids of the next changes.
     async fn changes(&mut self, count: usize) -> Vec<String> {
-        let mut ids = Vec::new();
+        let (mut ids, begin) = (Vec::new(), Instant::now());
         while ids.len() < count {
+            assert!(begin.elapsed() < ENOUGH, "only {ids:?} came");
             if let Arrival::Change(change) = self.next().await {
                 ids.push(format!("{:?}", change.replay_id));
             }
@@ -277,7 +281,8 @@ impl Paused {
 
     async fn live(&mut self) {
         let live = |all: &Subscriptions| all.values().all(|one| one.state == State::Live);
-        self.state.wait_for(live).await.unwrap();
+        let seen = tokio::time::timeout(ENOUGH, self.state.wait_for(live)).await;
+        assert!(seen.is_ok_and(|seen| seen.is_ok()), "{:?}", self.states());
     }
 
     fn states(&self) -> Vec<State> {
