@@ -2,6 +2,7 @@
 //! org a machine with its requests. Reads top to bottom like the drawing in ARCHITECTURE.md.
 
 mod around;
+mod retention;
 mod supervise;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -284,6 +285,11 @@ pub async fn run<S: Store>(
         });
     }
     drop(head);
+    let subscribed = subscribed(config, orgs);
+    let (sources, token) = (orgs.clone(), cancel.clone());
+    stages.spawn("retention", async move {
+        retention::run(store, sources, subscribed, board, token).await.map_err(BridgeError::from)
+    });
     stages.join(GRACE).await
 }
 
@@ -368,6 +374,15 @@ fn channels(config: &Config, org: &OrgConfig) -> BTreeMap<Channel, Wishes> {
         wishes.wanted = None;
     }
     channels
+}
+
+/// The channels of which the orgs keep events for a while.
+fn subscribed(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> retention::Subscribed {
+    let events = |channel: &Channel| channel.kind() != ChannelKind::Poll;
+    let of = |(name, org): (&OrgName, &Org)| {
+        (name.clone(), channels(config, org.config()).into_keys().filter(events).collect())
+    };
+    orgs.iter().map(of).collect()
 }
 
 /// The objects that pipelines read from a channel of change events, with the fields that they read.

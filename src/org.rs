@@ -13,7 +13,7 @@ mod rest;
 mod save;
 pub mod soql;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
