@@ -391,7 +391,7 @@ fn tables_and_lists() {
     assert_eq!(inputs, ["Industry"]);
     assert!(fails("split(Interests__c, \";\")[7]").0.contains("counts from 0"));
     assert!(fails("split(Interests__c, \";\")").0.contains("join("));
-    assert!(fails("Amount.map(x, x)").0.contains("needs a list"));
+    assert!(fails("Amount.map(x, x)[0]").0.contains("needs a list"));
     assert!(fails("[1].exists(x, Amount + x)").0.contains("true or false"));
     // What fails on an entry names the fields of the expression.
     assert_eq!(fails("split(Interests__c, \";\").map(x, number(x))[0]").1, ["Interests__c"]);
@@ -413,7 +413,7 @@ fn a_failure_names_functions_and_fields_and_no_value() {
         "round(Card__c)",
         "format_date(CloseDate, Card__c)",
         "{Card__c: 1}[Amount]",
-        "Card__c.map(x, x)",
+        "Card__c.map(x, x)[0]",
     ] {
         let Err(stop) = compile(source).evaluate(&given) else { panic!("{source}") };
         for shown in [stop.to_string(), format!("{stop:?}")] {
