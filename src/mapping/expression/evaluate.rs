@@ -86,7 +86,7 @@ impl<'a> Evaluation<'a> {
     fn spend_on(&mut self, val: &Val, at: &Node) -> Result<(), Unevaluated> {
         self.spend(
             match val {
-                Val::Text(text) => text.len() / 50,
+                Val::Text(text) => text.len() / 20,
                 Val::List(list) => list.len() / 4,
                 _ => 0,
             },
@@ -221,9 +221,8 @@ impl<'a> Evaluation<'a> {
     fn matches(&mut self, node: &Node, text: &Node, pattern: &regex::Regex) -> Evaluated {
         let val = self.eval(text)?;
         // A search costs more than a look.
-        for _ in 0..5 {
-            self.spend_on(&val, node)?;
-        }
+        self.spend_on(&val, node)?;
+        self.spend_on(&val, node)?;
         match &val {
             Val::Null => Ok(Val::Bool(false)),
             Val::Text(text) => Ok(Val::Bool(pattern.is_match(text))),
@@ -365,8 +364,8 @@ pub(super) fn binary(operator: Operator, left: &Val, right: &Val) -> Result<Val,
         Operator::Times => reckon(Number::times),
         Operator::By => reckon(Number::by),
         Operator::Rest => reckon(Number::rest),
-        Operator::Equal => Ok(Val::Bool(left.equals(right))),
-        Operator::Unequal => Ok(Val::Bool(!left.equals(right))),
+        Operator::Equal => left.can_equal(right).map(|()| Val::Bool(left.equals(right))),
+        Operator::Unequal => left.can_equal(right).map(|()| Val::Bool(!left.equals(right))),
         Operator::Less => ordered(Ordering::is_lt),
         Operator::AtMost => ordered(Ordering::is_le),
         Operator::Greater => ordered(Ordering::is_gt),

@@ -1,7 +1,5 @@
 //! What an expression may cost.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -25,14 +23,16 @@ fn deepest() -> Vec<String> {
     ]
 }
 
-/// Half of what a worker thread of the runtime has.
+/// A quarter of what a worker thread of the runtime has; measured in a build without optimisation.
 #[test]
 fn the_deepest_expression_fits_a_small_stack() {
     let given = given(json!({"T": "t", "B": true, "N": null}));
     for source in deepest() {
-        let (given, expression) = (given.clone(), compile(&source));
-        let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(move || expression.evaluate(&given).is_ok());
-        assert!(thread.unwrap().join().unwrap(), "{source}");
+        let given = given.clone();
+        let thread = std::thread::Builder::new().stack_size(512 << 10);
+        let evaluated =
+            thread.spawn(move || compile(&source).evaluate(&given).map(|_| source)).unwrap().join().unwrap();
+        assert!(evaluated.is_ok(), "{evaluated:?}");
     }
 }
 
@@ -47,11 +47,8 @@ fn a_nest_of_long_lists_and_texts_ends_as_a_failure() {
         "split(T, \",\").map(x, T).map(y, T + T).map(z, size(z)).size()",
         "split(T, \",\").exists(x, matches(T, \"(a|,)+b\"))",
     ] {
-        let started = Instant::now();
         let Err(Unevaluated::Failed { reason, .. }) = compile(source).evaluate(&given) else { panic!("{source}") };
-        println!("{:?} {source}", started.elapsed());
         assert!(reason.contains("too many steps"), "{source}: {reason}");
-        assert!(started.elapsed() < Duration::from_secs(20), "{source}");
     }
     for source in ["replace(T, \"a\", T)", "pad_left(S, 1000000000, \"x\")", "join([T, T, T, T, T, T, T, T, T], \",\")"]
     {

@@ -39,8 +39,6 @@ fn questions() -> BoxedStrategy<String> {
             .prop_map(|(f, a)| format!("[0, 1, N].{f}(x, x % 2 == {a})")),
         numbers().prop_map(|a| format!("([1, N].map(x, x + {a}) == [{a} + 1, N + {a}])")),
         texts().prop_map(|a| format!("({{{a}: 1}}[S] == 1)")),
-        // Of different kinds: not equal.
-        (numbers(), texts()).prop_map(|(a, b)| format!("({a} == {b})")),
     ];
     leaf.prop_recursive(4, 24, 2, |inner| {
         prop_oneof![
@@ -53,8 +51,6 @@ fn questions() -> BoxedStrategy<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn what_cel_says_is_said_here(source in questions(), n in -4i64..5, m in -4i64..5, s in select(vec!["", "Zo", "Zoë"]), t in any::<bool>()) {
         // What fails for every record is refused here before it is asked.

@@ -59,8 +59,6 @@ fn outcome_of(source: &str, given: &Given) -> Option<Result<Value, Unevaluated>>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     /// So a change that carries only some fields is mapped as the whole record would be.
     #[test]
     fn an_answer_on_part_of_a_record_is_the_answer_on_the_whole(
