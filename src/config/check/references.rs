@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::super::FieldRule;
 use super::super::tree::Finding;
-use super::super::walk::{At, Walk, closest};
+use super::super::walk::{At, Walk};
 use super::orgs::Orgs;
 use super::pipelines::{Mapped, Pipeline};
 use crate::event::{ObjectName, OrgName};
+use crate::text::closest;
 
 /// `orgs` is None if they could not be read at all: then nothing is said about references to them.
 pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipeline]) {
