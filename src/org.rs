@@ -31,7 +31,10 @@ use url::Url;
 pub use self::code::{Code, OrgText};
 pub use self::error::{CallError, Disposition, Limit, Lost};
 pub use self::login_error::{LoginRefusal, OrgError};
-pub use self::rest::{COLLECTION_MAX, Changed, Changes, Deleted, Deliveries, Member, READ_MAX};
+pub use self::rest::{
+    COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, Deleted, Deliveries, FREE_ENTITIES, Member, READ_MAX,
+    setup,
+};
 pub use self::save::{Operation, RecordError, Refusal, SaveDisposition, SaveResult};
 use crate::config::OrgConfig;
 use crate::event::{OrgName, Timestamp};

@@ -16,8 +16,9 @@ use crate::event::{FieldName, ObjectName, RecordId};
 mod channels;
 mod describe;
 mod history;
+pub mod setup;
 
-pub use channels::Member;
+pub use channels::{Capture, CapturedChannel, FREE_ENTITIES, Member};
 pub(super) use describe::Describes;
 pub use history::{Changed, Changes, Deleted, Deliveries};
 

@@ -25,6 +25,7 @@ pub const USER: &[&str] = &[
     "PermissionsApiEnabled",
     "PermissionsViewAllData",
     "PermissionsModifyAllData",
+    "PermissionsViewAllUsers",
     "PermissionsViewSetup",
     "PermissionsCustomizeApplication",
     "PermissionsBulkApiHardDelete",
@@ -82,7 +83,8 @@ pub fn of_user<'a>(org: &'a Org, user: &Id) -> Made<'a> {
         let access = &user.access;
         json!({"Id": "000000000000000AAA", "PermissionsApiEnabled": user.api_enabled,
             "PermissionsViewAllData": access.view_all_data || access.modify_all_data,
-            "PermissionsModifyAllData": access.modify_all_data, "PermissionsViewSetup": access.view_setup,
+            "PermissionsModifyAllData": access.modify_all_data,
+            "PermissionsViewAllUsers": access.view_all_data || access.modify_all_data, "PermissionsViewSetup": access.view_setup,
             "PermissionsCustomizeApplication": access.modify_all_data,
             "PermissionsBulkApiHardDelete": access.bulk_hard_delete})
     }))

@@ -64,7 +64,7 @@ const FIELD: &[&str] = &[
 
 /// The rows of an entity, by its name without case. `None`: there is no such entity, or the caller may not see it.
 pub fn of(context: &Context, request: &Request, api: Api, name: &str) -> Option<Rows> {
-    let (name, columns, rows) = entity(&context.org, request, api, &name.to_ascii_lowercase())?;
+    let (name, columns, rows) = entity(context.org, request, api, &name.to_ascii_lowercase())?;
     let sees_setup = context.org.user(&request.user).is_some_and(|user| user.access.view_setup);
     if !sees_setup && !["EntityDefinition", "FieldDefinition", "UserPermissionAccess"].contains(&name) {
         return None;
