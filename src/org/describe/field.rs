@@ -185,15 +185,16 @@ impl FieldKind {
         matches!(self, Self::Address | Self::Location | Self::PersonName)
     }
 
-    /// Digits before the point, and behind it.
+    /// Digits before the point, and behind it; none where the org does not say how many.
     pub fn digits(&self) -> Option<(u32, u32)> {
-        match *self {
+        let (all, scale) = match *self {
             Self::Number { precision, scale }
             | Self::Currency { precision, scale }
-            | Self::Percent { precision, scale } => Some((precision.saturating_sub(scale), scale)),
-            Self::Integer { digits } => Some((digits, 0)),
-            _ => None,
-        }
+            | Self::Percent { precision, scale } => (precision, scale),
+            Self::Integer { digits } => (digits, 0),
+            _ => return None,
+        };
+        (all > 0).then(|| (all.saturating_sub(scale), scale))
     }
 }
 

@@ -183,7 +183,7 @@ fn digits_are_counted_on_both_sides_of_the_point() {
     assert_eq!(FieldKind::Currency { precision: 18, scale: 2 }.digits(), Some((16, 2)));
     assert_eq!(FieldKind::Integer { digits: 8 }.digits(), Some((8, 0)));
     assert_eq!(FieldKind::Number { precision: 2, scale: 5 }.digits(), Some((0, 5)));
-    assert_eq!(FieldKind::Text.digits(), None);
+    assert_eq!((FieldKind::Text.digits(), FieldKind::Integer { digits: 0 }.digits()), (None, None));
 }
 
 #[test]
