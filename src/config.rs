@@ -23,7 +23,6 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use self::report::{ConfigProblems, Problem};
-pub(crate) use self::walk::closest;
 use crate::event::{
     ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Timestamp, Transport, Value,
 };

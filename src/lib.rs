@@ -45,5 +45,6 @@ pub mod status;
 pub mod store;
 pub mod subscribe;
 pub mod telemetry;
+mod text;
 
 pub use orgbridge_emulator as emulator;

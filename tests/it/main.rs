@@ -16,6 +16,7 @@ mod price;
 mod process;
 mod resume;
 mod same;
+mod setup;
 mod state;
 mod support;
 mod truth;

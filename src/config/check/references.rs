@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::super::tree::Finding;
-use super::super::walk::{At, Walk, closest};
+use super::super::walk::{At, Walk};
 use super::super::{Fill, NoLongerMatching, OnDelete, OnNull, WriteOn};
 use super::orgs::Orgs;
 use super::pipelines::Pipeline;
 use super::rules::Mapped;
 use crate::event::{ObjectName, OrgName};
+use crate::text::closest;
 
 /// `orgs` is None if they could not be read at all: then nothing is said about references to them.
 pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipeline]) {

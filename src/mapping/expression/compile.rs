@@ -13,8 +13,8 @@ use super::node::{Fold, FoldKind, HeaderPart, Node, Operator};
 use super::number::Number;
 use super::val::Val;
 use super::{ExpressionProblem, MAX_DEPTH, Nothing, Unevaluated, parse, scan};
-use crate::config::closest;
 use crate::event::{Decimal, FieldPath};
+use crate::text::closest;
 
 /// The header of a change, as a name.
 const HEADER: &str = "change";
