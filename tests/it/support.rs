@@ -112,6 +112,14 @@ impl World {
         tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
     }
 
+    /// As a person lets a halted pipeline go on: whether it was halted.
+    pub async fn resume(&self, pipeline: &str) -> Result<bool, String> {
+        let (done, answer) = oneshot::channel();
+        let command = bridge::Command::Resume { pipeline: pipeline.parse().unwrap(), done };
+        self.commands.as_ref().unwrap().send(command).await.unwrap();
+        tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
+    }
+
     /// How a bridge ends that cannot run.
     pub async fn ends(&mut self) -> String {
         self.start();
@@ -249,6 +257,13 @@ impl World {
         let rows = target.query(&format!("SELECT Id FROM {object}")).await.unwrap();
         let ids: Vec<_> = rows.iter().map(|row| row["Id"].as_str().unwrap().parse().unwrap()).collect();
         target.delete(&ids).await.unwrap();
+    }
+
+    /// Deletes these records of the source.
+    pub async fn delete_in_source(&self, ids: &[String]) {
+        let source = &self.orgs[&"source".parse::<OrgName>().unwrap()];
+        let ids: Vec<_> = ids.iter().map(|id| id.parse().unwrap()).collect();
+        source.delete(&ids).await.unwrap();
     }
 
     async fn composite(&self, session: &orgbridge::org::Session, method: reqwest::Method, body: &Json) -> Vec<Json> {
