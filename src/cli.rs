@@ -38,13 +38,7 @@ enum Command {
     /// Run the bridge that a config describes
     Run(ConfigFile),
     /// Look for mistakes in a config
-    Check {
-        #[command(flatten)]
-        file: ConfigFile,
-        /// Only what can be told without an org
-        #[arg(long)]
-        offline: bool,
-    },
+    Check(check::Check),
     /// Emulated orgs by themselves
     #[command(after_help = crate::emulator::HELP)]
     Emulator(emulator::Emulator),
@@ -76,7 +70,7 @@ impl Cli {
             _ if self.verbose => Verbosity::Verbose,
             Command::Demo(_) => Verbosity::Screen,
             Command::Run(_)
-            | Command::Check { .. }
+            | Command::Check(_)
             | Command::Emulator(_)
             | Command::Map(_)
             | Command::Org(_)
@@ -95,7 +89,7 @@ impl Cli {
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Run(file) => run::run(&file.config).await,
-            Command::Check { file, offline } => check::run(&file.config, offline),
+            Command::Check(check) => check.run().await,
             Command::Emulator(emulator) => emulator.run().await,
             Command::Map(map) => map.run().await,
             Command::Org(org) => org.run().await,

@@ -5,6 +5,7 @@
 
 mod check;
 mod env;
+mod places;
 pub mod raw;
 mod report;
 pub mod schema;
@@ -22,7 +23,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-pub use self::report::{ConfigProblems, Problem};
+pub use self::places::{Found, located};
+pub use self::report::{ConfigProblems, Problem, Severity};
 use crate::event::{
     ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Timestamp, Transport, Value,
 };
