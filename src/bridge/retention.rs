@@ -138,7 +138,7 @@ fn shown(board: &Board, org: &OrgName, channel: &Channel) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use tokio::time::Instant;
 
@@ -244,21 +244,45 @@ mod tests {
         (store, id)
     }
 
-    /// All that is told until a subscription is too late, or `until` ends; and how many hours had passed by then. The
-    /// org's time begins at `BEGIN`.
-    async fn told(store: &Sqlite, until: impl Future<Output = ()>) -> Vec<(Warning, u64)> {
-        let (begin, told, cancel) = (Instant::now(), RefCell::new(Vec::new()), CancellationToken::new());
-        let tell = |alarm: Alarm| {
-            told.borrow_mut().push((alarm.warning, begin.elapsed().as_secs() / 3_600));
-            if alarm.warning == Warning::Expired {
-                cancel.cancel();
+    /// Keeps the runtime busy, so that virtual time stands still while the store's own threads work.
+    async fn no_time_passes<T>(work: impl Future<Output = T>) -> T {
+        let spin = async {
+            loop {
+                tokio::task::yield_now().await;
             }
         };
-        let now = |_: &OrgName| BEGIN.plus(begin.elapsed());
-        let channels = subscribed(&["/data/AccountChangeEvent"]);
         tokio::select! {
-            ended = watch(store.clone(), channels, now, tell, cancel.clone()) => ended.unwrap(),
-            () = until => {}
+            done = work => done,
+            () = spin => unreachable!(),
+        }
+    }
+
+    /// All that is told within so many hours, and in which hour. The org's time begins at `BEGIN`; `hourly` is done at the
+    /// beginning of each hour.
+    async fn told(store: &Sqlite, hours: u32, hourly: impl AsyncFn(Timestamp)) -> Vec<(Warning, u64)> {
+        let (begin, told, cancel) = (Instant::now(), RefCell::new(Vec::new()), CancellationToken::new());
+        let tell = |alarm: Alarm| told.borrow_mut().push((alarm.warning, begin.elapsed().as_secs() / 3_600));
+        let looks = Cell::new(0);
+        let now = |_: &OrgName| {
+            looks.set(looks.get() + 1);
+            BEGIN.plus(begin.elapsed())
+        };
+        let channels = subscribed(&["/data/AccountChangeEvent"]);
+        let minutes = async {
+            for minute in 0..hours * 60 {
+                if minute % 60 == 0 {
+                    hourly(BEGIN.plus(begin.elapsed())).await;
+                }
+                // The look of this minute is done before the next one begins.
+                while looks.get() <= minute {
+                    tokio::task::yield_now().await;
+                }
+                tokio::time::advance(EVERY).await;
+            }
+        };
+        tokio::select! {
+            ended = watch(store.clone(), channels, now, tell, cancel) => ended.unwrap(),
+            () = no_time_passes(minutes) => {}
         }
         told.into_inner()
     }
@@ -267,7 +291,7 @@ mod tests {
     async fn a_subscription_that_stays_away_is_warned_of_at_24_12_and_3_hours_and_when_it_is_too_late() {
         let directory = tempfile::tempdir().unwrap();
         let (store, _) = store(&directory).await;
-        let told = told(&store, std::future::pending()).await;
+        let told = told(&store, 80, async |_| {}).await;
         let expected = [(Warning::Day, 48), (Warning::HalfDay, 60), (Warning::Hours, 69), (Warning::Expired, 72)];
         assert_eq!(told, expected);
     }
@@ -276,15 +300,10 @@ mod tests {
     async fn four_quiet_days_of_a_subscription_that_is_live_are_no_reason_to_warn() {
         let directory = tempfile::tempdir().unwrap();
         let (store, id) = store(&directory).await;
-        let begin = Instant::now();
-        let live = async {
-            for _ in 0..96 {
-                tokio::time::sleep(HOUR).await;
-                let until = BEGIN.plus(begin.elapsed());
-                store.append(id, vec![Arrival::Live { until }], until).await.unwrap();
-            }
+        let live = async |until| {
+            store.append(id, vec![Arrival::Live { until }], until).await.unwrap();
         };
-        assert_eq!(told(&store, live).await, []);
+        assert_eq!(told(&store, 96, live).await, []);
     }
 
     #[tokio::test(start_paused = true)]

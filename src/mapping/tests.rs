@@ -577,7 +577,7 @@ fn a_condition_is_judged_on_what_is_known_and_never_on_half_a_record() {
     let update = |fields: &[(&str, Field)]| apply_to(&mapping, linked(), ChangeKind::Update, fields);
     let same = |value: &str| Field::Same(Value::text(value));
     let title = (TITLE, text("x"));
-    assert_eq!(update(&[title.clone()]), Mapped::Needs(Needs::Record));
+    assert_eq!(update(std::slice::from_ref(&title)), Mapped::Needs(Needs::Record));
     assert_eq!(update(&[title.clone(), ("Industry", same("Bank"))]), Mapped::Needs(Needs::Record));
     assert_eq!(update(&[title.clone(), ("Industry", same("Test"))]), Mapped::Skipped(Skip::Filtered));
     written(update(&[title.clone(), ("Industry", same("Bank")), ("Rating", same("Hot"))]));
