@@ -96,6 +96,9 @@ impl Walk<'_> {
                     typos.push(known);
                     format!("did you mean `{known}`?")
                 }
+                None if self.cut_by_a_comma(key) => {
+                    "between { and } a comma ends a value: put the value before it in quotes".to_owned()
+                }
                 None if key.text == "<<" => "merging blocks is not possible here: write the keys out".to_owned(),
                 None => format!("it may have: {}", all().collect::<Vec<_>>().join(", ")),
             };
@@ -112,6 +115,11 @@ impl Walk<'_> {
             }
         }
         Some(Block { entries, place: owner.clone(), misspelt: typos })
+    }
+
+    /// What stands between two commas, without a colon: the rest of a value with a comma in it.
+    fn cut_by_a_comma(&self, key: &Key) -> bool {
+        self.source.get(key.span.end..).is_some_and(|rest| rest.trim_start().starts_with([',', '}']))
     }
 
     pub fn list<'n>(&mut self, (key, node): (&Key, &'n Node)) -> Option<&'n [Rc<Node>]> {
