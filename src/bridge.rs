@@ -206,6 +206,7 @@ pub async fn run<S: Store>(
             });
         }
         channels.retain(|channel, _| channel.kind() != ChannelKind::Poll);
+        let privacy = org.config().privacy.clone();
         let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
         let shown = board.clone();
         if channels.is_empty() {
@@ -220,7 +221,7 @@ pub async fn run<S: Store>(
         }
         let (stage_store, head) = (store.clone(), head.clone());
         stages.spawn(&format!("journal {name}"), async move {
-            journal(arrived, ids, stage_store, head, board).await.map_err(BridgeError::from)
+            journal(arrived, ids, privacy, stage_store, head, board).await.map_err(BridgeError::from)
         });
     }
 

@@ -84,7 +84,9 @@ impl Case {
                 lay(&mut fields, name, value, of);
             }
         }
-        Part { seq: Seq(1), record: self.id, change: Arc::new(RecordChange { header, fields }) }
+        let mut change = RecordChange { header, fields };
+        mapping.privacy.apply_change(&mut change);
+        Part { seq: Seq(1), record: self.id, change: Arc::new(change) }
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct Compiled {
     pub root: Node,
     pub reads: BTreeSet<FieldPath>,
     pub reads_header: bool,
+    pub hashes: bool,
 }
 
 pub(super) fn compile(source: &str) -> Result<Compiled, Vec<ExpressionProblem>> {
@@ -39,6 +40,7 @@ pub(super) fn compile(source: &str) -> Result<Compiled, Vec<ExpressionProblem>> 
         problems: Vec::new(),
         locals: Vec::new(),
         reads_header: false,
+        hashes: false,
         depth: 0,
         keep_index: false,
     };
@@ -52,7 +54,7 @@ pub(super) fn compile(source: &str) -> Result<Compiled, Vec<ExpressionProblem>> 
         Some(root) if compiler.problems.is_empty() => {
             let mut reads = BTreeSet::new();
             root.fields(&mut reads);
-            Ok(Compiled { root, reads, reads_header: compiler.reads_header })
+            Ok(Compiled { root, reads, reads_header: compiler.reads_header, hashes: compiler.hashes })
         }
         _ => {
             compiler.problems.sort_by_key(|problem| problem.span.start);
@@ -67,6 +69,7 @@ struct Compiler<'s> {
     problems: Vec<ExpressionProblem>,
     locals: Vec<String>,
     reads_header: bool,
+    hashes: bool,
     depth: usize,
     /// The next node is under `has()`, where an entry that is missing is no failure.
     keep_index: bool,
@@ -346,6 +349,7 @@ impl Compiler<'_> {
             self.find(span, format!("there is no function `{name}`"), meant(name));
             return None;
         };
+        self.hashes |= name == "hash";
         let args: Vec<&IdedExpr> = call.target.iter().map(AsRef::as_ref).chain(&call.args).collect();
         if args.len() < function.least || args.len() > function.most {
             let (least, most) = (function.least, function.most);
