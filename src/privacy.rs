@@ -13,13 +13,15 @@ mod hide;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
 pub(crate) use self::hide::{hashed, masked};
 use crate::event::{
-    Arrival, Change, ChannelKind, Field, FieldPath, Fields, Happening, ObjectName, Record, RecordChange, Value,
+    Arrival, Change, ChannelKind, Field, FieldPath, Fields, Happening, InvalidName, ObjectName, Record, RecordChange,
+    Value,
 };
 
 /// What becomes of a value. The later ones are the stronger ones.
@@ -41,6 +43,20 @@ impl Treatment {
             Self::Hash => "hash",
             Self::LeaveOut => "leave_out",
         }
+    }
+}
+
+impl FromStr for Treatment {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        [Self::LeaveOut, Self::Hash, Self::Mask].into_iter().find(|one| one.as_str() == text).ok_or_else(|| {
+            InvalidName {
+                text: text.chars().take(40).collect(),
+                what: "a privacy rule",
+                remedy: "write `leave_out`, `hash` or `mask`",
+            }
+        })
     }
 }
 
@@ -126,6 +142,11 @@ impl Privacy {
 
     pub fn hash_key(&self) -> Option<&[u8]> {
         self.0.secret.as_ref().map(|secret| secret.expose_secret().as_bytes())
+    }
+
+    /// The same secret with these rules alone.
+    pub fn with_rules(&self, rules: Vec<PrivacyRule>) -> Self {
+        Self::new(self.0.secret.clone(), rules)
     }
 
     /// The rules for one object; empty where there are none.
