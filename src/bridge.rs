@@ -21,6 +21,7 @@ use crate::journal::journal;
 use crate::mapping::Mapping;
 use crate::org::{Org, OrgError};
 use crate::pipeline::{self, Line, PipelineError, Target};
+use crate::privacy::PrivacyRule;
 use crate::retry::Backoff;
 use crate::status::{Board, OrgStatus, PipelineStatus};
 use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId};
@@ -145,6 +146,7 @@ pub async fn run<S: Store>(
         let shown = OrgStatus { org_id: org.pinned(), ..OrgStatus::default() };
         board.update(|status| drop(status.orgs.insert(name.clone(), shown)));
     }
+    note_privacy(config, &store).await?;
     let rows = pipelines(config, &store).await?;
     let head = Arc::new(watch::Sender::new(store.head().await?));
     for (pipeline, row) in config.pipelines.iter().zip(&rows) {
@@ -254,6 +256,23 @@ pub async fn run<S: Store>(
     }
     drop(head);
     stages.join(GRACE).await
+}
+
+/// From the first entry of this run on the rules of the config hold; what is stored already is named until it is scrubbed.
+async fn note_privacy<S: Store>(config: &Config, store: &S) -> Result<(), BridgeError> {
+    for (name, org) in &config.orgs {
+        let rules = org.privacy.rules();
+        for PrivacyRule { object, field, treatment } in store.note_privacy(name, rules).await?.dropped {
+            info!(
+                org = %name, %object, %field, rule = %treatment,
+                "a privacy rule is gone: what was stored under it stays as the rule left it"
+            );
+        }
+        for clear in store.in_clear(name, rules).await? {
+            warn!(org = %name, "{clear}");
+        }
+    }
+    Ok(())
 }
 
 /// The config's pipelines as the store knows them, in the same order. Those that left the config are given up, if nothing

@@ -23,6 +23,7 @@
 //! `store::contract` is the test suite that any backend must pass.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 
 use crate::event::Arrival;
@@ -236,6 +237,19 @@ pub struct InClear {
     pub fields: Vec<FieldPath>,
     /// Entries of the object, and of messages that may speak of any.
     pub entries: u64,
+}
+
+impl fmt::Display for InClear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let events = if self.entries == 1 { "1 event".to_owned() } else { format!("{} events", self.entries) };
+        let fields: Vec<&str> = self.fields.iter().map(FieldPath::as_str).collect();
+        let (object, fields) = (&self.object, fields.join(", "));
+        write!(
+            f,
+            "{events} stored before the rules of `privacy` may hold {fields} of {object}. With the bridge stopped, \
+             `orgbridge journal scrub` applies the rules to them"
+        )
+    }
 }
 
 /// What one stretch of scrubbing did.

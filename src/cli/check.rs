@@ -5,12 +5,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::{self, Config};
+use crate::store::{Sqlite, Store};
 
 /// Exit code 0 if the config is good, 1 if it has problems. Asking the orgs is not possible yet, so `offline` must
 /// be true; otherwise the file is checked and the exit code is 2.
-pub fn run(path: &Path, offline: bool) -> anyhow::Result<ExitCode> {
+pub async fn run(path: &Path, offline: bool) -> anyhow::Result<ExitCode> {
     match config::load(path) {
-        Ok(config) => println!("{}", summary(path, &config)),
+        Ok(config) => {
+            println!("{}", summary(path, &config));
+            for line in in_clear(&config).await {
+                println!("  {line}");
+            }
+        }
         Err(problems) => {
             eprintln!("{}", problems.render(colour()));
             return Ok(ExitCode::from(1));
@@ -21,6 +27,18 @@ pub fn run(path: &Path, offline: bool) -> anyhow::Result<ExitCode> {
     }
     eprintln!("The orgs were not asked: this version checks the file only. Say so with --offline.");
     Ok(ExitCode::from(2))
+}
+
+/// What the state file holds that the privacy rules of the config would not let in any more. Nothing is said where it
+/// cannot be read: there is none yet, or a bridge holds it, whose status tells the same.
+async fn in_clear(config: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    let Ok(store) = Sqlite::open_unowned(&config.state) else { return lines };
+    for (name, org) in &config.orgs {
+        let found = store.in_clear(name, org.privacy.rules()).await.unwrap_or_default();
+        lines.extend(found.iter().map(|clear| format!("! {name}: {clear}")));
+    }
+    lines
 }
 
 /// Colours are for people who look at a terminal and did not ask for none (<https://no-color.org>).
@@ -71,16 +89,37 @@ pipelines:
     fields: { Emea_Id__c: Id, Name: Name }
 ";
 
-    #[test]
-    fn the_exit_code_tells_good_from_bad() {
+    #[tokio::test]
+    async fn the_exit_code_tells_good_from_bad() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bridge.yaml");
         std::fs::write(&path, GOOD).unwrap();
-        assert_eq!(run(&path, true).unwrap(), ExitCode::SUCCESS);
-        assert_eq!(run(&path, false).unwrap(), ExitCode::from(2));
+        assert_eq!(run(&path, true).await.unwrap(), ExitCode::SUCCESS);
+        assert_eq!(run(&path, false).await.unwrap(), ExitCode::from(2));
         std::fs::write(&path, GOOD.replace("version: 1", "version: 2")).unwrap();
-        assert_eq!(run(&path, true).unwrap(), ExitCode::from(1));
-        assert_eq!(run(&folder.path().join("absent.yaml"), true).unwrap(), ExitCode::from(1));
+        assert_eq!(run(&path, true).await.unwrap(), ExitCode::from(1));
+        assert_eq!(run(&folder.path().join("absent.yaml"), true).await.unwrap(), ExitCode::from(1));
+    }
+
+    #[tokio::test]
+    async fn what_was_stored_before_a_rule_is_told() {
+        use crate::store::contract::given;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bridge.yaml");
+        let rule = "    privacy: { objects: { Account: { leave_out: [Fax] } } }\n  hq:\n";
+        std::fs::write(&path, GOOD.replace("  hq:\n", rule)).unwrap();
+        let config = config::load(&path).unwrap();
+        assert_eq!(in_clear(&config).await, [""; 0], "no bridge has run yet");
+        {
+            let store = Sqlite::open(&config.state).unwrap();
+            let subscription = store.subscription(&"emea".parse().unwrap(), &given::channel()).await.unwrap().id;
+            store.append(subscription, vec![given::event(1).arrives()], given::NOW).await.unwrap();
+        }
+        assert_eq!(
+            in_clear(&config).await,
+            ["! emea: 1 event stored before the rules of `privacy` may hold Fax of Account. With the bridge stopped, \
+                 `orgbridge journal scrub` applies the rules to them"]
+        );
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use orgbridge::config::Fill;
-use orgbridge::event::{FieldPath, Transport};
+use orgbridge::event::{FieldPath, OrgName, Transport};
 use orgbridge::privacy::{Privacy, PrivacyRule, Treatment};
+use orgbridge::store::{Sqlite, Store};
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 
@@ -96,4 +97,79 @@ async fn what_is_private_is_neither_stored_nor_written_over_the_pubsub_api() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_private_is_neither_stored_nor_written_over_cometd() {
     nothing_is_stored_by(Transport::Cometd).await;
+}
+
+/// Account events of the state, by their kind, and how many of them tell any value.
+fn told(state: &Path) -> (Vec<String>, usize) {
+    let db = rusqlite::Connection::open(state).unwrap();
+    let mut rows = db.prepare("SELECT change_type, payload FROM journal ORDER BY seq").unwrap();
+    let rows = rows.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+    let rows: Vec<_> = rows.collect::<Result<_, _>>().unwrap();
+    let telling = rows.iter().filter(|(_, payload)| !payload.contains(r#""fields":{}"#)).count();
+    (rows.into_iter().map(|(kind, _)| kind).collect(), telling)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_written_from_the_source_after_its_record_was_forgotten() {
+    let mut world = World::started().await;
+    world.rules(world.target(), json!([{"match": {"api": "rest"}, "do": "refuse", "status": 503}])).await;
+    let account = |n: usize| json!({"Name": format!("to be forgotten {n}"), "Phone": format!("4161555{n:04}")});
+    let ids = world.create("Account", (0..3).map(account).collect()).await;
+    world.until("journaled events", |status| status.subscriptions.values().any(|one| one.last_event.is_some())).await;
+    world.stop().await;
+    let state = world.config.state.clone();
+    {
+        let store = Sqlite::open(&state).unwrap();
+        let org = "source".parse().unwrap();
+        for id in &ids {
+            store.forget_record(&org, id.parse().unwrap()).await.unwrap();
+        }
+        store.rewrite().unwrap();
+    }
+    let (kinds, telling) = told(&state);
+    assert!(kinds.iter().all(|kind| kind == "GAP_CREATE") && !kinds.is_empty(), "{kinds:?}");
+    assert_eq!(telling, 0);
+    assert!(!holds(&stored(&state), "to be forgotten") && !holds(&stored(&state), "4161555"));
+    world.no_faults(world.target()).await;
+    world.start();
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 3);
+    world.stop().await;
+    assert_eq!(world.open_gaps().await, [], "nothing is lost by it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_comes_later_is_told_until_the_state_is_scrubbed() {
+    let mut world = World::started().await;
+    let ids = world.create("Account", vec![json!({"Name": "kept", "Fax": "old-value", "Phone": "41615550123"})]).await;
+    world.caught_up().await;
+    world.stop().await;
+    let source: OrgName = "source".parse().unwrap();
+    let rule = |treatment, field: &str| PrivacyRule {
+        object: "Account".parse().unwrap(),
+        field: field.parse().unwrap(),
+        treatment,
+    };
+    let rules = vec![rule(Treatment::LeaveOut, "Fax"), rule(Treatment::Mask, "Phone")];
+    let privacy = Privacy::new(None, rules.clone());
+    world.config.orgs.get_mut(&source).unwrap().privacy = privacy.clone();
+    world.orgs = orgbridge::bridge::orgs(&world.config).unwrap();
+    world.start();
+    world.live_since(orgbridge::event::Timestamp(0)).await;
+    world.update("Account", vec![(ids[0].clone(), json!({"Fax": "new-value", "Phone": "41615559999"}))]).await;
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 1);
+    world.stop().await;
+    let state = world.config.state.clone();
+    let bytes = stored(&state);
+    assert!(holds(&bytes, "old-value") && !holds(&bytes, "new-value") && !holds(&bytes, "41615559999"));
+    let store = Sqlite::open(&state).unwrap();
+    let clear = store.in_clear(&source, &store.noted_privacy(&source).await.unwrap()).await.unwrap();
+    assert_eq!(clear.iter().map(|clear| clear.entries).collect::<Vec<_>>(), [1], "only what came before the rule");
+    assert_eq!(store.scrub(&source, &privacy, 100).await.unwrap().rewritten, 1);
+    store.rewrite().unwrap();
+    assert_eq!(store.in_clear(&source, &rules).await.unwrap(), []);
+    drop(store);
+    let bytes = stored(&state);
+    assert!(!holds(&bytes, "old-value") && !holds(&bytes, "41615550123") && holds(&bytes, "kept"));
 }
