@@ -96,6 +96,7 @@ macro_rules! contract {
                 scrubbing_treats_what_was_stored_before_the_rule_and_each_entry_once,
                 a_scrub_that_was_broken_off_goes_on_where_it_was,
                 a_rule_that_is_gone_is_noted_as_dropped,
+                a_rule_that_is_back_treats_what_came_without_it_and_nothing_twice,
                 scrubbing_reaches_messages_without_an_object_and_evidence,
                 a_forgotten_record_keeps_its_events_without_their_values,
                 a_record_of_another_org_is_not_forgotten,

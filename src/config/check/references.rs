@@ -54,7 +54,9 @@ fn privacy(walk: &mut Walk<'_>, orgs: &Orgs, pipeline: &Pipeline) {
     if let Some(Some(when)) = &pipeline.when {
         expressions.push((&when.value, &when.span));
     }
-    for At { value: rule, span, .. } in pipeline.fields.iter().flatten().filter_map(|field| field.rule.as_ref()) {
+    for field in pipeline.fields.iter().flatten() {
+        let Some(At { value: rule, span, .. }) = &field.rule else { continue };
+        let is_key = pipeline.key.as_ref().is_some_and(|key| key.value.as_str() == field.written);
         match &rule.fill {
             Fill::Source(from) | Fill::Table { from, .. } | Fill::Parent { from, .. } if left_out(from) => {
                 walk.find(span, LEFT_OUT, LEFT_OUT_REMEDY);
@@ -62,6 +64,10 @@ fn privacy(walk: &mut Walk<'_>, orgs: &Orgs, pipeline: &Pipeline) {
             Fill::Parent { from, .. } if privacy.treatment(from).is_some() => {
                 let remedy = "take the lookup field from `hash` or `mask` of the source org";
                 walk.find(span, "a parent is found by its id, and `privacy` hides it", remedy);
+            }
+            Fill::Source(from) if is_key && privacy.treatment(from) == Some(Treatment::Mask) => {
+                let remedy = "take another field, or `hash` instead of `mask` in the source org's `privacy`";
+                walk.find(span, "the key must tell records apart, and `mask` makes them alike", remedy);
             }
             Fill::Expression(expression) => expressions.push((expression, span)),
             Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Parent { .. } => {}

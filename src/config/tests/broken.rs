@@ -311,9 +311,13 @@ fn a_mapping_of_what_is_left_out_is_refused_at_its_place() {
 }
 
 #[test]
-fn what_privacy_hides_finds_no_parent_and_hash_needs_a_secret() {
+fn what_privacy_hides_finds_no_parent_and_tells_no_records_apart_and_hash_needs_a_secret() {
     let text = private("{ mask: [ParentId] }", "Industry");
     assert_eq!(found(&text), [(20, 27, "a parent is found by its id, and `privacy` hides it".to_owned())]);
+    let text =
+        private("{ mask: [AccountNumber] }", "Industry").replacen("Emea_Id__c: Id", "Emea_Id__c: AccountNumber", 1);
+    let alike = "the key must tell records apart, and `mask` makes them alike";
+    assert_eq!(found(&text), [(17, 19, alike.to_owned())]);
     let text = private("{ mask: [Phone] }", "{ cel: 'hash(Name)' }");
     assert_eq!(found(&text), [(19, 26, "`hash` needs a secret".to_owned())]);
     let text = text.replace("privacy: {", "privacy: { hash_secret: 0123456789abcdef,");

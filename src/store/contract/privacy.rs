@@ -123,6 +123,28 @@ pub async fn a_rule_that_is_gone_is_noted_as_dropped<B: Backend>() {
     assert_eq!(store.noted_privacy(&source()).await.unwrap(), others);
 }
 
+pub async fn a_rule_that_is_back_treats_what_came_without_it_and_nothing_twice<B: Backend>() {
+    let store = B::empty().open().await;
+    let pipeline = accounts(&store).await.id;
+    let subscription = subscribed(&store).await;
+    let of = |number, text: &str| event(number).fields([("Name", told(text))]).arrives();
+    let rules = [rule(Treatment::Hash, "Name")];
+    store.append(subscription, vec![of(1, "Ada")], NOW).await.unwrap();
+    assert_eq!(store.scrub(&source(), &privacy(&rules), 10).await.unwrap().rewritten, 1);
+    store.append(subscription, vec![of(2, "treated")], NOW).await.unwrap();
+    store.note_privacy(&source(), &[]).await.unwrap();
+    store.append(subscription, vec![of(3, "Ada")], NOW).await.unwrap();
+    let entries =
+        || async { store.in_clear(&source(), &rules).await.unwrap().iter().map(|one| one.entries).sum::<u64>() };
+    assert_eq!(entries().await, 1, "before it is noted");
+    store.note_privacy(&source(), &rules).await.unwrap();
+    assert_eq!(entries().await, 1, "and behind");
+    let scrubbed = store.scrub(&source(), &privacy(&rules), 10).await.unwrap();
+    assert_eq!((scrubbed.looked_at, scrubbed.rewritten), (1, 1));
+    let hash = Some(told(&hashed(SECRET.as_bytes(), "Ada")));
+    assert_eq!(fields(&store, pipeline, "Name").await, [hash.clone(), Some(told("treated")), hash]);
+}
+
 pub async fn scrubbing_reaches_messages_without_an_object_and_evidence<B: Backend>() {
     let store = B::empty().open().await;
     let subscription = subscribed(&store).await;

@@ -20,13 +20,16 @@ pub(super) fn note(db: &Connection, org: &OrgName, rules: &[PrivacyRule]) -> Res
     let noted = NotedPrivacy { new: without(rules, &known), dropped: without(&known, rules) };
     for PrivacyRule { object, field, treatment } in &noted.dropped {
         db.execute(
-            "DELETE FROM privacy WHERE org = ?1 AND object = ?2 AND field = ?3 AND treatment = ?4",
-            params![org, object, field, treatment],
+            "UPDATE privacy SET dropped = ?5 WHERE org = ?1 AND object = ?2 AND field = ?3 AND treatment = ?4",
+            params![org, object, field, treatment, head(db)?],
         )?;
     }
     for PrivacyRule { object, field, treatment } in &noted.new {
         db.execute(
-            "INSERT INTO privacy (org, object, field, treatment, since, scrubbed) VALUES (?1, ?2, ?3, ?4, ?5, 0)",
+            // One that is back: what it had reached is not treated again. If it had not reached all, it begins anew.
+            "INSERT INTO privacy (org, object, field, treatment, since, scrubbed) VALUES (?1, ?2, ?3, ?4, ?5, 0)
+             ON CONFLICT DO UPDATE SET since = excluded.since, dropped = NULL,
+                 scrubbed = CASE WHEN scrubbed >= since THEN dropped ELSE 0 END",
             params![org, object, field, treatment, head(db)?],
         )?;
     }
@@ -50,15 +53,18 @@ impl Due {
 fn due(db: &Connection, org: &OrgName, rules: &[PrivacyRule]) -> Result<Vec<Due>, StoreError> {
     let mut due = Vec::new();
     for rule in rules {
-        let noted: Option<(Seq, Seq)> = db
+        let noted: Option<(Seq, Option<Seq>)> = db
             .prepare_cached(
-                "SELECT scrubbed, since FROM privacy
-                 WHERE org = ?1 AND object = ?2 AND field = ?3 AND treatment = ?4",
+                "SELECT CASE WHEN dropped IS NULL THEN scrubbed WHEN scrubbed >= since THEN dropped ELSE 0 END,
+                     CASE WHEN dropped IS NULL THEN since END
+                 FROM privacy WHERE org = ?1 AND object = ?2 AND field = ?3 AND treatment = ?4",
             )?
             .query_row(params![org, rule.object, rule.field, rule.treatment], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let (above, to) = match noted {
-            Some(range) => range,
+            Some((above, Some(to))) => (above, to),
+            // As if it were noted now.
+            Some((above, None)) => (above, head(db)?),
             None => (Seq::ZERO, head(db)?),
         };
         if above < to {
@@ -71,7 +77,10 @@ fn due(db: &Connection, org: &OrgName, rules: &[PrivacyRule]) -> Result<Vec<Due>
 /// See `Store::noted_privacy`.
 pub(super) fn noted(db: &Connection, org: &OrgName) -> Result<Vec<PrivacyRule>, StoreError> {
     let rules = db
-        .prepare("SELECT object, field, treatment FROM privacy WHERE org = ?1 ORDER BY object, field, treatment")?
+        .prepare(
+            "SELECT object, field, treatment FROM privacy WHERE org = ?1 AND dropped IS NULL
+             ORDER BY object, field, treatment",
+        )?
         .query_map([org], |row| Ok(PrivacyRule { object: row.get(0)?, field: row.get(1)?, treatment: row.get(2)? }))?
         .collect::<Result<_, _>>()?;
     Ok(rules)

@@ -6,5 +6,6 @@ CREATE TABLE privacy (
     treatment TEXT NOT NULL, -- leave_out, hash, mask
     since     INTEGER NOT NULL, -- entries up to this journal.seq were stored without it
     scrubbed  INTEGER NOT NULL, -- and of these those up to here were rewritten
+    dropped   INTEGER, -- it left the config at this journal.seq: what is older is treated, what is newer is not
     PRIMARY KEY (org, object, field, treatment)
 ) STRICT, WITHOUT ROWID;
