@@ -22,6 +22,7 @@ use crate::journal::journal;
 use crate::mapping::Mapping;
 use crate::org::{Org, OrgError};
 use crate::pipeline::{self, Line, PipelineError, Target};
+use crate::privacy::PrivacyRule;
 use crate::retry::Backoff;
 use crate::status::{Board, OrgStatus, PipelineStatus};
 use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId};
@@ -177,6 +178,7 @@ pub async fn run<S: Store>(
         let shown = OrgStatus { org_id: org.pinned(), ..OrgStatus::default() };
         board.update(|status| drop(status.orgs.insert(name.clone(), shown)));
     }
+    note_privacy(config, &store).await?;
     let rows = pipelines(config, &store).await?;
     let head = Arc::new(watch::Sender::new(store.head().await?));
     for (pipeline, row) in config.pipelines.iter().zip(&rows) {
@@ -238,6 +240,7 @@ pub async fn run<S: Store>(
             });
         }
         channels.retain(|channel, _| channel.kind() != ChannelKind::Poll);
+        let privacy = org.config().privacy.clone();
         let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
         let shown = board.clone();
         if channels.is_empty() {
@@ -252,7 +255,7 @@ pub async fn run<S: Store>(
         }
         let (stage_store, head) = (store.clone(), head.clone());
         stages.spawn(&format!("journal {name}"), async move {
-            journal(arrived, ids, stage_store, head, board).await.map_err(BridgeError::from)
+            journal(arrived, ids, privacy, stage_store, head, board).await.map_err(BridgeError::from)
         });
     }
 
@@ -291,6 +294,23 @@ pub async fn run<S: Store>(
         retention::run(store, sources, subscribed, board, token).await.map_err(BridgeError::from)
     });
     stages.join(GRACE).await
+}
+
+/// From the first entry of this run on the rules of the config hold; what is stored already is named until it is scrubbed.
+async fn note_privacy<S: Store>(config: &Config, store: &S) -> Result<(), BridgeError> {
+    for (name, org) in &config.orgs {
+        let rules = org.privacy.rules();
+        for PrivacyRule { object, field, treatment } in store.note_privacy(name, rules).await?.dropped {
+            info!(
+                org = %name, %object, %field, rule = %treatment,
+                "a privacy rule is gone: what was stored under it stays as the rule left it"
+            );
+        }
+        for clear in store.in_clear(name, rules).await? {
+            warn!(org = %name, "{clear}");
+        }
+    }
+    Ok(())
 }
 
 /// The config's pipelines as the store knows them, in the same order. Those that left the config are given up, if nothing

@@ -3,6 +3,8 @@
 mod check;
 mod demo;
 mod emulator;
+mod forget;
+mod journal;
 mod map;
 mod org;
 mod pipeline;
@@ -18,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Config;
+use crate::store::Sqlite;
 use crate::telemetry::Verbosity;
 
 /// A bridge between Salesforce orgs: what changes in one arrives in the other, and nothing is lost in silence.
@@ -42,6 +46,10 @@ enum Command {
     /// Emulated orgs by themselves
     #[command(after_help = crate::emulator::HELP)]
     Emulator(emulator::Emulator),
+    /// Erase the values that the state file holds of one record
+    Forget(forget::Forget),
+    /// What the state file holds of the events that came
+    Journal(journal::Journal),
     /// What a pipeline would make of a change or a record
     Map(map::Map),
     /// The orgs that a state file is tied to
@@ -64,6 +72,14 @@ struct ConfigFile {
     config: PathBuf,
 }
 
+/// The state of a config, as its owner: while a bridge runs, the error says so and names it.
+fn owned(config: &Config) -> anyhow::Result<Sqlite> {
+    if !config.state.exists() {
+        anyhow::bail!("{} is not there: no bridge has run with this config yet", config.state.display());
+    }
+    Ok(Sqlite::open(&config.state)?)
+}
+
 impl Cli {
     pub fn verbosity(&self) -> Verbosity {
         match &self.command {
@@ -72,6 +88,8 @@ impl Cli {
             Command::Run(_)
             | Command::Check(_)
             | Command::Emulator(_)
+            | Command::Forget(_)
+            | Command::Journal(_)
             | Command::Map(_)
             | Command::Org(_)
             | Command::Pipeline(_)
@@ -91,6 +109,8 @@ impl Cli {
             Command::Run(file) => run::run(&file.config).await,
             Command::Check(check) => check.run().await,
             Command::Emulator(emulator) => emulator.run().await,
+            Command::Forget(forget) => forget.run().await,
+            Command::Journal(journal) => journal.run().await,
             Command::Map(map) => map.run().await,
             Command::Org(org) => org.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,

@@ -29,6 +29,7 @@ use crate::event::{
     ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Timestamp, Transport, Value,
 };
 use crate::mapping::Expression;
+use crate::privacy::Privacy;
 
 /// Reads a config file, with the variables of this process and the secret files that it names; and the tests beside it.
 ///
@@ -133,6 +134,8 @@ pub struct OrgConfig {
     pub pubsub: PubsubEndpoint,
     /// Channels that are received and journaled although no pipeline reads them.
     pub journal: Vec<Channel>,
+    /// Which of its values the bridge must not know, or not as they are.
+    pub privacy: Privacy,
 }
 
 /// Where the Pub/Sub API is (facts: streaming-pubsub.md section 1).

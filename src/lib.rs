@@ -9,6 +9,7 @@
 //! | [`config`] | the YAML file, checked; pure |
 //! | [`org`] | one org as the bridge sees it: login, REST, errors |
 //! | [`subscribe`] | a channel and a position become `Change`s |
+//! | [`privacy`] | which values of a source org the bridge must not know; pure |
 //! | [`journal`] | `Change`s become numbered entries on disk |
 //! | [`mapping`] | a part and what is known of it become a `Write`; pure |
 //! | [`hydrate`] | whole records, read from the source in batches |
@@ -22,7 +23,7 @@
 //! | [`control`] | the request socket of a running bridge |
 //! | [`status`] | what the terminal, the command line and the tests read |
 //!
-//! What must never import what: `event`, `config`, `mapping`, `publish::outbox` and `pipeline::machine` know no
+//! What must never import what: `event`, `config`, `privacy`, `mapping`, `publish::outbox` and `pipeline::machine` know no
 //! socket, no store and no clock.
 //!
 //! Two folders are crates of their own: `emulator`, a stand-in for Salesforce orgs, which knows nothing of the bridge and
@@ -40,6 +41,7 @@ pub mod mapping;
 pub mod org;
 pub mod past;
 pub mod pipeline;
+pub mod privacy;
 pub mod publish;
 pub mod rehearse;
 pub mod retry;

@@ -106,10 +106,10 @@ impl Mapping {
     /// What a journaled part becomes. `cover` is what the write will settle.
     pub fn apply(&self, part: &Part, known: &Known<'_>, cover: Cover) -> Mapped {
         match part.kind() {
-            ChangeKind::Create => self.whole(&View::whole(part), known, cover),
+            ChangeKind::Create => self.whole(&self.view(View::whole(part)), known, cover),
             // The old counterpart is gone, or goes soon: the link is renewed by the key.
-            ChangeKind::Undelete => self.whole(&View::whole(part), &known.unlinked(), cover),
-            ChangeKind::Update => self.partial(&View::partial(part), known, cover),
+            ChangeKind::Undelete => self.whole(&self.view(View::whole(part)), &known.unlinked(), cover),
+            ChangeKind::Update => self.partial(&self.view(View::partial(part)), known, cover),
             ChangeKind::Delete | ChangeKind::GapDelete => self.delete(part.record, known, cover),
             ChangeKind::GapCreate | ChangeKind::GapUpdate | ChangeKind::GapUndelete => Mapped::Needs(Needs::Record),
             ChangeKind::GapOverflow => Mapped::Skipped(Skip::NoRecord),
@@ -119,7 +119,7 @@ impl Mapping {
     /// What a record that was read becomes. `header` is of the event that it was read for; none where it was read for
     /// several, or for none: then no condition on who or what made the change leaves it out.
     pub fn apply_read(&self, record: &Record, header: Option<&Header>, known: &Known<'_>, cover: Cover) -> Mapped {
-        self.whole(&View::read(record, header), known, cover)
+        self.whole(&self.view(View::read(record, header)), known, cover)
     }
 
     /// What a record becomes that a read found deleted.
@@ -138,6 +138,10 @@ impl Mapping {
     /// The parents whose links a whole record asks for.
     pub fn parents_of_read(&self, record: &Record) -> Vec<Parent> {
         self.parents(&View::read(record, None))
+    }
+
+    fn view<'v>(&'v self, view: View<'v>) -> View<'v> {
+        view.hashing(self.privacy.hash_key())
     }
 
     fn parents(&self, view: &View<'_>) -> Vec<Parent> {

@@ -23,13 +23,15 @@
 //! `store::contract` is the test suite that any backend must pass.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 
 use crate::event::Arrival;
 use crate::event::{
-    Change, ChangeKind, Channel, FieldName, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq, Timestamp,
-    Transport,
+    Change, ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
+    Timestamp, Transport,
 };
+use crate::privacy::{Privacy, PrivacyRule};
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -228,6 +230,63 @@ pub struct Sent {
     pub record: RecordId,
     /// Set when the answer was lost: not before this time is the record read whole and written once more.
     pub suspect_until: Option<Timestamp>,
+}
+
+/// What is new of an org's privacy rules since they were noted last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NotedPrivacy {
+    pub new: Vec<PrivacyRule>,
+    /// These hold no more. What was stored under them stays as they left it.
+    pub dropped: Vec<PrivacyRule>,
+}
+
+/// Entries that were stored before a rule for their values was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InClear {
+    pub object: ObjectName,
+    /// Those fields whose rules came later.
+    pub fields: Vec<FieldPath>,
+    /// Entries of the object, and of messages that may speak of any.
+    pub entries: u64,
+}
+
+impl fmt::Display for InClear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let events = if self.entries == 1 { "1 event".to_owned() } else { format!("{} events", self.entries) };
+        let fields: Vec<&str> = self.fields.iter().map(FieldPath::as_str).collect();
+        let (object, fields) = (&self.object, fields.join(", "));
+        write!(
+            f,
+            "{events} stored before the rules of `privacy` may hold {fields} of {object}. With the bridge stopped, \
+             `orgbridge journal scrub` applies the rules to them"
+        )
+    }
+}
+
+/// What one stretch of scrubbing did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    pub looked_at: u64,
+    pub rewritten: u64,
+    /// Failed or waiting records of which the target's own message was erased: it may quote a value.
+    pub evidence: u64,
+    /// Nothing is left to look at.
+    pub done: bool,
+}
+
+/// What was erased of one record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Entries that name it and held values.
+    pub events: u64,
+    /// Of these, those that name other records too: their values are one and the same, so they are gone for all of them.
+    pub shared: u64,
+    /// PushTopic and generic events in which its id stands.
+    pub notifications: u64,
+    /// Failed or waiting records whose evidence was erased.
+    pub evidence: u64,
+    /// Platform events in which its id stands. They are left as they are: they speak of what happened, not of a record.
+    pub mentions: u64,
 }
 
 /// One transaction of outcomes. Applied in the order of the fields here.
@@ -476,6 +535,44 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Rows of `parked` counted, the most frequent cause of a pipeline first.
     fn parked_causes(&self) -> impl Future<Output = Result<Vec<ParkedCause>, StoreError>> + Send;
+
+    /// Notes the privacy rules that hold for the org from the next entry on.
+    fn note_privacy(
+        &self,
+        org: &OrgName,
+        rules: &[PrivacyRule],
+    ) -> impl Future<Output = Result<NotedPrivacy, StoreError>> + Send;
+
+    /// The rules that were noted last, by object and field.
+    fn noted_privacy(&self, org: &OrgName) -> impl Future<Output = Result<Vec<PrivacyRule>, StoreError>> + Send;
+
+    /// What is stored of the org without these rules having been applied to it, by object. A rule that was not noted yet
+    /// counts as of now. Nothing that could hold such a value is left out; there may be less in it.
+    fn in_clear(
+        &self,
+        org: &OrgName,
+        rules: &[PrivacyRule],
+    ) -> impl Future<Output = Result<Vec<InClear>, StoreError>> + Send;
+
+    /// Notes these rules, and applies them to the next entries, at most `limit`, that were stored without them. Each once to
+    /// each entry, also where this was broken off: a hash is not hashed again. Only while no bridge runs, for it may hold
+    /// old values in memory.
+    fn scrub(
+        &self,
+        org: &OrgName,
+        rules: &Privacy,
+        limit: usize,
+    ) -> impl Future<Output = Result<Scrubbed, StoreError>> + Send;
+
+    /// Erases the values that are stored of one record of the org. Its id stays, with what is known of its counterpart
+    /// and how far it is settled, for without them a later change would be a gap or a second record. An entry that named
+    /// its values becomes one that says only that there was a change (its GAP form), so what is not settled yet is read.
+    /// Only while no bridge runs.
+    fn forget_record(
+        &self,
+        org: &OrgName,
+        record: RecordId,
+    ) -> impl Future<Output = Result<Forgotten, StoreError>> + Send;
 
     /// When the oldest entry above each pipeline's watermark was committed, or came where it does not say. A pipeline
     /// that is done is left out.

@@ -10,6 +10,7 @@ use super::ConfigFile;
 use crate::bridge;
 use crate::check::{self, Place};
 use crate::config::{self, Config, ConfigProblems, Found, Severity};
+use crate::store::{Sqlite, Store};
 
 /// Is the config good?
 #[derive(Debug, Args)]
@@ -49,6 +50,9 @@ impl Check {
         let code = self.show(&problems);
         if !self.json && code == ExitCode::SUCCESS {
             println!("{}", summary(path, &config));
+            for line in in_clear(&config).await {
+                println!("  {line}");
+            }
             if self.offline {
                 println!("  the orgs were not asked (--offline)");
             }
@@ -78,6 +82,18 @@ fn json(problems: &ConfigProblems) -> serde_json::Value {
         })
     });
     serde_json::json!({ "v": 1, "findings": each.collect::<Vec<_>>() })
+}
+
+/// What the state file holds that the privacy rules of the config would not let in any more. Nothing is said where it
+/// cannot be read: there is none yet, or a bridge holds it, whose status tells the same.
+async fn in_clear(config: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    let Ok(store) = Sqlite::open_unowned(&config.state) else { return lines };
+    for (name, org) in &config.orgs {
+        let found = store.in_clear(name, org.privacy.rules()).await.unwrap_or_default();
+        lines.extend(found.iter().map(|clear| format!("! {name}: {clear}")));
+    }
+    lines
 }
 
 /// Colours are for people who look at a terminal and did not ask for none (<https://no-color.org>).
@@ -142,6 +158,27 @@ pipelines:
         std::fs::write(&path, GOOD.replace("version: 1", "version: 2")).unwrap();
         assert_eq!(checked(&path), ExitCode::FAILURE);
         assert_eq!(checked(&folder.path().join("absent.yaml")), ExitCode::FAILURE);
+    }
+
+    #[tokio::test]
+    async fn what_was_stored_before_a_rule_is_told() {
+        use crate::store::contract::given;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bridge.yaml");
+        let rule = "    privacy: { objects: { Account: { leave_out: [Fax] } } }\n  hq:\n";
+        std::fs::write(&path, GOOD.replace("  hq:\n", rule)).unwrap();
+        let config = config::load(&path).unwrap();
+        assert_eq!(in_clear(&config).await, [""; 0], "no bridge has run yet");
+        {
+            let store = Sqlite::open(&config.state).unwrap();
+            let subscription = store.subscription(&"emea".parse().unwrap(), &given::channel()).await.unwrap().id;
+            store.append(subscription, vec![given::event(1).arrives()], given::NOW).await.unwrap();
+        }
+        assert_eq!(
+            in_clear(&config).await,
+            ["! emea: 1 event stored before the rules of `privacy` may hold Fax of Account. With the bridge stopped, \
+                 `orgbridge journal scrub` applies the rules to them"]
+        );
     }
 
     #[test]

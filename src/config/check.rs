@@ -3,6 +3,7 @@
 mod cases;
 mod orgs;
 mod pipelines;
+mod privacy;
 mod references;
 mod rules;
 
@@ -31,6 +32,8 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Org", &orgs::ORG),
     ("ClientCredentials", &orgs::CLIENT_CREDENTIALS),
     ("SecretFile", &orgs::SECRET_FILE),
+    ("Privacy", &privacy::PRIVACY),
+    ("ObjectPrivacy", &privacy::OBJECT),
     ("Pipeline", &pipelines::PIPELINE),
     ("From", &pipelines::FROM),
     ("To", &pipelines::TO),

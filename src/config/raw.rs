@@ -185,6 +185,37 @@ pub struct Org {
     /// PushTopics (/topic/Name) and generic channels (/u/name) by the Streaming API, or changes (/data/...).
     #[serde(default)]
     pub journal: Option<Vec<String>>,
+    /// Which values of this org the bridge must not know, or not as they are. For all pipelines that read it; applied
+    /// before anything is stored.
+    #[serde(default)]
+    pub privacy: Option<Privacy>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// The secret of `hash`, here and in expressions: at least 16 bytes. Better not written here: take ${NAME} or a file.
+    #[serde(default)]
+    pub hash_secret: Option<Secret>,
+    /// By the API name of an object (Contact, Employee__c) or of a platform event (Order__e).
+    #[serde(default)]
+    pub objects: Option<BTreeMap<String, ObjectPrivacy>>,
+}
+
+/// Fields of the source, or parts of compound ones: MailingAddress.Street. A compound field stands for all its parts.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub struct ObjectPrivacy {
+    /// These are not taken at all. No pipeline may use them.
+    #[serde(default)]
+    pub leave_out: Option<Vec<String>>,
+    /// Of these only a keyed hash is taken (HMAC-SHA256, 64 hexadecimal digits): equal for equal values.
+    #[serde(default)]
+    pub hash: Option<Vec<String>>,
+    /// Of these only the first and last character are taken, the others as *. An e-mail address keeps its domain.
+    #[serde(default)]
+    pub mask: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -52,6 +52,7 @@ pub(super) fn variable(name: &str) -> Option<String> {
 pub(super) fn file(path: &Path) -> io::Result<String> {
     match path.to_str() {
         Some("etc/hq.secret") => Ok("from a file\r\n".to_owned()),
+        Some("etc/long.secret") => Ok("sixteen bytes and more\n".to_owned()),
         Some("etc/two-lines") => Ok("a\n\n".to_owned()),
         Some("etc/blank") => Ok("\n".to_owned()),
         Some("/run/secrets/hq") => Ok("mounted".to_owned()),
@@ -110,6 +111,34 @@ fn a_config_means_what_it_says() {
         ]
     );
     assert_eq!(contacts.fields[1].1.fill, Fill::Source("Name.LastName".parse().unwrap()));
+}
+
+#[test]
+fn privacy_is_of_an_org_and_an_object() {
+    let privacy = "
+    privacy:
+      hash_secret: { file: long.secret }
+      objects:
+        Contact: { leave_out: [SSN__c], hash: [Email], mask: [MailingAddress.Street] }
+        Order__e: { mask: [Name__c] }
+  hq:
+";
+    let config = good(&with("  hq:\n", privacy.trim_start_matches('\n')));
+    let privacy = &config.orgs[&"emea".parse().unwrap()].privacy;
+    let rules: Vec<_> =
+        privacy.rules().iter().map(|rule| format!("{} {} {}", rule.object, rule.treatment, rule.field)).collect();
+    assert_eq!(
+        rules,
+        [
+            "Contact leave_out SSN__c",
+            "Contact hash Email",
+            "Contact mask MailingAddress.Street",
+            "Order__e mask Name__c"
+        ]
+    );
+    assert_eq!(privacy.hash_key(), Some(b"sixteen bytes and more".as_slice()));
+    assert!(!format!("{config:?}").contains("sixteen"), "a secret in a Debug");
+    assert!(config.orgs[&"hq".parse().unwrap()].privacy.rules().is_empty());
 }
 
 #[test]

@@ -191,7 +191,7 @@ impl Walk<'_> {
     }
 
     /// Where `part` stands within a value; all of the value if it is written differently there.
-    fn place_of(&self, part: &str, within: &Range<usize>) -> Range<usize> {
+    pub fn place_of(&self, part: &str, within: &Range<usize>) -> Range<usize> {
         let found = self.source.get(within.clone()).and_then(|raw| raw.find(part));
         found.map_or(within.clone(), |at| within.start + at..within.start + at + part.len())
     }

@@ -95,6 +95,7 @@ struct Inner {
     root: Node,
     reads: BTreeSet<FieldPath>,
     reads_header: bool,
+    hashes: bool,
 }
 
 /// Where an expression finds what it reads.
@@ -169,6 +170,7 @@ impl Expression {
             root: compiled.root,
             reads: compiled.reads,
             reads_header: compiled.reads_header,
+            hashes: compiled.hashes,
         })))
     }
 
@@ -184,6 +186,11 @@ impl Expression {
     /// It looks at who or what made the change.
     pub fn reads_header(&self) -> bool {
         self.0.reads_header
+    }
+
+    /// It calls `hash`, which needs a key.
+    pub fn hashes(&self) -> bool {
+        self.0.hashes
     }
 
     /// It can never be true or false, so it is no filter; what it gives instead.

@@ -6,6 +6,7 @@ pub(crate) mod given;
 pub(crate) mod journal;
 pub(crate) mod pipelines;
 pub(crate) mod positions;
+pub(crate) mod privacy;
 pub(crate) mod properties;
 pub(crate) mod settling;
 
@@ -88,6 +89,17 @@ macro_rules! contract {
                 an_org_that_is_accepted_begins_anew,
                 of_a_target_that_is_accepted_only_what_was_written_there_is_forgotten,
                 a_name_that_was_tied_to_no_org_has_nothing_to_give_up,
+            }
+            privacy {
+                a_rule_that_is_new_tells_what_was_stored_before_it,
+                a_rule_that_was_there_from_the_start_has_nothing_to_scrub,
+                scrubbing_treats_what_was_stored_before_the_rule_and_each_entry_once,
+                a_scrub_that_was_broken_off_goes_on_where_it_was,
+                a_rule_that_is_gone_is_noted_as_dropped,
+                a_rule_that_is_back_treats_what_came_without_it_and_nothing_twice,
+                scrubbing_reaches_messages_without_an_object_and_evidence,
+                a_forgotten_record_keeps_its_events_without_their_values,
+                a_record_of_another_org_is_not_forgotten,
             }
             pipelines {
                 a_pipeline_is_made_once,

@@ -15,6 +15,7 @@ mod memory;
 mod other_org;
 mod poll;
 mod price;
+mod privacy;
 mod process;
 mod resume;
 mod same;

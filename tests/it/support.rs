@@ -294,6 +294,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
             transport: None,
             pubsub: PubsubEndpoint::Address(format!("http://{}", emulator.pubsub).parse().unwrap()),
             journal: Vec::new(),
+            privacy: orgbridge::privacy::Privacy::default(),
         };
         (name, config)
     };

@@ -75,6 +75,9 @@ fn orgs(page: &mut Page, report: &Report) {
         if let Some(trouble) = &org.trouble {
             page.line("", &format!("! {}: {trouble}", org.name));
         }
+        for clear in &org.in_clear {
+            page.line("", &format!("! {}: {}", org.name, clear.text));
+        }
     }
 }
 

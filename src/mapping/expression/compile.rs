@@ -27,6 +27,7 @@ pub(super) struct Compiled {
     pub root: Node,
     pub reads: BTreeSet<FieldPath>,
     pub reads_header: bool,
+    pub hashes: bool,
 }
 
 pub(super) fn compile(source: &str) -> Result<Compiled, Vec<ExpressionProblem>> {
@@ -42,6 +43,7 @@ pub(super) fn compile(source: &str) -> Result<Compiled, Vec<ExpressionProblem>> 
         locals: Vec::new(),
         fields: Vec::new(),
         reads_header: false,
+        hashes: false,
         depth: 0,
         keep_index: false,
     };
@@ -54,7 +56,7 @@ pub(super) fn compile(source: &str) -> Result<Compiled, Vec<ExpressionProblem>> 
     match root {
         Some(root) if compiler.problems.is_empty() => {
             let reads = compiler.fields.into_iter().collect();
-            Ok(Compiled { root, reads, reads_header: compiler.reads_header })
+            Ok(Compiled { root, reads, reads_header: compiler.reads_header, hashes: compiler.hashes })
         }
         _ => {
             compiler.problems.sort_by_key(|problem| problem.span.start);
@@ -70,6 +72,7 @@ struct Compiler<'s> {
     locals: Vec<String>,
     fields: Vec<FieldPath>,
     reads_header: bool,
+    hashes: bool,
     depth: usize,
     /// The next node is under `has()`, where an entry that is missing is no failure.
     keep_index: bool,
@@ -355,6 +358,7 @@ impl Compiler<'_> {
             self.find(span, format!("there is no function `{name}`"), meant(name));
             return None;
         };
+        self.hashes |= name == "hash";
         let args: Vec<&IdedExpr> = call.target.iter().map(AsRef::as_ref).chain(&call.args).collect();
         if args.len() < function.least || args.len() > function.most {
             let (least, most) = (function.least, function.most);

@@ -364,7 +364,7 @@ fn hash_is_keyed_and_mask_keeps_the_ends() {
     let mut keyless = record();
     keyless.key = false;
     let Err(Unevaluated::Failed { reason, inputs }) = compile("hash(Name)").evaluate(&keyless) else { panic!() };
-    assert_eq!(reason, "`hash` needs a key for hashes, and the config names none");
+    assert_eq!(reason, "`hash` needs `hash_secret` under `privacy` of the source org, and the config has none");
     assert_eq!(inputs, ["Name".parse().unwrap()]);
     for (plain, masked) in [
         ("", ""),

@@ -67,6 +67,7 @@ impl World {
             transport: None,
             pubsub: PubsubEndpoint::Address(address.parse().unwrap()),
             journal: Vec::new(),
+            privacy: crate::privacy::Privacy::default(),
         })
         .unwrap();
         let authority = std::fs::read_to_string(emulator.ca_file()).unwrap();
