@@ -307,6 +307,7 @@ fn first_status(pipeline: &PipelineConfig, row: &PipelineRow) -> PipelineStatus 
         applied: 0,
         parked: row.parked,
         failed: row.failed,
+        left_gone: 0,
         api_calls: 0,
         watermark: row.watermark,
         lag: Duration::ZERO,

@@ -3,6 +3,7 @@
 mod cases;
 mod orgs;
 mod pipelines;
+mod publishing;
 mod references;
 mod rules;
 

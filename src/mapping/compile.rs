@@ -3,7 +3,7 @@
 use super::Expression;
 use super::rule::{Fill, Given, Lookup, Rule, Writing};
 use super::view::View;
-use crate::config::{self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, WriteOn};
+use crate::config::{self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, Publishing, WriteOn};
 use crate::event::{FieldName, FieldPath, ObjectName, RecordId};
 use crate::publish::Cell;
 
@@ -15,6 +15,7 @@ pub struct Mapping {
     /// The External ID field of the target by which counterparts are found.
     pub key: FieldName,
     pub on_delete: OnDelete,
+    pub publishing: Publishing,
     pub(super) when: Option<Expression>,
     pub(super) when_no_longer_matching: NoLongerMatching,
     pub(super) flag: Option<Flag>,
@@ -30,6 +31,7 @@ impl Mapping {
             target_object: pipeline.to.object.clone(),
             key: pipeline.to.key.clone(),
             on_delete: pipeline.on_delete,
+            publishing: pipeline.publishing.clone(),
             when: pipeline.when.clone(),
             when_no_longer_matching: pipeline.when_no_longer_matching,
             flag: pipeline.flag.clone(),

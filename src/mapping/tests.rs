@@ -5,7 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{self, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Start, To, WriteOn};
+use crate::config::{
+    self, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To, WriteOn,
+};
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::Source;
 use crate::store::{ParentState, PipelineId};
@@ -44,6 +46,7 @@ fn pipeline(name: &str, object: &str, key: &str, fields: Vec<(&str, FieldRule)>)
         when_no_longer_matching: NoLongerMatching::Keep,
         flag: None,
         on_delete: OnDelete::Delete,
+        publishing: Publishing::default(),
     }
 }
 

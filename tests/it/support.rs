@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::config::{
-    Config, Fill, From, Login, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, PubsubEndpoint, Start, To,
+    Config, Fill, From, Login, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, Publishing, PubsubEndpoint,
+    Start, To,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg};
 use orgbridge::event::{OrgName, Timestamp, Transport, Value};
@@ -349,5 +350,6 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
         when_no_longer_matching: NoLongerMatching::Keep,
         flag: None,
         on_delete: OnDelete::Delete,
+        publishing: Publishing::default(),
     }
 }

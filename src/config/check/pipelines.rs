@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk};
-use super::super::{Flag, From, NoLongerMatching, OnDelete, PipelineConfig, Start, To};
+use super::super::{Flag, From, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing, Start, To};
+use super::publishing;
 use super::rules::{self, Mapped};
 use crate::event::{Channel, FieldName, ObjectName, OrgName, PipelineName, Value};
 use crate::mapping::Expression;
@@ -12,7 +13,17 @@ use crate::mapping::Expression;
 pub(in super::super) const PIPELINE: Keys = Keys {
     block: "a pipeline",
     required: &["name", "from", "to", "fields"],
-    optional: &["when", "when_no_longer_matching", "flag", "on_delete"],
+    optional: &[
+        "when",
+        "when_no_longer_matching",
+        "flag",
+        "on_delete",
+        "on_undelete",
+        "when_target_gone",
+        "assignment_rules",
+        "duplicates",
+        "coalesce",
+    ],
 };
 pub(in super::super) const FROM: Keys =
     Keys { block: "`from`", required: &["org", "object"], optional: &["channel", "source", "every", "start"] };
@@ -40,6 +51,8 @@ pub(super) struct Pipeline {
     pub fields: Option<Vec<Mapped>>,
     pub flag: Option<Option<At<Flag>>>,
     pub on_delete: Option<At<OnDelete>>,
+    pub on_undelete: Option<At<OnUndelete>>,
+    publishing: Option<Publishing>,
 }
 
 impl Pipeline {
@@ -66,6 +79,7 @@ impl Pipeline {
             fields: fields.collect::<Option<_>>()?,
             flag: self.flag?.map(|flag| flag.value),
             on_delete: self.on_delete?.value,
+            publishing: Publishing { on_undelete: self.on_undelete?.value, ..self.publishing? },
         })
     }
 }
@@ -125,6 +139,11 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
             }
             None => Some(unplaced(unsaid)),
         },
+        on_undelete: match block.entry("on_undelete") {
+            Some(entry) => publishing::on_undelete(walk, entry),
+            None => Some(unplaced(OnUndelete::default())),
+        },
+        publishing: publishing::check(walk, &block),
     })
 }
 

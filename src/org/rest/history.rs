@@ -136,7 +136,14 @@ impl Org {
 
     async fn get(&self, path: &str) -> Result<Value, CallError> {
         let timeout = self.shared.timeouts.read;
-        self.call(&Request { method: Method::GET, target: self.resource(path), body: None, timeout }).await
+        self.call(&Request {
+            method: Method::GET,
+            target: self.resource(path),
+            body: None,
+            timeout,
+            headers: Vec::new(),
+        })
+        .await
     }
 }
 

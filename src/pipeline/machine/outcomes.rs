@@ -43,6 +43,7 @@ impl Machine {
                         self.clear(cover.source);
                     }
                     self.untrack(cover.source, cover.to);
+                    self.next_step(cover.source);
                 }
             }
             Handed::Parked { covers, refusal, sent } => {
@@ -63,9 +64,23 @@ impl Machine {
                     }
                 }
             }
-            Handed::Gone { covers, target } => {
+            Handed::Gone { covers, target, revives } => {
                 for cover in covers {
                     let Source { pipeline, record } = cover.source;
+                    // A lost request may have been what deleted it, and what comes back from the bin is wanted again.
+                    let recreates = revives || cover.clears_suspect || self.suspects.contains_key(&cover.source);
+                    let policy = self.lines.get(&pipeline).map(|line| line.mapping.publishing.when_target_gone);
+                    match policy.filter(|_| !recreates) {
+                        Some(WhenTargetGone::Skip) => {
+                            self.left_gone(cover);
+                            continue;
+                        }
+                        Some(WhenTargetGone::Fail) => {
+                            self.park(cover, &target_gone(target), true);
+                            continue;
+                        }
+                        Some(WhenTargetGone::Recreate) | None => {}
+                    }
                     self.settlement.answered.push((pipeline, record));
                     self.read(cover.source, cover.from, cover.clears_suspect, false, now);
                     match target {
@@ -86,6 +101,17 @@ impl Machine {
                 self.settlement.answered.extend(sources.into_iter().map(|source| (source.pipeline, source.record)));
             }
         }
+    }
+
+    /// `when_target_gone: skip`. The link stays, so that later changes find the same.
+    fn left_gone(&mut self, cover: Cover) {
+        let Source { pipeline, record } = cover.source;
+        if let Some(line) = self.lines.get_mut(&pipeline) {
+            line.counts.left_gone += 1;
+        }
+        self.settlement.answered.push((pipeline, record));
+        self.nothing_to_do(cover, false);
+        self.next_step(cover.source);
     }
 
     pub(super) fn lost(&mut self, source: Source, now: Instant) {
@@ -110,6 +136,9 @@ impl Machine {
     }
 
     pub(super) fn park(&mut self, cover: Cover, refusal: &Refusal, sent: bool) {
+        // As what waits in the outbox, what waits for its turn joins the row.
+        let last = self.take_steps(cover.source).last().map(|part| part.seq);
+        let cover = Cover { to: last.map_or(cover.to, |last| last.max(cover.to)), ..cover };
         self.park_row(cover, refusal);
         if sent {
             self.settlement.answered.push((cover.source.pipeline, cover.source.record));
@@ -174,9 +203,25 @@ impl Machine {
 
     /// Forgets a record with which nothing is going on.
     pub(super) fn leave(&mut self, source: Source) {
-        let idle = self.active.get(&source).is_some_and(|active| active.tracked.is_empty() && active.reading.is_none());
+        let idle = |active: &Active| active.tracked.is_empty() && active.reading.is_none() && active.steps.is_empty();
+        let idle = self.active.get(&source).is_some_and(idle);
         if idle && self.outbox.key_of(source).is_none() {
             self.active.remove(&source);
         }
+    }
+}
+
+/// `when_target_gone: fail`.
+fn target_gone(target: Option<RecordId>) -> Refusal {
+    let named = target.map_or_else(String::new, |target| format!(" {target}"));
+    Refusal {
+        state: ParkedState::Failed,
+        code: TARGET_GONE.to_owned(),
+        fields: Vec::new(),
+        waits_for: None,
+        evidence: format!(
+            "Its counterpart{named} was deleted in the target, by somebody else than the bridge. Take it out of the recycle \
+             bin there and redrive the record, or have it made anew with `when_target_gone: recreate`."
+        ),
     }
 }

@@ -11,12 +11,13 @@ impl Machine {
         if !self.lines.contains_key(&source.pipeline) {
             return;
         }
+        let steps = self.take_steps(source);
         let active = self.active.entry(source).or_default();
         match &mut active.reading {
             // Its answer is being used just now, and was not enough.
             Some(reading) if matches!(reading.stage, Stage::Answered) => {
                 let joined = std::mem::take(&mut reading.joined);
-                *reading = Reading { joined, ..Reading::wanted(from, clears, parked, at) };
+                *reading = Reading::wanted(from, clears, parked, at, joined);
                 self.readings.want(at, source);
             }
             Some(reading) => {
@@ -37,7 +38,7 @@ impl Machine {
                 }
             }
             None => {
-                active.reading = Some(Reading::wanted(from, clears, parked, at));
+                active.reading = Some(Reading::wanted(from, clears, parked, at, steps));
                 self.readings.want(at, source);
             }
         }
@@ -47,11 +48,13 @@ impl Machine {
     pub(super) fn because(&mut self, source: Source, part: &Part) {
         if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
             reading.because.also(part);
+            reading.revives |= reading::is_undelete(part);
         }
     }
 
     /// The target record of a delete without a link is to be looked up.
     pub(super) fn look_up(&mut self, cover: Cover, key: String, now: Instant) {
+        let steps = self.take_steps(cover.source);
         let active = self.active.entry(cover.source).or_default();
         match &mut active.reading {
             Some(reading) if !matches!(reading.stage, Stage::Answered) => {
@@ -68,7 +71,7 @@ impl Machine {
                 }
             }
             other => {
-                let joined = other.take().map(|reading| reading.joined).unwrap_or_default();
+                let joined = other.take().map_or(steps, |reading| reading.joined);
                 *other = Some(Reading::look_up(cover, key, joined));
                 self.readings.want(now, cover.source);
             }
@@ -175,7 +178,14 @@ impl Machine {
             let mut cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
             let because = std::mem::take(&mut reading.because);
             let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
+            let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
+            // Where a counterpart that is gone is made anew anyway, the link may be tried.
+            let by_key = reading.revives && mapping.publishing.when_target_gone != WhenTargetGone::Recreate;
             let mapped = match found.remove(&record).unwrap_or(Found::NotVisible) {
+                Found::Record(_) if stays_deleted => Ok(mapping.apply_deleted(record, &known, cover)),
+                Found::Record(record) if by_key => {
+                    Ok(mapping.apply_read(&record, because.header(), &known.unlinked(), cover))
+                }
                 Found::Record(record) => Ok(mapping.apply_read(&record, because.header(), &known, cover)),
                 // A request that landed late may have made a record anew that no link knows: look for it by its key. What
                 // is on its way for the record goes first, and then it is asked for again.

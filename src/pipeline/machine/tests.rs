@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, Fill, From, NoLongerMatching, OnDelete, PipelineConfig, Start, To};
+use crate::config::{Config, Fill, From, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Start, To};
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
 use crate::publish::{Call, Cell, Write};
 
@@ -35,6 +35,7 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
         when_no_longer_matching: NoLongerMatching::Keep,
         flag: None,
         on_delete: OnDelete::Delete,
+        publishing: Publishing::default(),
     }
 }
 

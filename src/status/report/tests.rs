@@ -281,6 +281,7 @@ fn live(subscription: SubscriptionStatus) -> Status {
         applied: 8,
         parked: 0,
         failed: 0,
+        left_gone: 0,
         api_calls: 7,
         watermark: Seq(1),
         lag: Duration::from_millis(61_900),

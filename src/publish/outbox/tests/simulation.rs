@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::AssignmentRules;
 
 const LATE: Duration = Duration::from_secs(30);
 /// Two pipelines write the accounts, each its own fields; one writes the contacts.
@@ -114,6 +115,8 @@ struct World {
     target: Target,
     /// Whether contacts name their accounts by key or by link.
     by_key: bool,
+    /// The second pipeline of the accounts has other options than the first.
+    differ: bool,
     flights: Vec<Batch>,
     /// Requests without an answer that the target does by then.
     late: Vec<(Instant, Call, Write)>,
@@ -128,7 +131,7 @@ struct World {
 }
 
 impl World {
-    fn new(by_key: bool) -> Self {
+    fn new(by_key: bool, differ: bool) -> Self {
         Self {
             now: Instant::now(),
             outbox: Outbox::default(),
@@ -136,6 +139,7 @@ impl World {
             journal: Default::default(),
             target: Target::default(),
             by_key,
+            differ,
             flights: Vec::new(),
             late: Vec::new(),
             links: BTreeMap::new(),
@@ -204,6 +208,15 @@ impl World {
                 self.emit(n, Kind::Update, Fields::from([(field, value)]));
             }
         }
+    }
+
+    /// Whether the second pipeline of the accounts writes with other options than the first.
+    fn manner(&self, source: Source) -> Manner {
+        let assignment_rules = match self.differ && source.pipeline == RATINGS {
+            true => AssignmentRules::Active,
+            false => AssignmentRules::Off,
+        };
+        Manner { options: SaveOptions { assignment_rules, ..SaveOptions::default() }, ..Manner::default() }
     }
 
     /// The next event goes to each pipeline that wants it.
@@ -277,7 +290,8 @@ impl World {
         self.open.entry(source).or_default().insert(seq);
         let covers = vec![Cover { source, from: seq, to: seq, clears_suspect }];
         let (key_field, lock_keys) = ("Key__c".parse().unwrap(), parents.clone());
-        self.outbox.offer(Write { key, key_field, body, lock_keys, waits_for: parents, covers }, self.now);
+        let manner = self.manner(source);
+        self.outbox.offer(Write { key, key_field, body, manner, lock_keys, waits_for: parents, covers }, self.now);
     }
 
     fn delete(&mut self, source: Source, clears_suspect: bool) {
@@ -354,7 +368,7 @@ impl World {
                         self.read(cover.source, cover.clears_suspect);
                     }
                 }
-                Handed::Gone { covers, target } => {
+                Handed::Gone { covers, target, .. } => {
                     for cover in covers {
                         self.close(&cover);
                         if self.links.get(&cover.source.record).copied() == target {
@@ -486,7 +500,8 @@ impl World {
         let mut keys = HashSet::new();
         let mut held = HashSet::new();
         for (id, waiting) in &self.outbox.waiting {
-            assert!(keys.insert(&waiting.write.key), "two wait under {:?}", waiting.write.key);
+            let write = &waiting.write;
+            assert!(keys.insert((&write.key, write.manner.options)), "two wait under {:?}", write.key);
             for source in sources(&waiting.write) {
                 assert!(held.insert(source), "two wait for {source:?}");
                 assert_eq!(self.outbox.by_source.get(&source), Some(id));
@@ -576,10 +591,10 @@ proptest! {
 
     #[test]
     fn the_target_ends_equal_whatever_the_order_of_writes_answers_and_late_landings(
-        by_key in any::<bool>(),
+        (by_key, differ) in any::<(bool, bool)>(),
         steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
     ) {
-        let mut world = World::new(by_key);
+        let mut world = World::new(by_key, differ);
         steps.into_iter().for_each(|step| world.step(step));
         world.finish();
         prop_assert_eq!(world.actual(), world.expected());
