@@ -337,7 +337,7 @@ impl Machine {
                 // What waits below it would be passed over by the watermark.
                 let oldest = self.active.get(&source).and_then(|active| active.tracked.first()).copied();
                 let from = oldest.map_or(cover.from, |oldest| oldest.min(cover.from));
-                self.park(Cover { from, ..cover }, &refusal, false);
+                self.park(Cover { from, ..cover }, &refusal, false, now);
             }
         }
         // What the outbox refuses to hold must be known before the record's next part is looked at.

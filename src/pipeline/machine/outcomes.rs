@@ -48,7 +48,15 @@ impl Machine {
             }
             Handed::Parked { covers, refusal, sent } => {
                 for cover in covers {
-                    self.park(cover, &refusal, sent);
+                    if self.steps_of(cover.source).next().is_none() {
+                        self.park(cover, &refusal, sent, now);
+                        continue;
+                    }
+                    // What came since may be just what mends it, and a delete always does.
+                    if sent {
+                        self.settlement.answered.push((cover.source.pipeline, cover.source.record));
+                    }
+                    self.read(cover.source, cover.from, cover.clears_suspect, false, now);
                 }
             }
             Handed::Read { covers, delete, sent } => {
@@ -68,7 +76,8 @@ impl Machine {
                 for cover in covers {
                     let Source { pipeline, record } = cover.source;
                     // A lost request may have been what deleted it, and what comes back from the bin is wanted again.
-                    let recreates = revives || cover.clears_suspect || self.suspects.contains_key(&cover.source);
+                    let comes_back = revives || self.steps_of(cover.source).any(reading::is_undelete);
+                    let recreates = comes_back || cover.clears_suspect || self.suspects.contains_key(&cover.source);
                     let policy = self.lines.get(&pipeline).map(|line| line.mapping.publishing.when_target_gone);
                     match policy.filter(|_| !recreates) {
                         Some(WhenTargetGone::Skip) => {
@@ -76,7 +85,7 @@ impl Machine {
                             continue;
                         }
                         Some(WhenTargetGone::Fail) => {
-                            self.park(cover, &target_gone(target), true);
+                            self.park(cover, &target_gone(target), true, now);
                             continue;
                         }
                         Some(WhenTargetGone::Recreate) | None => {}
@@ -135,11 +144,15 @@ impl Machine {
         self.settlement.cleared.push((source.pipeline, source.record));
     }
 
-    pub(super) fn park(&mut self, cover: Cover, refusal: &Refusal, sent: bool) {
-        // As what waits in the outbox, what waits for its turn joins the row.
-        let last = self.take_steps(cover.source).last().map(|part| part.seq);
+    pub(super) fn park(&mut self, cover: Cover, refusal: &Refusal, sent: bool, now: Instant) {
+        // What waits for its turn joins the row, as it would if it came now.
+        let last = self.steps_of(cover.source).last().map(|part| part.seq);
+        let deletes = self.steps_of(cover.source).any(|part| part.kind().is_delete());
         let cover = Cover { to: last.map_or(cover.to, |last| last.max(cover.to)), ..cover };
         self.park_row(cover, refusal);
+        if last.is_some() {
+            self.read(cover.source, cover.from, false, true, if deletes { now } else { now + TRY_AGAIN });
+        }
         if sent {
             self.settlement.answered.push((cover.source.pipeline, cover.source.record));
         }

@@ -81,7 +81,8 @@ impl Machine {
     /// The next question to an org. It must be asked after this call, for the answer stands for all that was scanned.
     pub fn next_read(&mut self, now: Instant) -> Option<Read> {
         let pipeline = self.readings.next(now)?.pipeline;
-        let at = self.lines.get(&pipeline)?.progress.scanned();
+        let line = self.lines.get(&pipeline)?;
+        let (at, coalesces) = (line.progress.scanned(), line.mapping.publishing.coalesce);
         let (mut records, mut keys, mut parents) = (Vec::new(), Vec::new(), Vec::new());
         for source in self.readings.take(pipeline, now) {
             let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) else {
@@ -89,9 +90,17 @@ impl Machine {
             };
             match &reading.stage {
                 Stage::Wanted { .. } if keys.is_empty() && parents.is_empty() => {
+                    let next_step = reading.joined.first().filter(|_| !coalesces && !reading.parked);
+                    let at = match next_step {
+                        // Each is still to be written, over the whole record.
+                        Some(part) => part.seq.before().min(at),
+                        None => {
+                            // All of it is in the journal, so the answer will stand for it.
+                            reading.joined.clear();
+                            at
+                        }
+                    };
                     reading.stage = Stage::Asked { at };
-                    // All of it is in the journal, so the answer will stand for it.
-                    reading.joined.clear();
                     records.push(source.record);
                 }
                 Stage::KeyWanted { key, to } if records.is_empty() && parents.is_empty() => {
@@ -172,6 +181,7 @@ impl Machine {
                 self.readings.want(now, source);
                 continue;
             }
+            let at = reading.to().min(at);
             reading.stage = Stage::Answered;
             let oldest = active.tracked.first().copied().unwrap_or(at);
             let from = if reading.from == Seq::ZERO { oldest } else { reading.from.min(oldest) };
@@ -222,9 +232,9 @@ impl Machine {
                 Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.skip_read(cover),
                 Ok(Mapped::Failed(failure)) => {
                     let refusal = unmappable(failure);
-                    self.park(cover, &refusal, false);
+                    self.park(cover, &refusal, false, now);
                 }
-                Err(refusal) => self.park(cover, &refusal, false),
+                Err(refusal) => self.park(cover, &refusal, false, now),
             }
             // What the outbox does not take must be known before the newer parts are looked at.
             self.collect(now);

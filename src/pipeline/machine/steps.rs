@@ -1,8 +1,9 @@
 //! `coalesce: false`: each part is written by itself, in order. While a write of the record is out, its later parts wait
 //! here and not in the outbox, where they would merge.
 //!
-//! What must be read stands for the parts up to the read all the same: nobody can read what a record once was. So does
-//! the next try of a record that was refused.
+//! A record that must be read is written as it is by then, for nobody can read what it once was; the steps that came
+//! since are written over it, one by one. Only the next try of a record that was refused stands for all that joined its
+//! row.
 
 use super::*;
 
@@ -27,7 +28,11 @@ impl Machine {
         !coalesces && (waits || self.outbox.key_of(source).is_some())
     }
 
-    /// The steps that wait leave together: with a read, or into a parked row.
+    pub(super) fn steps_of(&self, source: Source) -> impl Iterator<Item = &Part> {
+        self.active.get(&source).into_iter().flat_map(|active| &active.steps)
+    }
+
+    /// The steps that wait join a read.
     pub(super) fn take_steps(&mut self, source: Source) -> Vec<Part> {
         let steps: Vec<Part> =
             self.active.get_mut(&source).map(|active| std::mem::take(&mut active.steps).into()).unwrap_or_default();
