@@ -14,6 +14,7 @@ mod other_org;
 mod poll;
 mod price;
 mod process;
+mod publishing;
 mod resume;
 mod same;
 mod state;
