@@ -22,6 +22,8 @@ pub struct Reading {
     pub clears_suspect: bool,
     /// The record has a row in `parked`, which holds the parts that join before the question goes out.
     pub parked: bool,
+    /// It had one, which may hold parts that joined: the read stands for them.
+    pub has_row: bool,
     pub stage: Stage,
     /// Those that name it as parent must be known first; and the counterpart that is gone, if it is.
     pub children: Option<Option<RecordId>>,
@@ -90,6 +92,7 @@ impl Reading {
             from,
             clears_suspect,
             parked,
+            has_row: parked,
             stage: Stage::Wanted { at },
             children: None,
             because: Because::Nothing,
@@ -103,6 +106,7 @@ impl Reading {
             from: cover.from,
             clears_suspect: cover.clears_suspect,
             parked: false,
+            has_row: false,
             stage: Stage::KeyWanted { key, to: cover.to },
             children: None,
             because: Because::Nothing,

@@ -23,6 +23,7 @@ impl Machine {
             Some(reading) => {
                 reading.from = reading.from.min(from);
                 reading.because = Because::Several;
+                reading.has_row |= parked;
                 // A key that was asked for before the suspicion could end says nothing of what landed since.
                 if clears && matches!(reading.stage, Stage::KeyAsked { .. }) {
                     self.suspects.insert(source, at + SUSPECT_AGAIN);
@@ -90,7 +91,7 @@ impl Machine {
             };
             match &reading.stage {
                 Stage::Wanted { .. } if keys.is_empty() && parents.is_empty() => {
-                    let next_step = reading.joined.first().filter(|_| !coalesces && !reading.parked);
+                    let next_step = reading.joined.first().filter(|_| !coalesces && !reading.has_row);
                     let at = match next_step {
                         // Each is still to be written, over the whole record.
                         Some(part) => part.seq.before().min(at),
