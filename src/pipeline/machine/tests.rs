@@ -162,6 +162,13 @@ struct Memory {
 
 impl Memory {
     fn settle(&mut self, settlement: Settlement) -> Vec<Source> {
+        // As the store's contract has it: who was parked just now, or waits for a link that was set just now.
+        let parked_now: HashSet<_> = settlement.park.iter().map(|row| (row.pipeline, row.record)).collect();
+        let set = |link: &LinkChange| match link {
+            LinkChange::Set { source, .. } => Some(*source),
+            LinkChange::Drop { .. } => None,
+        };
+        let set_now: HashSet<RecordId> = settlement.links.iter().filter_map(set).collect();
         for (pipeline, record, applied) in settlement.applied {
             let known = self.applied.entry((pipeline, record)).or_insert(applied);
             if applied.seq >= known.seq {
@@ -213,10 +220,12 @@ impl Memory {
             assert!(watermark >= *known, "a watermark went backwards");
             *known = watermark;
         }
-        let woken = self
-            .parked
-            .values()
-            .filter(|row| row.waits_for.as_ref().is_some_and(|parent| self.links.contains_key(&parent.record)));
+        let woken = self.parked.iter().filter(|(key, row)| {
+            let Some(parent) = &row.waits_for else { return false };
+            let is_asked = parked_now.contains(*key) || set_now.contains(&parent.record);
+            is_asked && self.links.contains_key(&parent.record)
+        });
+        let woken = woken.map(|(_, row)| row);
         woken.map(|row| Source { pipeline: row.pipeline, record: row.record }).collect()
     }
 }
@@ -759,6 +768,19 @@ fn a_counterpart_that_is_gone_stays_so_however_often_its_record_changes() {
     world.finish();
     assert!(world.target.rows.is_empty() && world.memory.parked.is_empty());
     assert_eq!(world.memory.links[&record_id(0)], link, "the link is kept");
+}
+
+#[test]
+fn a_child_of_a_counterpart_that_was_left_gone_waits_and_goes_round_in_no_circle() {
+    let mut world = gone_in_target(when_gone(WhenTargetGone::Skip));
+    // A contact of account 0.
+    world.change_source(4, 1);
+    world.finish();
+    assert!(world.target.rows.is_empty());
+    let row = &world.memory.parked[&(CONTACTS, record_id(4))];
+    assert_eq!(row.state, ParkedState::Waiting);
+    assert_eq!(row.waits_for.as_ref().map(|parent| parent.record), Some(record_id(0)));
+    assert_eq!(left_gone(&world), 1, "the parent was asked about once");
 }
 
 #[test]
