@@ -180,6 +180,79 @@ pub struct PipelineConfig {
     pub flag: Option<Flag>,
     pub on_delete: OnDelete,
     pub brakes: Brakes,
+    pub publishing: Publishing,
+}
+
+/// How the records of a pipeline get into the target, apart from what is in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publishing {
+    pub options: SaveOptions,
+    pub when_target_gone: WhenTargetGone,
+    pub on_undelete: OnUndelete,
+    /// Changes that wait for the target become one write. Otherwise each is written by itself, in order.
+    pub coalesce: bool,
+}
+
+impl Default for Publishing {
+    fn default() -> Self {
+        Self {
+            options: SaveOptions::default(),
+            when_target_gone: WhenTargetGone::default(),
+            on_undelete: OnUndelete::default(),
+            coalesce: true,
+        }
+    }
+}
+
+/// What a call that saves records asks of the target org. They are headers, so they hold for all records of a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SaveOptions {
+    pub assignment_rules: AssignmentRules,
+    pub duplicates: Duplicates,
+}
+
+/// Whether the target's assignment rules give records another owner. By default they do not, although the platform's own
+/// default is that they do: a replica has the owner that it is given, and the same again when it is written again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AssignmentRules {
+    #[default]
+    Off,
+    /// Those that are active for the object.
+    Active,
+    /// This one.
+    Rule(RecordId),
+}
+
+/// What becomes of a record that a duplicate rule of the target finds twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Duplicates {
+    /// It is a failed record.
+    #[default]
+    Fail,
+    /// It is saved where the rule only alerts; a rule that blocks refuses it all the same.
+    SaveAlerts,
+}
+
+/// What happens when the counterpart was deleted in the target by somebody else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenTargetGone {
+    /// It is made anew, from the whole record.
+    #[default]
+    Recreate,
+    /// It stays deleted; this change and later ones are skipped.
+    Skip,
+    /// The record is a failed record.
+    Fail,
+}
+
+/// What happens in the target when a record comes back from the recycle bin of the source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnUndelete {
+    /// Its counterpart is found by its key, or made anew.
+    #[default]
+    Recreate,
+    /// Nothing: the counterpart stays deleted, also when the record changes later.
+    Ignore,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

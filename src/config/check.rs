@@ -4,6 +4,7 @@ mod cases;
 mod orgs;
 mod pipelines;
 mod privacy;
+mod publishing;
 mod references;
 mod rules;
 

@@ -236,6 +236,31 @@ fn a_pipeline_says_which_records_it_writes_and_what_becomes_of_others() {
 }
 
 #[test]
+fn a_pipeline_says_how_its_records_get_into_the_target() {
+    let publishing = |keys: &str| good(&with("    on_delete: ignore\n", keys)).pipelines[0].publishing.clone();
+    let usual = publishing("");
+    assert_eq!(usual, Publishing::default());
+    assert_eq!(usual.options.assignment_rules, AssignmentRules::Off, "a replica keeps the owner that it is given");
+    assert!(usual.coalesce);
+    let rules = |written: &str| publishing(&format!("    assignment_rules: {written}\n")).options.assignment_rules;
+    let rule = "01Q000000000001EAA".parse().unwrap();
+    assert_eq!(
+        ["true", "false", "01Q000000000001EAA", "01Q000000000001"].map(rules),
+        [AssignmentRules::Active, AssignmentRules::Off, AssignmentRules::Rule(rule), AssignmentRules::Rule(rule)]
+    );
+    let duplicates = |written: &str| publishing(&format!("    duplicates: {written}\n")).options.duplicates;
+    assert_eq!(["fail", "save_alerts"].map(duplicates), [Duplicates::Fail, Duplicates::SaveAlerts]);
+    let gone = |written: &str| publishing(&format!("    when_target_gone: {written}\n")).when_target_gone;
+    assert_eq!(
+        ["recreate", "skip", "fail"].map(gone),
+        [WhenTargetGone::Recreate, WhenTargetGone::Skip, WhenTargetGone::Fail]
+    );
+    let undelete = |written: &str| publishing(&format!("    on_undelete: {written}\n")).on_undelete;
+    assert_eq!(["recreate", "ignore"].map(undelete), [OnUndelete::Recreate, OnUndelete::Ignore]);
+    assert!(!publishing("    coalesce: false\n").coalesce);
+}
+
+#[test]
 fn an_alias_stands_for_what_its_anchor_names() {
     let text = with("on_delete: ignore", "on_delete: &mode delete");
     let config = good(&format!("{text}    on_delete: *mode\n"));

@@ -17,6 +17,7 @@ mod poll;
 mod price;
 mod privacy;
 mod process;
+mod publishing;
 mod resume;
 mod same;
 mod setup;
