@@ -8,6 +8,7 @@ mod journal;
 mod map;
 mod org;
 mod pipeline;
+mod resume;
 mod run;
 mod signals;
 mod status;
@@ -41,13 +42,7 @@ enum Command {
     /// Run the bridge that a config describes
     Run(ConfigFile),
     /// Look for mistakes in a config
-    Check {
-        #[command(flatten)]
-        file: ConfigFile,
-        /// Only what can be told without an org
-        #[arg(long)]
-        offline: bool,
-    },
+    Check(check::Check),
     /// Emulated orgs by themselves
     #[command(after_help = crate::emulator::HELP)]
     Emulator(emulator::Emulator),
@@ -61,6 +56,8 @@ enum Command {
     Org(org::Org),
     /// The pipelines that a state file knows
     Pipeline(pipeline::Pipeline),
+    /// Let a pipeline go on that stopped by itself
+    Resume(resume::Resume),
     /// How the bridge of a config is
     Status(status::Status),
     /// Run the tests that stand beside a mapping
@@ -89,13 +86,14 @@ impl Cli {
             _ if self.verbose => Verbosity::Verbose,
             Command::Demo(_) => Verbosity::Screen,
             Command::Run(_)
-            | Command::Check { .. }
+            | Command::Check(_)
             | Command::Emulator(_)
             | Command::Forget(_)
             | Command::Journal(_)
             | Command::Map(_)
             | Command::Org(_)
             | Command::Pipeline(_)
+            | Command::Resume(_)
             | Command::Status(_)
             | Command::Test(_) => Verbosity::Normal,
         }
@@ -109,13 +107,14 @@ impl Cli {
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Run(file) => run::run(&file.config).await,
-            Command::Check { file, offline } => check::run(&file.config, offline).await,
+            Command::Check(check) => check.run().await,
             Command::Emulator(emulator) => emulator.run().await,
             Command::Forget(forget) => forget.run().await,
             Command::Journal(journal) => journal.run().await,
             Command::Map(map) => map.run().await,
             Command::Org(org) => org.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,
+            Command::Resume(resume) => resume.run().await,
             Command::Status(status) => status.run().await,
             Command::Test(test) => test.run().await,
         }

@@ -5,6 +5,7 @@
 
 mod check;
 mod env;
+mod places;
 pub mod raw;
 mod report;
 pub mod schema;
@@ -22,8 +23,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-pub use self::report::{ConfigProblems, Problem};
-pub(crate) use self::walk::closest;
+pub use self::places::{Found, located};
+pub use self::report::{ConfigProblems, Problem, Severity};
 use crate::event::{
     ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Timestamp, Transport, Value,
 };
@@ -178,6 +179,7 @@ pub struct PipelineConfig {
     pub fields: Vec<(FieldName, FieldRule)>,
     pub flag: Option<Flag>,
     pub on_delete: OnDelete,
+    pub brakes: Brakes,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -284,6 +286,33 @@ pub enum NoLongerMatching {
     /// The pipeline's flag is set.
     Flag,
     Delete,
+}
+
+/// When a pipeline stops by itself and waits for a person. None: never because of this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brakes {
+    pub deletes: Option<Limit>,
+    pub creates: Option<Limit>,
+    /// Records in a row that could not be mapped.
+    pub failures: Option<u64>,
+}
+
+impl Default for Brakes {
+    fn default() -> Self {
+        let within = Duration::from_secs(600);
+        Self {
+            deletes: Some(Limit { most: 500, within }),
+            creates: Some(Limit { most: 50_000, within }),
+            failures: Some(100),
+        }
+    }
+}
+
+/// So many within a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub most: u64,
+    pub within: Duration,
 }
 
 /// A field of the target that says that the record is gone in the source, or does not match any more.

@@ -16,6 +16,7 @@
 //! | [`publish`] | the outbox of a target org, and what an org's answers mean |
 //! | [`pipeline`] | everything right of the journal for one target org: a state machine and its driver |
 //! | [`rehearse`] | what a mapping would make of one change, without an org; pure |
+//! | [`check`] | what the two orgs say of a config, before anything flows |
 //! | [`past`] | comparing the two orgs |
 //! | [`store`] | what is remembered: a contract, and SQLite |
 //! | [`bridge`] | builds and joins the stages |
@@ -29,6 +30,7 @@
 //! which nothing but `cli` and the tests use; and `pubsub_api`, the messages of the Pub/Sub API, made from its definition.
 
 pub mod bridge;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -47,5 +49,6 @@ pub mod status;
 pub mod store;
 pub mod subscribe;
 pub mod telemetry;
+mod text;
 
 pub use orgbridge_emulator as emulator;

@@ -40,6 +40,8 @@ pub struct PipelineStatus {
     pub watermark: Seq,
     /// 0 when nothing is unsettled, else the age of the oldest unsettled change.
     pub lag: Duration,
+    /// It stopped by itself: why.
+    pub halted: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

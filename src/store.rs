@@ -129,6 +129,17 @@ pub struct PipelineRow {
     /// Rows of `parked` that wait, and that failed.
     pub parked: u64,
     pub failed: u64,
+    pub halted: Option<Halted>,
+    /// When it was resumed last, the journal reached up to here.
+    pub passes_to: Seq,
+}
+
+/// A pipeline that stopped by itself, and waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halted {
+    pub why: String,
+    /// By our clock.
+    pub at: Timestamp,
 }
 
 /// One journaled change.
@@ -296,6 +307,8 @@ pub struct Settlement {
     pub cleared: Vec<(PipelineId, RecordId)>,
     /// Rows of `sent` whose answer was lost.
     pub suspect: Vec<(PipelineId, RecordId, Timestamp)>,
+    /// Pipelines that stopped by themselves: why, and when by our clock. One that is halted already stays as it is.
+    pub halts: Vec<(PipelineId, String, Timestamp)>,
     pub watermarks: Vec<(PipelineId, Seq)>,
 }
 
@@ -468,6 +481,18 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// False if there is no such pipeline.
     fn forget_pipeline(&self, name: &PipelineName) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
+    /// The pipeline goes on: it is halted no longer. None if there is no such pipeline, false if it was not halted.
+    fn resume(&self, name: &PipelineName) -> impl Future<Output = Result<Option<bool>, StoreError>> + Send;
+
+    /// Records that were parked with this code, each with the first part that waits, and whose pipeline is not halted. In
+    /// the order of pipelines and records, from behind `after` on. Asked page by page after a start.
+    fn held(
+        &self,
+        code: &'static str,
+        after: Option<(PipelineId, RecordId)>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(PipelineId, RecordId, Seq)>, StoreError>> + Send;
+
     /// At most about `limit` entries of the pipeline's channel and object, oldest first.
     fn page(
         &self,
@@ -499,7 +524,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn sent(&self) -> impl Future<Output = Result<Vec<Sent>, StoreError>> + Send;
 
     /// Rows of `parked` that should be tried now: they were widened after their last try, or wait for a parent that has
-    /// a link. Asked once at the start; a running bridge hears of both as they happen.
+    /// a link; not those of a halted pipeline. Asked once at the start; a running bridge hears of both as they happen.
     fn restless(&self) -> impl Future<Output = Result<Vec<(PipelineId, RecordId)>, StoreError>> + Send;
 
     /// See [`Settlement`].

@@ -4,29 +4,84 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::{self, Config};
+use clap::Args;
+
+use super::ConfigFile;
+use crate::bridge;
+use crate::check::{self, Place};
+use crate::config::{self, Config, ConfigProblems, Found, Severity};
 use crate::store::{Sqlite, Store};
 
-/// Exit code 0 if the config is good, 1 if it has problems. Asking the orgs is not possible yet, so `offline` must
-/// be true; otherwise the file is checked and the exit code is 2.
-pub async fn run(path: &Path, offline: bool) -> anyhow::Result<ExitCode> {
-    match config::load(path) {
-        Ok(config) => {
+/// Is the config good?
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Only what can be told without an org
+    #[arg(long)]
+    offline: bool,
+    /// For scripts
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    /// Exit code 0 if the config is good, whatever warnings and notes there are; 1 if something cannot work.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let path = &self.file.config;
+        let config = match config::load(path) {
+            Ok(config) => config,
+            Err(problems) => return Ok(self.show(&problems)),
+        };
+        let found = if self.offline { Vec::new() } else { check::check(&config, &bridge::orgs(&config)?).await };
+        let text = std::fs::read_to_string(path)?;
+        let found = found.iter().map(|finding| Found {
+            severity: finding.severity,
+            path: match &finding.place {
+                Place::Org(org) => vec!["orgs", org.as_str()],
+                Place::Pipeline(pipeline, keys) => {
+                    ["pipelines", pipeline.as_str()].into_iter().chain(keys.iter().map(String::as_str)).collect()
+                }
+            },
+            message: finding.message.clone(),
+            remedy: finding.remedy.clone(),
+        });
+        let problems = config::located(&text, path, found.collect());
+        let code = self.show(&problems);
+        if !self.json && code == ExitCode::SUCCESS {
             println!("{}", summary(path, &config));
             for line in in_clear(&config).await {
                 println!("  {line}");
             }
+            if self.offline {
+                println!("  the orgs were not asked (--offline)");
+            }
         }
-        Err(problems) => {
+        Ok(code)
+    }
+
+    fn show(&self, problems: &ConfigProblems) -> ExitCode {
+        if self.json {
+            println!("{:#}", json(problems));
+        } else if !problems.problems().is_empty() {
             eprintln!("{}", problems.render(colour()));
-            return Ok(ExitCode::from(1));
         }
+        let wrong = problems.problems().iter().any(|problem| problem.severity == Severity::Error);
+        if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
-    if offline {
-        return Ok(ExitCode::SUCCESS);
-    }
-    eprintln!("The orgs were not asked: this version checks the file only. Say so with --offline.");
-    Ok(ExitCode::from(2))
+}
+
+fn json(problems: &ConfigProblems) -> serde_json::Value {
+    let each = problems.problems().iter().map(|problem| {
+        serde_json::json!({
+            "severity": problem.severity.as_str(),
+            "line": problem.line,
+            "column": problem.column,
+            "message": problem.message,
+            "remedy": problem.remedy,
+        })
+    });
+    serde_json::json!({ "v": 1, "findings": each.collect::<Vec<_>>() })
 }
 
 /// What the state file holds that the privacy rules of the config would not let in any more. Nothing is said where it
@@ -89,16 +144,20 @@ pipelines:
     fields: { Emea_Id__c: Id, Name: Name }
 ";
 
-    #[tokio::test]
-    async fn the_exit_code_tells_good_from_bad() {
+    fn checked(path: &Path) -> ExitCode {
+        let check = Check { file: ConfigFile { config: path.to_owned() }, offline: true, json: false };
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(check.run()).unwrap()
+    }
+
+    #[test]
+    fn the_exit_code_tells_good_from_bad() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bridge.yaml");
         std::fs::write(&path, GOOD).unwrap();
-        assert_eq!(run(&path, true).await.unwrap(), ExitCode::SUCCESS);
-        assert_eq!(run(&path, false).await.unwrap(), ExitCode::from(2));
+        assert_eq!(checked(&path), ExitCode::SUCCESS);
         std::fs::write(&path, GOOD.replace("version: 1", "version: 2")).unwrap();
-        assert_eq!(run(&path, true).await.unwrap(), ExitCode::from(1));
-        assert_eq!(run(&folder.path().join("absent.yaml"), true).await.unwrap(), ExitCode::from(1));
+        assert_eq!(checked(&path), ExitCode::FAILURE);
+        assert_eq!(checked(&folder.path().join("absent.yaml")), ExitCode::FAILURE);
     }
 
     #[tokio::test]

@@ -161,6 +161,7 @@ mod tests {
             failed: 5,
             api_calls: 6,
             watermark: Seq(1),
+            halted: None,
             lag: Duration::from_millis(1_900),
         };
         let mut status = Status::default();

@@ -37,6 +37,7 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Pipeline", &pipelines::PIPELINE),
     ("From", &pipelines::FROM),
     ("To", &pipelines::TO),
+    ("Brakes", &pipelines::BRAKES),
     ("Flag", &pipelines::FLAG),
     ("Constant", &rules::CONSTANT),
     ("Field", &rules::FIELD),

@@ -285,6 +285,25 @@ pub struct Pipeline {
     /// ignore.
     #[serde(default)]
     pub on_delete: Option<OnDelete>,
+    /// When the pipeline stops by itself, so that a mistake in the source does not reach the target whole. What comes then
+    /// waits, until `orgbridge resume PIPELINE`.
+    #[serde(default)]
+    pub brakes: Option<Brakes>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Brakes {
+    /// More deletes than this: 500 in 10m. If absent: just that. off: any number.
+    #[serde(default)]
+    pub deletes: Option<String>,
+    /// More new records than this: 50000 in 10m. If absent: just that. off: any number.
+    #[serde(default)]
+    pub creates: Option<String>,
+    /// So many records in a row that could not be mapped. If absent: 100. off: any number.
+    #[serde(default)]
+    #[schemars(extend("type" = ["string", "integer", "null"]))]
+    pub failures: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

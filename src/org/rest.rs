@@ -14,10 +14,13 @@ use super::save::SaveResult;
 use crate::event::{FieldName, ObjectName, RecordId};
 
 mod channels;
+mod describe;
 mod history;
+pub mod setup;
 
-pub use channels::Member;
-pub use history::{Changed, Changes, Deleted, Deliveries, Described};
+pub use channels::{Capture, CapturedChannel, FREE_ENTITIES, Member};
+pub(super) use describe::Describes;
+pub use history::{Changed, Changes, Deleted, Deliveries};
 
 /// How many records one collection call writes.
 pub const COLLECTION_MAX: usize = 200;
@@ -136,12 +139,7 @@ impl Org {
 
     async fn pages(&self, resource: &str, soql: &str) -> Result<Vec<Map<String, Value>>, CallError> {
         let encoded: String = form_urlencoded::byte_serialize(soql.as_bytes()).collect();
-        let mut request = Request {
-            method: Method::GET,
-            target: format!("{}?q={encoded}", self.resource(resource)),
-            body: None,
-            timeout: self.shared.timeouts.read,
-        };
+        let mut request = self.reading(&format!("{resource}?q={encoded}"));
         let mut rows = Vec::new();
         loop {
             let mut page = self.call(&request).await?;
@@ -157,6 +155,15 @@ impl Org {
                 _ => return Err(UNREADABLE),
             }
         }
+    }
+
+    async fn get(&self, path: &str) -> Result<Value, CallError> {
+        self.call(&self.reading(path)).await
+    }
+
+    fn reading(&self, path: &str) -> Request {
+        let timeout = self.shared.timeouts.read;
+        Request { method: Method::GET, target: self.resource(path), body: None, timeout }
     }
 
     fn resource(&self, path: &str) -> String {

@@ -19,16 +19,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::OnDelete;
+use crate::config::{Brakes, OnDelete};
 use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs};
+use crate::pipeline::brakes::{Brake, HALTED};
 use crate::pipeline::progress::Progress;
-use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict};
+use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
 use crate::store::{Answer, Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, Question, Settlement};
 use reading::{Because, Reading, Readings, Stage};
 
 /// Why the children of a record wait that is made anew.
 const PARENT_GONE: &str = "PARENT_GONE";
+/// Until they are set.
+const NO_BRAKES: Brakes = Brakes { deletes: None, creates: None, failures: None };
 /// A parked record that changes again is tried at most this often.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -102,6 +105,7 @@ struct Line {
     /// The watermark that was put into a settlement last.
     committed: Seq,
     counts: Counts,
+    brake: Brake,
 }
 
 /// A record with something unsettled.
@@ -151,9 +155,26 @@ impl Machine {
     }
 
     pub fn add_pipeline(&mut self, id: PipelineId, mapping: Arc<Mapping>, watermark: Seq) {
-        let line =
-            Line { mapping, progress: Progress::new(watermark), committed: watermark, counts: Counts::default() };
+        let line = Line {
+            mapping,
+            progress: Progress::new(watermark),
+            committed: watermark,
+            counts: Counts::default(),
+            brake: Brake::new(&NO_BRAKES, false, Seq::ZERO),
+        };
         self.lines.insert(id, line);
+    }
+
+    /// When a pipeline stops by itself; whether it is stopped already; and what a person let pass, up to which number.
+    pub fn set_brakes(&mut self, id: PipelineId, brakes: &Brakes, halted: bool, passes_to: Seq) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.brake = Brake::new(brakes, halted, passes_to);
+        }
+    }
+
+    /// A record that was parked from this number on because its pipeline was halted; now it goes on.
+    pub fn release(&mut self, source: Source, from: Seq, now: Instant) {
+        self.read(source, from, false, true, now);
     }
 
     /// A row of `sent` found at the start: its request may still land, until `until` if that is known already.
@@ -169,6 +190,10 @@ impl Machine {
 
     /// A parked record whose parent has come, or that changed after its last try.
     pub fn wake(&mut self, source: Source, now: Instant) {
+        // It is woken again when the pipeline goes on.
+        if self.is_halted(source.pipeline) {
+            return;
+        }
         self.read(source, Seq::ZERO, false, true, now);
     }
 
@@ -268,7 +293,9 @@ impl Machine {
     fn join_parked(&mut self, source: Source, from: Seq, again: Duration, part: &Part, now: Instant) {
         let at = if part.kind().is_delete() { now } else { now + again };
         self.settlement.widen.push((source.pipeline, source.record, part.seq));
-        self.read(source, from, false, true, at);
+        if !self.is_halted(source.pipeline) {
+            self.read(source, from, false, true, at);
+        }
         self.untrack(source, part.seq);
     }
 
@@ -287,10 +314,11 @@ impl Machine {
         let cover = Cover { source, from: part.seq, to: part.seq, clears_suspect: false };
         match line.mapping.apply(part, &known, cover) {
             Mapped::Write(write) => {
-                if let Some(active) = self.active.get_mut(&source) {
+                if self.offer(*write, now)
+                    && let Some(active) = self.active.get_mut(&source)
+                {
                     active.covered = part.seq;
                 }
-                self.outbox.offer(*write, now);
             }
             Mapped::Needs(Needs::Record) => {
                 self.read(source, part.seq, false, false, now);
@@ -304,14 +332,57 @@ impl Machine {
             }
             Mapped::Failed(failure) => {
                 let refusal = unmappable(failure);
-                // What waits below it would be passed over by the watermark.
-                let oldest = self.active.get(&source).and_then(|active| active.tracked.first()).copied();
-                let from = oldest.map_or(cover.from, |oldest| oldest.min(cover.from));
-                self.park(Cover { from, ..cover }, &refusal, false);
+                self.park_from_oldest(cover, &refusal);
+                self.one_more_failed(source.pipeline);
             }
         }
         // What the outbox refuses to hold must be known before the record's next part is looked at.
         self.collect(now);
+    }
+
+    /// Hands a write to the outbox. False: its pipeline is halted, or is halted by it, and its record is parked.
+    fn offer(&mut self, write: Write, now: Instant) -> bool {
+        let pipelines: BTreeSet<PipelineId> = write.covers.iter().map(|cover| cover.source.pipeline).collect();
+        let mut halted = false;
+        for pipeline in pipelines {
+            let Some(line) = self.lines.get_mut(&pipeline) else { continue };
+            if let Some(why) = (!line.brake.is_halted()).then(|| line.brake.about_to(&write, now)).flatten() {
+                self.settlement.halts.push((pipeline, why, self.wall));
+            }
+            halted |= line.brake.is_halted();
+        }
+        if !halted {
+            self.outbox.offer(write, now);
+            return true;
+        }
+        let refusal = Refusal {
+            state: ParkedState::Waiting,
+            code: HALTED.to_owned(),
+            fields: Vec::new(),
+            waits_for: None,
+            evidence: "Its pipeline is halted. It is written when the pipeline is resumed.".to_owned(),
+        };
+        for cover in write.covers {
+            self.park_from_oldest(cover, &refusal);
+        }
+        false
+    }
+
+    /// What waits below it would be passed over by the watermark.
+    fn park_from_oldest(&mut self, cover: Cover, refusal: &Refusal) {
+        let oldest = self.active.get(&cover.source).and_then(|active| active.tracked.first()).copied();
+        let from = oldest.map_or(cover.from, |oldest| oldest.min(cover.from));
+        self.park(Cover { from, ..cover }, refusal, false);
+    }
+
+    fn one_more_failed(&mut self, pipeline: PipelineId) {
+        if let Some(why) = self.lines.get_mut(&pipeline).and_then(|line| line.brake.failed()) {
+            self.settlement.halts.push((pipeline, why, self.wall));
+        }
+    }
+
+    fn is_halted(&self, pipeline: PipelineId) -> bool {
+        self.lines.get(&pipeline).is_some_and(|line| line.brake.is_halted())
     }
 
     pub fn next_batch(&mut self, now: Instant) -> Option<Batch> {

@@ -89,6 +89,8 @@ pub struct Pipeline {
     pub lag_seconds: u64,
     pub parked: u64,
     pub failed: u64,
+    /// It stopped by itself, and waits for `orgbridge resume`: why.
+    pub halted: Option<String>,
     pub causes: Vec<Cause>,
     pub trouble: Option<String>,
 }
@@ -209,6 +211,7 @@ impl Report {
                 lag_seconds: known.map_or(stored_lag, |known| known.lag).as_secs(),
                 parked: row.parked,
                 failed: row.failed,
+                halted: row.halted.map(|halted| format!("{} (since {})", halted.why, halted.at)),
                 causes: causes
                     .map(|cause| Cause {
                         code: cause.code.clone(),
@@ -232,7 +235,7 @@ impl Report {
         let late = |one: &Subscription| one.retention_left_seconds == Some(0) && (one.state.is_some() || !self.running);
         self.orgs.iter().any(|org| org.other_org_id.is_some() || !org.in_clear.is_empty())
             || self.subscriptions.iter().any(|one| stuck(one) || late(one))
-            || self.pipelines.iter().any(|pipeline| pipeline.failed > 0)
+            || self.pipelines.iter().any(|pipeline| pipeline.failed > 0 || pipeline.halted.is_some())
             || self.gaps.iter().any(|gap| gap.records == 0)
     }
 }

@@ -107,6 +107,8 @@ macro_rules! contract {
                 a_forgotten_pipeline_loses_its_progress_and_keeps_its_links,
                 a_pipeline_that_is_added_again_is_new_and_has_a_gap,
                 parked_rows_are_counted_by_state,
+                a_halted_pipeline_stays_halted_until_it_is_resumed_and_gives_its_reason,
+                what_waits_for_a_halted_pipeline_is_found_page_by_page_when_it_goes_on,
                 links_are_shared_between_the_same_two_orgs,
                 a_parent_is_parked_where_any_pipeline_that_writes_it_has_it_parked,
                 of_what_is_not_known_there_is_no_answer,

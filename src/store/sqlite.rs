@@ -241,6 +241,20 @@ impl Store for Sqlite {
         self.write(move |db| pipelines::forget(db, &name)).await
     }
 
+    async fn resume(&self, name: &PipelineName) -> Result<Option<bool>, StoreError> {
+        let name = name.clone();
+        self.write(move |db| pipelines::resume(db, &name)).await
+    }
+
+    async fn held(
+        &self,
+        code: &'static str,
+        after: Option<(PipelineId, RecordId)>,
+        limit: usize,
+    ) -> Result<Vec<(PipelineId, RecordId, Seq)>, StoreError> {
+        self.read(move |db| pipelines::held(db, code, after, limit)).await
+    }
+
     async fn page(&self, pipeline: PipelineId, after: Seq, limit: usize) -> Result<Page, StoreError> {
         self.read(move |db| journal::page(db, pipeline, after, limit)).await
     }

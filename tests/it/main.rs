@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod automation;
+mod brakes;
+mod check;
 mod cli;
 mod crash;
 mod equal;
@@ -17,6 +19,7 @@ mod privacy;
 mod process;
 mod resume;
 mod same;
+mod setup;
 mod state;
 mod support;
 mod truth;

@@ -155,6 +155,12 @@ fn pipelines(page: &mut Page, report: &Report) {
             page.line(INDENT, &format!("{}: {}", line.name, causes(line)));
         }
     }
+    for line in &report.pipelines {
+        if let Some(halted) = &line.halted {
+            let name = &line.name;
+            page.line("", &format!("! {name} is halted: {halted}. If that is meant: orgbridge resume {name}"));
+        }
+    }
     // Pipelines into the same target share its trouble.
     let mut said = Vec::new();
     for line in &report.pipelines {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::super::tree::Finding;
-use super::super::walk::{At, Walk, closest};
+use super::super::walk::{At, Walk};
 use super::super::{Fill, NoLongerMatching, OnDelete, OnNull, WriteOn};
 use super::orgs::Orgs;
 use super::pipelines::Pipeline;
@@ -12,6 +12,7 @@ use super::rules::Mapped;
 use crate::event::{FieldPath, ObjectName, OrgName};
 use crate::mapping::Expression;
 use crate::privacy::Treatment;
+use crate::text::closest;
 
 /// `orgs` is None if they could not be read at all: then nothing is said about references to them.
 pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipeline]) {

@@ -201,8 +201,11 @@ impl Machine {
             };
             match mapped {
                 Ok(Mapped::Write(write)) => {
-                    active.covered = active.covered.max(at);
-                    self.outbox.offer(*write, now);
+                    if self.offer(*write, now)
+                        && let Some(active) = self.active.get_mut(&source)
+                    {
+                        active.covered = active.covered.max(at);
+                    }
                 }
                 Ok(Mapped::Needs(Needs::TargetOf { key })) => {
                     self.look_up(cover, key, now);
@@ -213,6 +216,7 @@ impl Machine {
                 Ok(Mapped::Failed(failure)) => {
                     let refusal = unmappable(failure);
                     self.park(cover, &refusal, false);
+                    self.one_more_failed(read.pipeline);
                 }
                 Err(refusal) => self.park(cover, &refusal, false),
             }
@@ -237,10 +241,12 @@ impl Machine {
             let cover = Cover { source, from: reading.from, to, clears_suspect: reading.clears_suspect };
             match held.get(&key) {
                 Some(target) => {
-                    active.covered = active.covered.max(to);
                     let known = Known { link: LinkState::Linked(*target), parents: &answer.parents };
-                    if let Mapped::Write(write) = mapping.apply_deleted(record, &known, cover) {
-                        self.outbox.offer(*write, now);
+                    if let Mapped::Write(write) = mapping.apply_deleted(record, &known, cover)
+                        && self.offer(*write, now)
+                        && let Some(active) = self.active.get_mut(&source)
+                    {
+                        active.covered = active.covered.max(to);
                     }
                 }
                 None => {

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, Fill, From, NoLongerMatching, OnDelete, PipelineConfig, Start, To};
+use crate::config::{Brakes, Config, Fill, From, Limit, NoLongerMatching, OnDelete, PipelineConfig, Start, To};
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
 use crate::publish::{Call, Cell, Write};
 
@@ -35,6 +35,7 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
         when_no_longer_matching: NoLongerMatching::Keep,
         flag: None,
         on_delete: OnDelete::Delete,
+        brakes: Brakes::default(),
     }
 }
 
@@ -151,10 +152,12 @@ struct Memory {
     parked: HashMap<(PipelineId, RecordId), Parked>,
     sent: BTreeMap<(PipelineId, RecordId), bool>,
     watermarks: HashMap<PipelineId, Seq>,
+    halts: Vec<String>,
 }
 
 impl Memory {
     fn settle(&mut self, settlement: Settlement) -> Vec<Source> {
+        self.halts.extend(settlement.halts.into_iter().map(|(_, why, _)| why));
         for (pipeline, record, applied) in settlement.applied {
             let known = self.applied.entry((pipeline, record)).or_insert(applied);
             if applied.seq >= known.seq {
@@ -652,4 +655,45 @@ fn a_quiet_machine_wants_nothing() {
     let world = World::new();
     assert_eq!(world.machine.wakeup(true), None);
     assert!(world.machine.is_caught_up(Seq::ZERO));
+}
+
+#[test]
+fn a_pipeline_with_too_many_deletes_halts_parks_what_comes_and_writes_it_when_it_goes_on() {
+    let mut world = World::new();
+    let tell = |world: &mut World, n: usize, kind: ChangeKind| {
+        let empty = ["A", "B"].map(|name| (name.to_owned(), Value::Null)).into();
+        let row = Row { fields: empty, deleted: kind.is_delete(), cascaded: false };
+        world.source.insert(n, row);
+        world.emit(n, 1, kind, Fields::new());
+    };
+    for n in 0..4 {
+        tell(&mut world, n, ChangeKind::Create);
+    }
+    world.finish();
+    let limit = Limit { most: 2, within: Duration::from_secs(600) };
+    let brakes = Brakes { deletes: Some(limit), creates: None, failures: None };
+    world.machine.set_brakes(ACCOUNTS, &brakes, false, Seq::ZERO);
+    for n in 0..4 {
+        tell(&mut world, n, ChangeKind::Delete);
+    }
+    world.finish();
+    assert_eq!(world.memory.halts, ["more than 2 deletes in 10m"]);
+    let parked = world.memory.parked.values().map(|row| row.code.as_str()).collect::<Vec<_>>();
+    assert_eq!(parked, [HALTED; 2]);
+    assert_eq!(world.target.rows.len(), 2, "two were deleted before");
+    assert_eq!(world.memory.watermarks[&ACCOUNTS], world.head(), "it holds nobody up");
+    // What comes meanwhile joins the rows, and is not tried.
+    tell(&mut world, 3, ChangeKind::Undelete);
+    tell(&mut world, 0, ChangeKind::Undelete);
+    world.finish();
+    assert_eq!((world.memory.parked.len(), world.target.rows.len()), (3, 2));
+
+    world.machine.set_brakes(ACCOUNTS, &brakes, false, world.head());
+    let held: Vec<_> = world.memory.parked.values().map(|row| (row.pipeline, row.record, row.from)).collect();
+    for (pipeline, record, from) in held {
+        world.machine.release(Source { pipeline, record }, from, world.now);
+    }
+    world.finish();
+    assert_eq!(world.memory.parked.len(), 0);
+    assert_eq!(world.target.mirror(), world.expected());
 }

@@ -65,6 +65,7 @@ pub(crate) fn full() -> Report {
             lag_seconds: 61,
             parked: 2,
             failed: 1,
+            halted: text("more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)"),
             causes: vec![
                 Cause { code: "STRING_TOO_LONG".to_owned(), failed: true, records: 1 },
                 Cause { code: "PARENT_MISSING".to_owned(), failed: false, records: 2 },
@@ -144,6 +145,7 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "lag_seconds": 61,
       "parked": 2,
       "failed": 1,
+      "halted": "more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)",
       "causes": [
         {
           "code": "STRING_TOO_LONG",
@@ -262,6 +264,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "lag_seconds": 10,
       "parked": 1,
       "failed": 1,
+      "halted": null,
       "causes": [
         {
           "code": "PARENT",
@@ -301,6 +304,7 @@ fn live(subscription: SubscriptionStatus) -> Status {
         failed: 0,
         api_calls: 7,
         watermark: Seq(1),
+        halted: None,
         lag: Duration::from_millis(61_900),
     };
     status.pipelines.insert(name("accounts"), line);
@@ -416,6 +420,7 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
         report.orgs[0].in_clear.clear();
         report.subscriptions[0].state = Some("live".to_owned());
         report.pipelines[0].failed = 0;
+        report.pipelines[0].halted = None;
         report
     };
     assert!(!calm().needs_a_person(), "records that wait, and a gap that names records, pass by themselves");
@@ -430,6 +435,7 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
     assert!(changed(|report| report.subscriptions[0].state = Some("behind".to_owned())));
     assert!(changed(|report| report.subscriptions[0].retention_left_seconds = Some(0)));
     assert!(changed(|report| report.pipelines[0].failed = 1));
+    assert!(changed(|report| report.pipelines[0].halted = Some("more than 500 deletes in 10m".to_owned())));
     assert!(changed(|report| report.gaps[0].records = 0));
     for passing in ["connecting", "catching_up", "stalled", "waiting"] {
         let mut report = calm();

@@ -1,4 +1,6 @@
-//! Against the emulator, over real sockets.
+//! Against the emulator, over real sockets; and in memory, where time is virtual.
+
+mod in_memory;
 
 use orgbridge_emulator::{Emulator, Options, RunningOrg};
 use secrecy::SecretString;
