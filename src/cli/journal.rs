@@ -58,7 +58,8 @@ async fn scrub(config: &Config, store: &Sqlite) -> Result<String, StoreError> {
     if looked_at + evidence == 0 {
         return Ok("Nothing is stored that a privacy rule was not applied to.".to_owned());
     }
-    let mut said = format!("{looked_at} events were looked at, and {rewritten} of them rewritten.");
+    let events = if looked_at == 1 { "1 event was".to_owned() } else { format!("{looked_at} events were") };
+    let mut said = format!("{events} looked at, {rewritten} rewritten.");
     if evidence > 0 {
         said.push_str(&format!(" What the target org said of {evidence} failed or waiting records was erased."));
     }
@@ -109,7 +110,7 @@ pipelines:
             state.map(std::fs::read).any(|bytes| bytes.unwrap().windows(text.len()).any(|at| at == text.as_bytes()))
         };
         assert!(holds("old-value-7") && holds("old-value-1999"));
-        assert_eq!(scrub(&config, &store).await.unwrap(), "2000 events were looked at, and 2000 of them rewritten.");
+        assert_eq!(scrub(&config, &store).await.unwrap(), "2000 events were looked at, 2000 rewritten.");
         store.rewrite().unwrap();
         assert!(!holds("old-value"), "while it is open");
         let again = scrub(&config, &store).await.unwrap();

@@ -9,6 +9,7 @@ use orgbridge::store::{Sqlite, Store};
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 
+use crate::process::orgbridge;
 use crate::support::World;
 
 const SECRETS: [&str; 5] = ["left-out-text", "Left-Out-Street", "hashed.example", "41615550123", "41615559999"];
@@ -158,8 +159,8 @@ async fn a_rule_that_comes_later_is_told_until_the_state_is_scrubbed() {
         treatment,
     };
     let rules = vec![rule(Treatment::LeaveOut, "Description"), rule(Treatment::Mask, "Phone")];
-    let privacy = Privacy::new(None, rules.clone());
-    world.config.orgs.get_mut(&source).unwrap().privacy = privacy.clone();
+    let privacy = Privacy::new(None, rules);
+    world.config.orgs.get_mut(&source).unwrap().privacy = privacy;
     world.orgs = orgbridge::bridge::orgs(&world.config).unwrap();
     world.start();
     world.live_since(orgbridge::event::Timestamp(0)).await;
@@ -170,13 +171,45 @@ async fn a_rule_that_comes_later_is_told_until_the_state_is_scrubbed() {
     let state = world.config.state.clone();
     let bytes = stored(&state);
     assert!(holds(&bytes, "old-value") && !holds(&bytes, "new-value") && !holds(&bytes, "41615559999"));
-    let store = Sqlite::open(&state).unwrap();
-    let clear = store.in_clear(&source, &store.noted_privacy(&source).await.unwrap()).await.unwrap();
-    assert_eq!(clear.iter().map(|clear| clear.entries).collect::<Vec<_>>(), [1], "only what came before the rule");
-    assert_eq!(store.scrub(&source, &privacy, 100).await.unwrap().rewritten, 1);
-    store.rewrite().unwrap();
-    assert_eq!(store.in_clear(&source, &rules).await.unwrap(), []);
-    drop(store);
+    let config = state.with_file_name("bridge.yaml");
+    std::fs::write(&config, CONFIG).unwrap();
+    let said = |arguments: &[&str]| {
+        let output = orgbridge().args(arguments).arg("--config").arg(&config).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.code())
+    };
+    let told = "1 event stored before the rules of `privacy` may hold Description, Phone of Account.";
+    for command in [["check", "--offline"].as_slice(), &["status"]] {
+        let (text, _) = said(command);
+        assert!(text.contains(told), "{command:?} tells only what came before the rule: {text}");
+    }
+    // The file is named in front of what is to be done.
+    let scrub = |action: &str| {
+        let output = orgbridge().args(["journal", "--config"]).arg(&config).arg(action).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(scrub("scrub"), "1 event was looked at, 1 rewritten.\n");
+    let (text, _) = said(&["check", "--offline"]);
+    assert!(!text.contains("stored before"), "{text}");
     let bytes = stored(&state);
-    assert!(!holds(&bytes, "old-value") && !holds(&bytes, "41615550123") && holds(&bytes, "kept"));
+    assert!(!holds(&bytes, "old-value") && !holds(&bytes, "41615550123") && holds(&bytes, "\"kept\""));
+    let forgotten = said(&["forget", "--org", "source", &ids[0]]);
+    assert_eq!(forgotten, ("source: the values of 2 change events were erased\n".to_owned(), Some(0)));
+    let bytes = stored(&state);
+    assert!(!holds(&bytes, "\"kept\"") && holds(&bytes, &ids[0]));
 }
+
+const CONFIG: &str = "\
+version: 1
+state: state.db
+orgs:
+  source:
+    login_url: https://acme.my.salesforce.com
+    client_credentials: { key: consumer, secret: s }
+    privacy: { objects: { Account: { leave_out: [Description], mask: [Phone] } } }
+  target: { login_url: https://hq.my.salesforce.com, client_credentials: { key: consumer, secret: s } }
+pipelines:
+  - name: accounts
+    from: { org: source, channel: /data/AccountChangeEvent, object: Account }
+    to: { org: target, object: Account, key: Source_Id__c }
+    fields: { Source_Id__c: Id, Name: Name }
+";
