@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::ConfigFile;
 use crate::config::{self, Config};
-use crate::rehearse::cases::{self, Ran};
+use crate::rehearse::cases::{self, Difference, Ran};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -57,7 +57,7 @@ fn stamps(path: &Path) -> [Option<SystemTime>; 2] {
 }
 
 fn once(path: &Path) -> ExitCode {
-    let config = match config::load(path) {
+    let config = match config::load_mapping(path) {
         Ok(config) => config,
         Err(problems) => {
             eprintln!("{}", problems.render(super::check::colour()));
@@ -84,7 +84,8 @@ fn report(config: &Config, ran: &[Ran<'_>]) -> String {
             for difference in &one.differences {
                 text.push_str(&format!("       line {}: {difference}\n", one.case.line));
             }
-            if !one.differences.is_empty() {
+            // Said already where it is the difference.
+            if one.differences.iter().any(|difference| matches!(difference, Difference::Field { .. })) {
                 text.push_str(&format!("       what would be done: {}\n", one.outcome.what));
             }
         }

@@ -1,6 +1,7 @@
 //! From the tree of a file to the checked config, or to everything that is wrong with it.
 
 mod cases;
+mod compounds;
 mod orgs;
 mod pipelines;
 mod references;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use super::tree::{Key, Node};
 use super::walk::{Keys, Walk};
-use super::{Case, Config};
+use super::{Case, Config, Logins};
 use crate::event::OrgName;
 
 pub(super) const DOCUMENT: Keys = Keys {
@@ -51,7 +52,7 @@ const PROBE_MIN: Duration = Duration::from_millis(500);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
-pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Config> {
+pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Logins) -> Option<Config> {
     let document = walk.block(root, root.place(), &DOCUMENT)?;
     if let Some(entry) = document.entry("version") {
         version(walk, entry);
@@ -73,7 +74,9 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Con
         }
         None => Some(PROBE_EVERY),
     };
+    walk.without = logins == Logins::MayLack;
     let orgs = document.entry("orgs").and_then(|entry| orgs::check(walk, entry, path));
+    walk.without = false;
     let pipelines = document.entry("pipelines").and_then(|entry| pipelines::check(walk, entry));
     references::check(walk, orgs.as_ref(), pipelines.as_deref().unwrap_or_default());
     let cases = match (document.entry("tests"), &pipelines) {
@@ -87,8 +90,9 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Con
     if !walk.findings.is_empty() {
         return None;
     }
+    // An org without a config has a problem that was found, or may lack what it lacks.
     let orgs: BTreeMap<OrgName, _> =
-        orgs?.into_values().map(|config| config.map(|config| (config.name.clone(), config))).collect::<Option<_>>()?;
+        orgs?.into_values().flatten().map(|config| (config.name.clone(), config)).collect();
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
     Some(Config {
         orgs,

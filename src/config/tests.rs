@@ -250,6 +250,28 @@ fn the_configs_in_the_repository_are_good() {
 }
 
 #[test]
+fn without_logins_only_the_orgs_that_lack_one_are_left_out() {
+    let lack = |text: &str| {
+        let nothing = |_: &Path| Err(io::ErrorKind::NotFound.into());
+        parse_with(text, Path::new("etc/bridge.yaml"), &|_| None, &nothing, Logins::MayLack)
+    };
+    let config = lack(GOOD).unwrap();
+    assert!(config.orgs.is_empty());
+    assert_eq!(config.pipelines.len(), 2);
+    // What a rule needs is needed, and so is all else that is right or wrong without a login.
+    for (piece, other, wrong) in [
+        ("{ value: EMEA }", "{ value: \"${REGION}\" }", "the environment variable REGION is not set"),
+        ("login_url", "login_uri", "an org has no key `login_uri`"),
+        ("${EMEA_KEY}", "${EMEA KEY}", "this is no reference to an environment variable"),
+        ("org: emea, channel: /data/ChangeEvents", "org: moon, channel: /data/ChangeEvents", "there is no such org"),
+    ] {
+        let problems = lack(&with(piece, other)).unwrap_err();
+        assert_eq!(problems.problems().len(), 1, "{problems}");
+        assert!(problems.problems()[0].message.starts_with(wrong), "{problems}");
+    }
+}
+
+#[test]
 fn a_config_that_is_not_there_is_one_problem_about_the_file() {
     let problems = load(Path::new("no/such/bridge.yaml")).unwrap_err();
     assert_eq!((problems.problems().len(), problems.problems()[0].line), (1, 0));

@@ -57,6 +57,8 @@ pub(super) struct Walk<'w> {
     pub source: &'w str,
     pub env: &'w dyn Fn(&str) -> Option<String>,
     pub read: &'w dyn Fn(&Path) -> io::Result<String>,
+    /// A variable or a secret file that is not there is no problem: what needs it is left out.
+    pub without: bool,
     pub findings: Vec<Finding>,
 }
 
@@ -158,6 +160,9 @@ impl Walk<'_> {
                     }
                     None => {
                         complete = false;
+                        if self.without {
+                            continue;
+                        }
                         let span = self.place_of(&format!("${{{name}}}"), &node.span);
                         self.find(
                             &span,

@@ -52,12 +52,9 @@ fn case(walk: &mut Walk<'_>, node: &Node, pipelines: &[&str]) -> Option<Case> {
         let remedy = "add `change:` with what an event says, or `record:` with the whole record";
         walk.find(&block.place, "nothing happens in this test", remedy);
     }
-    let id = match block.entry("id") {
+    let id = match block.entry("id").or_else(|| id_of(block.entry("record")?.1)) {
         Some(entry) => record_id(walk, entry),
-        None => match record.as_ref().and_then(|record| record.as_ref()?.get("Id")?.as_text()?.parse().ok()) {
-            Some(id) => Some(id),
-            None => SOME_RECORD.parse().ok(),
-        },
+        None => SOME_RECORD.parse().ok(),
     };
     let link = match block.entry("link") {
         Some(entry) => record_id(walk, entry).map(Some),
@@ -188,7 +185,20 @@ fn record_id(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<RecordId> {
     id
 }
 
+/// The `Id` of a record.
+fn id_of(record: &Node) -> Option<(&Key, &Node)> {
+    let Kind::Map(entries) = &record.kind else { return None };
+    entries.iter().find(|(key, _)| key.text == "Id").map(|(key, node)| (key, &**node))
+}
+
 fn no_id(walk: &mut Walk<'_>, raw: &str, span: &std::ops::Range<usize>) {
+    // The last three characters follow from the others: people who make an id up rarely know which.
+    let fitting = raw.get(..15).filter(|_| raw.len() == 18).and_then(|fifteen| fifteen.parse::<RecordId>().ok());
+    if let Some(id) = fitting {
+        let remedy = format!("write `{id}`, or the first 15 characters alone");
+        walk.find(span, "the last three characters of this record id do not fit the others", remedy);
+        return;
+    }
     let remedy = "write the 15 or 18 characters as the org shows them, in quotes if they are only digits";
     walk.find(span, format!("`{}` is not a record id", quoted(raw)), remedy);
 }

@@ -161,6 +161,7 @@ fn secret(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path) -> Option<Secr
                 }
                 (file.span, content)
             }
+            Err(_) if walk.without => return None,
             Err(error) => {
                 walk.find(
                     &file.span,

@@ -34,7 +34,7 @@ pub(super) struct Pipeline {
     pub to_object: Option<At<ObjectName>>,
     pub key: Option<At<FieldName>>,
     /// None if there is a problem; Some(None) if every record matches.
-    when: Option<Option<Expression>>,
+    pub when: Option<Option<At<Expression>>>,
     pub no_longer_matching: Option<At<NoLongerMatching>>,
     /// None if `fields` itself could not be read.
     pub fields: Option<Vec<Mapped>>,
@@ -61,7 +61,7 @@ impl Pipeline {
             name: self.name?.value,
             from,
             to,
-            when: self.when?,
+            when: self.when?.map(|when| when.value),
             when_no_longer_matching: self.no_longer_matching?.value,
             fields: fields.collect::<Option<_>>()?,
             flag: self.flag?.map(|flag| flag.value),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::tree::Finding;
 use super::super::walk::{At, Walk, closest};
 use super::super::{Fill, NoLongerMatching, OnDelete, OnNull, WriteOn};
+use super::compounds;
 use super::orgs::Orgs;
 use super::pipelines::Pipeline;
 use super::rules::Mapped;
@@ -26,6 +27,7 @@ pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipel
         channel(walk, pipeline);
         key(walk, pipeline);
         parents(walk, pipelines, pipeline);
+        compounds::check(walk, pipeline);
         flag(walk, pipeline);
     }
     one_writer_for_each_field(walk, pipelines);

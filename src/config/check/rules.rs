@@ -189,14 +189,14 @@ fn truncate(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<usize> {
 }
 
 /// A condition, compiled.
-pub(super) fn condition(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Expression> {
+pub(super) fn condition(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At<Expression>> {
     let compiled = expression(walk, entry)?;
     if let Some(gives) = compiled.value.never_holds() {
         let remedy = "compare something: Industry != \"Test\"";
         walk.find(&compiled.span, format!("a condition is true or false, and this gives {gives}"), remedy);
         return None;
     }
-    Some(compiled.value)
+    Some(compiled)
 }
 
 /// An expression, compiled; what is wrong with it is shown at its place.
