@@ -100,7 +100,7 @@ pub fn parse_cases(text: &str, path: &Path, config: &Config) -> Result<Vec<Case>
     let (env, read) = (|_: &str| None, |_: &Path| Err(io::ErrorKind::NotFound.into()));
     let mut walk = walk::Walk { source: text, env: &env, read: &read, without: false, findings };
     let names: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
-    let cases = parsed.tree.as_deref().and_then(|root| check::cases(&mut walk, root, &names));
+    let cases = parsed.tree.as_deref().and_then(|root| check::cases(&mut walk, root, path, &names));
     match cases {
         Some(cases) if walk.findings.is_empty() => Ok(cases),
         _ => Err(ConfigProblems::new(path, text, &secret::hidden(text, &parsed), walk.findings)),
@@ -331,6 +331,8 @@ pub struct Flag {
 pub struct Case {
     pub name: String,
     pub pipeline: PipelineName,
+    /// The config, or the file of tests beside it.
+    pub file: PathBuf,
     /// The line in its file, counted from 1.
     pub line: usize,
     /// The id of the record in the source.

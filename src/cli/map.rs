@@ -38,13 +38,17 @@ pub struct Map {
     json: bool,
 }
 
+/// How much of a rule is shown beside its value.
+const RULE_MAX: usize = 60;
 /// Stands for a counterpart that nobody named.
 const SOME_RECORD: &str = "000000000000001AAA";
 
 impl Map {
     /// Exit code 0 if something would be written or left out, 1 if it would be a failed record.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match config::load(&self.file.config) {
+        // Only a record that is read needs a login.
+        let load = if self.record.is_some() { config::load } else { config::load_mapping };
+        let config = match load(&self.file.config) {
             Ok(config) => config,
             Err(problems) => {
                 eprintln!("{}", problems.render(super::check::colour()));
@@ -138,15 +142,23 @@ fn text(pipeline: &str, scene: &Scene, outcome: &Outcome) -> String {
         (None, Some(record)) => ("the record", record.id.to_string()),
         (None, None) => ("nothing", String::new()),
     };
+    let mut text = format!("{pipeline}: {what} {record}: {}\n", said(outcome));
+    if matches!(outcome.what, What::NeedsRecord) {
+        text.push_str(&format!("  With the record as it is now: orgbridge map --record {record}\n"));
+    }
+    // Where nothing is written no field has a story.
+    let fields = match outcome.what {
+        What::Upsert { .. } | What::Update { .. } => outcome.traced.as_slice(),
+        What::Delete { .. } | What::Skipped(_) | What::Failed(_) | What::NeedsRecord => &[],
+    };
     let mut list = table::plain_list();
-    for traced in &outcome.traced {
+    for traced in fields {
         let shown = match value(outcome, traced) {
             Some(value) => cases::shown(value),
             None => format!("- ({})", why(traced)),
         };
-        list.add_row([format!("  {}", traced.field), shown, traced.rule.clone()]);
+        list.add_row([format!("  {}", traced.field), shown, short(&traced.rule)]);
     }
-    let mut text = format!("{pipeline}: {what} {record}: {}\n", outcome.what);
     for line in list.to_string().lines() {
         text.push_str(line.trim_end());
         text.push('\n');
@@ -154,11 +166,31 @@ fn text(pipeline: &str, scene: &Scene, outcome: &Outcome) -> String {
     text
 }
 
+/// What would be done; nobody knows the counterpart that only stands for one.
+fn said(outcome: &Outcome) -> String {
+    match (&outcome.what, &outcome.why_read) {
+        (What::NeedsRecord, Some(why)) => format!("the record must be read: {why}"),
+        (What::Update { object, record, .. }, _) if record.as_str() == SOME_RECORD => {
+            format!("update of the {object} that is its counterpart")
+        }
+        (what, _) => what.to_string(),
+    }
+}
+
+/// A rule in a line of a list.
+fn short(rule: &str) -> String {
+    let line = rule.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(RULE_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
 fn json(outcome: &Outcome) -> serde_json::Value {
     use serde_json::json;
     let (what, record) = match &outcome.what {
         What::Upsert { .. } => ("upsert", None),
-        What::Update { record, .. } => ("update", Some(record.to_string())),
+        What::Update { record, .. } => ("update", Some(record.to_string()).filter(|record| record != SOME_RECORD)),
         What::Delete { record, .. } => ("delete", record.map(|record| record.to_string())),
         What::Skipped(_) => ("skip", None),
         What::Failed(_) => ("fail", None),
@@ -178,8 +210,9 @@ fn json(outcome: &Outcome) -> serde_json::Value {
         "v": 1,
         "what": what,
         "record": record,
-        "text": outcome.what.to_string(),
+        "text": said(outcome),
         "read": outcome.read,
+        "why_read": outcome.why_read.as_ref().map(ToString::to_string),
         "fields": traced.collect::<Vec<_>>(),
     })
 }

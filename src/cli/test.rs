@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::ConfigFile;
 use crate::config::{self, Config};
+use crate::rehearse::What;
 use crate::rehearse::cases::{self, Difference, Ran};
 
 /// How often the files are looked at.
@@ -81,12 +82,18 @@ fn report(config: &Config, ran: &[Ran<'_>]) -> String {
         for one in ran.iter().filter(|ran| ran.case.pipeline == pipeline.name) {
             let mark = if one.differences.is_empty() { "ok  " } else { "FAIL" };
             text.push_str(&format!("{mark} {}: {}\n", pipeline.name, one.case.name));
+            if !one.differences.is_empty() {
+                text.push_str(&format!("       {}:{}\n", one.case.file.display(), one.case.line));
+            }
             for difference in &one.differences {
-                text.push_str(&format!("       line {}: {difference}\n", one.case.line));
+                text.push_str(&format!("       {difference}\n"));
+            }
+            if let (What::NeedsRecord, Some(why)) = (&one.outcome.what, &one.outcome.why_read) {
+                text.push_str(&format!("       {why}: give the test a `record:` with the whole record\n"));
             }
             // Said already where it is the difference.
             if one.differences.iter().any(|difference| matches!(difference, Difference::Field { .. })) {
-                text.push_str(&format!("       what would be done: {}\n", one.outcome.what));
+                text.push_str(&format!("       it would be the {}\n", one.outcome.what));
             }
         }
     }

@@ -82,7 +82,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     let cases = match (document.entry("tests"), &pipelines) {
         (Some(entry), Some(pipelines)) => {
             let names = pipelines.iter().filter_map(|pipeline| pipeline.name.as_ref()).map(|name| name.value.as_str());
-            cases::check(walk, entry, &names.collect::<Vec<_>>())
+            cases::check(walk, entry, path, &names.collect::<Vec<_>>())
         }
         (None, _) | (_, None) => Some(Vec::new()),
     };
@@ -105,9 +105,9 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
 }
 
 /// A file that holds nothing but tests. `pipelines`: the names that they may use.
-pub(super) fn cases(walk: &mut Walk<'_>, root: &Node, pipelines: &[&str]) -> Option<Vec<Case>> {
+pub(super) fn cases(walk: &mut Walk<'_>, root: &Node, path: &Path, pipelines: &[&str]) -> Option<Vec<Case>> {
     let file = walk.block(root, root.place(), &cases::FILE)?;
-    cases::check(walk, file.entry("tests")?, pipelines)
+    cases::check(walk, file.entry("tests")?, path, pipelines)
 }
 
 /// A path as the config gives it: relative to the folder of the config.

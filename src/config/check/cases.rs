@@ -1,6 +1,7 @@
 //! `tests`: what happened in the source, and what should come of it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::super::tree::{Key, Kind, Node, line_of};
 use super::super::walk::{Block, Keys, Walk, closest, quoted};
@@ -21,14 +22,14 @@ pub(in super::super) const EXPECT: Keys =
 /// Where a test names no record.
 const SOME_RECORD: &str = "001000000000001AAA";
 
-/// `pipelines`: the names that are there.
-pub(super) fn check(walk: &mut Walk<'_>, entry: (&Key, &Node), pipelines: &[&str]) -> Option<Vec<Case>> {
+/// `path`: the file. `pipelines`: the names that are there.
+pub(super) fn check(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path, pipelines: &[&str]) -> Option<Vec<Case>> {
     let items = walk.list(entry)?;
-    let cases: Vec<Option<Case>> = items.iter().map(|item| case(walk, item, pipelines)).collect();
+    let cases: Vec<Option<Case>> = items.iter().map(|item| case(walk, item, path, pipelines)).collect();
     cases.into_iter().collect()
 }
 
-fn case(walk: &mut Walk<'_>, node: &Node, pipelines: &[&str]) -> Option<Case> {
+fn case(walk: &mut Walk<'_>, node: &Node, path: &Path, pipelines: &[&str]) -> Option<Case> {
     let block = walk.block(node, node.place(), &CASE)?;
     let name = block.entry("name").and_then(|entry| walk.text(entry));
     let pipeline = block.entry("pipeline").and_then(|entry| walk.name::<PipelineName>(entry));
@@ -68,6 +69,7 @@ fn case(walk: &mut Walk<'_>, node: &Node, pipelines: &[&str]) -> Option<Case> {
     Some(Case {
         name: name?.value,
         pipeline: pipeline?.value,
+        file: path.to_owned(),
         line: line_of(walk.source, node.place().start),
         id: id?,
         change: change?,
