@@ -1,6 +1,7 @@
 //! Whole configs: good ones and what they mean, bad ones and what is said about them.
 
 mod broken;
+mod cookbook;
 mod shown;
 
 use std::io;

@@ -141,6 +141,11 @@ impl Walk<'_> {
             return None;
         };
         if node.is_null() {
+            let before = self.source.get(key.span.end..node.span.start).unwrap_or_default();
+            if before.trim_start_matches([':', ' ']).starts_with('!') {
+                // It was taken for a tag, which was found.
+                return None;
+            }
             self.find(
                 &key.span,
                 format!("`{}` has no value", quoted(&key.text)),

@@ -49,6 +49,13 @@ fn parts<T>(walk: &mut Walk<'_>, object: &str, expression: &Expression, at: &At<
 }
 
 fn found_part<T>(walk: &mut Walk<'_>, object: &str, path: &FieldPath, at: &At<T>) -> bool {
+    // A compound field is a name, an address, or a place of one's own.
+    let compound = |top: &str| top == "Name" || top.ends_with("Address") || top.ends_with("__c");
+    if path.part().is_some() && !compound(path.top()) {
+        let remedy = "map the parent by { parent: …, from: … }, or keep what you need of it in a field of this object";
+        walk.find(&at.span, format!("`{path}` is a field of another record, and no change event carries it"), remedy);
+        return true;
+    }
     let Some(part) = part(object, path.as_str()) else { return false };
     walk.find(&at.span, format!("change events carry `{path}` as `{part}`"), format!("write `{part}`"));
     true

@@ -182,6 +182,22 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
         13,
         "`BillingAddress` is a compound field: only its parts have a value",
     ),
+    ("Name: Name\n", "Name: upper(Name)\n", 17, 13, "this is no source field"),
+    (
+        "Name: Name\n",
+        "Name: Owner.Name\n",
+        17,
+        13,
+        "`Owner.Name` is a field of another record, and no change event carries it",
+    ),
+    (
+        "Name: Name\n",
+        "Name: { cel: upper(Employer__r.Name) }\n",
+        17,
+        20,
+        "`Employer__r.Name` is a field of another record, and no change event carries it",
+    ),
+    ("on_delete: ignore", "when: !has(Name)", 20, 21, "a tag (`!name`) means nothing here"),
     (
         "LastName: Name.LastName",
         "LastName: Name",
