@@ -6,6 +6,7 @@ pub mod input;
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::config::OnDelete;
 use crate::event::{FieldName, Header, ObjectName, Part, Record, RecordId, Seq, Value};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Skip, Traced, WhyRead};
 use crate::publish::{Body, Cell, Cover, Key, Reference, Source};
@@ -60,6 +61,11 @@ pub enum What {
     NeedsRecord,
 }
 
+/// Stands for a counterpart that there is, and that nobody named.
+pub fn some_counterpart() -> Option<RecordId> {
+    "000000000000001AAA".parse().ok()
+}
+
 /// Runs a scene. A lookup is shown as the id of the counterpart where `parents` names it, else as the id in the source.
 pub fn rehearse(mapping: &Mapping, scene: &Scene) -> Outcome {
     let parents = parents(mapping, scene);
@@ -68,7 +74,12 @@ pub fn rehearse(mapping: &Mapping, scene: &Scene) -> Outcome {
     let mut header: Option<&Header> = None;
     let mut why_read = None;
     if let Some(part) = &scene.part {
-        let mapped = mapping.apply(part, &known, cover(part.record));
+        let mut mapped = mapping.apply(part, &known, cover(part.record));
+        // It is looked for by its key: as if it were found, where the flag is what it gets.
+        if let (Mapped::Needs(Needs::TargetOf { .. }), OnDelete::Flag) = (&mapped, mapping.on_delete) {
+            let link = some_counterpart().map_or(LinkState::None, LinkState::Linked);
+            mapped = mapping.apply(part, &Known { link, parents: &parents }, cover(part.record));
+        }
         header = Some(&part.change.header);
         let read = mapped == Mapped::Needs(Needs::Record);
         why_read = read.then(|| mapping.why_read(part));

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context;
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigFile;
 use crate::config::{self, Config};
@@ -28,17 +30,14 @@ impl Test {
     /// Exit code 0 only if there is a test and all are as expected.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let path = &self.file.config;
-        let mut code = once(path);
-        if !self.watch {
-            return Ok(code);
-        }
+        // Both before the first run: what happens meanwhile is not missed.
+        let mut interrupts = self.watch.then(|| signal(SignalKind::interrupt())).transpose().context("signals")?;
         let mut seen = stamps(path);
+        let mut code = once(path);
+        let Some(interrupts) = &mut interrupts else { return Ok(code) };
         loop {
             tokio::select! {
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted?;
-                    return Ok(code);
-                }
+                _ = interrupts.recv() => return Ok(code),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let now = stamps(path);

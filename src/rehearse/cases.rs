@@ -318,4 +318,13 @@ tests:
             assert_eq!(why(change, when).as_deref(), said, "{change} {when}");
         }
     }
+
+    #[test]
+    fn a_flagged_delete_without_a_known_counterpart_flags_what_the_key_finds() {
+        let text = CONFIG.replace("    fields:\n", "    flag: Gone__c\n    fields:\n");
+        let case =
+            "  - { name: x, pipeline: accounts, change: { kind: delete }, expect: { update: { Gone__c: true } } }\n";
+        let config = config::parse(&format!("{text}{case}"), Path::new("b.yaml"), &|_| None, &|_| unreachable!());
+        assert_eq!(run(&config.unwrap())[0].differences, []);
+    }
 }
