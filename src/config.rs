@@ -36,10 +36,34 @@ use crate::privacy::Privacy;
 /// # Errors
 /// All that is wrong with the first file that has something wrong.
 pub fn load(path: &Path) -> Result<Config, ConfigProblems> {
+    load_with(path, Logins::Needed)
+}
+
+/// The same for those who ask no org: an org is left out where a variable or a secret file that it needs is not there.
+///
+/// # Errors
+/// All else that is wrong with the first file that has something wrong.
+pub fn load_mapping(path: &Path) -> Result<Config, ConfigProblems> {
+    load_with(path, Logins::MayLack)
+}
+
+/// Whether the variables and secret files under `orgs` must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Logins {
+    Needed,
+    MayLack,
+}
+
+fn load_with(path: &Path, logins: Logins) -> Result<Config, ConfigProblems> {
     match std::fs::read_to_string(path) {
         Ok(text) => {
-            let mut config =
-                parse(&text, path, &|name| std::env::var(name).ok(), &|file| std::fs::read_to_string(file))?;
+            let mut config = parse_with(
+                &text,
+                path,
+                &|name| std::env::var(name).ok(),
+                &|file| std::fs::read_to_string(file),
+                logins,
+            )?;
             let beside = tests_beside(path);
             match std::fs::read_to_string(&beside) {
                 Ok(text) => config.cases.extend(parse_cases(&text, &beside, &config)?),
@@ -76,9 +100,9 @@ pub fn parse_cases(text: &str, path: &Path, config: &Config) -> Result<Vec<Case>
     let mut parsed = tree::parse(text);
     let findings = std::mem::take(&mut parsed.findings);
     let (env, read) = (|_: &str| None, |_: &Path| Err(io::ErrorKind::NotFound.into()));
-    let mut walk = walk::Walk { source: text, env: &env, read: &read, findings };
+    let mut walk = walk::Walk { source: text, env: &env, read: &read, without: false, findings };
     let names: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
-    let cases = parsed.tree.as_deref().and_then(|root| check::cases(&mut walk, root, &names));
+    let cases = parsed.tree.as_deref().and_then(|root| check::cases(&mut walk, root, path, &names));
     match cases {
         Some(cases) if walk.findings.is_empty() => Ok(cases),
         _ => Err(ConfigProblems::new(path, text, &secret::hidden(text, &parsed), walk.findings)),
@@ -93,10 +117,20 @@ pub fn parse(
     env: &dyn Fn(&str) -> Option<String>,
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Config, ConfigProblems> {
+    parse_with(text, path, env, read, Logins::Needed)
+}
+
+fn parse_with(
+    text: &str,
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    logins: Logins,
+) -> Result<Config, ConfigProblems> {
     let mut parsed = tree::parse(text);
     let findings = std::mem::take(&mut parsed.findings);
-    let mut walk = walk::Walk { source: text, env, read, findings };
-    let config = parsed.tree.as_deref().and_then(|root| check::check(&mut walk, root, path));
+    let mut walk = walk::Walk { source: text, env, read, without: false, findings };
+    let config = parsed.tree.as_deref().and_then(|root| check::check(&mut walk, root, path, logins));
     match config {
         Some(config) => Ok(config),
         None => Err(ConfigProblems::new(path, text, &secret::hidden(text, &parsed), walk.findings)),
@@ -402,6 +436,8 @@ pub struct Flag {
 pub struct Case {
     pub name: String,
     pub pipeline: PipelineName,
+    /// The config, or the file of tests beside it.
+    pub file: PathBuf,
     /// The line in its file, counted from 1.
     pub line: usize,
     /// The id of the record in the source.

@@ -21,7 +21,7 @@ pub use expression::{Expression, ExpressionProblem};
 pub use known::{Known, LinkState};
 pub use rule::Left;
 use rule::{Fill, Given, Lookup, Rule, Writing};
-pub use trace::{Gave, Traced};
+pub use trace::{Gave, Traced, WhyRead};
 use view::View;
 
 use crate::config::{NoLongerMatching, OnDelete, OnUndelete};

@@ -21,7 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub(crate) use self::hide::{hashed, masked};
 use crate::event::{
     Arrival, Change, ChannelKind, Field, FieldPath, Fields, Happening, InvalidName, ObjectName, Record, RecordChange,
-    Value,
+    Value, without_suffix,
 };
 
 /// What becomes of a value. The later ones are the stronger ones.

@@ -11,6 +11,7 @@ mod crash;
 mod equal;
 mod failed;
 mod faults;
+mod mapping;
 mod memory;
 mod other_org;
 mod poll;

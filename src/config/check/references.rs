@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::super::tree::Finding;
 use super::super::walk::{At, Walk};
 use super::super::{Fill, NoLongerMatching, OnDelete, OnNull, OnUndelete, WriteOn};
+use super::compounds;
 use super::orgs::Orgs;
 use super::pipelines::Pipeline;
 use super::rules::Mapped;
@@ -31,6 +32,7 @@ pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipel
         channel(walk, pipeline);
         key(walk, pipeline);
         parents(walk, pipelines, pipeline);
+        compounds::check(walk, pipeline);
         flag(walk, pipeline);
         undelete(walk, pipeline);
     }
