@@ -150,7 +150,10 @@ impl Machine {
         let deletes = self.steps_of(cover.source).any(|part| part.kind().is_delete());
         let cover = Cover { to: last.map_or(cover.to, |last| last.max(cover.to)), ..cover };
         self.park_row(cover, refusal);
-        if last.is_some() {
+        if self.is_halted(cover.source.pipeline) {
+            // The row has them; it is read when the pipeline goes on.
+            self.take_steps(cover.source);
+        } else if last.is_some() {
             self.read(cover.source, cover.from, false, true, if deletes { now } else { now + TRY_AGAIN });
         }
         if sent {

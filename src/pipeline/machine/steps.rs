@@ -32,7 +32,7 @@ impl Machine {
         self.active.get(&source).into_iter().flat_map(|active| &active.steps)
     }
 
-    /// The steps that wait join a read.
+    /// The steps that wait join a read, or are in a parked row.
     pub(super) fn take_steps(&mut self, source: Source) -> Vec<Part> {
         let steps: Vec<Part> =
             self.active.get_mut(&source).map(|active| std::mem::take(&mut active.steps).into()).unwrap_or_default();

@@ -752,6 +752,32 @@ fn each_change_is_written_by_itself_where_changes_are_not_to_be_merged() {
 }
 
 #[test]
+fn the_steps_of_a_pipeline_that_halts_are_parked_with_the_one_that_halted_it_and_not_read_before_it_goes_on() {
+    let mut world = World::with(|pipeline| pipeline.publishing.coalesce = false);
+    world.change_source(0, 1);
+    world.finish();
+    let limit = Limit { most: 0, within: Duration::from_secs(600) };
+    let brakes = Brakes { deletes: Some(limit), creates: None, failures: None };
+    world.machine.set_brakes(ACCOUNTS, &brakes, false, Seq::ZERO);
+    change_b(&mut world, 0, "b");
+    world.change_source(0, DELETE);
+    world.change_source(0, UNDELETE);
+    change_b(&mut world, 0, "c");
+    world.finish();
+    assert_eq!(written_to_b(&world, 0), ["b"]);
+    let row = &world.memory.parked[&(ACCOUNTS, record_id(0))];
+    assert_eq!((row.code.as_str(), row.to, world.machine.held), (HALTED, world.head(), 0));
+    let from = row.from;
+    assert_eq!(world.machine.pipelines().map(|(_, counts, _)| counts.reads).sum::<u64>(), 0);
+
+    world.machine.set_brakes(ACCOUNTS, &brakes, false, world.head());
+    world.machine.release(Source { pipeline: ACCOUNTS, record: record_id(0) }, from, world.now);
+    world.finish();
+    assert!(world.memory.parked.is_empty());
+    assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+}
+
+#[test]
 fn a_counterpart_that_is_gone_is_made_anew_unless_told_otherwise() {
     let mut world = gone_in_target(|_| {});
     change_b(&mut world, 0, "b");
