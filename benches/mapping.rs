@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use orgbridge::config;
 use orgbridge::event::{ChangeKind, Field, Fields, Header, Part, RecordChange, RecordId, Seq, Timestamp, Value};
 use orgbridge::mapping::{Known, LinkState, Mapped, Mapping};
 use orgbridge::publish::{Cover, Source};
 use orgbridge::store::PipelineId;
+use tokio::time::Instant;
 
 const CONFIG: &str = r#"
 version: 1
