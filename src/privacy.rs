@@ -21,7 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub(crate) use self::hide::{hashed, masked};
 use crate::event::{
     Arrival, Change, ChannelKind, Field, FieldPath, Fields, Happening, InvalidName, ObjectName, Record, RecordChange,
-    Value,
+    Value, without_suffix,
 };
 
 /// What becomes of a value. The later ones are the stronger ones.
@@ -410,13 +410,8 @@ impl Treatments {
 
 /// The places of which a field could be this part: `MailingAddress` where `MailingStreet` is asked for `Street`.
 fn compounds(field: &str, part: &str) -> Vec<String> {
-    let prefix = |suffix: &str| {
-        let split = field.len().checked_sub(suffix.len())?;
-        let (prefix, rest) = (field.get(..split)?, field.get(split..)?);
-        rest.eq_ignore_ascii_case(suffix).then(|| prefix.to_owned())
-    };
-    let custom = prefix(&format!("__{part}__s")).map(|custom| format!("{custom}__c"));
-    let standard = prefix(part).map(|prefix| format!("{prefix}Address"));
+    let custom = without_suffix(field, &format!("__{part}__s")).map(|custom| format!("{custom}__c"));
+    let standard = without_suffix(field, part).map(|prefix| format!("{prefix}Address"));
     custom.into_iter().chain(standard).collect()
 }
 

@@ -141,7 +141,7 @@ impl FieldPath {
 }
 
 /// The org does not tell upper from lower case in names of fields.
-fn without_suffix<'t>(text: &'t str, suffix: &str) -> Option<&'t str> {
+pub(crate) fn without_suffix<'t>(text: &'t str, suffix: &str) -> Option<&'t str> {
     let (start, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
     end.eq_ignore_ascii_case(suffix).then_some(start)
 }

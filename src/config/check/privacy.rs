@@ -17,7 +17,7 @@ pub(in super::super) const OBJECT: Keys =
     Keys { block: "the privacy of an object", required: &[], optional: &["leave_out", "hash", "mask"] };
 /// Shorter secrets can be tried out.
 const SECRET_MIN: usize = 16;
-/// The strongest first, so that of two rules for a field the stronger one is kept.
+/// The strongest first: where a field is named twice, the weaker rule is the one that is shown.
 const TREATMENTS: [Treatment; 3] = [Treatment::LeaveOut, Treatment::Hash, Treatment::Mask];
 
 pub(super) fn check(walk: &mut Walk<'_>, (key, node): (&Key, &Node), path: &Path) -> Option<Privacy> {
