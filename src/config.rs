@@ -36,10 +36,34 @@ use crate::privacy::Privacy;
 /// # Errors
 /// All that is wrong with the first file that has something wrong.
 pub fn load(path: &Path) -> Result<Config, ConfigProblems> {
+    load_with(path, Logins::Needed)
+}
+
+/// The same for those who ask no org: an org is left out where a variable or a secret file that it needs is not there.
+///
+/// # Errors
+/// All else that is wrong with the first file that has something wrong.
+pub fn load_mapping(path: &Path) -> Result<Config, ConfigProblems> {
+    load_with(path, Logins::MayLack)
+}
+
+/// Whether the variables and secret files under `orgs` must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Logins {
+    Needed,
+    MayLack,
+}
+
+fn load_with(path: &Path, logins: Logins) -> Result<Config, ConfigProblems> {
     match std::fs::read_to_string(path) {
         Ok(text) => {
-            let mut config =
-                parse(&text, path, &|name| std::env::var(name).ok(), &|file| std::fs::read_to_string(file))?;
+            let mut config = parse_with(
+                &text,
+                path,
+                &|name| std::env::var(name).ok(),
+                &|file| std::fs::read_to_string(file),
+                logins,
+            )?;
             let beside = tests_beside(path);
             match std::fs::read_to_string(&beside) {
                 Ok(text) => config.cases.extend(parse_cases(&text, &beside, &config)?),
@@ -76,9 +100,9 @@ pub fn parse_cases(text: &str, path: &Path, config: &Config) -> Result<Vec<Case>
     let mut parsed = tree::parse(text);
     let findings = std::mem::take(&mut parsed.findings);
     let (env, read) = (|_: &str| None, |_: &Path| Err(io::ErrorKind::NotFound.into()));
-    let mut walk = walk::Walk { source: text, env: &env, read: &read, findings };
+    let mut walk = walk::Walk { source: text, env: &env, read: &read, without: false, findings };
     let names: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
-    let cases = parsed.tree.as_deref().and_then(|root| check::cases(&mut walk, root, &names));
+    let cases = parsed.tree.as_deref().and_then(|root| check::cases(&mut walk, root, path, &names));
     match cases {
         Some(cases) if walk.findings.is_empty() => Ok(cases),
         _ => Err(ConfigProblems::new(path, text, &secret::hidden(text, &parsed), walk.findings)),
@@ -93,10 +117,20 @@ pub fn parse(
     env: &dyn Fn(&str) -> Option<String>,
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Config, ConfigProblems> {
+    parse_with(text, path, env, read, Logins::Needed)
+}
+
+fn parse_with(
+    text: &str,
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    logins: Logins,
+) -> Result<Config, ConfigProblems> {
     let mut parsed = tree::parse(text);
     let findings = std::mem::take(&mut parsed.findings);
-    let mut walk = walk::Walk { source: text, env, read, findings };
-    let config = parsed.tree.as_deref().and_then(|root| check::check(&mut walk, root, path));
+    let mut walk = walk::Walk { source: text, env, read, without: false, findings };
+    let config = parsed.tree.as_deref().and_then(|root| check::check(&mut walk, root, path, logins));
     match config {
         Some(config) => Ok(config),
         None => Err(ConfigProblems::new(path, text, &secret::hidden(text, &parsed), walk.findings)),
@@ -180,6 +214,79 @@ pub struct PipelineConfig {
     pub flag: Option<Flag>,
     pub on_delete: OnDelete,
     pub brakes: Brakes,
+    pub publishing: Publishing,
+}
+
+/// How the records of a pipeline get into the target, apart from what is in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publishing {
+    pub options: SaveOptions,
+    pub when_target_gone: WhenTargetGone,
+    pub on_undelete: OnUndelete,
+    /// Changes that wait for the target become one write. Otherwise each is written by itself, in order.
+    pub coalesce: bool,
+}
+
+impl Default for Publishing {
+    fn default() -> Self {
+        Self {
+            options: SaveOptions::default(),
+            when_target_gone: WhenTargetGone::default(),
+            on_undelete: OnUndelete::default(),
+            coalesce: true,
+        }
+    }
+}
+
+/// What a call that saves records asks of the target org. They are headers, so they hold for all records of a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SaveOptions {
+    pub assignment_rules: AssignmentRules,
+    pub duplicates: Duplicates,
+}
+
+/// Whether the target's assignment rules give records another owner. By default they do not, although the platform's own
+/// default is that they do: a replica has the owner that it is given, and the same again when it is written again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AssignmentRules {
+    #[default]
+    Off,
+    /// Those that are active for the object.
+    Active,
+    /// This one.
+    Rule(RecordId),
+}
+
+/// What becomes of a record that a duplicate rule of the target finds twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Duplicates {
+    /// It is a failed record.
+    #[default]
+    Fail,
+    /// It is saved where the rule only alerts; a rule that blocks refuses it all the same.
+    SaveAlerts,
+}
+
+/// What happens when the counterpart was deleted in the target by somebody else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenTargetGone {
+    /// It is made anew, from the whole record.
+    #[default]
+    Recreate,
+    /// It stays deleted; this change and later ones are skipped.
+    Skip,
+    /// The record is a failed record.
+    Fail,
+}
+
+/// What happens in the target when a record comes back from the recycle bin of the source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnUndelete {
+    /// Its counterpart is found by its key, or made anew.
+    #[default]
+    Recreate,
+    /// Nothing: the counterpart stays deleted, also when the record changes later.
+    Ignore,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -329,6 +436,8 @@ pub struct Flag {
 pub struct Case {
     pub name: String,
     pub pipeline: PipelineName,
+    /// The config, or the file of tests beside it.
+    pub file: PathBuf,
     /// The line in its file, counted from 1.
     pub line: usize,
     /// The id of the record in the source.

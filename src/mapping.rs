@@ -21,12 +21,12 @@ pub use expression::{Expression, ExpressionProblem};
 pub use known::{Known, LinkState};
 pub use rule::Left;
 use rule::{Fill, Given, Lookup, Rule, Writing};
-pub use trace::{Gave, Traced};
+pub use trace::{Gave, Traced, WhyRead};
 use view::View;
 
-use crate::config::{NoLongerMatching, OnDelete};
+use crate::config::{NoLongerMatching, OnDelete, OnUndelete};
 use crate::event::{ChangeKind, FieldName, Header, Part, Record, RecordId};
-use crate::publish::{Body, Cell, Cover, Key, Reference, Write};
+use crate::publish::{Body, Cell, Cover, Key, Manner, Reference, Write};
 use crate::store::Parent;
 
 /// What mapping says of a part.
@@ -57,6 +57,8 @@ pub enum Skip {
     Filtered,
     /// `on_delete: ignore`.
     DeleteIgnored,
+    /// `on_undelete: ignore`.
+    UndeleteIgnored,
     /// A delete of a record that never had a counterpart, and whose key does not follow from its id.
     NeverLinked,
     /// The event names no record; it is a gap.
@@ -69,6 +71,7 @@ impl std::fmt::Display for Skip {
             Self::NothingMapped => "nothing that is mapped changed",
             Self::Filtered => "it does not match `when`",
             Self::DeleteIgnored => "deletes are ignored (on_delete: ignore)",
+            Self::UndeleteIgnored => "what comes back is left deleted (on_undelete: ignore)",
             Self::NeverLinked => "it was never written, so there is nothing to delete",
             Self::NoRecord => "the event names no record: it is a gap",
         })
@@ -106,6 +109,9 @@ impl Mapping {
     /// What a journaled part becomes. `cover` is what the write will settle.
     pub fn apply(&self, part: &Part, known: &Known<'_>, cover: Cover) -> Mapped {
         match part.kind() {
+            ChangeKind::Undelete | ChangeKind::GapUndelete if self.publishing.on_undelete == OnUndelete::Ignore => {
+                Mapped::Skipped(Skip::UndeleteIgnored)
+            }
             ChangeKind::Create => self.whole(&self.view(View::whole(part)), known, cover),
             // The old counterpart is gone, or goes soon: the link is renewed by the key.
             ChangeKind::Undelete => self.whole(&self.view(View::whole(part)), &known.unlinked(), cover),
@@ -200,7 +206,7 @@ impl Mapping {
                 Key::External { object: self.target_object.clone(), field: self.key.clone(), value }
             }
         };
-        draft.write(key, cover, Body::Whole, &self.key)
+        draft.write(self, key, cover, Body::Whole)
     }
 
     fn partial(&self, view: &View<'_>, known: &Known<'_>, cover: Cover) -> Mapped {
@@ -242,7 +248,7 @@ impl Mapping {
                 return Mapped::Failed(failure);
             }
         }
-        draft.write(key, cover, Body::Partial, &self.key)
+        draft.write(self, key, cover, Body::Partial)
     }
 
     /// The record is not one of those that are written. Its counterpart, if it has one, is from before.
@@ -259,7 +265,7 @@ impl Mapping {
         };
         match self.when_no_longer_matching {
             NoLongerMatching::Flag if for_good => self.flagged(key, cover),
-            NoLongerMatching::Delete if for_good => Draft::default().write(key, cover, |_| Body::Delete, &self.key),
+            NoLongerMatching::Delete if for_good => Draft::default().write(self, key, cover, |_| Body::Delete),
             NoLongerMatching::Keep | NoLongerMatching::Flag | NoLongerMatching::Delete => {
                 Mapped::Skipped(Skip::Filtered)
             }
@@ -278,14 +284,14 @@ impl Mapping {
         };
         match self.on_delete {
             OnDelete::Flag => self.flagged(key, cover),
-            OnDelete::Delete | OnDelete::Ignore => Draft::default().write(key, cover, |_| Body::Delete, &self.key),
+            OnDelete::Delete | OnDelete::Ignore => Draft::default().write(self, key, cover, |_| Body::Delete),
         }
     }
 
     fn flagged(&self, key: Key, cover: Cover) -> Mapped {
         let flag = self.flag.iter().map(|flag| (flag.field.clone(), Cell::Value(flag.set.clone())));
         let draft = Draft { fields: flag.collect(), ..Draft::default() };
-        draft.write(key, cover, Body::Partial, &self.key)
+        draft.write(self, key, cover, Body::Partial)
     }
 
     fn by_link(&self, id: RecordId) -> Key {
@@ -336,15 +342,16 @@ impl Draft {
 
     fn write(
         self,
+        mapping: &Mapping,
         key: Key,
         cover: Cover,
         body: impl FnOnce(BTreeMap<FieldName, Cell>) -> Body,
-        key_field: &FieldName,
     ) -> Mapped {
         Mapped::Write(Box::new(Write {
             key,
-            key_field: key_field.clone(),
+            key_field: mapping.key.clone(),
             body: body(self.fields),
+            manner: Manner { options: mapping.publishing.options, coalesce: mapping.publishing.coalesce },
             lock_keys: self.lock_keys,
             waits_for: self.waits_for,
             covers: vec![cover],

@@ -6,8 +6,9 @@ pub mod input;
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::config::OnDelete;
 use crate::event::{FieldName, Header, ObjectName, Part, Record, RecordId, Seq, Value};
-use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Skip, Traced};
+use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Skip, Traced, WhyRead};
 use crate::publish::{Body, Cell, Cover, Key, Reference, Source};
 use crate::store::{Parent, ParentState, PipelineId};
 
@@ -30,6 +31,8 @@ pub struct Outcome {
     pub what: What,
     /// The record was, or must be, read whole.
     pub read: bool,
+    /// Why, where a change needs it.
+    pub why_read: Option<WhyRead>,
     /// Each rule, in the order of the config; empty where nothing is mapped.
     pub traced: Vec<Traced>,
 }
@@ -58,30 +61,40 @@ pub enum What {
     NeedsRecord,
 }
 
+/// Stands for a counterpart that there is, and that nobody named.
+pub fn some_counterpart() -> Option<RecordId> {
+    "000000000000001AAA".parse().ok()
+}
+
 /// Runs a scene. A lookup is shown as the id of the counterpart where `parents` names it, else as the id in the source.
 pub fn rehearse(mapping: &Mapping, scene: &Scene) -> Outcome {
     let parents = parents(mapping, scene);
     let link = scene.link.map_or(LinkState::None, LinkState::Linked);
     let known = Known { link: link.clone(), parents: &parents };
     let mut header: Option<&Header> = None;
+    let mut why_read = None;
     if let Some(part) = &scene.part {
-        let mapped = mapping.apply(part, &known, cover(part.record));
+        let mut mapped = mapping.apply(part, &known, cover(part.record));
+        // It is looked for by its key: as if it were found, where the flag is what it gets.
+        if let (Mapped::Needs(Needs::TargetOf { .. }), OnDelete::Flag) = (&mapped, mapping.on_delete) {
+            let link = some_counterpart().map_or(LinkState::None, LinkState::Linked);
+            mapped = mapping.apply(part, &Known { link, parents: &parents }, cover(part.record));
+        }
         header = Some(&part.change.header);
-        match (mapped, &scene.record) {
-            (Mapped::Needs(Needs::Record), Some(_)) => {}
-            (mapped, _) => {
-                let read = mapped == Mapped::Needs(Needs::Record);
-                return Outcome { what: what(mapping, mapped), read, traced: mapping.trace(part, &link) };
-            }
+        let read = mapped == Mapped::Needs(Needs::Record);
+        why_read = read.then(|| mapping.why_read(part));
+        if !read || scene.record.is_none() {
+            return Outcome { what: what(mapping, mapped), read, why_read, traced: mapping.trace(part, &link) };
         }
     }
     match &scene.record {
         Some(record) => Outcome {
             what: what(mapping, mapping.apply_read(record, header, &known, cover(record.id))),
             read: true,
+            why_read,
             traced: mapping.trace_read(record, header, &link),
         },
-        None => Outcome { what: What::NeedsRecord, read: true, traced: Vec::new() },
+        None => Outcome { what: What::NeedsRecord, read: true, why_read, traced: Vec::new() },
     }
 }
 

@@ -35,6 +35,8 @@ pub struct PipelineStatus {
     pub parked: u64,
     /// Failed records.
     pub failed: u64,
+    /// Writes whose counterpart was gone from the target, and was left so (`when_target_gone: skip`), since the start.
+    pub left_gone: u64,
     /// Calls of the REST API to both orgs.
     pub api_calls: u64,
     pub watermark: Seq,

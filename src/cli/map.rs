@@ -11,10 +11,10 @@ use super::{ConfigFile, table};
 use crate::bridge;
 use crate::config;
 use crate::event::Found;
-use crate::event::{ChangeKind, PipelineName, RecordId, Value};
+use crate::event::{ChangeKind, FieldName, PipelineName, RecordId, Value};
 use crate::hydrate;
 use crate::mapping::{Gave, Mapping, Traced};
-use crate::rehearse::{Outcome, Scene, What, cases, input, rehearse};
+use crate::rehearse::{Outcome, Scene, What, cases, input, rehearse, some_counterpart};
 
 /// What would a pipeline write?
 #[derive(Debug, Args)]
@@ -38,13 +38,14 @@ pub struct Map {
     json: bool,
 }
 
-/// Stands for a counterpart that nobody named.
-const SOME_RECORD: &str = "000000000000001AAA";
-
+/// How much of a rule is shown beside its value.
+const RULE_MAX: usize = 60;
 impl Map {
     /// Exit code 0 if something would be written or left out, 1 if it would be a failed record.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = match config::load(&self.file.config) {
+        // Only a record that is read needs a login.
+        let load = if self.record.is_some() { config::load } else { config::load_mapping };
+        let config = match load(&self.file.config) {
             Ok(config) => config,
             Err(problems) => {
                 eprintln!("{}", problems.render(super::check::colour()));
@@ -88,7 +89,7 @@ impl Map {
         for scene in &mut scenes {
             scene.link = self.link.or_else(|| {
                 let partial = scene.part.as_ref().is_some_and(|part| part.kind() == ChangeKind::Update);
-                partial.then(|| SOME_RECORD.parse().ok()).flatten()
+                partial.then(some_counterpart).flatten()
             });
             let outcome = rehearse(&mapping, scene);
             failed |= matches!(outcome.what, What::Failed(_));
@@ -114,18 +115,37 @@ impl Map {
     }
 }
 
-/// What is written to a field.
-fn value<'o>(outcome: &'o Outcome, traced: &Traced) -> Option<&'o Value> {
-    match &outcome.what {
-        What::Upsert { fields, .. } | What::Update { fields, .. } => fields.get(&traced.field),
+/// One field of the target, and what becomes of it.
+struct Row<'o> {
+    field: &'o FieldName,
+    /// None: the pipeline's flag.
+    rule: Option<&'o str>,
+    /// What is written, or why nothing is.
+    value: Result<&'o Value, String>,
+}
+
+/// In the order of the config.
+fn rows(outcome: &Outcome) -> Vec<Row<'_>> {
+    let fields = match &outcome.what {
+        What::Upsert { fields, .. } | What::Update { fields, .. } => Some(fields),
         What::Delete { .. } | What::Skipped(_) | What::Failed(_) | What::NeedsRecord => None,
-    }
+    };
+    let traced = outcome.traced.iter().map(|traced| Row {
+        field: &traced.field,
+        rule: Some(traced.rule.as_str()),
+        value: fields.and_then(|fields| fields.get(&traced.field)).ok_or_else(|| why(traced)),
+    });
+    // Of a record that is gone nothing is mapped, and the flag is all that is written.
+    let written = fields.into_iter().flatten();
+    let untraced = written.filter(|(field, _)| outcome.traced.iter().all(|traced| traced.field != **field));
+    traced.chain(untraced.map(|(field, value)| Row { field, rule: None, value: Ok(value) })).collect()
 }
 
 /// Why there is no value.
 fn why(traced: &Traced) -> String {
     match &traced.gave {
-        Gave::Something => "not written".to_owned(),
+        // The record does not match any more, and only the flag is set; or nothing is written at all.
+        Gave::Something => "left as it is".to_owned(),
         Gave::Nothing(left) => left.to_string(),
         Gave::Unknown => "only the whole record can tell".to_owned(),
         Gave::Failed(failure) => format!("{}: {}", failure.code, failure.reason),
@@ -138,15 +158,22 @@ fn text(pipeline: &str, scene: &Scene, outcome: &Outcome) -> String {
         (None, Some(record)) => ("the record", record.id.to_string()),
         (None, None) => ("nothing", String::new()),
     };
-    let mut list = table::plain_list();
-    for traced in &outcome.traced {
-        let shown = match value(outcome, traced) {
-            Some(value) => cases::shown(value),
-            None => format!("- ({})", why(traced)),
-        };
-        list.add_row([format!("  {}", traced.field), shown, traced.rule.clone()]);
+    let mut text = format!("{pipeline}: {what} {record}: {}\n", said(outcome));
+    if matches!(outcome.what, What::NeedsRecord) {
+        text.push_str(&format!("  With the record as it is now: orgbridge map --record {record}\n"));
     }
-    let mut text = format!("{pipeline}: {what} {record}: {}\n", outcome.what);
+    // Where nothing is written no field has a story.
+    if !matches!(outcome.what, What::Upsert { .. } | What::Update { .. }) {
+        return text;
+    }
+    let mut list = table::plain_list();
+    for row in rows(outcome) {
+        let shown = match row.value {
+            Ok(value) => cases::shown(value),
+            Err(why) => format!("- ({why})"),
+        };
+        list.add_row([format!("  {}", row.field), shown, short(row.rule.unwrap_or("flag"))]);
+    }
     for line in list.to_string().lines() {
         text.push_str(line.trim_end());
         text.push('\n');
@@ -154,32 +181,55 @@ fn text(pipeline: &str, scene: &Scene, outcome: &Outcome) -> String {
     text
 }
 
+/// What would be done; nobody knows the counterpart that only stands for one.
+fn said(outcome: &Outcome) -> String {
+    match (&outcome.what, &outcome.why_read) {
+        (What::NeedsRecord, Some(why)) => format!("the record must be read: {why}"),
+        (What::Update { object, record, .. }, _) if Some(*record) == some_counterpart() => {
+            format!("update of the {object} that is its counterpart")
+        }
+        (what, _) => what.to_string(),
+    }
+}
+
+/// A rule in a line of a list.
+fn short(rule: &str) -> String {
+    let line = rule.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(RULE_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
 fn json(outcome: &Outcome) -> serde_json::Value {
     use serde_json::json;
     let (what, record) = match &outcome.what {
         What::Upsert { .. } => ("upsert", None),
-        What::Update { record, .. } => ("update", Some(record.to_string())),
+        What::Update { record, .. } => (
+            "update",
+            Some(*record).filter(|record| some_counterpart() != Some(*record)).map(|record| record.to_string()),
+        ),
         What::Delete { record, .. } => ("delete", record.map(|record| record.to_string())),
         What::Skipped(_) => ("skip", None),
         What::Failed(_) => ("fail", None),
         What::NeedsRecord => ("needs_record", None),
     };
-    let traced = outcome.traced.iter().map(|traced| {
-        let value = value(outcome, traced);
+    let fields = rows(outcome).into_iter().map(|row| {
         json!({
-            "field": traced.field.as_str(),
-            "rule": traced.rule,
-            "written": value.is_some(),
-            "value": value.cloned().map(serde_json::Value::from),
-            "why": value.is_none().then(|| why(traced)),
+            "field": row.field.as_str(),
+            "rule": row.rule.unwrap_or("flag"),
+            "written": row.value.is_ok(),
+            "value": row.value.as_ref().ok().copied().cloned().map(serde_json::Value::from),
+            "why": row.value.err(),
         })
     });
     json!({
         "v": 1,
         "what": what,
         "record": record,
-        "text": outcome.what.to_string(),
+        "text": said(outcome),
         "read": outcome.read,
-        "fields": traced.collect::<Vec<_>>(),
+        "why_read": outcome.why_read.as_ref().map(ToString::to_string),
+        "fields": fields.collect::<Vec<_>>(),
     })
 }

@@ -4,11 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context;
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigFile;
 use crate::config::{self, Config};
-use crate::rehearse::cases::{self, Ran};
+use crate::rehearse::What;
+use crate::rehearse::cases::{self, Difference, Ran};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -27,17 +30,14 @@ impl Test {
     /// Exit code 0 only if there is a test and all are as expected.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let path = &self.file.config;
-        let mut code = once(path);
-        if !self.watch {
-            return Ok(code);
-        }
+        // Both before the first run: what happens meanwhile is not missed.
+        let mut interrupts = self.watch.then(|| signal(SignalKind::interrupt())).transpose().context("signals")?;
         let mut seen = stamps(path);
+        let mut code = once(path);
+        let Some(interrupts) = &mut interrupts else { return Ok(code) };
         loop {
             tokio::select! {
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted?;
-                    return Ok(code);
-                }
+                _ = interrupts.recv() => return Ok(code),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let now = stamps(path);
@@ -57,7 +57,7 @@ fn stamps(path: &Path) -> [Option<SystemTime>; 2] {
 }
 
 fn once(path: &Path) -> ExitCode {
-    let config = match config::load(path) {
+    let config = match config::load_mapping(path) {
         Ok(config) => config,
         Err(problems) => {
             eprintln!("{}", problems.render(super::check::colour()));
@@ -81,11 +81,18 @@ fn report(config: &Config, ran: &[Ran<'_>]) -> String {
         for one in ran.iter().filter(|ran| ran.case.pipeline == pipeline.name) {
             let mark = if one.differences.is_empty() { "ok  " } else { "FAIL" };
             text.push_str(&format!("{mark} {}: {}\n", pipeline.name, one.case.name));
-            for difference in &one.differences {
-                text.push_str(&format!("       line {}: {difference}\n", one.case.line));
-            }
             if !one.differences.is_empty() {
-                text.push_str(&format!("       what would be done: {}\n", one.outcome.what));
+                text.push_str(&format!("       {}:{}\n", one.case.file.display(), one.case.line));
+            }
+            for difference in &one.differences {
+                text.push_str(&format!("       {difference}\n"));
+            }
+            if let (What::NeedsRecord, Some(why)) = (&one.outcome.what, &one.outcome.why_read) {
+                text.push_str(&format!("       {why}: give the test a `record:` with the whole record\n"));
+            }
+            // Said already where it is the difference.
+            if one.differences.iter().any(|difference| matches!(difference, Difference::Field { .. })) {
+                text.push_str(&format!("       it would be the {}\n", one.outcome.what));
             }
         }
     }

@@ -1,9 +1,11 @@
 //! From the tree of a file to the checked config, or to everything that is wrong with it.
 
 mod cases;
+mod compounds;
 mod orgs;
 mod pipelines;
 mod privacy;
+mod publishing;
 mod references;
 mod rules;
 
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use super::tree::{Key, Node};
 use super::walk::{Keys, Walk};
-use super::{Case, Config};
+use super::{Case, Config, Logins};
 use crate::event::OrgName;
 
 pub(super) const DOCUMENT: Keys = Keys {
@@ -55,7 +57,7 @@ const PROBE_MIN: Duration = Duration::from_millis(500);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
-pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Config> {
+pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Logins) -> Option<Config> {
     let document = walk.block(root, root.place(), &DOCUMENT)?;
     if let Some(entry) = document.entry("version") {
         version(walk, entry);
@@ -77,13 +79,15 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Con
         }
         None => Some(PROBE_EVERY),
     };
+    walk.without = logins == Logins::MayLack;
     let orgs = document.entry("orgs").and_then(|entry| orgs::check(walk, entry, path));
+    walk.without = false;
     let pipelines = document.entry("pipelines").and_then(|entry| pipelines::check(walk, entry));
     references::check(walk, orgs.as_ref(), pipelines.as_deref().unwrap_or_default());
     let cases = match (document.entry("tests"), &pipelines) {
         (Some(entry), Some(pipelines)) => {
             let names = pipelines.iter().filter_map(|pipeline| pipeline.name.as_ref()).map(|name| name.value.as_str());
-            cases::check(walk, entry, &names.collect::<Vec<_>>())
+            cases::check(walk, entry, path, &names.collect::<Vec<_>>())
         }
         (None, _) | (_, None) => Some(Vec::new()),
     };
@@ -91,8 +95,9 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Con
     if !walk.findings.is_empty() {
         return None;
     }
+    // An org without a config has a problem that was found, or may lack what it lacks.
     let orgs: BTreeMap<OrgName, _> =
-        orgs?.into_values().map(|config| config.map(|config| (config.name.clone(), config))).collect::<Option<_>>()?;
+        orgs?.into_values().flatten().map(|config| (config.name.clone(), config)).collect();
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
     Some(Config {
         orgs,
@@ -105,9 +110,9 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path) -> Option<Con
 }
 
 /// A file that holds nothing but tests. `pipelines`: the names that they may use.
-pub(super) fn cases(walk: &mut Walk<'_>, root: &Node, pipelines: &[&str]) -> Option<Vec<Case>> {
+pub(super) fn cases(walk: &mut Walk<'_>, root: &Node, path: &Path, pipelines: &[&str]) -> Option<Vec<Case>> {
     let file = walk.block(root, root.place(), &cases::FILE)?;
-    cases::check(walk, file.entry("tests")?, pipelines)
+    cases::check(walk, file.entry("tests")?, path, pipelines)
 }
 
 /// A path as the config gives it: relative to the folder of the config.

@@ -289,6 +289,24 @@ pub struct Pipeline {
     /// waits, until `orgbridge resume PIPELINE`.
     #[serde(default)]
     pub brakes: Option<Brakes>,
+    /// What happens in the target when the record comes back from the source's recycle bin. If absent: recreate.
+    #[serde(default)]
+    pub on_undelete: Option<OnUndelete>,
+    /// What happens when a record that was written is found deleted in the target, by somebody else than the bridge. If
+    /// absent: recreate.
+    #[serde(default)]
+    pub when_target_gone: Option<WhenTargetGone>,
+    /// Whether the assignment rules of the target org may give the records another owner: true for the active ones, or
+    /// the id of one (01Q...). If absent: false, so that a record has the owner that it is given here.
+    #[serde(default)]
+    pub assignment_rules: Option<AssignmentRules>,
+    /// What becomes of a record that a duplicate rule of the target org finds twice. If absent: fail.
+    #[serde(default)]
+    pub duplicates: Option<Duplicates>,
+    /// Whether changes of a record that wait for the target become one write. false: each is written by itself, in order,
+    /// for a target whose automation needs every step; this costs more calls. If absent: true.
+    #[serde(default)]
+    pub coalesce: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -304,6 +322,43 @@ pub struct Brakes {
     #[serde(default)]
     #[schemars(extend("type" = ["string", "integer", "null"]))]
     pub failures: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUndelete {
+    /// Its counterpart is found by its key, or made anew.
+    Recreate,
+    /// Nothing: the counterpart stays deleted, also when the record changes later.
+    Ignore,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenTargetGone {
+    /// It is made anew.
+    Recreate,
+    /// It stays deleted, and later changes of the record are skipped likewise.
+    Skip,
+    /// The record is a failed record, with the code TARGET_GONE.
+    Fail,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AssignmentRules {
+    Switch(bool),
+    /// The id of an assignment rule of the target org.
+    Rule(#[schemars(regex(pattern = r"^(01Q[a-zA-Z0-9]{12}([a-zA-Z0-9]{3})?|.*\$\{.*)$"))] String),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// It is a failed record, with the code DUPLICATES_DETECTED.
+    Fail,
+    /// It is saved where the rule only alerts. A rule that blocks refuses it all the same.
+    SaveAlerts,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

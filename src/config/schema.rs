@@ -64,14 +64,30 @@ mod tests {
     #[test]
     fn the_configs_in_the_repository_match_the_schema() {
         let validator = jsonschema::validator_for(&schema().to_value()).unwrap();
-        for file in ["config/demo.yaml", "config/bridge.example.yaml"] {
-            let text = std::fs::read_to_string(in_repository(file)).unwrap();
+        for path in super::super::tests::configs_in_the_repository() {
+            let file = path.display();
+            let text = std::fs::read_to_string(&path).unwrap();
             let options = serde_saphyr::options! { strict_booleans: true };
             let json: Value = serde_saphyr::from_str_with_options(&text, options.clone()).unwrap();
             let problems: Vec<_> = validator.iter_errors(&json).map(|error| error.to_string()).collect();
             assert!(problems.is_empty(), "{file}: {problems:#?}");
             let read: Result<Document, _> = serde_saphyr::from_str_with_options(&text, options);
             assert!(read.is_ok(), "{file}: {}", read.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn the_example_shows_every_key() {
+        let text = std::fs::read_to_string(in_repository("config/bridge.example.yaml")).unwrap();
+        let written: BTreeSet<&str> = text
+            .split(['\n', '{', '}', ',', '[', ']'])
+            .filter_map(|piece| piece.trim().trim_start_matches(['#', '-', ' ', '`']).split_once(':'))
+            .map(|(key, _)| key)
+            .collect();
+        for (block, keys) in BLOCKS.iter().copied().chain([("the config", &DOCUMENT)]) {
+            for key in keys.required.iter().chain(keys.optional) {
+                assert!(written.contains(key), "{block}: `{key}:` is nowhere in config/bridge.example.yaml");
+            }
         }
     }
 

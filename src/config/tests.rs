@@ -1,10 +1,11 @@
 //! Whole configs: good ones and what they mean, bad ones and what is said about them.
 
 mod broken;
+mod cookbook;
 mod shown;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -236,6 +237,31 @@ fn a_pipeline_says_which_records_it_writes_and_what_becomes_of_others() {
 }
 
 #[test]
+fn a_pipeline_says_how_its_records_get_into_the_target() {
+    let publishing = |keys: &str| good(&with("    on_delete: ignore\n", keys)).pipelines[0].publishing.clone();
+    let usual = publishing("");
+    assert_eq!(usual, Publishing::default());
+    assert_eq!(usual.options.assignment_rules, AssignmentRules::Off, "a replica keeps the owner that it is given");
+    assert!(usual.coalesce);
+    let rules = |written: &str| publishing(&format!("    assignment_rules: {written}\n")).options.assignment_rules;
+    let rule = "01Q000000000001EAA".parse().unwrap();
+    assert_eq!(
+        ["true", "false", "01Q000000000001EAA", "01Q000000000001"].map(rules),
+        [AssignmentRules::Active, AssignmentRules::Off, AssignmentRules::Rule(rule), AssignmentRules::Rule(rule)]
+    );
+    let duplicates = |written: &str| publishing(&format!("    duplicates: {written}\n")).options.duplicates;
+    assert_eq!(["fail", "save_alerts"].map(duplicates), [Duplicates::Fail, Duplicates::SaveAlerts]);
+    let gone = |written: &str| publishing(&format!("    when_target_gone: {written}\n")).when_target_gone;
+    assert_eq!(
+        ["recreate", "skip", "fail"].map(gone),
+        [WhenTargetGone::Recreate, WhenTargetGone::Skip, WhenTargetGone::Fail]
+    );
+    let undelete = |written: &str| publishing(&format!("    on_undelete: {written}\n")).on_undelete;
+    assert_eq!(["recreate", "ignore"].map(undelete), [OnUndelete::Recreate, OnUndelete::Ignore]);
+    assert!(!publishing("    coalesce: false\n").coalesce);
+}
+
+#[test]
 fn an_alias_stands_for_what_its_anchor_names() {
     let text = with("on_delete: ignore", "on_delete: &mode delete");
     let config = good(&format!("{text}    on_delete: *mode\n"));
@@ -260,8 +286,21 @@ fn two_pipelines_may_write_their_own_fields_of_one_record() {
     assert_eq!(good(&format!("{GOOD}{second}")).pipelines.len(), 3);
 }
 
+/// All of `config/`, but for files that hold only tests.
+pub(super) fn configs_in_the_repository() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut configs: Vec<PathBuf> = names
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|path| !path.to_str().unwrap().ends_with(".tests.yaml"))
+        .collect();
+    configs.sort();
+    assert!(configs.len() >= 6, "{configs:?}");
+    configs
+}
+
 #[test]
-fn the_configs_in_the_repository_are_good() {
+fn the_configs_in_the_repository_are_good_and_do_what_their_tests_say() {
     let env = |name: &str| {
         let value = match name {
             "EMULATOR_PUBSUB" => "localhost:8082",
@@ -270,11 +309,42 @@ fn the_configs_in_the_repository_are_good() {
         };
         Some(value.to_owned())
     };
-    for (name, pipelines) in [("config/demo.yaml", 2), ("config/bridge.example.yaml", 3)] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    for path in configs_in_the_repository() {
         let text = std::fs::read_to_string(&path).unwrap();
         let config = parse(&text, &path, &env, &|_| Ok("secret".to_owned())).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(config.pipelines.len(), pipelines, "{name}");
+        for ran in crate::rehearse::cases::run(&config) {
+            assert_eq!(ran.differences, [], "{}:{}: {}", path.display(), ran.case.line, ran.case.name);
+        }
+        // The demo is compared as a whole, org with org.
+        if path.ends_with("demo.yaml") {
+            continue;
+        }
+        for pipeline in &config.pipelines {
+            let tested = config.cases.iter().any(|case| case.pipeline == pipeline.name);
+            assert!(tested, "{}: {} has no test", path.display(), pipeline.name);
+        }
+    }
+}
+
+#[test]
+fn without_logins_only_the_orgs_that_lack_one_are_left_out() {
+    let lack = |text: &str| {
+        let nothing = |_: &Path| Err(io::ErrorKind::NotFound.into());
+        parse_with(text, Path::new("etc/bridge.yaml"), &|_| None, &nothing, Logins::MayLack)
+    };
+    let config = lack(GOOD).unwrap();
+    assert!(config.orgs.is_empty());
+    assert_eq!(config.pipelines.len(), 2);
+    // What a rule needs is needed, and so is all else that is right or wrong without a login.
+    for (piece, other, wrong) in [
+        ("{ value: EMEA }", "{ value: \"${REGION}\" }", "the environment variable REGION is not set"),
+        ("login_url", "login_uri", "an org has no key `login_uri`"),
+        ("${EMEA_KEY}", "${EMEA KEY}", "this is no reference to an environment variable"),
+        ("org: emea, channel: /data/ChangeEvents", "org: moon, channel: /data/ChangeEvents", "there is no such org"),
+    ] {
+        let problems = lack(&with(piece, other)).unwrap_err();
+        assert_eq!(problems.problems().len(), 1, "{problems}");
+        assert!(problems.problems()[0].message.starts_with(wrong), "{problems}");
     }
 }
 

@@ -166,6 +166,8 @@ fn broken(text: &str, at: usize, info: &str) -> Finding {
     let line = before.rsplit('\n').next().unwrap_or_default();
     let remedy = if before.ends_with('$') && text.get(at..).is_some_and(|rest| rest.starts_with('{')) {
         "between { and } a variable needs quotes: \"${NAME}\""
+    } else if ["cel:", "when:"].iter().any(|key| line.contains(key)) {
+        "put the expression into quotes: cel: '…'; what has both kinds of quotes goes behind >- into a line of its own"
     } else if line.trim_start_matches(' ').starts_with('\t') || info.contains("tab") {
         "indent with blanks, not with tabs"
     } else {
@@ -199,7 +201,7 @@ impl Builder<'_> {
             self.find(
                 span.clone(),
                 "a tag (`!name`) means nothing here",
-                "remove it; to quote a text that starts with ! use \"…\"",
+                "remove it; what starts with ! goes into quotes: '!has(Name)'",
             );
         }
         tag.is_yaml_core_schema_tag("str")

@@ -58,6 +58,8 @@ pub(super) struct Walk<'w> {
     pub source: &'w str,
     pub env: &'w dyn Fn(&str) -> Option<String>,
     pub read: &'w dyn Fn(&Path) -> io::Result<String>,
+    /// A variable or a secret file that is not there is no problem: what needs it is left out.
+    pub without: bool,
     pub findings: Vec<Finding>,
 }
 
@@ -148,6 +150,11 @@ impl Walk<'_> {
             return None;
         };
         if node.is_null() {
+            let before = self.source.get(key.span.end..node.span.start).unwrap_or_default();
+            if before.trim_start_matches([':', ' ']).starts_with('!') {
+                // It was taken for a tag, which was found.
+                return None;
+            }
             self.find(
                 &key.span,
                 format!("`{}` has no value", quoted(&key.text)),
@@ -167,6 +174,9 @@ impl Walk<'_> {
                     }
                     None => {
                         complete = false;
+                        if self.without {
+                            continue;
+                        }
                         let span = self.place_of(&format!("${{{name}}}"), &node.span);
                         self.find(
                             &span,

@@ -3,7 +3,7 @@
 use super::Expression;
 use super::rule::{Fill, Given, Lookup, Rule, Writing};
 use super::view::View;
-use crate::config::{self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, WriteOn};
+use crate::config::{self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, Publishing, WriteOn};
 use crate::event::{FieldName, FieldPath, ObjectName, RecordId};
 use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
@@ -18,6 +18,7 @@ pub struct Mapping {
     pub on_delete: OnDelete,
     /// What must be applied to whatever is read of the source object, before anything else sees it.
     pub privacy: ObjectPrivacy,
+    pub publishing: Publishing,
     pub(super) when: Option<Expression>,
     pub(super) when_no_longer_matching: NoLongerMatching,
     pub(super) flag: Option<Flag>,
@@ -39,6 +40,7 @@ impl Mapping {
                 .get(&pipeline.from.org)
                 .map(|org| org.privacy.of(&pipeline.from.object))
                 .unwrap_or_default(),
+            publishing: pipeline.publishing.clone(),
             when: pipeline.when.clone(),
             when_no_longer_matching: pipeline.when_no_longer_matching,
             flag: pipeline.flag.clone(),

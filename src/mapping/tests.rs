@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    self, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Start, To, WriteOn,
+    self, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To, WriteOn,
 };
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::Source;
@@ -47,6 +47,7 @@ fn pipeline(name: &str, object: &str, key: &str, fields: Vec<(&str, FieldRule)>)
         flag: None,
         on_delete: OnDelete::Delete,
         brakes: Brakes::default(),
+        publishing: Publishing::default(),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Why a field is written or not, for people: the same rules as [`Mapping::apply`], told field by field.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::rule::{Fill, Given, Left, Rule, Writing};
 use super::view::View;
-use super::{Failure, LinkState, Mapping};
-use crate::event::{ChangeKind, FieldName, Header, Part, Record};
+use super::{Expression, Failure, LinkState, Mapping, Matching};
+use crate::event::{ChangeKind, FieldName, FieldPath, Header, Part, Record};
 
 /// One field of the target, and what its rule gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,57 @@ pub enum Gave {
     Failed(Failure),
 }
 
+/// Why a change cannot be judged, or written, without reading its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WhyRead {
+    /// The event says no more than that something changed.
+    Hidden,
+    /// `when` or a rule reads these, and the change does not carry them.
+    Fields(Vec<FieldPath>),
+    /// Something that `when` reads changed: what changed before was perhaps left out.
+    Condition,
+    /// It has no counterpart yet, which gets all of it.
+    Unlinked,
+}
+
+impl fmt::Display for WhyRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hidden => f.write_str("the event does not say what changed"),
+            Self::Fields(fields) => {
+                let names: Vec<&str> = fields.iter().map(FieldPath::as_str).collect();
+                write!(f, "the change does not say {}", names.join(", "))
+            }
+            Self::Condition => f.write_str(
+                "something that `when` reads changed, so what changed before may not have been written: all of it is",
+            ),
+            Self::Unlinked => f.write_str("it has no counterpart in the target yet, which gets all of it"),
+        }
+    }
+}
+
 impl Mapping {
+    /// Why a change that needs its record needs it.
+    pub fn why_read(&self, part: &Part) -> WhyRead {
+        if part.kind() != ChangeKind::Update {
+            return WhyRead::Hidden;
+        }
+        let view = View::partial(part);
+        let unknown = |paths: &mut dyn Iterator<Item = &FieldPath>| -> BTreeSet<FieldPath> {
+            paths.filter(|path| view.value(path).is_none()).cloned().collect()
+        };
+        let condition = || self.when.iter().flat_map(Expression::reads);
+        match self.matching(&view) {
+            Matching::Unknown => return WhyRead::Fields(unknown(&mut condition()).into_iter().collect()),
+            Matching::Yes if condition().any(|path| view.changed(path)) => return WhyRead::Condition,
+            Matching::Yes | Matching::No | Matching::Failed(_) => {}
+        }
+        let asking = |(name, rule): &&(FieldName, Rule)| rule.give(name, &view, Writing::Update) == Given::Unknown;
+        let missing = self.rules.iter().filter(asking).flat_map(|(_, rule)| unknown(&mut rule.reads()));
+        let missing: BTreeSet<FieldPath> = missing.collect();
+        if missing.is_empty() { WhyRead::Unlinked } else { WhyRead::Fields(missing.into_iter().collect()) }
+    }
+
     /// What each rule gives for a change.
     pub fn trace(&self, part: &Part, link: &LinkState) -> Vec<Traced> {
         match part.kind() {

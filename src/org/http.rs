@@ -22,7 +22,12 @@ pub(super) struct Request {
     pub target: String,
     pub body: Option<Vec<u8>>,
     pub timeout: Duration,
+    /// Beside those of every request.
+    pub headers: Vec<Header>,
 }
+
+/// Name and value, which holds nothing but letters, digits and `=`.
+pub(super) type Header = (&'static str, String);
 
 /// An answer, read to its end or as far as it came.
 struct Answer {
@@ -114,6 +119,9 @@ impl Org {
             .header("Sforce-Call-Options", shared.call_options.clone())
             .header(ACCEPT, "application/json")
             .timeout(request.timeout);
+        for (name, value) in &request.headers {
+            outgoing = outgoing.header(*name, value.as_str());
+        }
         if let Some(body) = &request.body {
             outgoing = outgoing.header(CONTENT_TYPE, "application/json; charset=UTF-8").body(body.clone());
         }

@@ -116,7 +116,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::publish::{Cover, Source};
+    use crate::publish::{Cover, Manner, Source};
     use crate::store::PipelineId;
 
     const TEN: Limit = Limit { most: 10, within: Duration::from_secs(60) };
@@ -124,7 +124,8 @@ mod tests {
     fn write(body: Body, key: Key) -> Write {
         let source = Source { pipeline: PipelineId(1), record: "001000000000001AAA".parse().unwrap() };
         let covers = vec![Cover { source, from: Seq(7), to: Seq(9), clears_suspect: false }];
-        Write { key, key_field: "Key__c".parse().unwrap(), body, lock_keys: Vec::new(), waits_for: Vec::new(), covers }
+        let (key_field, manner) = ("Key__c".parse().unwrap(), Manner::default());
+        Write { key, key_field, body, manner, lock_keys: Vec::new(), waits_for: Vec::new(), covers }
     }
 
     fn by_id(body: Body) -> Write {

@@ -16,7 +16,7 @@ use super::brakes::HALTED;
 use super::machine::{Child, Machine, Read, ReadWhat, Stretch};
 use crate::config::Brakes;
 use crate::event::Found;
-use crate::event::{FieldPath, OrgName, PipelineName, RecordId, Seq, Timestamp};
+use crate::event::{FieldPath, OrgName, Part, PipelineName, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::journal::{Scanned, scan};
 use crate::mapping::Mapping;
@@ -25,7 +25,7 @@ use crate::publish::outcome::{Delays, judge};
 use crate::publish::{self, Batch, Source};
 use crate::retry::{Backoff, delay_after};
 use crate::status::{Board, PipelineStatus, TargetStatus};
-use crate::store::{PipelineId, PipelineRow, Store, StoreError};
+use crate::store::{Answer, PipelineId, PipelineRow, Store, StoreError};
 
 /// Reads of the orgs at once.
 const READS_MAX: usize = 4;
@@ -180,6 +180,7 @@ impl<S: Store> Driver<S> {
         self.machine.tick(Instant::now(), Timestamp::now());
         self.commit().await?;
         self.release(stopping).await?;
+        self.step().await?;
         while !stopping && let Some(batch) = self.machine.next_batch(Instant::now()) {
             // What leaves the outbox on the way must be safe before its neighbours go out.
             self.commit().await?;
@@ -226,6 +227,27 @@ impl<S: Store> Driver<S> {
             }
         }
         Ok(())
+    }
+
+    /// What waited for its turn. A step may need no write; then the next one's turn has come.
+    async fn step(&mut self) -> Result<(), StoreError> {
+        loop {
+            let parts = self.machine.next_steps();
+            if parts.is_empty() {
+                return Ok(());
+            }
+            let answers = self.answers(&parts).await?;
+            self.machine.steps(parts, &answers, Instant::now());
+            self.commit().await?;
+        }
+    }
+
+    async fn answers(&self, parts: &[(PipelineId, Part)]) -> Result<HashMap<PipelineId, Answer>, StoreError> {
+        let mut answers = HashMap::new();
+        for (pipeline, question) in self.machine.questions(parts) {
+            answers.insert(pipeline, self.store.known(pipeline, question).await?);
+        }
+        Ok(answers)
     }
 
     /// Everything that was decided becomes durable before anything that follows from it is done.
@@ -365,10 +387,7 @@ impl<S: Store> Driver<S> {
 
     async fn take(&mut self, scanned: Scanned) -> Result<(), StoreError> {
         self.commit().await?;
-        let mut answers = HashMap::new();
-        for (pipeline, question) in self.machine.questions(&scanned.parts) {
-            answers.insert(pipeline, self.store.known(pipeline, question).await?);
-        }
+        let answers = self.answers(&scanned.parts).await?;
         let stretch = Stretch { parts: scanned.parts, to: scanned.to, answers };
         self.machine.stretch(stretch, Instant::now());
         Ok(())
@@ -413,6 +432,7 @@ impl<S: Store> Driver<S> {
                     applied: counts.applied,
                     parked,
                     failed,
+                    left_gone: counts.left_gone,
                     api_calls: self.calls.get(&id).copied().unwrap_or_default(),
                     watermark: progress.watermark(),
                     halted: shown.halted.clone(),

@@ -12,14 +12,15 @@
 mod outcomes;
 mod reading;
 mod reads;
+mod steps;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{Brakes, OnDelete};
+use crate::config::{Brakes, OnDelete, OnUndelete, WhenTargetGone};
 use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs};
 use crate::pipeline::brakes::{Brake, HALTED};
@@ -32,8 +33,14 @@ use reading::{Because, Reading, Readings, Stage};
 const PARENT_GONE: &str = "PARENT_GONE";
 /// Until they are set.
 const NO_BRAKES: Brakes = Brakes { deletes: None, creates: None, failures: None };
+/// The code of a failed record whose counterpart is gone, where that is not to be mended.
+const TARGET_GONE: &str = "TARGET_GONE";
 /// A parked record that changes again is tried at most this often.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
+/// When a suspect record is looked at again whose steps are not all written.
+const STEPS_FIRST: Duration = Duration::from_secs(1);
+/// Steps that wait above which no more pages are taken.
+const HELD_MAX: usize = 10_000;
 
 /// A stretch of the journal for all pipelines, with what is known of the records in it.
 ///
@@ -96,6 +103,8 @@ pub struct Counts {
     pub parked: u64,
     /// Records that were read whole.
     pub reads: u64,
+    /// Writes that found their counterpart gone, and left it so.
+    pub left_gone: u64,
 }
 
 #[derive(Debug)]
@@ -116,6 +125,8 @@ struct Active {
     /// Parts up to here are covered by what was offered.
     covered: Seq,
     reading: Option<Reading>,
+    /// Parts that wait for their turn, where each is written by itself. Empty while the record is being read.
+    steps: VecDeque<Part>,
 }
 
 /// See the module.
@@ -128,6 +139,10 @@ pub struct Machine {
     active: HashMap<Source, Active>,
     readings: Readings,
     outbox: Outbox,
+    /// Records whose next step may be taken.
+    stepping: BTreeSet<Source>,
+    /// Steps that wait, of all records.
+    held: usize,
     suspects: HashMap<Source, Instant>,
     due: BTreeSet<(Instant, Source)>,
     settlement: Settlement,
@@ -146,6 +161,8 @@ impl Machine {
             active: HashMap::new(),
             readings: Readings::default(),
             outbox: Outbox::default(),
+            stepping: BTreeSet::new(),
+            held: 0,
             suspects: HashMap::new(),
             due: BTreeSet::new(),
             settlement: Settlement::default(),
@@ -299,11 +316,24 @@ impl Machine {
         self.untrack(source, part.seq);
     }
 
-    /// Maps a part and does what mapping says.
+    /// Maps a part and does what mapping says, or lets it wait for its turn.
     fn take(&mut self, source: Source, part: &Part, answer: &Answer, now: Instant) {
-        let deletes = self.lines.get(&source.pipeline).is_some_and(|line| line.mapping.on_delete == OnDelete::Delete);
+        if !self.waits_for_its_turn(source, part) {
+            self.take_now(source, part, answer, now);
+        }
+    }
+
+    fn take_now(&mut self, source: Source, part: &Part, answer: &Answer, now: Instant) {
+        let Some(line) = self.lines.get_mut(&source.pipeline) else { return };
+        if !part.kind().is_delete() && stays_deleted(&line.mapping, &self.outbox, source, answer) {
+            line.counts.skipped += 1;
+            self.untrack_only(source, part.seq);
+            return;
+        }
+        let deletes = line.mapping.on_delete == OnDelete::Delete;
+        let recreates = line.mapping.publishing.on_undelete == OnUndelete::Recreate;
         let is_back = matches!(part.kind(), ChangeKind::Undelete | ChangeKind::GapUndelete);
-        if is_back && deletes && self.has_children(source.pipeline) {
+        if is_back && recreates && deletes && self.has_children(source.pipeline) {
             // Its counterpart is deleted, or will be, and whoever names it as parent loses it there.
             self.read(source, part.seq, false, false, now);
             self.children_first(source, None, now);
@@ -332,7 +362,7 @@ impl Machine {
             }
             Mapped::Failed(failure) => {
                 let refusal = unmappable(failure);
-                self.park_from_oldest(cover, &refusal);
+                self.park_from_oldest(cover, &refusal, now);
                 self.one_more_failed(source.pipeline);
             }
         }
@@ -363,16 +393,16 @@ impl Machine {
             evidence: "Its pipeline is halted. It is written when the pipeline is resumed.".to_owned(),
         };
         for cover in write.covers {
-            self.park_from_oldest(cover, &refusal);
+            self.park_from_oldest(cover, &refusal, now);
         }
         false
     }
 
     /// What waits below it would be passed over by the watermark.
-    fn park_from_oldest(&mut self, cover: Cover, refusal: &Refusal) {
+    fn park_from_oldest(&mut self, cover: Cover, refusal: &Refusal, now: Instant) {
         let oldest = self.active.get(&cover.source).and_then(|active| active.tracked.first()).copied();
         let from = oldest.map_or(cover.from, |oldest| oldest.min(cover.from));
-        self.park(Cover { from, ..cover }, refusal, false);
+        self.park(Cover { from, ..cover }, refusal, false, now);
     }
 
     fn one_more_failed(&mut self, pipeline: PipelineId) {
@@ -410,7 +440,13 @@ impl Machine {
                 break;
             }
             self.due.remove(&(at, source));
-            self.read(source, Seq::ZERO, true, false, now);
+            if self.is_stepping(source) {
+                // A read would stand for the steps; they come first.
+                self.suspects.insert(source, now + STEPS_FIRST);
+                self.due.insert((now + STEPS_FIRST, source));
+            } else {
+                self.read(source, Seq::ZERO, true, false, now);
+            }
         }
     }
 
@@ -443,7 +479,7 @@ impl Machine {
 
     /// Whether more pages should be asked for.
     pub fn has_room(&self) -> bool {
-        self.outbox.has_room() && self.readings.has_room()
+        self.outbox.has_room() && self.readings.has_room() && self.held < HELD_MAX
     }
 
     /// Everything up to `head` is settled, and nothing is suspect.
@@ -471,6 +507,13 @@ impl Machine {
     pub fn reading(&self, mut each: impl FnMut(PipelineId)) {
         self.active.iter().filter(|(_, active)| active.reading.is_some()).for_each(|(source, _)| each(source.pipeline));
     }
+}
+
+/// `on_undelete: ignore`: the record was deleted in the target too, and what came of it since is nobody's business.
+fn stays_deleted(mapping: &Mapping, outbox: &Outbox, source: Source, answer: &Answer) -> bool {
+    mapping.publishing.on_undelete == OnUndelete::Ignore
+        && answer.applied.get(&source.record).is_some_and(|applied| applied.tombstone)
+        && link_of(outbox, source, answer) == LinkState::None
 }
 
 /// A failed record by its mapping alone.

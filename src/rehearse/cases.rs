@@ -144,11 +144,11 @@ pub fn shown(value: &Value) -> String {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let field = |value: &Option<Value>| value.as_ref().map_or("not written".to_owned(), shown);
+        let field = |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), shown);
         match self {
-            Self::Other { expected, came } => write!(f, "expected {expected}, but {came}"),
+            Self::Other { expected, came } => write!(f, "expected {expected}, got: {came}"),
             Self::Field { field: name, expected, came } => {
-                write!(f, "{name}: expected {}, but {}", field(expected), field(came))
+                write!(f, "{name}: expected {}, got {}", field(expected), field(came))
             }
         }
     }
@@ -311,12 +311,53 @@ tests:
         assert_eq!(
             all,
             [
-                r#"City__c: expected "Basel", but "Bern"; Name: expected "ACME", but not written"#,
-                "expected nothing to be written, but update of Account 001000000000002AAA",
-                "expected a failed record with KEY_EMPTY, but a failed record: NO_TABLE_ENTRY in Kind__c: the value of \
+                r#"City__c: expected "Basel", got "Bern"; Name: expected "ACME", got nothing"#,
+                "expected nothing to be written, got: update of Account 001000000000002AAA",
+                "expected a failed record with KEY_EMPTY, got: a failed record: NO_TABLE_ENTRY in Kind__c: the value of \
                  Industry is not in the table",
-                "expected nothing to be written, but the record must be read: the change alone does not say enough",
+                "expected nothing to be written, got: the record must be read: the change alone does not say enough",
             ]
         );
+    }
+
+    #[test]
+    fn why_a_record_is_read_is_told() {
+        let why = |change: &str, when: &str| {
+            let text = CONFIG.replace("    when: Industry != \"Test\"\n    when_no_longer_matching: delete\n", when);
+            let case = format!("  - {{ name: x, pipeline: accounts, change: {change}, expect: {{ skip: true }} }}\n");
+            let config = config::parse(&format!("{text}{case}"), Path::new("b.yaml"), &|_| None, &|_| unreachable!());
+            let config = config.unwrap();
+            run(&config)[0].outcome.why_read.as_ref().map(ToString::to_string)
+        };
+        let when = "    when: Industry != \"Test\" && Rating != \"Cold\"\n";
+        for (change, when, said) in [
+            ("{ kind: update, fields: { Name: A } }", when, Some("the change does not say Industry, Rating")),
+            (
+                "{ kind: update, fields: { Industry: A }, unchanged: { Rating: Hot } }",
+                when,
+                Some(
+                    "something that `when` reads changed, so what changed before may not have been written: all of it is",
+                ),
+            ),
+            (
+                "{ kind: update, fields: { Name: A } }",
+                "",
+                Some("it has no counterpart in the target yet, which gets all of it"),
+            ),
+            ("{ kind: update, fields: { Phone: A } }", "", None),
+            ("{ kind: create, fields: { Name: A, Industry: Banking } }", when, None),
+            ("{ kind: update, fields: { Industry: Test } }", when, None),
+        ] {
+            assert_eq!(why(change, when).as_deref(), said, "{change} {when}");
+        }
+    }
+
+    #[test]
+    fn a_flagged_delete_without_a_known_counterpart_flags_what_the_key_finds() {
+        let text = CONFIG.replace("    fields:\n", "    flag: Gone__c\n    fields:\n");
+        let case =
+            "  - { name: x, pipeline: accounts, change: { kind: delete }, expect: { update: { Gone__c: true } } }\n";
+        let config = config::parse(&format!("{text}{case}"), Path::new("b.yaml"), &|_| None, &|_| unreachable!());
+        assert_eq!(run(&config.unwrap())[0].differences, []);
     }
 }

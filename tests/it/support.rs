@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::config::{
-    Brakes, Config, Fill, From, Login, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, PubsubEndpoint, Start, To,
+    Brakes, Config, Fill, From, Login, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, Publishing,
+    PubsubEndpoint, Start, To,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg};
 use orgbridge::event::{OrgName, Timestamp, Transport, Value};
@@ -366,5 +367,6 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
         flag: None,
         on_delete: OnDelete::Delete,
         brakes: Brakes::default(),
+        publishing: Publishing::default(),
     }
 }

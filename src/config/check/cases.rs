@@ -1,6 +1,7 @@
 //! `tests`: what happened in the source, and what should come of it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::super::tree::{Key, Kind, Node, line_of};
 use super::super::walk::{Block, Keys, Walk, quoted};
@@ -22,14 +23,14 @@ pub(in super::super) const EXPECT: Keys =
 /// Where a test names no record.
 const SOME_RECORD: &str = "001000000000001AAA";
 
-/// `pipelines`: the names that are there.
-pub(super) fn check(walk: &mut Walk<'_>, entry: (&Key, &Node), pipelines: &[&str]) -> Option<Vec<Case>> {
+/// `path`: the file. `pipelines`: the names that are there.
+pub(super) fn check(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path, pipelines: &[&str]) -> Option<Vec<Case>> {
     let items = walk.list(entry)?;
-    let cases: Vec<Option<Case>> = items.iter().map(|item| case(walk, item, pipelines)).collect();
+    let cases: Vec<Option<Case>> = items.iter().map(|item| case(walk, item, path, pipelines)).collect();
     cases.into_iter().collect()
 }
 
-fn case(walk: &mut Walk<'_>, node: &Node, pipelines: &[&str]) -> Option<Case> {
+fn case(walk: &mut Walk<'_>, node: &Node, path: &Path, pipelines: &[&str]) -> Option<Case> {
     let block = walk.block(node, node.place(), &CASE)?;
     let name = block.entry("name").and_then(|entry| walk.text(entry));
     let pipeline = block.entry("pipeline").and_then(|entry| walk.name::<PipelineName>(entry));
@@ -53,12 +54,9 @@ fn case(walk: &mut Walk<'_>, node: &Node, pipelines: &[&str]) -> Option<Case> {
         let remedy = "add `change:` with what an event says, or `record:` with the whole record";
         walk.find(&block.place, "nothing happens in this test", remedy);
     }
-    let id = match block.entry("id") {
+    let id = match block.entry("id").or_else(|| id_of(block.entry("record")?.1)) {
         Some(entry) => record_id(walk, entry),
-        None => match record.as_ref().and_then(|record| record.as_ref()?.get("Id")?.as_text()?.parse().ok()) {
-            Some(id) => Some(id),
-            None => SOME_RECORD.parse().ok(),
-        },
+        None => SOME_RECORD.parse().ok(),
     };
     let link = match block.entry("link") {
         Some(entry) => record_id(walk, entry).map(Some),
@@ -72,6 +70,7 @@ fn case(walk: &mut Walk<'_>, node: &Node, pipelines: &[&str]) -> Option<Case> {
     Some(Case {
         name: name?.value,
         pipeline: pipeline?.value,
+        file: path.to_owned(),
         line: line_of(walk.source, node.place().start),
         id: id?,
         change: change?,
@@ -189,7 +188,20 @@ fn record_id(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<RecordId> {
     id
 }
 
+/// The `Id` of a record.
+fn id_of(record: &Node) -> Option<(&Key, &Node)> {
+    let Kind::Map(entries) = &record.kind else { return None };
+    entries.iter().find(|(key, _)| key.text == "Id").map(|(key, node)| (key, &**node))
+}
+
 fn no_id(walk: &mut Walk<'_>, raw: &str, span: &std::ops::Range<usize>) {
+    // The last three characters follow from the others: people who make an id up rarely know which.
+    let fitting = raw.get(..15).filter(|_| raw.len() == 18).and_then(|fifteen| fifteen.parse::<RecordId>().ok());
+    if let Some(id) = fitting {
+        let remedy = format!("write `{id}`, or the first 15 characters alone");
+        walk.find(span, "the last three characters of this record id do not fit the others", remedy);
+        return;
+    }
     let remedy = "write the 15 or 18 characters as the org shows them, in quotes if they are only digits";
     walk.find(span, format!("`{}` is not a record id", quoted(raw)), remedy);
 }

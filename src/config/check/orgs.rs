@@ -176,6 +176,7 @@ pub(super) fn secret(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path) -> 
                 }
                 Some((file.span, content))
             }
+            Err(_) if walk.without => return None,
             Err(error) => {
                 walk.find(
                     &file.span,

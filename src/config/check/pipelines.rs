@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk};
-use super::super::{Brakes, Flag, From, Limit, NoLongerMatching, OnDelete, PipelineConfig, Start, To};
+use super::super::{
+    Brakes, Flag, From, Limit, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing, Start, To,
+};
+use super::publishing;
 use super::rules::{self, Mapped};
 use crate::event::{Channel, FieldName, ObjectName, OrgName, PipelineName, Value};
 use crate::mapping::Expression;
@@ -12,7 +15,18 @@ use crate::mapping::Expression;
 pub(in super::super) const PIPELINE: Keys = Keys {
     block: "a pipeline",
     required: &["name", "from", "to", "fields"],
-    optional: &["when", "when_no_longer_matching", "flag", "on_delete", "brakes"],
+    optional: &[
+        "when",
+        "when_no_longer_matching",
+        "flag",
+        "on_delete",
+        "on_undelete",
+        "when_target_gone",
+        "assignment_rules",
+        "duplicates",
+        "coalesce",
+        "brakes",
+    ],
 };
 pub(in super::super) const FROM: Keys =
     Keys { block: "`from`", required: &["org", "object"], optional: &["channel", "source", "every", "start"] };
@@ -44,6 +58,8 @@ pub(super) struct Pipeline {
     pub flag: Option<Option<At<Flag>>>,
     pub on_delete: Option<At<OnDelete>>,
     brakes: Option<Brakes>,
+    pub on_undelete: Option<At<OnUndelete>>,
+    publishing: Option<Publishing>,
 }
 
 impl Pipeline {
@@ -71,6 +87,7 @@ impl Pipeline {
             flag: self.flag?.map(|flag| flag.value),
             on_delete: self.on_delete?.value,
             brakes: self.brakes?,
+            publishing: Publishing { on_undelete: self.on_undelete?.value, ..self.publishing? },
         })
     }
 }
@@ -134,6 +151,11 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
             Some(entry) => brakes(walk, entry),
             None => Some(Brakes::default()),
         },
+        on_undelete: match block.entry("on_undelete") {
+            Some(entry) => publishing::on_undelete(walk, entry),
+            None => Some(unplaced(OnUndelete::default())),
+        },
+        publishing: publishing::check(walk, &block),
     })
 }
 

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::super::tree::Finding;
 use super::super::walk::{At, Walk};
-use super::super::{Fill, NoLongerMatching, OnDelete, OnNull, WriteOn};
+use super::super::{Fill, NoLongerMatching, OnDelete, OnNull, OnUndelete, WriteOn};
+use super::compounds;
 use super::orgs::Orgs;
 use super::pipelines::Pipeline;
 use super::rules::Mapped;
@@ -31,7 +32,9 @@ pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipel
         channel(walk, pipeline);
         key(walk, pipeline);
         parents(walk, pipelines, pipeline);
+        compounds::check(walk, pipeline);
         flag(walk, pipeline);
+        undelete(walk, pipeline);
     }
     one_writer_for_each_field(walk, pipelines);
 }
@@ -93,6 +96,17 @@ fn unique_name(walk: &mut Walk<'_>, before: &[Pipeline], pipeline: &Pipeline) {
     let Some(name) = &pipeline.name else { return };
     if before.iter().filter_map(|other| other.name.as_ref()).any(|other| other.value == name.value) {
         walk.find(&name.span, "another pipeline has this name already", "give each pipeline a name of its own");
+    }
+}
+
+/// Both leave the same trace: a counterpart that the bridge deleted.
+fn undelete(walk: &mut Walk<'_>, pipeline: &Pipeline) {
+    let deletes = pipeline.no_longer_matching.as_ref().is_some_and(|when| when.value == NoLongerMatching::Delete);
+    if let Some(undelete) = pipeline.on_undelete.as_ref().filter(|on| deletes && on.value == OnUndelete::Ignore) {
+        let message =
+            "a record that came back is not told from one that matches again (when_no_longer_matching: delete)";
+        let remedy = "write `on_undelete: recreate`, or `when_no_longer_matching: keep` or `flag`";
+        walk.find(&undelete.span, message, remedy);
     }
 }
 

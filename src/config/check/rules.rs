@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::tree::{Key, Kind, Node};
-use super::super::walk::{At, Block, Keys, Walk};
+use super::super::walk::{At, Block, Keys, Walk, quoted};
 use super::super::{FieldRule, Fill, OnNull, WriteOn};
 use crate::event::{Decimal, FieldName, FieldPath, PipelineName, Value};
 use crate::mapping::Expression;
@@ -57,6 +57,11 @@ pub(super) fn fields(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<
 /// What fills one field.
 fn rule(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<FieldRule>> {
     let Kind::Map(entries) = &node.kind else {
+        if let Some(formula) = formula(walk, (key, node)) {
+            let remedy = format!("to compute it write {{ cel: '{}' }}", quoted(formula.trim_start_matches('=').trim()));
+            walk.find(&node.span, "this is no source field", remedy);
+            return None;
+        }
         let path = walk.name::<FieldPath>((key, node))?;
         return Some(At { value: Fill::Source(path.value).into(), raw: path.raw, span: path.span });
     };
@@ -95,6 +100,14 @@ fn rule(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<FieldRule>
     let fill = fill?;
     let value = FieldRule { fill: fill.value, write_on: write_on?, on_null: on_null?, truncate: truncate? };
     Some(At { value, raw: fill.raw, span: fill.span })
+}
+
+/// What is written where a field is expected, and is a formula.
+fn formula<'n>(walk: &Walk<'_>, (_, node): (&Key, &'n Node)) -> Option<&'n str> {
+    let Kind::Scalar { text, .. } = &node.kind else { return None };
+    let variable = walk.source.get(node.span.clone()).is_some_and(|raw| raw.contains("${"));
+    let sign = |c: char| matches!(c, '(' | '+' | '"' | '\'' | '=' | '?' | '&' | '|');
+    (!variable && text.contains(sign)).then_some(text.as_str())
 }
 
 fn fill(walk: &mut Walk<'_>, block: &Block<'_>, node: &Node) -> Option<At<Fill>> {

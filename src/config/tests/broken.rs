@@ -155,6 +155,32 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ("on_delete: ignore", "flag: NAME", 20, 11, "`fields` fills this field, too"),
     ("on_delete: ignore", "flag: { field: Gone__c }", 20, 5, "a flag needs the key `set`"),
     ("on_delete: ignore", "when_no_longer_matching: keep", 20, 5, "without a condition every record matches"),
+    ("on_delete: ignore", "assignment_rules: active", 20, 23, "`assignment_rules` cannot be `active`"),
+    (
+        "on_delete: ignore",
+        "assignment_rules: 001000000000001AAA",
+        20,
+        23,
+        "`assignment_rules` cannot be `001000000000001AAA`",
+    ),
+    ("on_delete: ignore", "duplicates: save", 20, 17, "`duplicates` cannot be `save`"),
+    ("on_delete: ignore", "when_target_gone: remake", 20, 23, "`when_target_gone` cannot be `remake`"),
+    (
+        "on_delete: ignore",
+        "on_undelete: restore",
+        20,
+        18,
+        "the REST API takes no record out of the target's recycle bin",
+    ),
+    ("on_delete: ignore", "on_undelete: keep", 20, 18, "`on_undelete` cannot be `keep`"),
+    (
+        "on_delete: ignore",
+        "when: Industry != \"Test\"\n    when_no_longer_matching: delete\n    on_undelete: ignore",
+        22,
+        18,
+        "a record that came back is not told from one that matches again (when_no_longer_matching: delete)",
+    ),
+    ("on_delete: ignore", "coalesce: no", 20, 15, "`coalesce` cannot be `no`"),
     ("on_delete: ignore", "when: 7 + 1", 20, 11, "a condition is true or false, and this gives a number"),
     ("on_delete: ignore", "when: 'Industry = \"x\"'", 20, 21, "a single `=` compares nothing"),
     ("{ value: EMEA }", "{ cel: 'uper(Name)' }", 18, 26, "there is no function `uper`"),
@@ -185,6 +211,72 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
         2,
         82,
         "`x` is not a record id",
+    ),
+    (
+        "version: 1",
+        "version: 1\ntests: [{ name: x, pipeline: accounts, record: { Id: Acme }, expect: { skip: true } }]",
+        2,
+        54,
+        "`Acme` is not a record id",
+    ),
+    (
+        "version: 1",
+        "version: 1\ntests: [{ name: x, pipeline: accounts, record: {}, expect: { skip: true }, link: 00Q000000000001AAA }]",
+        2,
+        82,
+        "the last three characters of this record id do not fit the others",
+    ),
+    ("LastName: Name.LastName", "LastName: LastName", 24, 41, "change events carry `LastName` as `Name.LastName`"),
+    (
+        "LastName: Name.LastName",
+        "LastName: { cel: upper(LastName) }",
+        24,
+        48,
+        "change events carry `LastName` as `Name.LastName`",
+    ),
+    (
+        "Name: Name\n",
+        "Name: { from: BillingCity, truncate: 80 }\n",
+        17,
+        21,
+        "change events carry `BillingCity` as `BillingAddress.City`",
+    ),
+    (
+        "Name: Name\n",
+        "Name: BillingAddress\n",
+        17,
+        13,
+        "`BillingAddress` is a compound field: only its parts have a value",
+    ),
+    ("Name: Name\n", "Name: upper(Name)\n", 17, 13, "this is no source field"),
+    (
+        "Name: Name\n",
+        "Name: Owner.Name\n",
+        17,
+        13,
+        "`Owner.Name` is a field of another record, and no change event carries it",
+    ),
+    (
+        "Name: Name\n",
+        "Name: { cel: upper(Employer__r.Name) }\n",
+        17,
+        20,
+        "`Employer__r.Name` is a field of another record, and no change event carries it",
+    ),
+    ("on_delete: ignore", "when: !has(Name)", 20, 21, "a tag (`!name`) means nothing here"),
+    (
+        "LastName: Name.LastName",
+        "LastName: Name",
+        24,
+        41,
+        "`Name` of a Contact is a compound field: only its parts have a value",
+    ),
+    (
+        "on_delete: ignore",
+        "when: BillingCountry == \"CH\"",
+        20,
+        11,
+        "change events carry `BillingCountry` as `BillingAddress.Country`",
     ),
     ("on_delete: ignore", "on_delete: ignore\n    whenever: x", 21, 5, "a pipeline has no key `whenever`"),
     ("key: Emea_Id__c }", "key: Other__c }", 14, 42, "the key is not filled by any of the `fields`"),
@@ -364,7 +456,7 @@ fn a_field_has_one_writer_whatever_its_case() {
     let other_key = second.replace("Id, NAME: Name", "Number__c");
     assert_eq!(found(&format!("{GOOD}{other_key}")), [(29, 15, message)]);
     // Another source object fills other records.
-    assert_eq!(found(&format!("{GOOD}{}", second.replace("object: Account", "object: Lead"))), []);
+    assert_eq!(found(&format!("{GOOD}{}", second.replace("object: Account", "object: Opportunity"))), []);
 }
 
 #[test]

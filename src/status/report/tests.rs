@@ -302,6 +302,7 @@ fn live(subscription: SubscriptionStatus) -> Status {
         applied: 8,
         parked: 0,
         failed: 0,
+        left_gone: 0,
         api_calls: 7,
         watermark: Seq(1),
         halted: None,
