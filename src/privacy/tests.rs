@@ -144,6 +144,7 @@ fn of_several_rules_for_a_value_the_strongest_holds() {
         ("MailingCity", Some(Treatment::Hash)),
         ("MailingAddress.Country", Some(Treatment::Mask)),
         ("MailingCountry", Some(Treatment::Mask)),
+        ("MailingPostalCode", Some(Treatment::Mask)),
         // It holds the street.
         ("MailingAddress", Some(Treatment::LeaveOut)),
         ("Mailing__c", None),
