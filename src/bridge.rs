@@ -2,6 +2,7 @@
 //! org a machine with its requests. Reads top to bottom like the drawing in ARCHITECTURE.md.
 
 mod around;
+mod retention;
 mod supervise;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +22,7 @@ use crate::journal::journal;
 use crate::mapping::Mapping;
 use crate::org::{Org, OrgError};
 use crate::pipeline::{self, Line, PipelineError, Target};
+use crate::privacy::PrivacyRule;
 use crate::retry::Backoff;
 use crate::status::{Board, OrgStatus, PipelineStatus};
 use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId};
@@ -84,9 +86,17 @@ pub fn orgs(config: &Config) -> Result<BTreeMap<OrgName, Org>, BridgeError> {
 pub enum Command {
     /// The org of this id is behind the login, and that is meant. Answered when it is accepted, or with the reason.
     AcceptOrg { org: OrgName, org_id: String, done: oneshot::Sender<Result<(), String>> },
+    /// A halted pipeline is to go on. Answered when it does, with whether it was halted, or with the reason why not.
+    Resume { pipeline: PipelineName, done: oneshot::Sender<Result<bool, String>> },
 }
 
-/// As [`run`], and does what is asked meanwhile. To accept another org all stages are stopped in order and begin anew
+/// What is done between two rounds of all stages.
+enum Between {
+    Accept { org: OrgName, org_id: String, done: oneshot::Sender<Result<(), String>> },
+    Resume { pipeline: PipelineName, done: oneshot::Sender<Result<bool, String>> },
+}
+
+/// As [`run`], and does what is asked meanwhile. To accept another org, or to let a pipeline go on, all stages are stopped in order and begin anew
 /// with what the store says then: progress in memory may speak of the old org.
 ///
 /// # Errors
@@ -102,16 +112,30 @@ pub async fn steered<S: Store>(
     loop {
         let round = cancel.child_token();
         let mut running = pin!(run(config, orgs, store.clone(), board.clone(), round.clone()));
-        let (org, org_id, done) = loop {
+        let between = loop {
             tokio::select! {
                 ended = &mut running => return ended,
-                Some(Command::AcceptOrg { org, org_id, done }) = commands.recv() => {
-                    // Who gave up waiting is not answered.
-                    match orgs.get(&org).map(|org| org.other().borrow().clone()) {
-                        Some(Some(found)) if found == org_id => break (org, org_id, done),
-                        Some(Some(found)) => drop(done.send(Err(format!("org {found} is behind the login of {org}")))),
-                        Some(None) => drop(done.send(Err(format!("the login of {org} leads to the same org as before")))),
-                        None => drop(done.send(Err(format!("the config names no org {org}")))),
+                Some(command) = commands.recv() => match command {
+                    Command::AcceptOrg { org, org_id, done } => {
+                        // Who gave up waiting is not answered.
+                        match orgs.get(&org).map(|org| org.other().borrow().clone()) {
+                            Some(Some(found)) if found == org_id => break Between::Accept { org, org_id, done },
+                            Some(Some(found)) => {
+                                drop(done.send(Err(format!("org {found} is behind the login of {org}"))));
+                            }
+                            Some(None) => {
+                                drop(done.send(Err(format!("the login of {org} leads to the same org as before"))));
+                            }
+                            None => drop(done.send(Err(format!("the config names no org {org}")))),
+                        }
+                    }
+                    Command::Resume { pipeline, done } => {
+                        let halted = store.pipelines().await?.into_iter().find(|row| row.identity.name == pipeline);
+                        match halted.map(|row| row.halted.is_some()) {
+                            Some(true) => break Between::Resume { pipeline, done },
+                            Some(false) => drop(done.send(Ok(false))),
+                            None => drop(done.send(Err(format!("the config has no pipeline {pipeline}")))),
+                        }
                     }
                 }
             }
@@ -121,9 +145,18 @@ pub async fn steered<S: Store>(
         if cancel.is_cancelled() {
             return Ok(());
         }
-        store.accept_org(&org, &org_id).await?;
-        warn!(%org, %org_id, "another org was accepted; what is known of the old one is given up");
-        drop(done.send(Ok(())));
+        match between {
+            Between::Accept { org, org_id, done } => {
+                store.accept_org(&org, &org_id).await?;
+                warn!(%org, %org_id, "another org was accepted; what is known of the old one is given up");
+                drop(done.send(Ok(())));
+            }
+            Between::Resume { pipeline, done } => {
+                store.resume(&pipeline).await?;
+                info!(%pipeline, "resumed");
+                drop(done.send(Ok(true)));
+            }
+        }
     }
 }
 
@@ -145,6 +178,7 @@ pub async fn run<S: Store>(
         let shown = OrgStatus { org_id: org.pinned(), ..OrgStatus::default() };
         board.update(|status| drop(status.orgs.insert(name.clone(), shown)));
     }
+    note_privacy(config, &store).await?;
     let rows = pipelines(config, &store).await?;
     let head = Arc::new(watch::Sender::new(store.head().await?));
     for (pipeline, row) in config.pipelines.iter().zip(&rows) {
@@ -206,6 +240,7 @@ pub async fn run<S: Store>(
             });
         }
         channels.retain(|channel, _| channel.kind() != ChannelKind::Poll);
+        let privacy = org.config().privacy.clone();
         let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
         let shown = board.clone();
         if channels.is_empty() {
@@ -220,7 +255,7 @@ pub async fn run<S: Store>(
         }
         let (stage_store, head) = (store.clone(), head.clone());
         stages.spawn(&format!("journal {name}"), async move {
-            journal(arrived, ids, stage_store, head, board).await.map_err(BridgeError::from)
+            journal(arrived, ids, privacy, stage_store, head, board).await.map_err(BridgeError::from)
         });
     }
 
@@ -228,7 +263,8 @@ pub async fn run<S: Store>(
         let lines = config.pipelines.iter().zip(&rows).filter(|(pipeline, _)| pipeline.to.org == *name);
         let lines = lines.filter_map(|(pipeline, row)| {
             let source = orgs.get(&pipeline.from.org)?.clone();
-            Some(Line { row: row.clone(), source, mapping: Arc::new(Mapping::new(pipeline, config)) })
+            let mapping = Arc::new(Mapping::new(pipeline, config));
+            Some(Line { row: row.clone(), source, mapping, brakes: pipeline.brakes.clone() })
         });
         let target = Target {
             org: org.clone(),
@@ -252,7 +288,29 @@ pub async fn run<S: Store>(
         });
     }
     drop(head);
+    let subscribed = subscribed(config, orgs);
+    let (sources, token) = (orgs.clone(), cancel.clone());
+    stages.spawn("retention", async move {
+        retention::run(store, sources, subscribed, board, token).await.map_err(BridgeError::from)
+    });
     stages.join(GRACE).await
+}
+
+/// From the first entry of this run on the rules of the config hold; what is stored already is named until it is scrubbed.
+async fn note_privacy<S: Store>(config: &Config, store: &S) -> Result<(), BridgeError> {
+    for (name, org) in &config.orgs {
+        let rules = org.privacy.rules();
+        for PrivacyRule { object, field, treatment } in store.note_privacy(name, rules).await?.dropped {
+            info!(
+                org = %name, %object, %field, rule = %treatment,
+                "a privacy rule is gone: what was stored under it stays as the rule left it"
+            );
+        }
+        for clear in store.in_clear(name, rules).await? {
+            warn!(org = %name, "{clear}");
+        }
+    }
+    Ok(())
 }
 
 /// The config's pipelines as the store knows them, in the same order. Those that left the config are given up, if nothing
@@ -307,8 +365,10 @@ fn first_status(pipeline: &PipelineConfig, row: &PipelineRow) -> PipelineStatus 
         applied: 0,
         parked: row.parked,
         failed: row.failed,
+        left_gone: 0,
         api_calls: 0,
         watermark: row.watermark,
+        halted: row.halted.as_ref().map(|halted| halted.why.clone()),
         lag: Duration::ZERO,
     }
 }
@@ -335,6 +395,15 @@ fn channels(config: &Config, org: &OrgConfig) -> BTreeMap<Channel, Wishes> {
         wishes.wanted = None;
     }
     channels
+}
+
+/// The channels of which the orgs keep events for a while.
+fn subscribed(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> retention::Subscribed {
+    let events = |channel: &Channel| channel.kind() != ChannelKind::Poll;
+    let of = |(name, org): (&OrgName, &Org)| {
+        (name.clone(), channels(config, org.config()).into_keys().filter(events).collect())
+    };
+    orgs.iter().map(of).collect()
 }
 
 /// The objects that pipelines read from a channel of change events, with the fields that they read.

@@ -3,9 +3,12 @@
 mod check;
 mod demo;
 mod emulator;
+mod forget;
+mod journal;
 mod map;
 mod org;
 mod pipeline;
+mod resume;
 mod run;
 mod signals;
 mod status;
@@ -17,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Config;
+use crate::store::Sqlite;
 use crate::telemetry::Verbosity;
 
 /// A bridge between Salesforce orgs: what changes in one arrives in the other, and nothing is lost in silence.
@@ -37,22 +42,22 @@ enum Command {
     /// Run the bridge that a config describes
     Run(ConfigFile),
     /// Look for mistakes in a config
-    Check {
-        #[command(flatten)]
-        file: ConfigFile,
-        /// Only what can be told without an org
-        #[arg(long)]
-        offline: bool,
-    },
+    Check(check::Check),
     /// Emulated orgs by themselves
     #[command(after_help = crate::emulator::HELP)]
     Emulator(emulator::Emulator),
+    /// Erase the values that the state file holds of one record
+    Forget(forget::Forget),
+    /// What the state file holds of the events that came
+    Journal(journal::Journal),
     /// What a pipeline would make of a change or a record
     Map(map::Map),
     /// The orgs that a state file is tied to
     Org(org::Org),
     /// The pipelines that a state file knows
     Pipeline(pipeline::Pipeline),
+    /// Let a pipeline go on that stopped by itself
+    Resume(resume::Resume),
     /// How the bridge of a config is
     Status(status::Status),
     /// Run the tests that stand beside a mapping
@@ -67,17 +72,28 @@ struct ConfigFile {
     config: PathBuf,
 }
 
+/// The state of a config, as its owner: while a bridge runs, the error says so and names it.
+fn owned(config: &Config) -> anyhow::Result<Sqlite> {
+    if !config.state.exists() {
+        anyhow::bail!("{} is not there: no bridge has run with this config yet", config.state.display());
+    }
+    Ok(Sqlite::open(&config.state)?)
+}
+
 impl Cli {
     pub fn verbosity(&self) -> Verbosity {
         match &self.command {
             _ if self.verbose => Verbosity::Verbose,
             Command::Demo(_) => Verbosity::Screen,
             Command::Run(_)
-            | Command::Check { .. }
+            | Command::Check(_)
             | Command::Emulator(_)
+            | Command::Forget(_)
+            | Command::Journal(_)
             | Command::Map(_)
             | Command::Org(_)
             | Command::Pipeline(_)
+            | Command::Resume(_)
             | Command::Status(_)
             | Command::Test(_) => Verbosity::Normal,
         }
@@ -91,11 +107,14 @@ impl Cli {
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Run(file) => run::run(&file.config).await,
-            Command::Check { file, offline } => check::run(&file.config, offline),
+            Command::Check(check) => check.run().await,
             Command::Emulator(emulator) => emulator.run().await,
+            Command::Forget(forget) => forget.run().await,
+            Command::Journal(journal) => journal.run().await,
             Command::Map(map) => map.run().await,
             Command::Org(org) => org.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,
+            Command::Resume(resume) => resume.run().await,
             Command::Status(status) => status.run().await,
             Command::Test(test) => test.run().await,
         }

@@ -5,6 +5,7 @@
 
 mod check;
 mod env;
+mod places;
 pub mod raw;
 mod report;
 pub mod schema;
@@ -22,12 +23,13 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-pub use self::report::{ConfigProblems, Problem};
-pub(crate) use self::walk::closest;
+pub use self::places::{Found, located};
+pub use self::report::{ConfigProblems, Problem, Severity};
 use crate::event::{
     ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Timestamp, Transport, Value,
 };
 use crate::mapping::Expression;
+use crate::privacy::Privacy;
 
 /// Reads a config file, with the variables of this process and the secret files that it names; and the tests beside it.
 ///
@@ -166,6 +168,8 @@ pub struct OrgConfig {
     pub pubsub: PubsubEndpoint,
     /// Channels that are received and journaled although no pipeline reads them.
     pub journal: Vec<Channel>,
+    /// Which of its values the bridge must not know, or not as they are.
+    pub privacy: Privacy,
 }
 
 /// Where the Pub/Sub API is (facts: streaming-pubsub.md section 1).
@@ -209,6 +213,80 @@ pub struct PipelineConfig {
     pub fields: Vec<(FieldName, FieldRule)>,
     pub flag: Option<Flag>,
     pub on_delete: OnDelete,
+    pub brakes: Brakes,
+    pub publishing: Publishing,
+}
+
+/// How the records of a pipeline get into the target, apart from what is in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publishing {
+    pub options: SaveOptions,
+    pub when_target_gone: WhenTargetGone,
+    pub on_undelete: OnUndelete,
+    /// Changes that wait for the target become one write. Otherwise each is written by itself, in order.
+    pub coalesce: bool,
+}
+
+impl Default for Publishing {
+    fn default() -> Self {
+        Self {
+            options: SaveOptions::default(),
+            when_target_gone: WhenTargetGone::default(),
+            on_undelete: OnUndelete::default(),
+            coalesce: true,
+        }
+    }
+}
+
+/// What a call that saves records asks of the target org. They are headers, so they hold for all records of a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SaveOptions {
+    pub assignment_rules: AssignmentRules,
+    pub duplicates: Duplicates,
+}
+
+/// Whether the target's assignment rules give records another owner. By default they do not, although the platform's own
+/// default is that they do: a replica has the owner that it is given, and the same again when it is written again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AssignmentRules {
+    #[default]
+    Off,
+    /// Those that are active for the object.
+    Active,
+    /// This one.
+    Rule(RecordId),
+}
+
+/// What becomes of a record that a duplicate rule of the target finds twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Duplicates {
+    /// It is a failed record.
+    #[default]
+    Fail,
+    /// It is saved where the rule only alerts; a rule that blocks refuses it all the same.
+    SaveAlerts,
+}
+
+/// What happens when the counterpart was deleted in the target by somebody else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenTargetGone {
+    /// It is made anew, from the whole record.
+    #[default]
+    Recreate,
+    /// It stays deleted; this change and later ones are skipped.
+    Skip,
+    /// The record is a failed record.
+    Fail,
+}
+
+/// What happens in the target when a record comes back from the recycle bin of the source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnUndelete {
+    /// Its counterpart is found by its key, or made anew.
+    #[default]
+    Recreate,
+    /// Nothing: the counterpart stays deleted, also when the record changes later.
+    Ignore,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -315,6 +393,33 @@ pub enum NoLongerMatching {
     /// The pipeline's flag is set.
     Flag,
     Delete,
+}
+
+/// When a pipeline stops by itself and waits for a person. None: never because of this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brakes {
+    pub deletes: Option<Limit>,
+    pub creates: Option<Limit>,
+    /// Records in a row that could not be mapped.
+    pub failures: Option<u64>,
+}
+
+impl Default for Brakes {
+    fn default() -> Self {
+        let within = Duration::from_secs(600);
+        Self {
+            deletes: Some(Limit { most: 500, within }),
+            creates: Some(Limit { most: 50_000, within }),
+            failures: Some(100),
+        }
+    }
+}
+
+/// So many within a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub most: u64,
+    pub within: Duration,
 }
 
 /// A field of the target that says that the record is gone in the source, or does not match any more.

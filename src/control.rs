@@ -2,7 +2,7 @@
 //! JSON line out.
 //!
 //! `{"v":1,"request":"status"}` gives a [`Report`]; `{"v":1,"request":"accept_org","org":NAME,"org_id":ID}` accepts another
-//! org behind a login. What cannot be done is answered by `{"error":TEXT}`.
+//! org behind a login; `{"v":1,"request":"resume","pipeline":NAME}` lets a halted pipeline go on. What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::bridge::Command;
-use crate::event::{OrgName, Timestamp};
+use crate::event::{OrgName, PipelineName, Timestamp};
 use crate::status::Board;
 use crate::status::report::Report;
 use crate::store::Store;
@@ -40,6 +40,7 @@ const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
 enum Request {
     Status { v: u32 },
     AcceptOrg { v: u32, org: OrgName, org_id: String },
+    Resume { v: u32, pipeline: PipelineName },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,6 +48,8 @@ enum Request {
 enum Answer {
     Status(Box<Report>),
     Accepted(OrgName),
+    /// Whether it was halted.
+    Resumed(bool),
     Error(String),
 }
 
@@ -135,7 +138,8 @@ impl<S: Store> Server<S> {
             Ok(Ok(_)) => match serde_json::from_str::<Request>(&line) {
                 Ok(Request::Status { v: 1 }) => self.status().await,
                 Ok(Request::AcceptOrg { v: 1, org, org_id }) => self.accept(org, org_id).await,
-                Ok(Request::Status { .. } | Request::AcceptOrg { .. }) => {
+                Ok(Request::Resume { v: 1, pipeline }) => self.resume(pipeline).await,
+                Ok(Request::Status { .. } | Request::AcceptOrg { .. } | Request::Resume { .. }) => {
                     Answer::Error("this bridge knows requests of version 1".to_owned())
                 }
                 Err(error) => Answer::Error(format!("no request: {error}")),
@@ -158,16 +162,27 @@ impl<S: Store> Server<S> {
 
     async fn accept(&self, org: OrgName, org_id: String) -> Answer {
         let (done, answer) = oneshot::channel();
-        let command = Command::AcceptOrg { org: org.clone(), org_id, done };
-        let gone = || Answer::Error("the bridge is just stopping".to_owned());
+        let accepted = org.clone();
+        self.command(Command::AcceptOrg { org, org_id, done }, answer)
+            .await
+            .map_or_else(Answer::Error, |()| Answer::Accepted(accepted))
+    }
+
+    async fn resume(&self, pipeline: PipelineName) -> Answer {
+        let (done, answer) = oneshot::channel();
+        self.command(Command::Resume { pipeline, done }, answer).await.map_or_else(Answer::Error, Answer::Resumed)
+    }
+
+    /// Hands a command to the bridge and waits until it is done.
+    async fn command<T>(&self, command: Command, answer: oneshot::Receiver<Result<T, String>>) -> Result<T, String> {
+        let gone = || "the bridge is just stopping".to_owned();
         if self.commands.send(command).await.is_err() {
-            return gone();
+            return Err(gone());
         }
         match tokio::time::timeout(ACCEPTED_WITHIN, answer).await {
-            Ok(Ok(Ok(()))) => Answer::Accepted(org),
-            Ok(Ok(Err(reason))) => Answer::Error(reason),
-            Ok(Err(_)) => gone(),
-            Err(_) => Answer::Error("the bridge takes long to stop what is in flight; ask for its status".to_owned()),
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(gone()),
+            Err(_) => Err("the bridge takes long to stop what is in flight; ask for its status".to_owned()),
         }
     }
 }
@@ -192,7 +207,9 @@ async fn ask(state: &Path, request: &Request) -> io::Result<Option<Answer>> {
 fn refused(answer: Answer) -> io::Error {
     match answer {
         Answer::Error(reason) => io::Error::other(reason),
-        Answer::Status(_) | Answer::Accepted(_) => io::Error::other("the bridge answered something else"),
+        Answer::Status(_) | Answer::Accepted(_) | Answer::Resumed(_) => {
+            io::Error::other("the bridge answered something else")
+        }
     }
 }
 
@@ -202,6 +219,15 @@ pub async fn status(state: &Path) -> io::Result<Option<Report>> {
     match asked.map_err(|_| io::Error::other(format!("no answer within {} s", TOLD_WITHIN.as_secs())))?? {
         None => Ok(None),
         Some(Answer::Status(report)) => Ok(Some(*report)),
+        Some(answer) => Err(refused(answer)),
+    }
+}
+
+/// Lets a halted pipeline of the running bridge go on; whether it was halted. None: none runs.
+pub async fn resume(state: &Path, pipeline: &PipelineName) -> io::Result<Option<bool>> {
+    match ask(state, &Request::Resume { v: 1, pipeline: pipeline.clone() }).await? {
+        None => Ok(None),
+        Some(Answer::Resumed(halted)) => Ok(Some(halted)),
         Some(answer) => Err(refused(answer)),
     }
 }

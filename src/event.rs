@@ -18,6 +18,7 @@ pub use change::{Change, ChangeKind, EventKey, Field, Fields, Happening, Header,
 pub use channel::ChannelKind;
 pub use diff::{DiffError, TextDiff};
 pub use id::{InvalidId, RecordId};
+pub(crate) use name::without_suffix;
 pub use name::{Channel, FieldName, FieldPath, InvalidName, ObjectName, OrgName, PipelineName};
 pub use position::{ReplayFrom, ReplayId, Seq, Timestamp};
 pub use record::{Found, Record};

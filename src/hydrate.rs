@@ -9,6 +9,7 @@ use crate::event::Found;
 use crate::event::{FieldName, FieldPath, ObjectName, Record, RecordId, Value};
 use crate::mapping::Mapping;
 use crate::org::{CallError, Org, soql};
+use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
 
 /// Ids or keys in one query: the URI should stay under about 2,000 characters (facts: rest.md section 1).
@@ -28,7 +29,7 @@ pub async fn records(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Resul
     for (id, row) in ids.iter().zip(rows) {
         match row {
             Some(row) => {
-                found.insert(*id, Found::Record(record(*id, &paths, row)));
+                found.insert(*id, Found::Record(record(*id, &paths, &mapping.privacy, row)));
             }
             None => missing.push(*id),
         }
@@ -84,13 +85,15 @@ pub async fn children(
     Ok(children)
 }
 
-/// A row under the names that events use.
-pub fn record(id: RecordId, paths: &[FieldPath], mut row: Map<String, Json>) -> Record {
+/// A row under the names that events use, without what the source's privacy rules forbid.
+pub fn record(id: RecordId, paths: &[FieldPath], privacy: &ObjectPrivacy, mut row: Map<String, Json>) -> Record {
     let value = |path: &FieldPath| {
         let value = row.get_mut(path.object_field().as_str()).map_or(Json::Null, |value| value.take());
         (path.clone(), canonical(Value::from(value)))
     };
-    Record { id, values: paths.iter().map(value).collect() }
+    let mut record = Record { id, values: paths.iter().map(value).collect() };
+    privacy.apply_record(&mut record);
+    record
 }
 
 /// REST writes date-times as `+0000`, events as `Z`: one form for both (facts: rest.md section 7).
@@ -129,7 +132,7 @@ mod tests {
             "Unasked__c": "x",
         });
         let Json::Object(row) = row else { unreachable!() };
-        let values = record(id, &paths, row).values;
+        let values = record(id, &paths, &ObjectPrivacy::default(), row).values;
         let expected = [
             ("Title", Value::Null),
             ("MailingAddress.City", Value::text("Basel")),

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::event::Arrival;
 use crate::event::{Channel, Happening, Part, Seq, Timestamp};
+use crate::privacy::Privacy;
 use crate::status::Board;
 use crate::store::{PipelineId, Store, StoreError, SubscriptionId};
 
@@ -18,13 +19,15 @@ const GROUP_MAX: usize = 500;
 const PAGE_MAX: usize = 200;
 
 /// Journals what has arrived, then moves `head`. One transaction holds the changes and the position that covers them;
-/// under load it grows, in quiet times nothing waits for it. It knows no reader.
+/// under load it grows, in quiet times nothing waits for it. It knows no reader. Nothing is stored that the org's `privacy`
+/// forbids.
 ///
 /// # Errors
 /// When the store fails. What was not journaled by then is not lost: the position did not move.
 pub async fn journal<S: Store>(
     arrivals: mpsc::Receiver<(Channel, Arrival)>,
     subscriptions: HashMap<Channel, SubscriptionId>,
+    privacy: Privacy,
     store: S,
     head: Arc<watch::Sender<Seq>>,
     board: Board,
@@ -35,7 +38,9 @@ pub async fn journal<S: Store>(
     while let Some(group) = groups.next().await {
         // One subscription's own order is kept; between them there is none to keep.
         let mut by_channel: Vec<(Channel, Vec<Arrival>)> = Vec::new();
-        for (channel, arrival) in group {
+        for (channel, mut arrival) in group {
+            // The one way in for whatever a subscription, a poll or a probe brings.
+            privacy.apply_arrival(&mut arrival);
             match by_channel.iter_mut().find(|(known, _)| *known == channel) {
                 Some((_, arrivals)) => arrivals.push(arrival),
                 None => by_channel.push((channel, vec![arrival])),

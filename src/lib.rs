@@ -9,25 +9,28 @@
 //! | [`config`] | the YAML file, checked; pure |
 //! | [`org`] | one org as the bridge sees it: login, REST, errors |
 //! | [`subscribe`] | a channel and a position become `Change`s |
+//! | [`privacy`] | which values of a source org the bridge must not know; pure |
 //! | [`journal`] | `Change`s become numbered entries on disk |
 //! | [`mapping`] | a part and what is known of it become a `Write`; pure |
 //! | [`hydrate`] | whole records, read from the source in batches |
 //! | [`publish`] | the outbox of a target org, and what an org's answers mean |
 //! | [`pipeline`] | everything right of the journal for one target org: a state machine and its driver |
 //! | [`rehearse`] | what a mapping would make of one change, without an org; pure |
+//! | [`check`] | what the two orgs say of a config, before anything flows |
 //! | [`past`] | comparing the two orgs |
 //! | [`store`] | what is remembered: a contract, and SQLite |
 //! | [`bridge`] | builds and joins the stages |
 //! | [`control`] | the request socket of a running bridge |
 //! | [`status`] | what the terminal, the command line and the tests read |
 //!
-//! What must never import what: `event`, `config`, `mapping`, `publish::outbox` and `pipeline::machine` know no
+//! What must never import what: `event`, `config`, `privacy`, `mapping`, `publish::outbox` and `pipeline::machine` know no
 //! socket, no store and no clock.
 //!
 //! Two folders are crates of their own: `emulator`, a stand-in for Salesforce orgs, which knows nothing of the bridge and
 //! which nothing but `cli` and the tests use; and `pubsub_api`, the messages of the Pub/Sub API, made from its definition.
 
 pub mod bridge;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -38,6 +41,7 @@ pub mod mapping;
 pub mod org;
 pub mod past;
 pub mod pipeline;
+pub mod privacy;
 pub mod publish;
 pub mod rehearse;
 pub mod retry;
@@ -45,5 +49,6 @@ pub mod status;
 pub mod store;
 pub mod subscribe;
 pub mod telemetry;
+mod text;
 
 pub use orgbridge_emulator as emulator;

@@ -24,9 +24,9 @@ use rule::{Fill, Given, Lookup, Rule, Writing};
 pub use trace::{Gave, Traced, WhyRead};
 use view::View;
 
-use crate::config::{NoLongerMatching, OnDelete};
+use crate::config::{NoLongerMatching, OnDelete, OnUndelete};
 use crate::event::{ChangeKind, FieldName, Header, Part, Record, RecordId};
-use crate::publish::{Body, Cell, Cover, Key, Reference, Write};
+use crate::publish::{Body, Cell, Cover, Key, Manner, Reference, Write};
 use crate::store::Parent;
 
 /// What mapping says of a part.
@@ -57,6 +57,8 @@ pub enum Skip {
     Filtered,
     /// `on_delete: ignore`.
     DeleteIgnored,
+    /// `on_undelete: ignore`.
+    UndeleteIgnored,
     /// A delete of a record that never had a counterpart, and whose key does not follow from its id.
     NeverLinked,
     /// The event names no record; it is a gap.
@@ -69,6 +71,7 @@ impl std::fmt::Display for Skip {
             Self::NothingMapped => "nothing that is mapped changed",
             Self::Filtered => "it does not match `when`",
             Self::DeleteIgnored => "deletes are ignored (on_delete: ignore)",
+            Self::UndeleteIgnored => "what comes back is left deleted (on_undelete: ignore)",
             Self::NeverLinked => "it was never written, so there is nothing to delete",
             Self::NoRecord => "the event names no record: it is a gap",
         })
@@ -106,10 +109,13 @@ impl Mapping {
     /// What a journaled part becomes. `cover` is what the write will settle.
     pub fn apply(&self, part: &Part, known: &Known<'_>, cover: Cover) -> Mapped {
         match part.kind() {
-            ChangeKind::Create => self.whole(&View::whole(part), known, cover),
+            ChangeKind::Undelete | ChangeKind::GapUndelete if self.publishing.on_undelete == OnUndelete::Ignore => {
+                Mapped::Skipped(Skip::UndeleteIgnored)
+            }
+            ChangeKind::Create => self.whole(&self.view(View::whole(part)), known, cover),
             // The old counterpart is gone, or goes soon: the link is renewed by the key.
-            ChangeKind::Undelete => self.whole(&View::whole(part), &known.unlinked(), cover),
-            ChangeKind::Update => self.partial(&View::partial(part), known, cover),
+            ChangeKind::Undelete => self.whole(&self.view(View::whole(part)), &known.unlinked(), cover),
+            ChangeKind::Update => self.partial(&self.view(View::partial(part)), known, cover),
             ChangeKind::Delete | ChangeKind::GapDelete => self.delete(part.record, known, cover),
             ChangeKind::GapCreate | ChangeKind::GapUpdate | ChangeKind::GapUndelete => Mapped::Needs(Needs::Record),
             ChangeKind::GapOverflow => Mapped::Skipped(Skip::NoRecord),
@@ -119,7 +125,7 @@ impl Mapping {
     /// What a record that was read becomes. `header` is of the event that it was read for; none where it was read for
     /// several, or for none: then no condition on who or what made the change leaves it out.
     pub fn apply_read(&self, record: &Record, header: Option<&Header>, known: &Known<'_>, cover: Cover) -> Mapped {
-        self.whole(&View::read(record, header), known, cover)
+        self.whole(&self.view(View::read(record, header)), known, cover)
     }
 
     /// What a record becomes that a read found deleted.
@@ -138,6 +144,10 @@ impl Mapping {
     /// The parents whose links a whole record asks for.
     pub fn parents_of_read(&self, record: &Record) -> Vec<Parent> {
         self.parents(&View::read(record, None))
+    }
+
+    fn view<'v>(&'v self, view: View<'v>) -> View<'v> {
+        view.hashing(self.privacy.hash_key())
     }
 
     fn parents(&self, view: &View<'_>) -> Vec<Parent> {
@@ -196,7 +206,7 @@ impl Mapping {
                 Key::External { object: self.target_object.clone(), field: self.key.clone(), value }
             }
         };
-        draft.write(key, cover, Body::Whole, &self.key)
+        draft.write(self, key, cover, Body::Whole)
     }
 
     fn partial(&self, view: &View<'_>, known: &Known<'_>, cover: Cover) -> Mapped {
@@ -238,7 +248,7 @@ impl Mapping {
                 return Mapped::Failed(failure);
             }
         }
-        draft.write(key, cover, Body::Partial, &self.key)
+        draft.write(self, key, cover, Body::Partial)
     }
 
     /// The record is not one of those that are written. Its counterpart, if it has one, is from before.
@@ -255,7 +265,7 @@ impl Mapping {
         };
         match self.when_no_longer_matching {
             NoLongerMatching::Flag if for_good => self.flagged(key, cover),
-            NoLongerMatching::Delete if for_good => Draft::default().write(key, cover, |_| Body::Delete, &self.key),
+            NoLongerMatching::Delete if for_good => Draft::default().write(self, key, cover, |_| Body::Delete),
             NoLongerMatching::Keep | NoLongerMatching::Flag | NoLongerMatching::Delete => {
                 Mapped::Skipped(Skip::Filtered)
             }
@@ -274,14 +284,14 @@ impl Mapping {
         };
         match self.on_delete {
             OnDelete::Flag => self.flagged(key, cover),
-            OnDelete::Delete | OnDelete::Ignore => Draft::default().write(key, cover, |_| Body::Delete, &self.key),
+            OnDelete::Delete | OnDelete::Ignore => Draft::default().write(self, key, cover, |_| Body::Delete),
         }
     }
 
     fn flagged(&self, key: Key, cover: Cover) -> Mapped {
         let flag = self.flag.iter().map(|flag| (flag.field.clone(), Cell::Value(flag.set.clone())));
         let draft = Draft { fields: flag.collect(), ..Draft::default() };
-        draft.write(key, cover, Body::Partial, &self.key)
+        draft.write(self, key, cover, Body::Partial)
     }
 
     fn by_link(&self, id: RecordId) -> Key {
@@ -332,15 +342,16 @@ impl Draft {
 
     fn write(
         self,
+        mapping: &Mapping,
         key: Key,
         cover: Cover,
         body: impl FnOnce(BTreeMap<FieldName, Cell>) -> Body,
-        key_field: &FieldName,
     ) -> Mapped {
         Mapped::Write(Box::new(Write {
             key,
-            key_field: key_field.clone(),
+            key_field: mapping.key.clone(),
             body: body(self.fields),
+            manner: Manner { options: mapping.publishing.options, coalesce: mapping.publishing.coalesce },
             lock_keys: self.lock_keys,
             waits_for: self.waits_for,
             covers: vec![cover],

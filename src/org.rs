@@ -1,19 +1,21 @@
 //! One org as the bridge sees it: who is logged in, and the REST calls that the bridge makes.
 //!
 //! `auth` logs in, `http` makes one request, `rest` knows the calls; `error`, `login_error` and `save` say what an
-//! answer means and are pure.
+//! answer means and are pure, and so does `describe` of objects and fields.
 
 mod auth;
 mod clock;
 mod code;
+pub mod describe;
 mod error;
 mod http;
 mod login_error;
 mod rest;
 mod save;
+mod single;
 pub mod soql;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +31,10 @@ use url::Url;
 pub use self::code::{Code, OrgText};
 pub use self::error::{CallError, Disposition, Limit, Lost};
 pub use self::login_error::{LoginRefusal, OrgError};
-pub use self::rest::{COLLECTION_MAX, Changed, Changes, Deleted, Deliveries, Described, Member, READ_MAX};
+pub use self::rest::{
+    COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, Deleted, Deliveries, FREE_ENTITIES, Member, READ_MAX,
+    setup,
+};
 pub use self::save::{Operation, RecordError, Refusal, SaveDisposition, SaveResult};
 use crate::config::OrgConfig;
 use crate::event::{OrgName, Timestamp};
@@ -84,6 +89,7 @@ struct Shared {
     pinned: Mutex<Option<String>>,
     /// The id of another one that was found there. Nothing but a new pin takes it back.
     other: watch::Sender<Option<String>>,
+    describes: rest::Describes,
 }
 
 /// The one place where the token lives.
@@ -170,6 +176,7 @@ impl Org {
                 clock: Mutex::default(),
                 pinned: Mutex::default(),
                 other: watch::Sender::default(),
+                describes: rest::Describes::default(),
             }),
         })
     }
@@ -233,6 +240,8 @@ impl Org {
     pub fn pin(&self, org_id: &str) {
         *lock(&self.shared.pinned) = Some(org_id.to_owned());
         self.shared.other.send_replace(None);
+        // What is known may be another org's.
+        self.forget_describes();
     }
 
     /// The one org that may be behind the login, where that is known.

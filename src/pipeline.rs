@@ -3,6 +3,7 @@
 //!
 //! [`machine`] decides and knows no I/O; [`driver`] asks the store and the two orgs on its behalf.
 
+pub mod brakes;
 pub mod driver;
 pub mod machine;
 mod progress;

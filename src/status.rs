@@ -35,11 +35,15 @@ pub struct PipelineStatus {
     pub parked: u64,
     /// Failed records.
     pub failed: u64,
+    /// Writes whose counterpart was gone from the target, and was left so (`when_target_gone: skip`), since the start.
+    pub left_gone: u64,
     /// Calls of the REST API to both orgs.
     pub api_calls: u64,
     pub watermark: Seq,
     /// 0 when nothing is unsettled, else the age of the oldest unsettled change.
     pub lag: Duration,
+    /// It stopped by itself: why.
+    pub halted: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -23,13 +23,15 @@
 //! `store::contract` is the test suite that any backend must pass.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 
 use crate::event::Arrival;
 use crate::event::{
-    Change, ChangeKind, Channel, FieldName, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq, Timestamp,
-    Transport,
+    Change, ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
+    Timestamp, Transport,
 };
+use crate::privacy::{Privacy, PrivacyRule};
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -127,6 +129,17 @@ pub struct PipelineRow {
     /// Rows of `parked` that wait, and that failed.
     pub parked: u64,
     pub failed: u64,
+    pub halted: Option<Halted>,
+    /// When it was resumed last, the journal reached up to here.
+    pub passes_to: Seq,
+}
+
+/// A pipeline that stopped by itself, and waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halted {
+    pub why: String,
+    /// By our clock.
+    pub at: Timestamp,
 }
 
 /// One journaled change.
@@ -219,6 +232,63 @@ pub struct Sent {
     pub suspect_until: Option<Timestamp>,
 }
 
+/// What is new of an org's privacy rules since they were noted last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NotedPrivacy {
+    pub new: Vec<PrivacyRule>,
+    /// These hold no more. What was stored under them stays as they left it.
+    pub dropped: Vec<PrivacyRule>,
+}
+
+/// Entries that were stored before a rule for their values was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InClear {
+    pub object: ObjectName,
+    /// Those fields whose rules came later.
+    pub fields: Vec<FieldPath>,
+    /// Entries of the object, and of messages that may speak of any.
+    pub entries: u64,
+}
+
+impl fmt::Display for InClear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let events = if self.entries == 1 { "1 event".to_owned() } else { format!("{} events", self.entries) };
+        let fields: Vec<&str> = self.fields.iter().map(FieldPath::as_str).collect();
+        let (object, fields) = (&self.object, fields.join(", "));
+        write!(
+            f,
+            "{events} stored before the rules of `privacy` may hold {fields} of {object}. With the bridge stopped, \
+             `orgbridge journal scrub` applies the rules to them"
+        )
+    }
+}
+
+/// What one stretch of scrubbing did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    pub looked_at: u64,
+    pub rewritten: u64,
+    /// Failed or waiting records of which the target's own message was erased: it may quote a value.
+    pub evidence: u64,
+    /// Nothing is left to look at.
+    pub done: bool,
+}
+
+/// What was erased of one record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Entries that name it and held values.
+    pub events: u64,
+    /// Of these, those that name other records too: their values are one and the same, so they are gone for all of them.
+    pub shared: u64,
+    /// PushTopic and generic events in which its id stands.
+    pub notifications: u64,
+    /// Failed or waiting records whose evidence was erased.
+    pub evidence: u64,
+    /// Platform events in which its id stands. They are left as they are: they speak of what happened, not of a record.
+    pub mentions: u64,
+}
+
 /// One transaction of outcomes. Applied in the order of the fields here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settlement {
@@ -237,6 +307,8 @@ pub struct Settlement {
     pub cleared: Vec<(PipelineId, RecordId)>,
     /// Rows of `sent` whose answer was lost.
     pub suspect: Vec<(PipelineId, RecordId, Timestamp)>,
+    /// Pipelines that stopped by themselves: why, and when by our clock. One that is halted already stays as it is.
+    pub halts: Vec<(PipelineId, String, Timestamp)>,
     pub watermarks: Vec<(PipelineId, Seq)>,
 }
 
@@ -409,6 +481,18 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// False if there is no such pipeline.
     fn forget_pipeline(&self, name: &PipelineName) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
+    /// The pipeline goes on: it is halted no longer. None if there is no such pipeline, false if it was not halted.
+    fn resume(&self, name: &PipelineName) -> impl Future<Output = Result<Option<bool>, StoreError>> + Send;
+
+    /// Records that were parked with this code, each with the first part that waits, and whose pipeline is not halted. In
+    /// the order of pipelines and records, from behind `after` on. Asked page by page after a start.
+    fn held(
+        &self,
+        code: &'static str,
+        after: Option<(PipelineId, RecordId)>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(PipelineId, RecordId, Seq)>, StoreError>> + Send;
+
     /// At most about `limit` entries of the pipeline's channel and object, oldest first.
     fn page(
         &self,
@@ -440,7 +524,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn sent(&self) -> impl Future<Output = Result<Vec<Sent>, StoreError>> + Send;
 
     /// Rows of `parked` that should be tried now: they were widened after their last try, or wait for a parent that has
-    /// a link. Asked once at the start; a running bridge hears of both as they happen.
+    /// a link; not those of a halted pipeline. Asked once at the start; a running bridge hears of both as they happen.
     fn restless(&self) -> impl Future<Output = Result<Vec<(PipelineId, RecordId)>, StoreError>> + Send;
 
     /// See [`Settlement`].
@@ -451,6 +535,44 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Rows of `parked` counted, the most frequent cause of a pipeline first.
     fn parked_causes(&self) -> impl Future<Output = Result<Vec<ParkedCause>, StoreError>> + Send;
+
+    /// Notes the privacy rules that hold for the org from the next entry on.
+    fn note_privacy(
+        &self,
+        org: &OrgName,
+        rules: &[PrivacyRule],
+    ) -> impl Future<Output = Result<NotedPrivacy, StoreError>> + Send;
+
+    /// The rules that were noted last, by object and field.
+    fn noted_privacy(&self, org: &OrgName) -> impl Future<Output = Result<Vec<PrivacyRule>, StoreError>> + Send;
+
+    /// What is stored of the org without these rules having been applied to it, by object. A rule that was not noted yet
+    /// counts as of now. Nothing that could hold such a value is left out; there may be less in it.
+    fn in_clear(
+        &self,
+        org: &OrgName,
+        rules: &[PrivacyRule],
+    ) -> impl Future<Output = Result<Vec<InClear>, StoreError>> + Send;
+
+    /// Notes these rules, and applies them to the next entries, at most `limit`, that were stored without them. Each once to
+    /// each entry, also where this was broken off: a hash is not hashed again. Only while no bridge runs, for it may hold
+    /// old values in memory.
+    fn scrub(
+        &self,
+        org: &OrgName,
+        rules: &Privacy,
+        limit: usize,
+    ) -> impl Future<Output = Result<Scrubbed, StoreError>> + Send;
+
+    /// Erases the values that are stored of one record of the org. Its id stays, with what is known of its counterpart
+    /// and how far it is settled, for without them a later change would be a gap or a second record. An entry that named
+    /// its values becomes one that says only that there was a change (its GAP form), so what is not settled yet is read.
+    /// Only while no bridge runs.
+    fn forget_record(
+        &self,
+        org: &OrgName,
+        record: RecordId,
+    ) -> impl Future<Output = Result<Forgotten, StoreError>> + Send;
 
     /// When the oldest entry above each pipeline's watermark was committed, or came where it does not say. A pipeline
     /// that is done is left out.

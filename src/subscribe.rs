@@ -21,6 +21,8 @@ pub mod probe;
 pub mod pubsub;
 pub mod retention;
 pub mod surroundings;
+#[cfg(test)]
+mod testing;
 pub mod watchdog;
 
 /// A channel to subscribe, and from where. Whoever makes it has committed `plan.commit_start` before.

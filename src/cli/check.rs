@@ -4,23 +4,96 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::{self, Config};
+use clap::Args;
 
-/// Exit code 0 if the config is good, 1 if it has problems. Asking the orgs is not possible yet, so `offline` must
-/// be true; otherwise the file is checked and the exit code is 2.
-pub fn run(path: &Path, offline: bool) -> anyhow::Result<ExitCode> {
-    match config::load(path) {
-        Ok(config) => println!("{}", summary(path, &config)),
-        Err(problems) => {
-            eprintln!("{}", problems.render(colour()));
-            return Ok(ExitCode::from(1));
+use super::ConfigFile;
+use crate::bridge;
+use crate::check::{self, Place};
+use crate::config::{self, Config, ConfigProblems, Found, Severity};
+use crate::store::{Sqlite, Store};
+
+/// Is the config good?
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Only what can be told without an org
+    #[arg(long)]
+    offline: bool,
+    /// For scripts
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    /// Exit code 0 if the config is good, whatever warnings and notes there are; 1 if something cannot work.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let path = &self.file.config;
+        let config = match config::load(path) {
+            Ok(config) => config,
+            Err(problems) => return Ok(self.show(&problems)),
+        };
+        let found = if self.offline { Vec::new() } else { check::check(&config, &bridge::orgs(&config)?).await };
+        let text = std::fs::read_to_string(path)?;
+        let found = found.iter().map(|finding| Found {
+            severity: finding.severity,
+            path: match &finding.place {
+                Place::Org(org) => vec!["orgs", org.as_str()],
+                Place::Pipeline(pipeline, keys) => {
+                    ["pipelines", pipeline.as_str()].into_iter().chain(keys.iter().map(String::as_str)).collect()
+                }
+            },
+            message: finding.message.clone(),
+            remedy: finding.remedy.clone(),
+        });
+        let problems = config::located(&text, path, found.collect());
+        let code = self.show(&problems);
+        if !self.json && code == ExitCode::SUCCESS {
+            println!("{}", summary(path, &config));
+            for line in in_clear(&config).await {
+                println!("  {line}");
+            }
+            if self.offline {
+                println!("  the orgs were not asked (--offline)");
+            }
         }
+        Ok(code)
     }
-    if offline {
-        return Ok(ExitCode::SUCCESS);
+
+    fn show(&self, problems: &ConfigProblems) -> ExitCode {
+        if self.json {
+            println!("{:#}", json(problems));
+        } else if !problems.problems().is_empty() {
+            eprintln!("{}", problems.render(colour()));
+        }
+        let wrong = problems.problems().iter().any(|problem| problem.severity == Severity::Error);
+        if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
-    eprintln!("The orgs were not asked: this version checks the file only. Say so with --offline.");
-    Ok(ExitCode::from(2))
+}
+
+fn json(problems: &ConfigProblems) -> serde_json::Value {
+    let each = problems.problems().iter().map(|problem| {
+        serde_json::json!({
+            "severity": problem.severity.as_str(),
+            "line": problem.line,
+            "column": problem.column,
+            "message": problem.message,
+            "remedy": problem.remedy,
+        })
+    });
+    serde_json::json!({ "v": 1, "findings": each.collect::<Vec<_>>() })
+}
+
+/// What the state file holds that the privacy rules of the config would not let in any more. Nothing is said where it
+/// cannot be read: there is none yet, or a bridge holds it, whose status tells the same.
+async fn in_clear(config: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    let Ok(store) = Sqlite::open_unowned(&config.state) else { return lines };
+    for (name, org) in &config.orgs {
+        let found = store.in_clear(name, org.privacy.rules()).await.unwrap_or_default();
+        lines.extend(found.iter().map(|clear| format!("! {name}: {clear}")));
+    }
+    lines
 }
 
 /// Colours are for people who look at a terminal and did not ask for none (<https://no-color.org>).
@@ -71,16 +144,41 @@ pipelines:
     fields: { Emea_Id__c: Id, Name: Name }
 ";
 
+    fn checked(path: &Path) -> ExitCode {
+        let check = Check { file: ConfigFile { config: path.to_owned() }, offline: true, json: false };
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(check.run()).unwrap()
+    }
+
     #[test]
     fn the_exit_code_tells_good_from_bad() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bridge.yaml");
         std::fs::write(&path, GOOD).unwrap();
-        assert_eq!(run(&path, true).unwrap(), ExitCode::SUCCESS);
-        assert_eq!(run(&path, false).unwrap(), ExitCode::from(2));
+        assert_eq!(checked(&path), ExitCode::SUCCESS);
         std::fs::write(&path, GOOD.replace("version: 1", "version: 2")).unwrap();
-        assert_eq!(run(&path, true).unwrap(), ExitCode::from(1));
-        assert_eq!(run(&folder.path().join("absent.yaml"), true).unwrap(), ExitCode::from(1));
+        assert_eq!(checked(&path), ExitCode::FAILURE);
+        assert_eq!(checked(&folder.path().join("absent.yaml")), ExitCode::FAILURE);
+    }
+
+    #[tokio::test]
+    async fn what_was_stored_before_a_rule_is_told() {
+        use crate::store::contract::given;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bridge.yaml");
+        let rule = "    privacy: { objects: { Account: { leave_out: [Fax] } } }\n  hq:\n";
+        std::fs::write(&path, GOOD.replace("  hq:\n", rule)).unwrap();
+        let config = config::load(&path).unwrap();
+        assert_eq!(in_clear(&config).await, [""; 0], "no bridge has run yet");
+        {
+            let store = Sqlite::open(&config.state).unwrap();
+            let subscription = store.subscription(&"emea".parse().unwrap(), &given::channel()).await.unwrap().id;
+            store.append(subscription, vec![given::event(1).arrives()], given::NOW).await.unwrap();
+        }
+        assert_eq!(
+            in_clear(&config).await,
+            ["! emea: 1 event stored before the rules of `privacy` may hold Fax of Account. With the bridge stopped, \
+                 `orgbridge journal scrub` applies the rules to them"]
+        );
     }
 
     #[test]

@@ -62,8 +62,13 @@ fn received(status: &Status, line: &PipelineStatus) -> (u64, u64) {
 
 fn plain(status: &Status, line: &PipelineStatus) -> String {
     let (received, journaled) = received(status, line);
+    // Most pipelines make anew what is gone, and never have any.
+    let gone = match line.left_gone {
+        0 => String::new(),
+        gone => format!(", left deleted in the target {gone}"),
+    };
     format!(
-        "received {received}, journaled {journaled}, waiting {}, in flight {}, applied {}, failed records {}, API calls {}, lag {}",
+        "received {received}, journaled {journaled}, waiting {}, in flight {}, applied {}, failed records {}{gone}, API calls {}, lag {}",
         line.waiting + line.parked,
         line.in_flight,
         line.applied,
@@ -159,8 +164,10 @@ mod tests {
             applied: 4,
             parked: 1,
             failed: 5,
+            left_gone: 7,
             api_calls: 6,
             watermark: Seq(1),
+            halted: None,
             lag: Duration::from_millis(1_900),
         };
         let mut status = Status::default();
@@ -168,7 +175,7 @@ mod tests {
         status.subscriptions.insert(("source".parse().unwrap(), line.channel.clone()), subscription);
         assert_eq!(
             plain(&status, &line),
-            "received 12, journaled 11, waiting 4, in flight 2, applied 4, failed records 5, API calls 6, lag 1 s"
+            "received 12, journaled 11, waiting 4, in flight 2, applied 4, failed records 5, left deleted in the target 7, API calls 6, lag 1 s"
         );
     }
 }

@@ -4,6 +4,8 @@ mod cases;
 mod compounds;
 mod orgs;
 mod pipelines;
+mod privacy;
+mod publishing;
 mod references;
 mod rules;
 
@@ -32,9 +34,12 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Org", &orgs::ORG),
     ("ClientCredentials", &orgs::CLIENT_CREDENTIALS),
     ("SecretFile", &orgs::SECRET_FILE),
+    ("Privacy", &privacy::PRIVACY),
+    ("ObjectPrivacy", &privacy::OBJECT),
     ("Pipeline", &pipelines::PIPELINE),
     ("From", &pipelines::FROM),
     ("To", &pipelines::TO),
+    ("Brakes", &pipelines::BRAKES),
     ("Flag", &pipelines::FLAG),
     ("Constant", &rules::CONSTANT),
     ("Field", &rules::FIELD),

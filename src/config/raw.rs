@@ -185,6 +185,37 @@ pub struct Org {
     /// PushTopics (/topic/Name) and generic channels (/u/name) by the Streaming API, or changes (/data/...).
     #[serde(default)]
     pub journal: Option<Vec<String>>,
+    /// Which values of this org the bridge must not know, or not as they are. For all pipelines that read it; applied
+    /// before anything is stored.
+    #[serde(default)]
+    pub privacy: Option<Privacy>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// The secret of `hash`, here and in expressions: at least 16 bytes. Better not written here: take ${NAME} or a file.
+    #[serde(default)]
+    pub hash_secret: Option<Secret>,
+    /// By the API name of an object (Contact, Employee__c) or of a platform event (Order__e).
+    #[serde(default)]
+    pub objects: Option<BTreeMap<String, ObjectPrivacy>>,
+}
+
+/// Fields of the source, or parts of compound ones: MailingAddress.Street. A compound field stands for all its parts.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub struct ObjectPrivacy {
+    /// These are not taken at all. No pipeline may use them.
+    #[serde(default)]
+    pub leave_out: Option<Vec<String>>,
+    /// Of these only a keyed hash is taken (HMAC-SHA256, 64 hexadecimal digits): equal for equal values.
+    #[serde(default)]
+    pub hash: Option<Vec<String>>,
+    /// Of these only the first and last character are taken, the others as *. An e-mail address keeps its domain.
+    #[serde(default)]
+    pub mask: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -254,6 +285,80 @@ pub struct Pipeline {
     /// ignore.
     #[serde(default)]
     pub on_delete: Option<OnDelete>,
+    /// When the pipeline stops by itself, so that a mistake in the source does not reach the target whole. What comes then
+    /// waits, until `orgbridge resume PIPELINE`.
+    #[serde(default)]
+    pub brakes: Option<Brakes>,
+    /// What happens in the target when the record comes back from the source's recycle bin. If absent: recreate.
+    #[serde(default)]
+    pub on_undelete: Option<OnUndelete>,
+    /// What happens when a record that was written is found deleted in the target, by somebody else than the bridge. If
+    /// absent: recreate.
+    #[serde(default)]
+    pub when_target_gone: Option<WhenTargetGone>,
+    /// Whether the assignment rules of the target org may give the records another owner: true for the active ones, or
+    /// the id of one (01Q...). If absent: false, so that a record has the owner that it is given here.
+    #[serde(default)]
+    pub assignment_rules: Option<AssignmentRules>,
+    /// What becomes of a record that a duplicate rule of the target org finds twice. If absent: fail.
+    #[serde(default)]
+    pub duplicates: Option<Duplicates>,
+    /// Whether changes of a record that wait for the target become one write. false: each is written by itself, in order,
+    /// for a target whose automation needs every step; this costs more calls. If absent: true.
+    #[serde(default)]
+    pub coalesce: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Brakes {
+    /// More deletes than this: 500 in 10m. If absent: just that. off: any number.
+    #[serde(default)]
+    pub deletes: Option<String>,
+    /// More new records than this: 50000 in 10m. If absent: just that. off: any number.
+    #[serde(default)]
+    pub creates: Option<String>,
+    /// So many records in a row that could not be mapped. If absent: 100. off: any number.
+    #[serde(default)]
+    #[schemars(extend("type" = ["string", "integer", "null"]))]
+    pub failures: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUndelete {
+    /// Its counterpart is found by its key, or made anew.
+    Recreate,
+    /// Nothing: the counterpart stays deleted, also when the record changes later.
+    Ignore,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenTargetGone {
+    /// It is made anew.
+    Recreate,
+    /// It stays deleted, and later changes of the record are skipped likewise.
+    Skip,
+    /// The record is a failed record, with the code TARGET_GONE.
+    Fail,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AssignmentRules {
+    Switch(bool),
+    /// The id of an assignment rule of the target org.
+    Rule(#[schemars(regex(pattern = r"^(01Q[a-zA-Z0-9]{12}([a-zA-Z0-9]{3})?|.*\$\{.*)$"))] String),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// It is a failed record, with the code DUPLICATES_DETECTED.
+    Fail,
+    /// It is saved where the rule only alerts. A rule that blocks refuses it all the same.
+    SaveAlerts,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -9,6 +9,27 @@ use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 use super::tree::Finding;
 
+/// How much something matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It works, and a person should know.
+    Note,
+    /// It may lose something, or fail on some records.
+    Warning,
+    /// It cannot work.
+    Error,
+}
+
+impl Severity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// One thing that is wrong. Holds no secret: the line is kept with secrets hidden.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -16,6 +37,7 @@ pub struct Problem {
     pub line: usize,
     /// In characters, counted from 1; 0 if the problem is about the file as a whole.
     pub column: usize,
+    pub severity: Severity,
     pub message: String,
     /// What to do about it.
     pub remedy: String,
@@ -38,16 +60,33 @@ impl Problem {
 
 impl ConfigProblems {
     pub(super) fn about_file(path: &Path, message: String, remedy: &str) -> Self {
-        let problem =
-            Problem { line: 0, column: 0, message, remedy: remedy.to_owned(), shown: String::new(), caret: 0..0 };
+        let problem = Problem {
+            line: 0,
+            column: 0,
+            severity: Severity::Error,
+            message,
+            remedy: remedy.to_owned(),
+            shown: String::new(),
+            caret: 0..0,
+        };
         Self { path: path.to_owned(), problems: vec![problem] }
     }
 
     /// `hidden`: byte ranges of `text` that must not be shown.
-    pub(super) fn new(path: &Path, text: &str, hidden: &[Range<usize>], mut findings: Vec<Finding>) -> Self {
-        findings.sort_by_key(|finding| finding.span.start);
-        let problems = findings.into_iter().map(|finding| locate(text, hidden, finding)).collect();
-        Self { path: path.to_owned(), problems }
+    pub(super) fn new(path: &Path, text: &str, hidden: &[Range<usize>], findings: Vec<Finding>) -> Self {
+        Self::of_each(path, text, hidden, findings.into_iter().map(|finding| (Severity::Error, finding)).collect())
+    }
+
+    /// The same, of more and of less weight.
+    pub(super) fn of_each(
+        path: &Path,
+        text: &str,
+        hidden: &[Range<usize>],
+        mut findings: Vec<(Severity, Finding)>,
+    ) -> Self {
+        findings.sort_by_key(|(_, finding)| finding.span.start);
+        let locate = |(severity, finding)| Problem { severity, ..locate(text, hidden, finding) };
+        Self { path: path.to_owned(), problems: findings.into_iter().map(locate).collect() }
     }
 
     /// In the order of the file.
@@ -61,7 +100,12 @@ impl ConfigProblems {
         let path = self.path.display().to_string();
         let mut text = String::new();
         for problem in &self.problems {
-            let group = Level::ERROR.primary_title(problem.message.as_str());
+            let level = match problem.severity {
+                Severity::Error => Level::ERROR,
+                Severity::Warning => Level::WARNING,
+                Severity::Note => Level::NOTE,
+            };
+            let group = level.primary_title(problem.message.as_str());
             let group = if problem.line == 0 {
                 group.element(Origin::path(path.as_str()))
             } else {
@@ -76,9 +120,28 @@ impl ConfigProblems {
             text.push_str(&renderer.render(&[group]).replacen(&moved, &place, 1));
             text.push_str("\n\n");
         }
-        let count = self.problems.len();
-        text.push_str(&format!("{count} {} in {path}", if count == 1 { "problem" } else { "problems" }));
+        text.push_str(&format!("{} in {path}", self.counted()));
         text
+    }
+
+    /// `2 problems`; with others among them `1 error, 2 warnings, 1 note`.
+    fn counted(&self) -> String {
+        let count = |severity: Severity| self.problems.iter().filter(|problem| problem.severity == severity).count();
+        let some = |(count, one): (usize, &str)| match count {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            count => Some(format!("{count} {one}s")),
+        };
+        let errors = count(Severity::Error);
+        if errors == self.problems.len() {
+            return some((errors, "problem")).unwrap_or_default();
+        }
+        let kinds = [
+            (errors, Severity::Error.as_str()),
+            (count(Severity::Warning), Severity::Warning.as_str()),
+            (count(Severity::Note), Severity::Note.as_str()),
+        ];
+        kinds.into_iter().filter_map(some).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -120,5 +183,5 @@ fn locate(text: &str, hidden: &[Range<usize>], finding: Finding) -> Problem {
     let caret = caret.unwrap_or(shown.len()..shown.len());
     let line = super::tree::line_of(text, start);
     let column = 1 + text[line_start..start].chars().count();
-    Problem { line, column, message: finding.message, remedy: finding.remedy, shown, caret }
+    Problem { line, column, severity: Severity::Error, message: finding.message, remedy: finding.remedy, shown, caret }
 }

@@ -53,6 +53,7 @@ pub(super) fn variable(name: &str) -> Option<String> {
 pub(super) fn file(path: &Path) -> io::Result<String> {
     match path.to_str() {
         Some("etc/hq.secret") => Ok("from a file\r\n".to_owned()),
+        Some("etc/long.secret") => Ok("sixteen bytes and more\n".to_owned()),
         Some("etc/two-lines") => Ok("a\n\n".to_owned()),
         Some("etc/blank") => Ok("\n".to_owned()),
         Some("/run/secrets/hq") => Ok("mounted".to_owned()),
@@ -111,6 +112,34 @@ fn a_config_means_what_it_says() {
         ]
     );
     assert_eq!(contacts.fields[1].1.fill, Fill::Source("Name.LastName".parse().unwrap()));
+}
+
+#[test]
+fn privacy_is_of_an_org_and_an_object() {
+    let privacy = "
+    privacy:
+      hash_secret: { file: long.secret }
+      objects:
+        Contact: { leave_out: [SSN__c], hash: [Email], mask: [MailingAddress.Street] }
+        Order__e: { mask: [Name__c] }
+  hq:
+";
+    let config = good(&with("  hq:\n", privacy.trim_start_matches('\n')));
+    let privacy = &config.orgs[&"emea".parse().unwrap()].privacy;
+    let rules: Vec<_> =
+        privacy.rules().iter().map(|rule| format!("{} {} {}", rule.object, rule.treatment, rule.field)).collect();
+    assert_eq!(
+        rules,
+        [
+            "Contact leave_out SSN__c",
+            "Contact hash Email",
+            "Contact mask MailingAddress.Street",
+            "Order__e mask Name__c"
+        ]
+    );
+    assert_eq!(privacy.hash_key(), Some(b"sixteen bytes and more".as_slice()));
+    assert!(!format!("{config:?}").contains("sixteen"), "a secret in a Debug");
+    assert!(config.orgs[&"hq".parse().unwrap()].privacy.rules().is_empty());
 }
 
 #[test]
@@ -205,6 +234,31 @@ fn a_pipeline_says_which_records_it_writes_and_what_becomes_of_others() {
     assert_eq!(flagged.on_delete, OnDelete::Flag, "a flag is there to be set");
     let words = pipeline("    flag: { field: Gone__c, set: Former }\n    on_delete: ignore\n");
     assert_eq!((words.flag, words.on_delete), (Some(flag(Value::text("Former"), Value::Null)), OnDelete::Ignore));
+}
+
+#[test]
+fn a_pipeline_says_how_its_records_get_into_the_target() {
+    let publishing = |keys: &str| good(&with("    on_delete: ignore\n", keys)).pipelines[0].publishing.clone();
+    let usual = publishing("");
+    assert_eq!(usual, Publishing::default());
+    assert_eq!(usual.options.assignment_rules, AssignmentRules::Off, "a replica keeps the owner that it is given");
+    assert!(usual.coalesce);
+    let rules = |written: &str| publishing(&format!("    assignment_rules: {written}\n")).options.assignment_rules;
+    let rule = "01Q000000000001EAA".parse().unwrap();
+    assert_eq!(
+        ["true", "false", "01Q000000000001EAA", "01Q000000000001"].map(rules),
+        [AssignmentRules::Active, AssignmentRules::Off, AssignmentRules::Rule(rule), AssignmentRules::Rule(rule)]
+    );
+    let duplicates = |written: &str| publishing(&format!("    duplicates: {written}\n")).options.duplicates;
+    assert_eq!(["fail", "save_alerts"].map(duplicates), [Duplicates::Fail, Duplicates::SaveAlerts]);
+    let gone = |written: &str| publishing(&format!("    when_target_gone: {written}\n")).when_target_gone;
+    assert_eq!(
+        ["recreate", "skip", "fail"].map(gone),
+        [WhenTargetGone::Recreate, WhenTargetGone::Skip, WhenTargetGone::Fail]
+    );
+    let undelete = |written: &str| publishing(&format!("    on_undelete: {written}\n")).on_undelete;
+    assert_eq!(["recreate", "ignore"].map(undelete), [OnUndelete::Recreate, OnUndelete::Ignore]);
+    assert!(!publishing("    coalesce: false\n").coalesce);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::env::{self, Piece};
 use super::secret;
 use super::tree::{Finding, Key, Kind, Node};
 use crate::event::InvalidName;
+use crate::text::closest;
 
 /// The keys that one kind of block may and must have. `schema.rs` proves that the JSON Schema has the same.
 pub(super) struct Keys {
@@ -97,6 +98,9 @@ impl Walk<'_> {
                     typos.push(known);
                     format!("did you mean `{known}`?")
                 }
+                None if self.cut_by_a_comma(key) => {
+                    "between { and } a comma ends a value: put the value before it in quotes".to_owned()
+                }
                 None if key.text == "<<" => "merging blocks is not possible here: write the keys out".to_owned(),
                 None => format!("it may have: {}", all().collect::<Vec<_>>().join(", ")),
             };
@@ -113,6 +117,11 @@ impl Walk<'_> {
             }
         }
         Some(Block { entries, place: owner.clone(), misspelt: typos })
+    }
+
+    /// What stands between two commas, without a colon: the rest of a value with a comma in it.
+    fn cut_by_a_comma(&self, key: &Key) -> bool {
+        self.source.get(key.span.end..).is_some_and(|rest| rest.trim_start().starts_with([',', '}']))
     }
 
     pub fn list<'n>(&mut self, (key, node): (&Key, &'n Node)) -> Option<&'n [Rc<Node>]> {
@@ -192,7 +201,7 @@ impl Walk<'_> {
     }
 
     /// Where `part` stands within a value; all of the value if it is written differently there.
-    fn place_of(&self, part: &str, within: &Range<usize>) -> Range<usize> {
+    pub fn place_of(&self, part: &str, within: &Range<usize>) -> Range<usize> {
         let found = self.source.get(within.clone()).and_then(|raw| raw.find(part));
         found.map_or(within.clone(), |at| within.start + at..within.start + at + part.len())
     }
@@ -247,56 +256,4 @@ pub(super) fn quoted(raw: &str) -> String {
         short.push('…');
     }
     short
-}
-
-/// What somebody who wrote `word` may have meant.
-pub(crate) fn closest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let near = |candidate: &&str| distance(&word.to_lowercase(), &candidate.to_lowercase());
-    let best = candidates.min_by_key(near)?;
-    let allowed = (best.chars().count() / 3).max(1);
-    (near(&best) <= allowed).then_some(best)
-}
-
-/// How many letters to insert, remove, replace, or swap with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(100).collect(), b.chars().take(100).collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    // Every index is below the length of its row: rows have one cell more than `b` has letters.
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows.last().and_then(|row| row.last()).copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_near_miss_is_recognised_and_a_far_one_is_not() {
-        let keys = || ["login_url", "client_name", "key", "to"].into_iter();
-        for (word, meant) in [
-            ("login_uri", Some("login_url")),
-            ("loginUrl", Some("login_url")),
-            ("Key", Some("key")),
-            ("too", Some("to")),
-            ("ot", Some("to")),
-            ("kye", Some("key")),
-            ("when", None),
-            ("", None),
-            ("secret", None),
-        ] {
-            assert_eq!(closest(word, keys()), meant, "{word}");
-        }
-        assert_eq!(closest("x", std::iter::empty()), None);
-    }
 }

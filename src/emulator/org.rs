@@ -215,8 +215,13 @@ impl Org {
 
     /// # Panics
     /// Never for an index of this org's schema: there are rules for each object.
-    fn rules(&self, object: ObjectIndex) -> &Arc<rules::Rules> {
+    pub fn rules(&self, object: ObjectIndex) -> &Arc<rules::Rules> {
         &self.rules[object]
+    }
+
+    /// The id of the part of Setup with this number, which is no record.
+    pub fn setup_id(&self, prefix: &str, serial: usize) -> Id {
+        Id::new(prefix, &self.pod, setup::FIRST_ID + serial as u64)
     }
 
     /// When an object, a field or a permission last changed, in microseconds.

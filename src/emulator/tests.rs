@@ -13,6 +13,7 @@ mod person;
 mod pubsub;
 mod query;
 mod rest;
+mod setup;
 mod states;
 mod tooling;
 

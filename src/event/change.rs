@@ -85,6 +85,21 @@ impl ChangeKind {
         }
     }
 
+    /// Of an event that tells values: the one that tells only that there are some.
+    pub fn without_values(self) -> Self {
+        match self {
+            Self::Create => Self::GapCreate,
+            Self::Update => Self::GapUpdate,
+            Self::Undelete => Self::GapUndelete,
+            Self::Delete
+            | Self::GapCreate
+            | Self::GapUpdate
+            | Self::GapDelete
+            | Self::GapUndelete
+            | Self::GapOverflow => self,
+        }
+    }
+
     /// The record is gone from the source.
     pub fn is_delete(self) -> bool {
         matches!(self, Self::Delete | Self::GapDelete)

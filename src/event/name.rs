@@ -129,8 +129,8 @@ impl FieldPath {
     pub fn object_field(&self) -> FieldName {
         let name = match (self.top(), self.part()) {
             (field, None) => field.to_owned(),
-            ("Name", Some(part)) => part.to_owned(),
-            (compound, Some(part)) => match (compound.strip_suffix("__c"), compound.strip_suffix("Address")) {
+            (name, Some(part)) if name.eq_ignore_ascii_case("Name") => part.to_owned(),
+            (compound, Some(part)) => match (without_suffix(compound, "__c"), without_suffix(compound, "Address")) {
                 (Some(custom), _) => format!("{custom}__{part}__s"),
                 (None, Some(prefix)) => format!("{prefix}{part}"),
                 (None, None) => format!("{compound}{part}"),
@@ -138,6 +138,12 @@ impl FieldPath {
         };
         FieldName(name.into())
     }
+}
+
+/// The org does not tell upper from lower case in names of fields.
+pub(crate) fn without_suffix<'t>(text: &'t str, suffix: &str) -> Option<&'t str> {
+    let (start, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
+    end.eq_ignore_ascii_case(suffix).then_some(start)
 }
 
 #[cfg(test)]
@@ -153,6 +159,7 @@ mod tests {
             ("MailingAddress.PostalCode", "MailingPostalCode"),
             ("PersonMailingAddress.City", "PersonMailingCity"),
             ("Address.City", "City"),
+            ("billingaddress.City", "billingCity"),
             ("Loc__c.Latitude", "Loc__Latitude__s"),
         ] {
             assert_eq!(path.parse::<FieldPath>().unwrap().object_field().as_str(), field);

@@ -3,8 +3,9 @@
 use super::Expression;
 use super::rule::{Fill, Given, Lookup, Rule, Writing};
 use super::view::View;
-use crate::config::{self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, WriteOn};
+use crate::config::{self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, Publishing, WriteOn};
 use crate::event::{FieldName, FieldPath, ObjectName, RecordId};
+use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
 
 /// How the records of one pipeline are written. Made from a checked config.
@@ -15,6 +16,9 @@ pub struct Mapping {
     /// The External ID field of the target by which counterparts are found.
     pub key: FieldName,
     pub on_delete: OnDelete,
+    /// What must be applied to whatever is read of the source object, before anything else sees it.
+    pub privacy: ObjectPrivacy,
+    pub publishing: Publishing,
     pub(super) when: Option<Expression>,
     pub(super) when_no_longer_matching: NoLongerMatching,
     pub(super) flag: Option<Flag>,
@@ -30,6 +34,13 @@ impl Mapping {
             target_object: pipeline.to.object.clone(),
             key: pipeline.to.key.clone(),
             on_delete: pipeline.on_delete,
+            // Only a config of a test names no org.
+            privacy: config
+                .orgs
+                .get(&pipeline.from.org)
+                .map(|org| org.privacy.of(&pipeline.from.object))
+                .unwrap_or_default(),
+            publishing: pipeline.publishing.clone(),
             when: pipeline.when.clone(),
             when_no_longer_matching: pipeline.when_no_longer_matching,
             flag: pipeline.flag.clone(),
@@ -58,7 +69,7 @@ impl Mapping {
     /// The key value of a source record, where it follows from the record's id.
     pub fn key_of(&self, record: RecordId) -> Option<String> {
         let (_, rule) = self.rules.iter().find(|(name, _)| *name == self.key)?;
-        match rule.give(&self.key, &View::id(record), Writing::Create) {
+        match rule.give(&self.key, &self.view(View::id(record)), Writing::Create) {
             Given::Value(value) => Cell::Value(value).key_text(),
             Given::Parent(_) | Given::Left(_) | Given::Unknown | Given::Failed(_) => None,
         }

@@ -1,6 +1,63 @@
-//! Expressions: how a mapping reckons.
+//! Expressions: how a mapping reckons, and how a pipeline chooses its records.
 //!
-//! The syntax is that of CEL, the Common Expression Language.
+//! The syntax is that of CEL, the Common Expression Language, read by the parser of the crate `cel`; what an expression
+//! means is said here, for it is about fields of an org: decimals instead of three kinds of numbers, fields that are
+//! empty, and fields that an event does not carry.
+//!
+//! # The language
+//!
+//! | written | meaning |
+//! |---|---|
+//! | `Industry`, `Amount__c` | a field of the source record, by its API name |
+//! | `BillingAddress.City`, `Name.LastName` | a part of a compound field |
+//! | `Id` | the record's id, of 18 characters |
+//! | `change.user` | who made the change: a user's id |
+//! | `change.client` | with which client: what follows `client=` in the event's changeOrigin, without a slash behind it; empty text if none is named |
+//! | `change.kind` | `"CREATE"`, `"UPDATE"`, `"DELETE"` or `"UNDELETE"`; an event that stands for a gap is called like what it stands for |
+//! | `change.time` | when it was committed, a moment |
+//! | `"text"`, `'text'`, `"""text"""` | text; `\n \t \" \\ \u00e9` stand for signs; in `r"\d"` a `\` is a `\` |
+//! | `12`, `1.19`, `1e3` | a number |
+//! | `true`, `false`, `null` | yes, no, nothing |
+//! | `["a", "b"]`, `list[0]` | a list; its first entry |
+//! | `{"A": "B"}`, `table[x]`, `table.A` | a table; its entry for a key |
+//! | `+ - * / %` | arithmetic; `+` also joins texts, and lists |
+//! | `== != < <= > >=` | comparison |
+//! | `x in list`, `x in table` | it is among the entries, or the keys |
+//! | `a && b`, `a \|\| b`, `!a` | and, or, not |
+//! | `test ? this : that` | one or the other |
+//! | `f(x, y)`, `x.f(y)` | a function, either way: [`FUNCTIONS`] has them all |
+//! | `list.map(x, …)` | `map`, `filter`, `all`, `exists`, `exists_one`: of each entry, here named `x` |
+//! | `// …` | a comment, up to the end of the line |
+//!
+//! **Numbers** are decimals: `0.1 + 0.2 == 0.3`, `5 / 2` is 2.5. Results have up to 28 digits, what is beyond is rounded; a
+//! number that is only passed on keeps every digit, and one with more than 28 is compared but not reckoned with. Dividing by
+//! zero fails.
+//!
+//! **Text** is counted in characters and compared as it is spelt. It is no number and no number is text: `number(x)` and
+//! `text(x)` make one of the other.
+//!
+//! **Dates and moments** are ISO text in a record, and compare as what they mean, in whatever form they came:
+//! `2024-01-31T10:15:00.000Z` equals `2024-01-31T11:15:00.000+0100`, and a date stands for its midnight. `date(x)` and
+//! `datetime(x)` make sure that it is one. All days are days of UTC; none depends on where the bridge runs. There is no
+//! clock: an expression gives the same each time.
+//!
+//! **Nothing (null)** is what an empty field holds. It equals only null. Arithmetic, `<` and `?` fail on it; so say what is
+//! meant: `has(Amount) && Amount > 5`, `default(Amount, 0) > 5`. Functions give null for it, questions (`contains`,
+//! `startsWith`, …) false. An empty field looks nothing up: `{"A": "B"}[Field]` is null then. A list that is null has no
+//! entries.
+//!
+//! **Failures** make a failed record, which names the function or operator and the fields that went in: a value that the
+//! table has no entry for (`lookup(table, x, y)` says what else), two kinds that can never be equal (`Amount == "5"`), text
+//! that is no date. What would fail for every record is refused when the config is read.
+//!
+//! **What an event does not carry** is not known, and that is neither null nor a failure: [`Unevaluated::Unknown`] asks for
+//! the record. `a && b` and `a || b` are settled by one side where that is enough, whichever side it is, also when the
+//! other fails; a branch that is not taken is not asked. So what is answered on part of a record holds for the whole.
+//! `change.…` of a record that was read for no event is [`Unevaluated::NoHeader`]; `has(change.user)` asks for that.
+//!
+//! **Bounds**: a source of [`MAX_SOURCE`] bytes, [`MAX_DEPTH`] operators, brackets and calls within each other (terms joined
+//! by `&&` or `||` do not count), two of `map` and its like within each other, patterns of a bounded size, texts of a
+//! million bytes, and a bounded number of steps, so that no expression and no record can stop the bridge.
 
 mod compile;
 mod evaluate;
@@ -38,6 +95,7 @@ struct Inner {
     root: Node,
     reads: BTreeSet<FieldPath>,
     reads_header: bool,
+    hashes: bool,
 }
 
 /// Where an expression finds what it reads.
@@ -112,6 +170,7 @@ impl Expression {
             root: compiled.root,
             reads: compiled.reads,
             reads_header: compiled.reads_header,
+            hashes: compiled.hashes,
         })))
     }
 
@@ -127,6 +186,11 @@ impl Expression {
     /// It looks at who or what made the change.
     pub fn reads_header(&self) -> bool {
         self.0.reads_header
+    }
+
+    /// It calls `hash`, which needs a key.
+    pub fn hashes(&self) -> bool {
+        self.0.hashes
     }
 
     /// It can never be true or false, so it is no filter; what it gives instead.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{self, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Start, To, WriteOn};
+use crate::config::{
+    self, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To, WriteOn,
+};
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::Source;
 use crate::store::{ParentState, PipelineId};
@@ -44,6 +46,8 @@ fn pipeline(name: &str, object: &str, key: &str, fields: Vec<(&str, FieldRule)>)
         when_no_longer_matching: NoLongerMatching::Keep,
         flag: None,
         on_delete: OnDelete::Delete,
+        brakes: Brakes::default(),
+        publishing: Publishing::default(),
     }
 }
 
@@ -574,7 +578,7 @@ fn a_condition_is_judged_on_what_is_known_and_never_on_half_a_record() {
     let update = |fields: &[(&str, Field)]| apply_to(&mapping, linked(), ChangeKind::Update, fields);
     let same = |value: &str| Field::Same(Value::text(value));
     let title = (TITLE, text("x"));
-    assert_eq!(update(&[title.clone()]), Mapped::Needs(Needs::Record));
+    assert_eq!(update(std::slice::from_ref(&title)), Mapped::Needs(Needs::Record));
     assert_eq!(update(&[title.clone(), ("Industry", same("Bank"))]), Mapped::Needs(Needs::Record));
     assert_eq!(update(&[title.clone(), ("Industry", same("Test"))]), Mapped::Skipped(Skip::Filtered));
     written(update(&[title.clone(), ("Industry", same("Bank")), ("Rating", same("Hot"))]));

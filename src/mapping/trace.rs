@@ -80,9 +80,9 @@ impl Mapping {
     /// What each rule gives for a change.
     pub fn trace(&self, part: &Part, link: &LinkState) -> Vec<Traced> {
         match part.kind() {
-            ChangeKind::Create => self.traced(&View::whole(part), whole(link)),
-            ChangeKind::Undelete => self.traced(&View::whole(part), Writing::Create),
-            ChangeKind::Update => self.traced(&View::partial(part), Writing::Update),
+            ChangeKind::Create => self.traced(&self.view(View::whole(part)), whole(link)),
+            ChangeKind::Undelete => self.traced(&self.view(View::whole(part)), Writing::Create),
+            ChangeKind::Update => self.traced(&self.view(View::partial(part)), Writing::Update),
             // Nothing is mapped of these.
             ChangeKind::Delete
             | ChangeKind::GapCreate
@@ -95,7 +95,7 @@ impl Mapping {
 
     /// What each rule gives for a record that was read.
     pub fn trace_read(&self, record: &Record, header: Option<&Header>, link: &LinkState) -> Vec<Traced> {
-        self.traced(&View::read(record, header), whole(link))
+        self.traced(&self.view(View::read(record, header)), whole(link))
     }
 
     fn traced(&self, view: &View<'_>, writing: Writing) -> Vec<Traced> {

@@ -8,6 +8,7 @@ pub(super) struct View<'v> {
     pub record: RecordId,
     told: Told<'v>,
     header: Option<&'v Header>,
+    hash_key: Option<&'v [u8]>,
 }
 
 #[derive(Clone, Copy)]
@@ -24,26 +25,31 @@ enum Told<'v> {
 impl<'v> View<'v> {
     /// A CREATE or UNDELETE: what is not in it is empty.
     pub fn whole(part: &'v Part) -> Self {
-        Self { record: part.record, told: Told::Whole(part), header: Some(&part.change.header) }
+        Self { record: part.record, told: Told::Whole(part), header: Some(&part.change.header), hash_key: None }
     }
 
     pub fn partial(part: &'v Part) -> Self {
-        Self { record: part.record, told: Told::Partial(part), header: Some(&part.change.header) }
+        Self { record: part.record, told: Told::Partial(part), header: Some(&part.change.header), hash_key: None }
     }
 
     /// `header`: of the event that the read was made for, if it was made for one.
     pub fn read(record: &'v Record, header: Option<&'v Header>) -> Self {
-        Self { record: record.id, told: Told::Read(record), header }
+        Self { record: record.id, told: Told::Read(record), header, hash_key: None }
     }
 
     /// A record that is gone: its id is all that is left.
     pub fn id(record: RecordId) -> Self {
-        Self { record, told: Told::Id, header: None }
+        Self { record, told: Told::Id, header: None, hash_key: None }
     }
 
     /// The same record, as if nobody had changed it just now.
     pub fn of_nobody(&self) -> Self {
-        Self { record: self.record, told: self.told, header: None }
+        Self { record: self.record, told: self.told, header: None, hash_key: self.hash_key }
+    }
+
+    /// What `hash` in an expression hashes with.
+    pub fn hashing(self, key: Option<&'v [u8]>) -> Self {
+        Self { hash_key: key, ..self }
     }
 
     /// The value of a field; none where only a read can tell.
@@ -88,6 +94,6 @@ impl Scope for View<'_> {
     }
 
     fn hash_key(&self) -> Option<&[u8]> {
-        None
+        self.hash_key
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, LAST_MODIFIED, RETRY_AFTER,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::clock::read_retry_after;
+use super::clock::{read_date, read_retry_after};
 use super::error::{CallError, Lost};
 use super::{Org, Session, lock};
 
@@ -20,13 +22,26 @@ pub(super) struct Request {
     pub target: String,
     pub body: Option<Vec<u8>>,
     pub timeout: Duration,
+    /// Beside those of every request.
+    pub headers: Vec<Header>,
 }
+
+/// Name and value, which holds nothing but letters, digits and `=`.
+pub(super) type Header = (&'static str, String);
 
 /// An answer, read to its end or as far as it came.
 struct Answer {
     status: StatusCode,
     retry_after: Option<Duration>,
+    modified: Option<HeaderValue>,
     body: Result<Vec<u8>, Lost>,
+}
+
+/// What an org answered, and since when it has been so.
+pub(super) struct Dated {
+    pub json: Value,
+    /// For the next request; none where the answer cannot be told by it from a later one.
+    pub modified: Option<HeaderValue>,
 }
 
 /// Counts a request when it ends, however it ends, unless it never left.
@@ -48,10 +63,23 @@ impl Org {
     /// replays the request, which is safe: nothing was done. A 401 for a token that is newer than the first 401 is a
     /// missing permission.
     pub(super) async fn call(&self, request: &Request) -> Result<Value, CallError> {
+        match self.call_if_modified(request, None).await? {
+            Some(answer) => Ok(answer.json),
+            // Nobody asks on a condition here.
+            None => Err(CallError::Unknown(Lost::Unreadable { status: 304 })),
+        }
+    }
+
+    /// As [`Org::call`]. `None`: what was asked for is as it was at the time `since`, which the org itself gave.
+    pub(super) async fn call_if_modified(
+        &self,
+        request: &Request,
+        since: Option<&HeaderValue>,
+    ) -> Result<Option<Dated>, CallError> {
         let mut session = self.session().await.map_err(CallError::LoginFailed)?;
         let mut refused_at = None;
         loop {
-            let answer = self.send(&session, request).await?;
+            let answer = self.send(&session, request, since).await?;
             if answer.status == StatusCode::UNAUTHORIZED && refused_at.is_none_or(|at| session.since < at) {
                 refused_at.get_or_insert_with(Instant::now);
                 tracing::debug!(org = %self.name(), "token refused, renewing");
@@ -59,19 +87,28 @@ impl Org {
                 continue;
             }
             let status = answer.status.as_u16();
+            if answer.status == StatusCode::NOT_MODIFIED && since.is_some() {
+                return Ok(None);
+            }
             if !answer.status.is_success() {
                 // A body that was cut does not hide the status.
                 return Err(CallError::from_answer(status, answer.retry_after, &answer.body.unwrap_or_default()));
             }
             let body = answer.body.map_err(CallError::Unknown)?;
-            if body.is_empty() {
-                return Ok(Value::Null);
-            }
-            return serde_json::from_slice(&body).map_err(|_| CallError::Unknown(Lost::Unreadable { status }));
+            let json = match body.is_empty() {
+                true => Value::Null,
+                false => serde_json::from_slice(&body).map_err(|_| CallError::Unknown(Lost::Unreadable { status }))?,
+            };
+            return Ok(Some(Dated { json, modified: answer.modified }));
         }
     }
 
-    async fn send(&self, session: &Session, request: &Request) -> Result<Answer, CallError> {
+    async fn send(
+        &self,
+        session: &Session,
+        request: &Request,
+        since: Option<&HeaderValue>,
+    ) -> Result<Answer, CallError> {
         let shared = &*self.shared;
         let url = below(&session.instance_url, &request.target)
             .ok_or(CallError::Unknown(Lost::Unreadable { status: 200 }))?;
@@ -82,8 +119,14 @@ impl Org {
             .header("Sforce-Call-Options", shared.call_options.clone())
             .header(ACCEPT, "application/json")
             .timeout(request.timeout);
+        for (name, value) in &request.headers {
+            outgoing = outgoing.header(*name, value.as_str());
+        }
         if let Some(body) = &request.body {
             outgoing = outgoing.header(CONTENT_TYPE, "application/json; charset=UTF-8").body(body.clone());
+        }
+        if let Some(since) = since {
+            outgoing = outgoing.header(IF_MODIFIED_SINCE, since.clone());
         }
         let mut counted = Counted { calls: &shared.calls, left: true };
         let started = Instant::now();
@@ -102,9 +145,18 @@ impl Org {
         }
         let status = answer.status();
         let retry_after = header(RETRY_AFTER.as_str()).and_then(|text| read_retry_after(text, self.server_time()));
+        let modified = read_modified(answer.headers());
         let body = answer.bytes().await.map(Into::into).map_err(|error| lost(&error));
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, modified, body })
     }
+}
+
+/// `Last-Modified`, where that lies well before the answer. Dates have whole seconds: of what changed within the last
+/// one it could not be told whether it has changed again.
+fn read_modified(headers: &HeaderMap) -> Option<HeaderValue> {
+    let date = |name| headers.get(name).and_then(|value| value.to_str().ok()).and_then(read_date);
+    let settled = date(LAST_MODIFIED)?.0.saturating_add(2_000) <= date(DATE)?.0;
+    headers.get(LAST_MODIFIED).filter(|_| settled).cloned()
 }
 
 /// The error itself is dropped: it names the URL, and a query in it names values.
@@ -134,6 +186,20 @@ mod tests {
         let both = "per-app-api-usage=17/250(appName=x); api-usage=18/5000";
         assert_eq!(read_usage(both), Some((18, 5_000)));
         assert_eq!(read_usage("api-usage=many"), None);
+    }
+
+    #[test]
+    fn a_moment_that_has_only_just_passed_is_no_condition() {
+        let headers = |modified: &'static str| {
+            let date = HeaderValue::from_static("Tue, 15 Nov 1994 08:12:31 GMT");
+            HeaderMap::from_iter([(DATE, date), (LAST_MODIFIED, HeaderValue::from_static(modified))])
+        };
+        let long_ago = "Tue, 15 Nov 1994 08:12:29 GMT";
+        assert_eq!(read_modified(&headers(long_ago)).unwrap(), long_ago);
+        for modified in ["Tue, 15 Nov 1994 08:12:30 GMT", "Tue, 15 Nov 1994 09:00:00 GMT", "yesterday"] {
+            assert_eq!(read_modified(&headers(modified)), None, "{modified}");
+        }
+        assert_eq!(read_modified(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -9,15 +9,19 @@ use url::form_urlencoded;
 
 use super::Org;
 use super::error::{CallError, Lost};
-use super::http::Request;
+use super::http::{Header, Request};
 use super::save::SaveResult;
+use crate::config::{AssignmentRules, Duplicates, SaveOptions};
 use crate::event::{FieldName, ObjectName, RecordId};
 
 mod channels;
+mod describe;
 mod history;
+pub mod setup;
 
-pub use channels::Member;
-pub use history::{Changed, Changes, Deleted, Deliveries, Described};
+pub use channels::{Capture, CapturedChannel, FREE_ENTITIES, Member};
+pub(super) use describe::Describes;
+pub use history::{Changed, Changes, Deleted, Deliveries};
 
 /// How many records one collection call writes.
 pub const COLLECTION_MAX: usize = 200;
@@ -33,9 +37,10 @@ impl Org {
         object: &ObjectName,
         key: &FieldName,
         records: Vec<Map<String, Value>>,
+        options: SaveOptions,
     ) -> Result<Vec<SaveResult>, CallError> {
         let sent = vec![None; records.len()];
-        self.save(object, &format!("composite/sobjects/{object}/{key}"), records, &sent).await
+        self.save(object, &format!("composite/sobjects/{object}/{key}"), records, (&sent, options)).await
     }
 
     /// Updates records by id: `PATCH /composite/sobjects`. Each record holds `id`.
@@ -43,10 +48,11 @@ impl Org {
         &self,
         object: &ObjectName,
         records: Vec<Map<String, Value>>,
+        options: SaveOptions,
     ) -> Result<Vec<SaveResult>, CallError> {
         let id = |record: &Map<String, Value>| record.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
         let sent: Vec<Option<RecordId>> = records.iter().map(id).collect();
-        self.save(object, "composite/sobjects", records, &sent).await
+        self.save(object, "composite/sobjects", records, (&sent, options)).await
     }
 
     async fn save(
@@ -54,14 +60,14 @@ impl Org {
         object: &ObjectName,
         path: &str,
         mut records: Vec<Map<String, Value>>,
-        sent: &[Option<RecordId>],
+        (sent, options): (&[Option<RecordId>], SaveOptions),
     ) -> Result<Vec<SaveResult>, CallError> {
         for record in &mut records {
             record.insert("attributes".into(), json!({"type": object.as_str()}));
         }
         let body = json!({"allOrNone": false, "records": records});
         let target = self.resource(path);
-        self.save_call(Method::PATCH, target, Some(body), sent).await
+        self.save_call(Method::PATCH, target, Some(body), (sent, headers(options))).await
     }
 
     /// Deletes records, up to the recycle bin: `DELETE /composite/sobjects?ids=`. One that is already deleted is
@@ -69,7 +75,7 @@ impl Org {
     pub async fn delete(&self, ids: &[RecordId]) -> Result<Vec<SaveResult>, CallError> {
         let sent: Vec<Option<RecordId>> = ids.iter().copied().map(Some).collect();
         let target = format!("{}?ids={}&allOrNone=false", self.resource("composite/sobjects"), joined(ids));
-        self.save_call(Method::DELETE, target, None, &sent).await
+        self.save_call(Method::DELETE, target, None, (&sent, Vec::new())).await
     }
 
     async fn save_call(
@@ -77,7 +83,7 @@ impl Org {
         method: Method,
         target: String,
         body: Option<Value>,
-        sent: &[Option<RecordId>],
+        (sent, headers): (&[Option<RecordId>], Vec<Header>),
     ) -> Result<Vec<SaveResult>, CallError> {
         if sent.is_empty() {
             return Ok(Vec::new());
@@ -87,7 +93,7 @@ impl Org {
         }
         let body = body.map(|body| body.to_string().into_bytes());
         let timeout = self.shared.timeouts.write;
-        let results = one_for_each(self.call(&Request { method, target, body, timeout }).await?, sent.len())?;
+        let results = one_for_each(self.call(&Request { method, target, body, timeout, headers }).await?, sent.len())?;
         let results: Option<Vec<SaveResult>> =
             results.iter().zip(sent).map(|(result, sent)| SaveResult::read(result, *sent)).collect();
         results.ok_or(UNREADABLE)
@@ -114,6 +120,7 @@ impl Org {
             target: self.resource(&format!("composite/sobjects/{object}")),
             body: Some(json!({"ids": ids, "fields": fields}).to_string().into_bytes()),
             timeout: self.shared.timeouts.read,
+            headers: Vec::new(),
         };
         let records = one_for_each(self.call(&request).await?, ids.len())?;
         let record = |record| match record {
@@ -136,12 +143,7 @@ impl Org {
 
     async fn pages(&self, resource: &str, soql: &str) -> Result<Vec<Map<String, Value>>, CallError> {
         let encoded: String = form_urlencoded::byte_serialize(soql.as_bytes()).collect();
-        let mut request = Request {
-            method: Method::GET,
-            target: format!("{}?q={encoded}", self.resource(resource)),
-            body: None,
-            timeout: self.shared.timeouts.read,
-        };
+        let mut request = self.reading(&format!("{resource}?q={encoded}"));
         let mut rows = Vec::new();
         loop {
             let mut page = self.call(&request).await?;
@@ -159,12 +161,36 @@ impl Org {
         }
     }
 
+    async fn get(&self, path: &str) -> Result<Value, CallError> {
+        self.call(&self.reading(path)).await
+    }
+
+    fn reading(&self, path: &str) -> Request {
+        let timeout = self.shared.timeouts.read;
+        Request { method: Method::GET, target: self.resource(path), body: None, timeout, headers: Vec::new() }
+    }
+
     fn resource(&self, path: &str) -> String {
         format!("/services/data/v{}/{path}", self.shared.config.api_version)
     }
 }
 
 const UNREADABLE: CallError = CallError::Unknown(Lost::Unreadable { status: 200 });
+
+/// The headers of a call that saves (facts: rest.md section 13). Nothing is left to the org's own default.
+fn headers(options: SaveOptions) -> Vec<Header> {
+    let assign = match options.assignment_rules {
+        AssignmentRules::Off => "FALSE".to_owned(),
+        AssignmentRules::Active => "TRUE".to_owned(),
+        AssignmentRules::Rule(rule) => rule.to_string(),
+    };
+    let mut headers = vec![("Sforce-Auto-Assign", assign)];
+    match options.duplicates {
+        Duplicates::Fail => {}
+        Duplicates::SaveAlerts => headers.push(("Sforce-Duplicate-Rule-Header", "allowSave=true".to_owned())),
+    }
+    headers
+}
 
 fn joined(ids: &[RecordId]) -> String {
     let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();

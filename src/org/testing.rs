@@ -162,6 +162,7 @@ pub fn config(login_url: &str) -> OrgConfig {
         transport: None,
         pubsub: PubsubEndpoint::Global,
         journal: Vec::new(),
+        privacy: crate::privacy::Privacy::default(),
     }
 }
 

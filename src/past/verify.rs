@@ -183,7 +183,7 @@ type Expected = (RecordId, String, BTreeMap<FieldName, Cell>);
 
 fn expected(mapping: &Mapping, row: Map<String, Json>) -> Result<Expected, (String, &'static str)> {
     let Some(id) = id_of(&row) else { return Err((String::new(), "NO_ID")) };
-    let record = hydrate::record(id, &mapping.reads(), row);
+    let record = hydrate::record(id, &mapping.reads(), &mapping.privacy, row);
     let known = Known { link: LinkState::None, parents: &HashMap::new() };
     let source = Source { pipeline: PipelineId(0), record: id };
     let cover = Cover { source, from: Seq::ZERO, to: Seq::ZERO, clears_suspect: false };

@@ -10,11 +10,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
+use super::brakes::HALTED;
 use super::machine::{Child, Machine, Read, ReadWhat, Stretch};
+use crate::config::Brakes;
 use crate::event::Found;
-use crate::event::{FieldPath, OrgName, PipelineName, RecordId, Seq, Timestamp};
+use crate::event::{FieldPath, OrgName, Part, PipelineName, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::journal::{Scanned, scan};
 use crate::mapping::Mapping;
@@ -23,12 +25,14 @@ use crate::publish::outcome::{Delays, judge};
 use crate::publish::{self, Batch, Source};
 use crate::retry::{Backoff, delay_after};
 use crate::status::{Board, PipelineStatus, TargetStatus};
-use crate::store::{PipelineId, PipelineRow, Store, StoreError};
+use crate::store::{Answer, PipelineId, PipelineRow, Store, StoreError};
 
 /// Reads of the orgs at once.
 const READS_MAX: usize = 4;
 /// How often the status is brought up to date while things move.
 const STATUS_EVERY: Duration = Duration::from_millis(200);
+/// Parked records that are looked at together when a pipeline goes on.
+const HELD_PAGE: usize = 500;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
@@ -47,6 +51,7 @@ pub struct Line {
     pub row: PipelineRow,
     pub source: Org,
     pub mapping: Arc<Mapping>,
+    pub brakes: Brakes,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +125,8 @@ struct Driver<S> {
     calls: BTreeMap<PipelineId, u64>,
     parked: HashMap<PipelineId, (u64, u64)>,
     parked_moved: bool,
+    /// Where to go on with what waited for a pipeline that was halted; none when all of it was looked at.
+    held: Option<Option<(PipelineId, RecordId)>>,
     shown: Instant,
 }
 
@@ -131,6 +138,7 @@ impl<S: Store> Driver<S> {
         let mut sources = HashMap::new();
         for line in &target.lines {
             machine.add_pipeline(line.row.id, line.mapping.clone(), line.row.watermark);
+            machine.set_brakes(line.row.id, &line.brakes, line.row.halted.is_some(), line.row.passes_to);
             sources.insert(line.row.id, (line.row.identity.name.clone(), line.source.clone(), line.mapping.clone()));
         }
         for sent in target.store.sent().await?.into_iter().filter(|sent| sources.contains_key(&sent.pipeline)) {
@@ -162,6 +170,7 @@ impl<S: Store> Driver<S> {
             calls: BTreeMap::new(),
             parked: HashMap::new(),
             parked_moved: true,
+            held: Some(None),
             shown: now - STATUS_EVERY,
         })
     }
@@ -170,6 +179,8 @@ impl<S: Store> Driver<S> {
     async fn advance(&mut self, stopping: bool) -> Result<(), PipelineError> {
         self.machine.tick(Instant::now(), Timestamp::now());
         self.commit().await?;
+        self.release(stopping).await?;
+        self.step().await?;
         while !stopping && let Some(batch) = self.machine.next_batch(Instant::now()) {
             // What leaves the outbox on the way must be safe before its neighbours go out.
             self.commit().await?;
@@ -202,10 +213,59 @@ impl<S: Store> Driver<S> {
         Ok(())
     }
 
+    /// What waited for a halted pipeline that goes on, a page at a time.
+    async fn release(&mut self, stopping: bool) -> Result<(), StoreError> {
+        while let Some(after) = self.held
+            && !stopping
+            && self.machine.has_room()
+        {
+            let page = self.store.held(HALTED, after, HELD_PAGE).await?;
+            self.held = page.last().map(|(pipeline, record, _)| Some((*pipeline, *record)));
+            let now = Instant::now();
+            for (pipeline, record, from) in page.into_iter().filter(|(id, ..)| self.sources.contains_key(id)) {
+                self.machine.release(Source { pipeline, record }, from, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// What waited for its turn. A step may need no write; then the next one's turn has come.
+    async fn step(&mut self) -> Result<(), StoreError> {
+        loop {
+            let parts = self.machine.next_steps();
+            if parts.is_empty() {
+                return Ok(());
+            }
+            let answers = self.answers(&parts).await?;
+            self.machine.steps(parts, &answers, Instant::now());
+            self.commit().await?;
+        }
+    }
+
+    async fn answers(&self, parts: &[(PipelineId, Part)]) -> Result<HashMap<PipelineId, Answer>, StoreError> {
+        let mut answers = HashMap::new();
+        for (pipeline, question) in self.machine.questions(parts) {
+            answers.insert(pipeline, self.store.known(pipeline, question).await?);
+        }
+        Ok(answers)
+    }
+
     /// Everything that was decided becomes durable before anything that follows from it is done.
     async fn commit(&mut self) -> Result<(), StoreError> {
         while let Some(settlement) = self.machine.take_settlement() {
             self.parked_moved |= !settlement.park.is_empty() || !settlement.close.is_empty();
+            let halts: Vec<_> = settlement.halts.iter().map(|(id, why, _)| (*id, why.clone())).collect();
+            for (pipeline, why) in halts {
+                let name = self.name(pipeline);
+                error!(pipeline = name, "halted: {why}. If that is meant: `orgbridge resume {name}`");
+                if let Some(shown) = self.sources.get(&pipeline).map(|(name, ..)| name.clone()) {
+                    self.board.update(|status| {
+                        if let Some(pipeline) = status.pipelines.get_mut(&shown) {
+                            pipeline.halted = Some(why);
+                        }
+                    });
+                }
+            }
             let settled = self.store.settle(settlement).await?;
             let now = Instant::now();
             for (pipeline, record) in settled.woken {
@@ -327,10 +387,7 @@ impl<S: Store> Driver<S> {
 
     async fn take(&mut self, scanned: Scanned) -> Result<(), StoreError> {
         self.commit().await?;
-        let mut answers = HashMap::new();
-        for (pipeline, question) in self.machine.questions(&scanned.parts) {
-            answers.insert(pipeline, self.store.known(pipeline, question).await?);
-        }
+        let answers = self.answers(&scanned.parts).await?;
         let stretch = Stretch { parts: scanned.parts, to: scanned.to, answers };
         self.machine.stretch(stretch, Instant::now());
         Ok(())
@@ -375,8 +432,10 @@ impl<S: Store> Driver<S> {
                     applied: counts.applied,
                     parked,
                     failed,
+                    left_gone: counts.left_gone,
                     api_calls: self.calls.get(&id).copied().unwrap_or_default(),
                     watermark: progress.watermark(),
+                    halted: shown.halted.clone(),
                     lag: progress.oldest().map_or(Duration::ZERO, age),
                 };
             }

@@ -12,25 +12,35 @@
 mod outcomes;
 mod reading;
 mod reads;
+mod steps;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::OnDelete;
+use crate::config::{Brakes, OnDelete, OnUndelete, WhenTargetGone};
 use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs};
+use crate::pipeline::brakes::{Brake, HALTED};
 use crate::pipeline::progress::Progress;
-use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict};
+use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
 use crate::store::{Answer, Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, Question, Settlement};
 use reading::{Because, Reading, Readings, Stage};
 
 /// Why the children of a record wait that is made anew.
 const PARENT_GONE: &str = "PARENT_GONE";
+/// Until they are set.
+const NO_BRAKES: Brakes = Brakes { deletes: None, creates: None, failures: None };
+/// The code of a failed record whose counterpart is gone, where that is not to be mended.
+const TARGET_GONE: &str = "TARGET_GONE";
 /// A parked record that changes again is tried at most this often.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
+/// When a suspect record is looked at again whose steps are not all written.
+const STEPS_FIRST: Duration = Duration::from_secs(1);
+/// Steps that wait above which no more pages are taken.
+const HELD_MAX: usize = 10_000;
 
 /// A stretch of the journal for all pipelines, with what is known of the records in it.
 ///
@@ -93,6 +103,8 @@ pub struct Counts {
     pub parked: u64,
     /// Records that were read whole.
     pub reads: u64,
+    /// Writes that found their counterpart gone, and left it so.
+    pub left_gone: u64,
 }
 
 #[derive(Debug)]
@@ -102,6 +114,7 @@ struct Line {
     /// The watermark that was put into a settlement last.
     committed: Seq,
     counts: Counts,
+    brake: Brake,
 }
 
 /// A record with something unsettled.
@@ -112,6 +125,8 @@ struct Active {
     /// Parts up to here are covered by what was offered.
     covered: Seq,
     reading: Option<Reading>,
+    /// Parts that wait for their turn, where each is written by itself. Empty while the record is being read.
+    steps: VecDeque<Part>,
 }
 
 /// See the module.
@@ -124,6 +139,10 @@ pub struct Machine {
     active: HashMap<Source, Active>,
     readings: Readings,
     outbox: Outbox,
+    /// Records whose next step may be taken.
+    stepping: BTreeSet<Source>,
+    /// Steps that wait, of all records.
+    held: usize,
     suspects: HashMap<Source, Instant>,
     due: BTreeSet<(Instant, Source)>,
     settlement: Settlement,
@@ -142,6 +161,8 @@ impl Machine {
             active: HashMap::new(),
             readings: Readings::default(),
             outbox: Outbox::default(),
+            stepping: BTreeSet::new(),
+            held: 0,
             suspects: HashMap::new(),
             due: BTreeSet::new(),
             settlement: Settlement::default(),
@@ -151,9 +172,26 @@ impl Machine {
     }
 
     pub fn add_pipeline(&mut self, id: PipelineId, mapping: Arc<Mapping>, watermark: Seq) {
-        let line =
-            Line { mapping, progress: Progress::new(watermark), committed: watermark, counts: Counts::default() };
+        let line = Line {
+            mapping,
+            progress: Progress::new(watermark),
+            committed: watermark,
+            counts: Counts::default(),
+            brake: Brake::new(&NO_BRAKES, false, Seq::ZERO),
+        };
         self.lines.insert(id, line);
+    }
+
+    /// When a pipeline stops by itself; whether it is stopped already; and what a person let pass, up to which number.
+    pub fn set_brakes(&mut self, id: PipelineId, brakes: &Brakes, halted: bool, passes_to: Seq) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.brake = Brake::new(brakes, halted, passes_to);
+        }
+    }
+
+    /// A record that was parked from this number on because its pipeline was halted; now it goes on.
+    pub fn release(&mut self, source: Source, from: Seq, now: Instant) {
+        self.read(source, from, false, true, now);
     }
 
     /// A row of `sent` found at the start: its request may still land, until `until` if that is known already.
@@ -169,6 +207,10 @@ impl Machine {
 
     /// A parked record whose parent has come, or that changed after its last try.
     pub fn wake(&mut self, source: Source, now: Instant) {
+        // It is woken again when the pipeline goes on.
+        if self.is_halted(source.pipeline) {
+            return;
+        }
         self.read(source, Seq::ZERO, false, true, now);
     }
 
@@ -268,15 +310,30 @@ impl Machine {
     fn join_parked(&mut self, source: Source, from: Seq, again: Duration, part: &Part, now: Instant) {
         let at = if part.kind().is_delete() { now } else { now + again };
         self.settlement.widen.push((source.pipeline, source.record, part.seq));
-        self.read(source, from, false, true, at);
+        if !self.is_halted(source.pipeline) {
+            self.read(source, from, false, true, at);
+        }
         self.untrack(source, part.seq);
     }
 
-    /// Maps a part and does what mapping says.
+    /// Maps a part and does what mapping says, or lets it wait for its turn.
     fn take(&mut self, source: Source, part: &Part, answer: &Answer, now: Instant) {
-        let deletes = self.lines.get(&source.pipeline).is_some_and(|line| line.mapping.on_delete == OnDelete::Delete);
+        if !self.waits_for_its_turn(source, part) {
+            self.take_now(source, part, answer, now);
+        }
+    }
+
+    fn take_now(&mut self, source: Source, part: &Part, answer: &Answer, now: Instant) {
+        let Some(line) = self.lines.get_mut(&source.pipeline) else { return };
+        if !part.kind().is_delete() && stays_deleted(&line.mapping, &self.outbox, source, answer) {
+            line.counts.skipped += 1;
+            self.untrack_only(source, part.seq);
+            return;
+        }
+        let deletes = line.mapping.on_delete == OnDelete::Delete;
+        let recreates = line.mapping.publishing.on_undelete == OnUndelete::Recreate;
         let is_back = matches!(part.kind(), ChangeKind::Undelete | ChangeKind::GapUndelete);
-        if is_back && deletes && self.has_children(source.pipeline) {
+        if is_back && recreates && deletes && self.has_children(source.pipeline) {
             // Its counterpart is deleted, or will be, and whoever names it as parent loses it there.
             self.read(source, part.seq, false, false, now);
             self.children_first(source, None, now);
@@ -287,10 +344,11 @@ impl Machine {
         let cover = Cover { source, from: part.seq, to: part.seq, clears_suspect: false };
         match line.mapping.apply(part, &known, cover) {
             Mapped::Write(write) => {
-                if let Some(active) = self.active.get_mut(&source) {
+                if self.offer(*write, now)
+                    && let Some(active) = self.active.get_mut(&source)
+                {
                     active.covered = part.seq;
                 }
-                self.outbox.offer(*write, now);
             }
             Mapped::Needs(Needs::Record) => {
                 self.read(source, part.seq, false, false, now);
@@ -304,14 +362,57 @@ impl Machine {
             }
             Mapped::Failed(failure) => {
                 let refusal = unmappable(failure);
-                // What waits below it would be passed over by the watermark.
-                let oldest = self.active.get(&source).and_then(|active| active.tracked.first()).copied();
-                let from = oldest.map_or(cover.from, |oldest| oldest.min(cover.from));
-                self.park(Cover { from, ..cover }, &refusal, false);
+                self.park_from_oldest(cover, &refusal, now);
+                self.one_more_failed(source.pipeline);
             }
         }
         // What the outbox refuses to hold must be known before the record's next part is looked at.
         self.collect(now);
+    }
+
+    /// Hands a write to the outbox. False: its pipeline is halted, or is halted by it, and its record is parked.
+    fn offer(&mut self, write: Write, now: Instant) -> bool {
+        let pipelines: BTreeSet<PipelineId> = write.covers.iter().map(|cover| cover.source.pipeline).collect();
+        let mut halted = false;
+        for pipeline in pipelines {
+            let Some(line) = self.lines.get_mut(&pipeline) else { continue };
+            if let Some(why) = (!line.brake.is_halted()).then(|| line.brake.about_to(&write, now)).flatten() {
+                self.settlement.halts.push((pipeline, why, self.wall));
+            }
+            halted |= line.brake.is_halted();
+        }
+        if !halted {
+            self.outbox.offer(write, now);
+            return true;
+        }
+        let refusal = Refusal {
+            state: ParkedState::Waiting,
+            code: HALTED.to_owned(),
+            fields: Vec::new(),
+            waits_for: None,
+            evidence: "Its pipeline is halted. It is written when the pipeline is resumed.".to_owned(),
+        };
+        for cover in write.covers {
+            self.park_from_oldest(cover, &refusal, now);
+        }
+        false
+    }
+
+    /// What waits below it would be passed over by the watermark.
+    fn park_from_oldest(&mut self, cover: Cover, refusal: &Refusal, now: Instant) {
+        let oldest = self.active.get(&cover.source).and_then(|active| active.tracked.first()).copied();
+        let from = oldest.map_or(cover.from, |oldest| oldest.min(cover.from));
+        self.park(Cover { from, ..cover }, refusal, false, now);
+    }
+
+    fn one_more_failed(&mut self, pipeline: PipelineId) {
+        if let Some(why) = self.lines.get_mut(&pipeline).and_then(|line| line.brake.failed()) {
+            self.settlement.halts.push((pipeline, why, self.wall));
+        }
+    }
+
+    fn is_halted(&self, pipeline: PipelineId) -> bool {
+        self.lines.get(&pipeline).is_some_and(|line| line.brake.is_halted())
     }
 
     pub fn next_batch(&mut self, now: Instant) -> Option<Batch> {
@@ -339,7 +440,13 @@ impl Machine {
                 break;
             }
             self.due.remove(&(at, source));
-            self.read(source, Seq::ZERO, true, false, now);
+            if self.is_stepping(source) {
+                // A read would stand for the steps; they come first.
+                self.suspects.insert(source, now + STEPS_FIRST);
+                self.due.insert((now + STEPS_FIRST, source));
+            } else {
+                self.read(source, Seq::ZERO, true, false, now);
+            }
         }
     }
 
@@ -372,7 +479,7 @@ impl Machine {
 
     /// Whether more pages should be asked for.
     pub fn has_room(&self) -> bool {
-        self.outbox.has_room() && self.readings.has_room()
+        self.outbox.has_room() && self.readings.has_room() && self.held < HELD_MAX
     }
 
     /// Everything up to `head` is settled, and nothing is suspect.
@@ -400,6 +507,13 @@ impl Machine {
     pub fn reading(&self, mut each: impl FnMut(PipelineId)) {
         self.active.iter().filter(|(_, active)| active.reading.is_some()).for_each(|(source, _)| each(source.pipeline));
     }
+}
+
+/// `on_undelete: ignore`: the record was deleted in the target too, and what came of it since is nobody's business.
+fn stays_deleted(mapping: &Mapping, outbox: &Outbox, source: Source, answer: &Answer) -> bool {
+    mapping.publishing.on_undelete == OnUndelete::Ignore
+        && answer.applied.get(&source.record).is_some_and(|applied| applied.tombstone)
+        && link_of(outbox, source, answer) == LinkState::None
 }
 
 /// A failed record by its mapping alone.

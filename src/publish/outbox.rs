@@ -16,6 +16,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::write::{Body, Cover, Key, Source, Write, covers_with};
+use crate::config::SaveOptions;
 use crate::event::{FieldName, ObjectName, RecordId, Seq};
 use crate::store::{Parent, ParkedState};
 use window::Window;
@@ -34,8 +35,8 @@ pub struct FlightId(pub u64);
 /// Which call a write goes out by. Writes of one batch share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Call {
-    Upsert { object: ObjectName, key_field: FieldName },
-    Update { object: ObjectName },
+    Upsert { object: ObjectName, key_field: FieldName, options: SaveOptions },
+    Update { object: ObjectName, options: SaveOptions },
     Delete { object: ObjectName },
 }
 
@@ -109,7 +110,8 @@ pub enum Handed {
     /// The source must be read whole before anything can be written.
     Read { covers: Vec<Cover>, delete: Option<Key>, sent: bool },
     /// The link leads nowhere: the record must be read whole and made anew.
-    Gone { covers: Vec<Cover>, target: Option<RecordId> },
+    /// `revives`: what waited behind it was to find or make the record by its key, after an undelete.
+    Gone { covers: Vec<Cover>, target: Option<RecordId>, revives: bool },
     /// The answer was lost; the write waits again.
     Lost { sources: Vec<Source> },
     /// The answer is known; the write waits again.
@@ -167,7 +169,8 @@ pub struct Outbox {
     next_id: u64,
     waiting: HashMap<WriteId, Waiting>,
     by_source: HashMap<Source, WriteId>,
-    by_key: HashMap<Key, WriteId>,
+    /// Several where they may not be merged; they go out one after the other.
+    by_key: HashMap<Key, Vec<WriteId>>,
     deciders: HashMap<Parent, Vec<WriteId>>,
     ready: BTreeMap<Group, BTreeSet<(Seq, WriteId)>>,
     blocked: HashMap<Token, Vec<WriteId>>,
@@ -287,8 +290,8 @@ impl Outbox {
                 self.block(id, token);
                 continue;
             }
-            // Merging keeps keys and sources of waiting writes apart, so only a double key after a change of keys can
-            // collide here. It waits for this batch.
+            // Merging keeps keys and sources of waiting writes apart, so only a double key after a change of keys, or of
+            // what may not be merged, can collide here. It waits for this batch.
             let own: Vec<Token> = exclusive(&waiting.write).collect();
             if own.iter().any(|token| held.contains(token)) {
                 let at = now;
@@ -391,8 +394,9 @@ impl Outbox {
                 }
                 Verdict::Gone => {
                     let target = write.key.linked();
+                    let revives = sources.iter().any(|source| self.is_revived(*source));
                     let (covers, others) = self.with_what_waits(&write);
-                    self.handed.push(Handed::Gone { covers, target });
+                    self.handed.push(Handed::Gone { covers, target, revives });
                     self.hand_others(others);
                 }
                 Verdict::Reread => self.hand_for_reading(write, true),
@@ -444,7 +448,7 @@ impl Outbox {
     /// An older write back among the waiting, under all that came meanwhile for its records.
     fn put_back(&mut self, older: Write, tries: u32, cohort: u64, not_before: Option<Instant>, now: Instant) {
         let of_sources = sources(&older).into_iter().filter_map(|source| self.by_source.get(&source).copied());
-        let mut ids: Vec<WriteId> = of_sources.chain(self.by_key.get(&older.key).copied()).collect();
+        let mut ids: Vec<WriteId> = of_sources.chain(self.joinable(&older)).collect();
         ids.sort_unstable();
         ids.dedup();
         // Something new is worth a try in company again.
@@ -473,7 +477,7 @@ impl Outbox {
         // By source first: a record's own order goes before the order of a key that it shares.
         let same = |outbox: &Self, write: &Write| {
             let by_source = write.covers.iter().find_map(|cover| outbox.by_source.get(&cover.source).copied());
-            by_source.or_else(|| outbox.by_key.get(&write.key).copied())
+            by_source.or_else(|| outbox.joinable(write).next())
         };
         while let Some(older) = same(self, &write).and_then(|id| self.remove(id)) {
             tries = tries.max(older.tries);
@@ -494,7 +498,7 @@ impl Outbox {
         for source in sources(&write) {
             self.by_source.insert(source, id);
         }
-        self.by_key.insert(write.key.clone(), id);
+        self.by_key.entry(write.key.clone()).or_default().push(id);
         if decides(&write) {
             for parent in write.makes() {
                 self.deciders.entry(parent).or_default().push(id);
@@ -503,6 +507,12 @@ impl Outbox {
         // A placeholder place; `place` decides at once.
         self.waiting.insert(id, Waiting { write, place: Place::Delayed(now), tries, cohort, not_before, weight });
         self.place(id, now);
+    }
+
+    /// What waits for the same record of the target and may become one write with this.
+    fn joinable(&self, write: &Write) -> impl Iterator<Item = WriteId> {
+        let waiting = self.by_key.get(&write.key).into_iter().flatten();
+        waiting.copied().filter(|id| self.waiting.get(id).is_some_and(|other| other.write.merges_with(write)))
     }
 
     /// Takes a waiting write out of every index.
@@ -515,8 +525,11 @@ impl Outbox {
                 self.by_source.remove(&source);
             }
         }
-        if self.by_key.get(&waiting.write.key) == Some(&id) {
-            self.by_key.remove(&waiting.write.key);
+        if let Some(ids) = self.by_key.get_mut(&waiting.write.key) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_key.remove(&waiting.write.key);
+            }
         }
         if decides(&waiting.write) {
             for parent in waiting.write.makes() {
@@ -674,6 +687,11 @@ impl Outbox {
         self.hand_others(others);
     }
 
+    fn is_revived(&self, source: Source) -> bool {
+        let waiting = self.by_source.get(&source).and_then(|id| self.waiting.get(id));
+        waiting.is_some_and(|waiting| call_of(&waiting.write).is_some_and(|call| matches!(call, Call::Upsert { .. })))
+    }
+
     /// What had merged with a record that leaves, but is another record: it goes on by itself.
     fn hand_others(&mut self, covers: Vec<Cover>) {
         if !covers.is_empty() {
@@ -723,10 +741,12 @@ fn external_key(write: &Write) -> Option<Key> {
 
 /// None: it cannot go out as it is, because an update or a delete needs the record's id.
 fn call_of(write: &Write) -> Option<Call> {
-    let object = write.key.object().clone();
+    let (object, options) = (write.key.object().clone(), write.manner.options);
     match (&write.body, &write.key) {
-        (Body::Whole(_), Key::External { field, .. }) => Some(Call::Upsert { object, key_field: field.clone() }),
-        (Body::Whole(_) | Body::Partial(_), Key::Record { .. }) => Some(Call::Update { object }),
+        (Body::Whole(_), Key::External { field, .. }) => {
+            Some(Call::Upsert { object, key_field: field.clone(), options })
+        }
+        (Body::Whole(_) | Body::Partial(_), Key::Record { .. }) => Some(Call::Update { object, options }),
         (Body::Delete, Key::Record { .. }) => Some(Call::Delete { object }),
         (Body::Partial(_) | Body::Delete, Key::External { .. }) => None,
     }

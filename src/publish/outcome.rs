@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::outbox::{Batch, Call, Refusal, Verdict};
 use super::write::{Body, Write};
+use crate::event::RecordId;
 use crate::org::{CallError, Code, Disposition, Lost, Operation, RecordError, SaveDisposition, SaveResult};
 use crate::store::{Parent, ParkedState};
 
@@ -17,6 +18,8 @@ const ALONE_MAX: u32 = 3;
 const SERVER_ERROR_MAX: u32 = 3;
 /// How often such a record is tried: four hours. Then it is a failed record (facts: rest.md section 15).
 const WAIT_MAX: u32 = 240;
+/// The code of a failed record whose value of the key field is another record's.
+pub const KEY_TAKEN: &str = "KEY_TAKEN";
 /// How long a record waits for a cause that passes in minutes or hours.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -89,8 +92,8 @@ pub fn judge(
                 judgement.verdicts = batch
                     .writes
                     .iter()
-                    .map(|_| match decisive {
-                        Some(error) => Verdict::Refused(failed(error)),
+                    .map(|write| match decisive {
+                        Some(error) => Verdict::Refused(failed(write, error)),
                         None => Verdict::Unknown { at: now },
                     })
                     .collect();
@@ -136,6 +139,7 @@ fn record(
     now: Instant,
     mut delay: impl FnMut(u32) -> Duration,
 ) -> Verdict {
+    let failed = |error: &RecordError| failed(told.write, error);
     match disposition {
         SaveDisposition::Retry if told.tries < RETRY_MAX => Verdict::Retry { at: now + delay(told.tries) },
         SaveDisposition::Wait if told.tries < WAIT_MAX => Verdict::Retry { at: now + WAIT },
@@ -170,7 +174,11 @@ fn record(
 }
 
 /// A failed record. The org's own words are kept for people; they go to the store only.
-fn failed(error: &RecordError) -> Refusal {
+fn failed(write: &Write, error: &RecordError) -> Refusal {
+    if let Some(evidence) = key_taken(write, error) {
+        let (code, fields) = (KEY_TAKEN.to_owned(), vec![write.key_field.to_string()]);
+        return Refusal { state: ParkedState::Failed, code, fields, waits_for: None, evidence };
+    }
     Refusal {
         state: ParkedState::Failed,
         code: error.code.to_string(),
@@ -178,6 +186,47 @@ fn failed(error: &RecordError) -> Refusal {
         waits_for: None,
         evidence: error.message.reveal().to_owned(),
     }
+}
+
+/// What to tell of a record whose value of the key field another record of the target holds, or several do. `None`: it
+/// is not that.
+fn key_taken(write: &Write, error: &RecordError) -> Option<String> {
+    let (key, said) = (write.key_field.as_str(), error.message.reveal());
+    let names_key = error.fields.iter().any(|field| field.eq_ignore_ascii_case(key)) || says(said, key);
+    let holders = holders(said);
+    let by_whom = match holders.len() {
+        0 => "another record".to_owned(),
+        1 => format!("the record {}", holders.join("")),
+        _ => format!("the records {}", holders.join(", ")),
+    };
+    let evidence = match error.code {
+        Code::DuplicateValue if names_key => format!(
+            "Its value of {key} belongs to {by_whom} of the target already. Decide which of them is its counterpart: clear \
+             {key} in the other one, or delete it, or mend the value in the source; then redrive the record."
+        ),
+        // Only the key of an upsert is looked for so.
+        Code::DuplicateExternalId => format!(
+            "Its value of {key} belongs to {by_whom} of the target, so its counterpart cannot be told. Leave the value in \
+             one of them, and make {key} unique in Setup; then redrive the record."
+        ),
+        _ => return None,
+    };
+    Some(format!("{evidence} The org said: {said}"))
+}
+
+/// Whether the org's words name a field.
+fn says(said: &str, field: &str) -> bool {
+    let words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.into_iter().any(|word| word.eq_ignore_ascii_case(field))
+}
+
+/// The ids of the records that the org names: `... on record with id: 001...`, `...: [001..., 001...]` (facts: rest.md
+/// sections 6 and 15). Values of fields stand before them, so only what follows counts.
+fn holders(said: &str) -> Vec<&str> {
+    let after = |mark: &str| said.rfind(mark).and_then(|at| said.get(at + mark.len()..));
+    let list = after("record with id:").or_else(|| after("["));
+    let words = list.into_iter().flat_map(|list| list.split(|c: char| !c.is_ascii_alphanumeric()));
+    words.filter(|word| word.parse::<RecordId>().is_ok()).collect()
 }
 
 /// The parent that the org did not find. Its message names the value; with one lookup there is nothing to choose.
@@ -189,7 +238,7 @@ fn missing_parent(write: &Write, error: &RecordError) -> Option<Parent> {
 impl Call {
     pub fn object(&self) -> &crate::event::ObjectName {
         match self {
-            Self::Upsert { object, .. } | Self::Update { object } | Self::Delete { object } => object,
+            Self::Upsert { object, .. } | Self::Update { object, .. } | Self::Delete { object } => object,
         }
     }
 

@@ -10,10 +10,12 @@ use crate::org::{CallError, Org, SaveResult};
 /// Sends a batch; one result for each write, in order.
 pub async fn send(org: &Org, batch: &Batch) -> Result<Vec<SaveResult>, CallError> {
     match &batch.call {
-        Call::Upsert { object, key_field } => {
-            org.upsert(object, key_field, batch.writes.iter().map(record).collect()).await
+        Call::Upsert { object, key_field, options } => {
+            org.upsert(object, key_field, batch.writes.iter().map(record).collect(), *options).await
         }
-        Call::Update { object } => org.update(object, batch.writes.iter().map(with_id).collect()).await,
+        Call::Update { object, options } => {
+            org.update(object, batch.writes.iter().map(with_id).collect(), *options).await
+        }
         Call::Delete { .. } => {
             let ids: Vec<RecordId> = batch.writes.iter().filter_map(|write| write.key.linked()).collect();
             org.delete(&ids).await
@@ -55,7 +57,7 @@ fn record(write: &Write) -> Map<String, Json> {
 mod tests {
     use super::*;
     use crate::event::{Seq, Value};
-    use crate::publish::{Body, Cover, Key, Reference, Source};
+    use crate::publish::{Body, Cover, Key, Manner, Reference, Source};
     use crate::store::{Parent, PipelineId};
 
     #[test]
@@ -77,6 +79,7 @@ mod tests {
                 ]
                 .into(),
             ),
+            manner: Manner::default(),
             lock_keys: Vec::new(),
             waits_for: Vec::new(),
             covers: vec![Cover { source, from: Seq(1), to: Seq(1), clears_suspect: false }],

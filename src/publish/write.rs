@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::config::SaveOptions;
 use crate::event::{FieldName, ObjectName, RecordId, Seq, Value};
 use crate::store::{Parent, PipelineId};
 
@@ -13,6 +14,7 @@ pub struct Write {
     /// The External ID field of the object, by which an upsert finds its record.
     pub key_field: FieldName,
     pub body: Body,
+    pub manner: Manner,
     /// Records that the org locks together with this one. No two batches in flight share one.
     pub lock_keys: Vec<Parent>,
     /// Parents that it names. It waits while one of them is on its way, or on its way out.
@@ -51,6 +53,20 @@ impl Key {
             Self::Record { id, .. } => Some(*id),
             Self::External { .. } => None,
         }
+    }
+}
+
+/// How a write wants to go out, whatever is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    pub options: SaveOptions,
+    /// What waits for the same record of the target may become one write with it.
+    pub coalesce: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { options: SaveOptions::default(), coalesce: true }
     }
 }
 
@@ -116,6 +132,14 @@ pub struct Cover {
 }
 
 impl Write {
+    /// Whether this write and one of another record, or another pipeline, that has the same key may be one. Options of
+    /// a call are never merged: under the other's options one of both could be refused, or get another owner. A delete
+    /// has no options, and would be out of order otherwise.
+    pub fn merges_with(&self, other: &Self) -> bool {
+        let deletes = matches!(self.body, Body::Delete) || matches!(other.body, Body::Delete);
+        deletes || (self.manner.coalesce && self.manner == other.manner)
+    }
+
     /// The write that does what this one and then `newer` would do. `None`: only a read can tell, because an update
     /// follows a delete. What is covered is in `covers_with` of both in any case.
     pub fn then(self, newer: Self) -> Result<Self, Vec<Cover>> {
@@ -140,6 +164,7 @@ impl Write {
             key,
             key_field: newer.key_field,
             body,
+            manner: newer.manner,
             lock_keys: newer.lock_keys,
             waits_for: newer.waits_for,
             covers,

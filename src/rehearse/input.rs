@@ -66,11 +66,12 @@ fn event(mapping: &Mapping, payload: Map<String, Json>) -> Result<Vec<Scene>, No
     ]);
     // The header says of which object it is.
     let change = decode::change("/data/ChangeEvents", data).map_err(|error| NotUsable::Event(error.reason))?;
-    let Happening::Record(change) = change.happening else { return Err(NotUsable::Neither) };
+    let Happening::Record(mut change) = change.happening else { return Err(NotUsable::Neither) };
     if change.header.entity_name != mapping.source_object {
         let wanted = mapping.source_object.clone();
         return Err(NotUsable::OtherObject { found: change.header.entity_name, wanted });
     }
+    mapping.privacy.apply_change(&mut change);
     let change = Arc::new(change);
     let part = |record: &RecordId| Part { seq: Seq(1), record: *record, change: change.clone() };
     let ids = change.header.record_ids.iter();
@@ -90,7 +91,9 @@ pub fn record(mapping: &Mapping, id: RecordId, values: &BTreeMap<String, Value>)
             .or_else(|| values.get(path.object_field().as_str()).cloned());
         (path, hydrate::canonical(found.unwrap_or(Value::Null)))
     };
-    Record { id, values: mapping.reads().into_iter().map(value).collect() }
+    let mut record = Record { id, values: mapping.reads().into_iter().map(value).collect() };
+    mapping.privacy.apply_record(&mut record);
+    record
 }
 
 #[cfg(test)]

@@ -28,6 +28,18 @@ pub struct Org {
     pub org_id: Option<String>,
     pub other_org_id: Option<String>,
     pub trouble: Option<String>,
+    /// What was stored before the privacy rules that hold for it.
+    #[serde(default)]
+    pub in_clear: Vec<InClear>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InClear {
+    pub object: String,
+    pub fields: Vec<String>,
+    /// Entries of the journal that may hold such a value.
+    pub entries: u64,
+    pub text: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +89,8 @@ pub struct Pipeline {
     pub lag_seconds: u64,
     pub parked: u64,
     pub failed: u64,
+    /// It stopped by itself, and waits for `orgbridge resume`: why.
+    pub halted: Option<String>,
     pub causes: Vec<Cause>,
     pub trouble: Option<String>,
 }
@@ -87,6 +101,17 @@ pub struct Cause {
     /// A failed record waits for a person; another one for a parent.
     pub failed: bool,
     pub records: u64,
+}
+
+impl InClear {
+    fn of(clear: &crate::store::InClear) -> Self {
+        Self {
+            object: clear.object.to_string(),
+            fields: clear.fields.iter().map(ToString::to_string).collect(),
+            entries: clear.entries,
+            text: clear.to_string(),
+        }
+    }
 }
 
 impl Gap {
@@ -130,11 +155,13 @@ impl Report {
         };
         for name in orgs {
             let known = live.and_then(|live| live.orgs.get(&name)).cloned().unwrap_or_default();
+            let in_clear = store.in_clear(&name, &store.noted_privacy(&name).await?).await?;
             report.orgs.push(Org {
                 org_id: store.pinned_org(&name).await?,
                 name: name.to_string(),
                 other_org_id: known.other_org_id,
                 trouble: known.trouble,
+                in_clear: in_clear.iter().map(InClear::of).collect(),
             });
         }
         let rows = store.subscriptions().await?;
@@ -184,6 +211,7 @@ impl Report {
                 lag_seconds: known.map_or(stored_lag, |known| known.lag).as_secs(),
                 parked: row.parked,
                 failed: row.failed,
+                halted: row.halted.map(|halted| format!("{} (since {})", halted.why, halted.at)),
                 causes: causes
                     .map(|cause| Cause {
                         code: cause.code.clone(),
@@ -205,9 +233,9 @@ impl Report {
         let stuck = |one: &Subscription| matches!(one.state.as_deref(), Some("refused" | "behind"));
         // What a running bridge does not subscribe any more owes nothing.
         let late = |one: &Subscription| one.retention_left_seconds == Some(0) && (one.state.is_some() || !self.running);
-        self.orgs.iter().any(|org| org.other_org_id.is_some())
+        self.orgs.iter().any(|org| org.other_org_id.is_some() || !org.in_clear.is_empty())
             || self.subscriptions.iter().any(|one| stuck(one) || late(one))
-            || self.pipelines.iter().any(|pipeline| pipeline.failed > 0)
+            || self.pipelines.iter().any(|pipeline| pipeline.failed > 0 || pipeline.halted.is_some())
             || self.gaps.iter().any(|gap| gap.records == 0)
     }
 }

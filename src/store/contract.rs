@@ -6,6 +6,7 @@ pub(crate) mod given;
 pub(crate) mod journal;
 pub(crate) mod pipelines;
 pub(crate) mod positions;
+pub(crate) mod privacy;
 pub(crate) mod properties;
 pub(crate) mod settling;
 
@@ -89,12 +90,25 @@ macro_rules! contract {
                 of_a_target_that_is_accepted_only_what_was_written_there_is_forgotten,
                 a_name_that_was_tied_to_no_org_has_nothing_to_give_up,
             }
+            privacy {
+                a_rule_that_is_new_tells_what_was_stored_before_it,
+                a_rule_that_was_there_from_the_start_has_nothing_to_scrub,
+                scrubbing_treats_what_was_stored_before_the_rule_and_each_entry_once,
+                a_scrub_that_was_broken_off_goes_on_where_it_was,
+                a_rule_that_is_gone_is_noted_as_dropped,
+                a_rule_that_is_back_treats_what_came_without_it_and_nothing_twice,
+                scrubbing_reaches_messages_without_an_object_and_evidence,
+                a_forgotten_record_keeps_its_events_without_their_values,
+                a_record_of_another_org_is_not_forgotten,
+            }
             pipelines {
                 a_pipeline_is_made_once,
                 a_pipeline_that_differs_is_refused_by_what_differs,
                 a_forgotten_pipeline_loses_its_progress_and_keeps_its_links,
                 a_pipeline_that_is_added_again_is_new_and_has_a_gap,
                 parked_rows_are_counted_by_state,
+                a_halted_pipeline_stays_halted_until_it_is_resumed_and_gives_its_reason,
+                what_waits_for_a_halted_pipeline_is_found_page_by_page_when_it_goes_on,
                 links_are_shared_between_the_same_two_orgs,
                 a_parent_is_parked_where_any_pipeline_that_writes_it_has_it_parked,
                 of_what_is_not_known_there_is_no_answer,

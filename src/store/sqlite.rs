@@ -11,6 +11,7 @@ mod file;
 mod gaps;
 mod journal;
 mod pipelines;
+mod privacy;
 mod settle;
 mod subscriptions;
 mod worker;
@@ -21,7 +22,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -30,12 +31,14 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, Gap, Mended, Page, Parked, ParkedCause, PipelineId, PipelineIdentity, PipelineRow, Question,
-    Sent, Settled, Settlement, Store, StoreError, Subscription, SubscriptionId, SubscriptionRow,
+    Answer, Appended, Forgotten, Gap, InClear, Mended, NotedPrivacy, Page, Parked, ParkedCause, PipelineId,
+    PipelineIdentity, PipelineRow, Question, Scrubbed, Sent, Settled, Settlement, Store, StoreError, Subscription,
+    SubscriptionId, SubscriptionRow,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
 };
+use crate::privacy::{Privacy, PrivacyRule};
 
 /// A handle to the state. With the last clone its threads end, what they were asked for first being done, and the
 /// file is free.
@@ -49,6 +52,8 @@ struct Inner {
     /// None without a file: then the writer reads too.
     reader: Option<Worker>,
     writer: Worker,
+    /// None without a file, or where it is not ours.
+    path: Option<PathBuf>,
     _ownership: Option<Ownership>,
 }
 
@@ -64,7 +69,7 @@ impl Sqlite {
         let (path, ownership) = file::own(path)?;
         let writer = file::open_to_write(&path)?;
         let reader = file::open_to_read(&path)?;
-        Self::start(writer, Some(reader), Some(ownership))
+        Self::start(writer, Some(reader), Some((path.clone(), ownership)))
             .map_err(|error| StoreError::Open { path: path.display().to_string(), reason: error.to_string() })
     }
 
@@ -86,10 +91,25 @@ impl Sqlite {
             .map_err(|error| StoreError::Open { path: ":memory:".to_owned(), reason: error.to_string() })
     }
 
-    fn start(writer: Connection, reader: Option<Connection>, ownership: Option<Ownership>) -> std::io::Result<Self> {
+    /// Writes the file anew, so that what was scrubbed or forgotten is nowhere in it. Blocks, for as long as copying the
+    /// file takes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Open`], also where another program looks into the file just now.
+    pub fn rewrite(&self) -> Result<(), StoreError> {
+        self.inner.path.as_deref().map_or(Ok(()), file::rewrite)
+    }
+
+    fn start(
+        writer: Connection,
+        reader: Option<Connection>,
+        owned: Option<(PathBuf, Ownership)>,
+    ) -> std::io::Result<Self> {
         let reader = reader.map(|db| Worker::spawn("store-reader", db, one_by_one)).transpose()?;
         let writer = Worker::spawn("store-writer", writer, group_commit)?;
-        Ok(Self { inner: Arc::new(Inner { reader, writer, _ownership: ownership }) })
+        let (path, ownership) = owned.unzip();
+        Ok(Self { inner: Arc::new(Inner { reader, writer, path, _ownership: ownership }) })
     }
 
     async fn write<T: Send + 'static>(
@@ -221,6 +241,20 @@ impl Store for Sqlite {
         self.write(move |db| pipelines::forget(db, &name)).await
     }
 
+    async fn resume(&self, name: &PipelineName) -> Result<Option<bool>, StoreError> {
+        let name = name.clone();
+        self.write(move |db| pipelines::resume(db, &name)).await
+    }
+
+    async fn held(
+        &self,
+        code: &'static str,
+        after: Option<(PipelineId, RecordId)>,
+        limit: usize,
+    ) -> Result<Vec<(PipelineId, RecordId, Seq)>, StoreError> {
+        self.read(move |db| pipelines::held(db, code, after, limit)).await
+    }
+
     async fn page(&self, pipeline: PipelineId, after: Seq, limit: usize) -> Result<Page, StoreError> {
         self.read(move |db| journal::page(db, pipeline, after, limit)).await
     }
@@ -260,6 +294,31 @@ impl Store for Sqlite {
 
     async fn parked_causes(&self) -> Result<Vec<ParkedCause>, StoreError> {
         self.read(pipelines::parked_causes).await
+    }
+
+    async fn note_privacy(&self, org: &OrgName, rules: &[PrivacyRule]) -> Result<NotedPrivacy, StoreError> {
+        let (org, rules) = (org.clone(), rules.to_vec());
+        self.write(move |db| privacy::note(db, &org, &rules)).await
+    }
+
+    async fn noted_privacy(&self, org: &OrgName) -> Result<Vec<PrivacyRule>, StoreError> {
+        let org = org.clone();
+        self.read(move |db| privacy::noted(db, &org)).await
+    }
+
+    async fn in_clear(&self, org: &OrgName, rules: &[PrivacyRule]) -> Result<Vec<InClear>, StoreError> {
+        let (org, rules) = (org.clone(), rules.to_vec());
+        self.read(move |db| privacy::in_clear(db, &org, &rules)).await
+    }
+
+    async fn scrub(&self, org: &OrgName, rules: &Privacy, limit: usize) -> Result<Scrubbed, StoreError> {
+        let (org, rules) = (org.clone(), rules.clone());
+        self.write(move |db| privacy::scrub(db, &org, &rules, limit)).await
+    }
+
+    async fn forget_record(&self, org: &OrgName, record: RecordId) -> Result<Forgotten, StoreError> {
+        let org = org.clone();
+        self.write(move |db| privacy::forget_record(db, &org, record)).await
     }
 
     async fn oldest_unsettled(&self) -> Result<HashMap<PipelineId, Timestamp>, StoreError> {

@@ -92,7 +92,7 @@ pub async fn run(mut poll: Poll) {
 impl Poll {
     /// One window, to its end.
     async fn look(&mut self) -> Result<(), Trouble> {
-        let described = self.org.describe(&self.object).await?;
+        let described = self.org.describe_now(&self.object).await?;
         // The describe's answer has just told the org's time.
         let to = second(self.org.server_time().minus(OPEN));
         let start = if self.first { self.from } else { self.from.minus(OVERLAP) };

@@ -153,7 +153,7 @@ impl<S: Store> Probe<S> {
     async fn look(&self, one: &mut Watched) -> Result<(), Trouble> {
         let capture = self.capture(one).await?;
         let Subject { subscription, channel, object, fields, .. } = &one.subject;
-        let described = self.org.describe(object).await?;
+        let described = self.org.describe_now(object).await?;
         let hidden: Vec<&str> = fields.iter().map(FieldName::as_str).filter(|field| !described.has(field)).collect();
         let mut behind = capture.trouble;
         if !hidden.is_empty() {
@@ -164,7 +164,7 @@ impl<S: Store> Probe<S> {
             self.open(&one.subject, WindowCause::Access, GapKind::Access, &why).await?;
             behind = Some(why);
         }
-        let impossible = (!described.queryable || !described.has("SystemModstamp"))
+        let impossible = (!described.object.queryable || !described.has("SystemModstamp"))
             .then(|| format!("{object}: it cannot be queried by SystemModstamp, so nothing can check its events"));
         if impossible != one.impossible {
             if let Some(why) = &impossible {

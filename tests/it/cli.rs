@@ -57,6 +57,36 @@ fn a_second_process_on_the_same_state_is_refused_and_told_who_owns_it() {
     assert!(listed.status.success() && text.contains("accounts") && text.contains("contacts"), "{text}");
 }
 
+#[tokio::test]
+async fn a_subscription_that_was_away_for_two_days_is_warned_of_in_the_log() {
+    use orgbridge::event::Timestamp;
+    use orgbridge::store::{Sqlite, Store};
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = demo_config(folder.path());
+    let emulator = Emulator::start(&["--connect-hold", "2s", "--pubsub-keepalive", "1s"]);
+    let store = Sqlite::open(&folder.path().join("demo.db")).unwrap();
+    let accounts = "/data/AccountChangeEvent".parse().unwrap();
+    let id = store.subscription(&"source".parse().unwrap(), &accounts).await.unwrap().id;
+    let away = std::time::Duration::from_secs(50 * 3_600);
+    store.start(id, Timestamp::now().minus(away)).await.unwrap();
+    drop(store);
+
+    let mut bridge = Process::start(emulator.run(&config).stderr(Stdio::piped()));
+    let stderr = bridge.0.stderr.take().unwrap();
+    let (sender, mut warnings) = tokio::sync::mpsc::unbounded_channel();
+    // Reads on to the end, or the bridge would be held by a full pipe.
+    std::thread::spawn(move || {
+        let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        lines.filter(|line| line.contains("was live last at")).for_each(|line| drop(sender.send(line)));
+    });
+    let warning = tokio::time::timeout(crate::support::PATIENCE, warnings.recv()).await.unwrap().unwrap();
+    assert!(warning.contains("WARN") && warning.contains("hours_left=22"), "{warning}");
+    assert!(warning.contains("org=source") && warning.contains("channel=/data/AccountChangeEvent"), "{warning}");
+    assert!(bridge.terminate().success());
+    assert_eq!(warnings.recv().await, None, "of contacts there is nothing to say");
+}
+
 #[test]
 fn ctrl_c_stops_in_order_and_a_second_one_leaves_at_once() {
     let folder = tempfile::tempdir().unwrap();

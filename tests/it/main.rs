@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod automation;
+mod brakes;
+mod check;
 mod cli;
 mod crash;
 mod equal;
@@ -14,9 +16,12 @@ mod memory;
 mod other_org;
 mod poll;
 mod price;
+mod privacy;
 mod process;
+mod publishing;
 mod resume;
 mod same;
+mod setup;
 mod state;
 mod support;
 mod truth;

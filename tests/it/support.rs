@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::config::{
-    Config, Fill, From, Login, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, PubsubEndpoint, Start, To,
+    Brakes, Config, Fill, From, Login, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, Publishing,
+    PubsubEndpoint, Start, To,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg};
 use orgbridge::event::{OrgName, Timestamp, Transport, Value};
@@ -108,6 +109,14 @@ impl World {
     pub async fn accept(&self, org: &str, org_id: &str) -> Result<(), String> {
         let (done, answer) = oneshot::channel();
         let command = bridge::Command::AcceptOrg { org: org.parse().unwrap(), org_id: org_id.to_owned(), done };
+        self.commands.as_ref().unwrap().send(command).await.unwrap();
+        tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
+    }
+
+    /// As a person lets a halted pipeline go on: whether it was halted.
+    pub async fn resume(&self, pipeline: &str) -> Result<bool, String> {
+        let (done, answer) = oneshot::channel();
+        let command = bridge::Command::Resume { pipeline: pipeline.parse().unwrap(), done };
         self.commands.as_ref().unwrap().send(command).await.unwrap();
         tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
     }
@@ -251,6 +260,13 @@ impl World {
         target.delete(&ids).await.unwrap();
     }
 
+    /// Deletes these records of the source.
+    pub async fn delete_in_source(&self, ids: &[String]) {
+        let source = &self.orgs[&"source".parse::<OrgName>().unwrap()];
+        let ids: Vec<_> = ids.iter().map(|id| id.parse().unwrap()).collect();
+        source.delete(&ids).await.unwrap();
+    }
+
     async fn composite(&self, session: &orgbridge::org::Session, method: reqwest::Method, body: &Json) -> Vec<Json> {
         use secrecy::ExposeSecret;
         let url = format!("{}services/data/v66.0/composite/sobjects", session.instance_url);
@@ -279,6 +295,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
             transport: None,
             pubsub: PubsubEndpoint::Address(format!("http://{}", emulator.pubsub).parse().unwrap()),
             journal: Vec::new(),
+            privacy: orgbridge::privacy::Privacy::default(),
         };
         (name, config)
     };
@@ -349,5 +366,7 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
         when_no_longer_matching: NoLongerMatching::Keep,
         flag: None,
         on_delete: OnDelete::Delete,
+        brakes: Brakes::default(),
+        publishing: Publishing::default(),
     }
 }

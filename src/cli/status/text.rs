@@ -75,6 +75,9 @@ fn orgs(page: &mut Page, report: &Report) {
         if let Some(trouble) = &org.trouble {
             page.line("", &format!("! {}: {trouble}", org.name));
         }
+        for clear in &org.in_clear {
+            page.line("", &format!("! {}: {}", org.name, clear.text));
+        }
     }
 }
 
@@ -150,6 +153,12 @@ fn pipelines(page: &mut Page, report: &Report) {
     for line in &report.pipelines {
         if !line.causes.is_empty() {
             page.line(INDENT, &format!("{}: {}", line.name, causes(line)));
+        }
+    }
+    for line in &report.pipelines {
+        if let Some(halted) = &line.halted {
+            let name = &line.name;
+            page.line("", &format!("! {name} is halted: {halted}. If that is meant: orgbridge resume {name}"));
         }
     }
     // Pipelines into the same target share its trouble.

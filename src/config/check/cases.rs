@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::super::tree::{Key, Kind, Node, line_of};
-use super::super::walk::{Block, Keys, Walk, closest, quoted};
+use super::super::walk::{Block, Keys, Walk, quoted};
 use super::super::{Case, CaseChange, Expect};
 use super::rules::constant;
 use crate::event::{ChangeKind, FieldName, PipelineName, RecordId, Timestamp, Value};
+use crate::text::closest;
 
 pub(in super::super) const FILE: Keys = Keys { block: "a file of tests", required: &["tests"], optional: &[] };
 pub(in super::super) const CASE: Keys = Keys {

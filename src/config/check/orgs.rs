@@ -1,21 +1,23 @@
 //! `orgs`: where each org is and how to log in (facts: oauth.md sections 1 and 8, rest.md section 13).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 
-use secrecy::SecretString;
 use url::{Host, Url};
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{Keys, Text, Walk};
 use super::super::{Login, OrgConfig, PubsubEndpoint};
+use super::privacy;
 use crate::event::{Channel, ChannelKind, OrgName, Transport};
+use crate::privacy::Privacy;
 
 pub(in super::super) const ORG: Keys = Keys {
     block: "an org",
     required: &["login_url", "client_credentials"],
-    optional: &["client_name", "api_version", "transport", "pubsub", "journal"],
+    optional: &["client_name", "api_version", "transport", "pubsub", "journal", "privacy"],
 };
 pub(in super::super) const CLIENT_CREDENTIALS: Keys =
     Keys { block: "`client_credentials`", required: &["key", "secret"], optional: &[] };
@@ -66,6 +68,10 @@ fn org(walk: &mut Walk<'_>, key: &Key, node: &Node, path: &Path) -> Option<OrgCo
         Some(entry) => walk.list(entry).map(|items| journal(walk, entry.0, items)),
         None => Some(Vec::new()),
     };
+    let privacy = match org.entry("privacy") {
+        Some(entry) => privacy::check(walk, entry, path),
+        None => Some(Privacy::default()),
+    };
     Some(OrgConfig {
         name: name?.value,
         login_url: login_url?,
@@ -78,6 +84,7 @@ fn org(walk: &mut Walk<'_>, key: &Key, node: &Node, path: &Path) -> Option<OrgCo
         },
         pubsub: pubsub?,
         journal: journal?,
+        privacy: privacy?,
     })
 }
 
@@ -141,13 +148,21 @@ fn client_credentials(walk: &mut Walk<'_>, (key, node): (&Key, &Node), path: &Pa
         }
         Some(text.value)
     });
-    let secret = block.entry("secret").and_then(|entry| secret(walk, entry, path));
+    let secret = block.entry("secret").and_then(|entry| {
+        let (span, secret) = secret(walk, entry, path)?;
+        if secret.trim().is_empty() {
+            walk.find(&span, "the consumer secret is empty", "copy it from the app in Setup");
+            return None;
+        }
+        Some(secret.into())
+    });
     Some(Login::ClientCredentials { key: key?, secret: secret? })
 }
 
-fn secret(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path) -> Option<SecretString> {
+/// A secret that is written there, or in a file; and its place.
+pub(super) fn secret(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path) -> Option<(Range<usize>, String)> {
     let (key, node) = entry;
-    let (span, secret) = if let Kind::Map(_) = node.kind {
+    if let Kind::Map(_) = node.kind {
         let block = walk.block(node, &key.span, &SECRET_FILE)?;
         let file = walk.text(block.entry("file")?)?;
         match (walk.read)(&super::beside(path, &file.value)) {
@@ -159,7 +174,7 @@ fn secret(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path) -> Option<Secr
                         content.pop();
                     }
                 }
-                (file.span, content)
+                Some((file.span, content))
             }
             Err(_) if walk.without => return None,
             Err(error) => {
@@ -168,18 +183,13 @@ fn secret(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path) -> Option<Secr
                     format!("the secret file cannot be read: {}", super::super::why(&error)),
                     "a relative path starts at the folder of this config; the bridge's user must be allowed to read it",
                 );
-                return None;
+                None
             }
         }
     } else {
         let text = walk.text(entry)?;
-        (text.span, text.value)
-    };
-    if secret.trim().is_empty() {
-        walk.find(&span, "the consumer secret is empty", "copy it from the app in Setup");
-        return None;
+        Some((text.span, text.value))
     }
-    Some(secret.into())
 }
 
 fn client_name(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<String> {

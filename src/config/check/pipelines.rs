@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk};
-use super::super::{Flag, From, NoLongerMatching, OnDelete, PipelineConfig, Start, To};
+use super::super::{
+    Brakes, Flag, From, Limit, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing, Start, To,
+};
+use super::publishing;
 use super::rules::{self, Mapped};
 use crate::event::{Channel, FieldName, ObjectName, OrgName, PipelineName, Value};
 use crate::mapping::Expression;
@@ -12,12 +15,26 @@ use crate::mapping::Expression;
 pub(in super::super) const PIPELINE: Keys = Keys {
     block: "a pipeline",
     required: &["name", "from", "to", "fields"],
-    optional: &["when", "when_no_longer_matching", "flag", "on_delete"],
+    optional: &[
+        "when",
+        "when_no_longer_matching",
+        "flag",
+        "on_delete",
+        "on_undelete",
+        "when_target_gone",
+        "assignment_rules",
+        "duplicates",
+        "coalesce",
+        "brakes",
+    ],
 };
 pub(in super::super) const FROM: Keys =
     Keys { block: "`from`", required: &["org", "object"], optional: &["channel", "source", "every", "start"] };
 pub(in super::super) const TO: Keys = Keys { block: "`to`", required: &["org", "object", "key"], optional: &[] };
 pub(in super::super) const FLAG: Keys = Keys { block: "a flag", required: &["field", "set"], optional: &["clear"] };
+pub(in super::super) const BRAKES: Keys =
+    Keys { block: "`brakes`", required: &[], optional: &["deletes", "creates", "failures"] };
+const BRAKE_MIN: Duration = Duration::from_secs(1);
 const POLL_EVERY: Duration = Duration::from_secs(60);
 const POLL_MIN: Duration = Duration::from_millis(500);
 const POLL_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -40,6 +57,9 @@ pub(super) struct Pipeline {
     pub fields: Option<Vec<Mapped>>,
     pub flag: Option<Option<At<Flag>>>,
     pub on_delete: Option<At<OnDelete>>,
+    brakes: Option<Brakes>,
+    pub on_undelete: Option<At<OnUndelete>>,
+    publishing: Option<Publishing>,
 }
 
 impl Pipeline {
@@ -66,6 +86,8 @@ impl Pipeline {
             fields: fields.collect::<Option<_>>()?,
             flag: self.flag?.map(|flag| flag.value),
             on_delete: self.on_delete?.value,
+            brakes: self.brakes?,
+            publishing: Publishing { on_undelete: self.on_undelete?.value, ..self.publishing? },
         })
     }
 }
@@ -125,7 +147,58 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
             }
             None => Some(unplaced(unsaid)),
         },
+        brakes: match block.entry("brakes") {
+            Some(entry) => brakes(walk, entry),
+            None => Some(Brakes::default()),
+        },
+        on_undelete: match block.entry("on_undelete") {
+            Some(entry) => publishing::on_undelete(walk, entry),
+            None => Some(unplaced(OnUndelete::default())),
+        },
+        publishing: publishing::check(walk, &block),
     })
+}
+
+fn brakes(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Brakes> {
+    let block = walk.block(node, &key.span, &BRAKES)?;
+    let usual = Brakes::default();
+    let mut limit = |name, usual| match block.entry(name) {
+        Some(entry) => limit(walk, entry),
+        None => Some(usual),
+    };
+    let (deletes, creates) = (limit("deletes", usual.deletes), limit("creates", usual.creates));
+    let failures = match block.entry("failures") {
+        Some(entry) => {
+            let text = walk.text(entry)?;
+            match text.value.parse::<u64>() {
+                _ if text.value == "off" => Some(None),
+                Ok(most @ 1..) => Some(Some(most)),
+                Ok(0) | Err(_) => {
+                    walk.find(&text.span, "`failures` must be a number of records", "write one, or off");
+                    None
+                }
+            }
+        }
+        None => Some(usual.failures),
+    };
+    Some(Brakes { deletes: deletes?, creates: creates?, failures: failures? })
+}
+
+/// `500 in 10m`, or `off`.
+fn limit(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Option<Limit>> {
+    let text = walk.text(entry)?;
+    if text.value == "off" {
+        return Some(None);
+    }
+    let parts = text.value.split_once(" in ").and_then(|(most, within)| {
+        let within = humantime::parse_duration(within.trim()).ok().filter(|within| *within >= BRAKE_MIN)?;
+        Some(Limit { most: most.trim().parse().ok()?, within })
+    });
+    if parts.is_none() {
+        let remedy = "write how many in which time, 500 in 10m, or off";
+        walk.find(&text.span, format!("`{}` is no limit", entry.0.text), remedy);
+    }
+    parts.map(Some)
 }
 
 /// A value that nobody wrote.

@@ -1,15 +1,19 @@
 //! What the parts of a config say about each other: orgs, parents, channels, and who writes which field.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::super::tree::Finding;
-use super::super::walk::{At, Walk, closest};
-use super::super::{Fill, NoLongerMatching, OnDelete, OnNull, WriteOn};
+use super::super::walk::{At, Walk};
+use super::super::{Fill, NoLongerMatching, OnDelete, OnNull, OnUndelete, WriteOn};
 use super::compounds;
 use super::orgs::Orgs;
 use super::pipelines::Pipeline;
 use super::rules::Mapped;
-use crate::event::{ObjectName, OrgName};
+use crate::event::{FieldPath, ObjectName, OrgName};
+use crate::mapping::Expression;
+use crate::privacy::Treatment;
+use crate::text::closest;
 
 /// `orgs` is None if they could not be read at all: then nothing is said about references to them.
 pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipeline]) {
@@ -17,6 +21,7 @@ pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipel
         if let Some(orgs) = orgs {
             known_org(walk, orgs, pipeline.from_org.as_ref());
             known_org(walk, orgs, pipeline.to_org.as_ref());
+            privacy(walk, orgs, pipeline);
         }
         if let (Some(from), Some(to)) = (&pipeline.from_org, &pipeline.to_org)
             && from.value == to.value
@@ -29,6 +34,7 @@ pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipel
         parents(walk, pipelines, pipeline);
         compounds::check(walk, pipeline);
         flag(walk, pipeline);
+        undelete(walk, pipeline);
     }
     one_writer_for_each_field(walk, pipelines);
 }
@@ -42,10 +48,65 @@ fn known_org(walk: &mut Walk<'_>, orgs: &Orgs, org: Option<&At<OrgName>>) {
     walk.find(&org.span, "there is no such org under `orgs`", remedy);
 }
 
+/// What must not be taken of the source cannot be mapped.
+fn privacy(walk: &mut Walk<'_>, orgs: &Orgs, pipeline: &Pipeline) {
+    let (Some(org), Some(object)) = (&pipeline.from_org, &pipeline.from_object) else { return };
+    let Some(Some(config)) = orgs.get(org.value.as_str()) else { return };
+    let privacy = config.privacy.of(&object.value);
+    let left_out = |path: &FieldPath| privacy.treatment(path) == Some(Treatment::LeaveOut);
+    let mut expressions: Vec<(&Expression, &Range<usize>)> = Vec::new();
+    if let Some(Some(when)) = &pipeline.when {
+        expressions.push((&when.value, &when.span));
+    }
+    for field in pipeline.fields.iter().flatten() {
+        let Some(At { value: rule, span, .. }) = &field.rule else { continue };
+        let is_key = pipeline.key.as_ref().is_some_and(|key| key.value.as_str() == field.written);
+        match &rule.fill {
+            Fill::Source(from) | Fill::Table { from, .. } | Fill::Parent { from, .. } if left_out(from) => {
+                walk.find(span, LEFT_OUT, LEFT_OUT_REMEDY);
+            }
+            Fill::Parent { from, .. } if privacy.treatment(from).is_some() => {
+                let remedy = "take the lookup field from `hash` or `mask` of the source org";
+                walk.find(span, "a parent is found by its id, and `privacy` hides it", remedy);
+            }
+            Fill::Source(from) if is_key && privacy.treatment(from) == Some(Treatment::Mask) => {
+                let remedy = "take another field, or `hash` instead of `mask` in the source org's `privacy`";
+                walk.find(span, "the key must tell records apart, and `mask` makes them alike", remedy);
+            }
+            Fill::Expression(expression) => expressions.push((expression, span)),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Parent { .. } => {}
+        }
+    }
+    for (expression, span) in expressions {
+        for path in expression.reads().iter().filter(|path| left_out(path)) {
+            let place = walk.place_of(path.as_str(), span);
+            walk.find(&place, LEFT_OUT, LEFT_OUT_REMEDY);
+        }
+        if expression.hashes() && privacy.hash_key().is_none() {
+            let remedy = "add `hash_secret: ${NAME}` under `privacy` of the source org, at least 16 bytes";
+            walk.find(&walk.place_of("hash", span), "`hash` needs a secret", remedy);
+        }
+    }
+}
+
+const LEFT_OUT: &str = "the source org's `privacy` leaves this field out";
+const LEFT_OUT_REMEDY: &str = "remove it here, or from `leave_out` of its object there";
+
 fn unique_name(walk: &mut Walk<'_>, before: &[Pipeline], pipeline: &Pipeline) {
     let Some(name) = &pipeline.name else { return };
     if before.iter().filter_map(|other| other.name.as_ref()).any(|other| other.value == name.value) {
         walk.find(&name.span, "another pipeline has this name already", "give each pipeline a name of its own");
+    }
+}
+
+/// Both leave the same trace: a counterpart that the bridge deleted.
+fn undelete(walk: &mut Walk<'_>, pipeline: &Pipeline) {
+    let deletes = pipeline.no_longer_matching.as_ref().is_some_and(|when| when.value == NoLongerMatching::Delete);
+    if let Some(undelete) = pipeline.on_undelete.as_ref().filter(|on| deletes && on.value == OnUndelete::Ignore) {
+        let message =
+            "a record that came back is not told from one that matches again (when_no_longer_matching: delete)";
+        let remedy = "write `on_undelete: recreate`, or `when_no_longer_matching: keep` or `flag`";
+        walk.find(&undelete.span, message, remedy);
     }
 }
 

@@ -80,6 +80,46 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ("  hq:\n", "  hq:\n    journal: [/data/Whatever]\n", 9, 15, "there is no channel of this kind"),
     ("  hq:\n", "  hq:\n    journal: [/event/A__e, /event/A__e]\n", 9, 28, "the channel is named twice"),
     ("  hq:\n", "  hq:\n    transport: websocket\n", 9, 16, "`transport` cannot be `websocket`"),
+    // Privacy.
+    ("  hq:\n", "  hq:\n    privacy: { objects: { Contact: {} } }\n", 9, 27, "no field is named here"),
+    ("  hq:\n", "  hq:\n    privacy: { object: { Contact: {} } }\n", 9, 16, "`privacy` has no key `object`"),
+    (
+        "  hq:\n",
+        "  hq:\n    privacy: { objects: { Contact: { leaveout: [A__c] } } }\n",
+        9,
+        38,
+        "the privacy of an object has no key `leaveout`",
+    ),
+    ("  hq:\n", "  hq:\n    privacy: { objects: { Contact: { hash: [Email] } } }\n", 9, 38, "`hash` needs a secret"),
+    ("  hq:\n", "  hq:\n    privacy: { hash_secret: \"${EMEA_KEY}\" }\n", 9, 29, "the secret for hashes is too short"),
+    (
+        "  hq:\n",
+        "  hq:\n    privacy: { hash_secret: { file: no.secret } }\n",
+        9,
+        37,
+        "the secret file cannot be read: there is no such file",
+    ),
+    (
+        "  hq:\n",
+        "  hq:\n    privacy: { objects: { Contact: { mask: [A.B.C] } } }\n",
+        9,
+        45,
+        "`A.B.C` is not a source field",
+    ),
+    (
+        "  hq:\n",
+        "  hq:\n    privacy: { objects: { Contact: { leave_out: [MailingStreet], mask: [MailingAddress.Street] } } }\n",
+        9,
+        73,
+        "the field is named twice for this object",
+    ),
+    (
+        "  hq:\n",
+        "  hq:\n    privacy: { objects: { Contact: { mask: [Id] } } }\n",
+        9,
+        45,
+        "the bridge knows records by their ids",
+    ),
     // Pipelines.
     (", start: tip }", ", every: 5s }", 13, 76, "`every` is for objects that are polled"),
     (", start: tip }", ", source: poll }", 13, 24, "an object that is polled has no channel"),
@@ -115,6 +155,32 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ("on_delete: ignore", "flag: NAME", 20, 11, "`fields` fills this field, too"),
     ("on_delete: ignore", "flag: { field: Gone__c }", 20, 5, "a flag needs the key `set`"),
     ("on_delete: ignore", "when_no_longer_matching: keep", 20, 5, "without a condition every record matches"),
+    ("on_delete: ignore", "assignment_rules: active", 20, 23, "`assignment_rules` cannot be `active`"),
+    (
+        "on_delete: ignore",
+        "assignment_rules: 001000000000001AAA",
+        20,
+        23,
+        "`assignment_rules` cannot be `001000000000001AAA`",
+    ),
+    ("on_delete: ignore", "duplicates: save", 20, 17, "`duplicates` cannot be `save`"),
+    ("on_delete: ignore", "when_target_gone: remake", 20, 23, "`when_target_gone` cannot be `remake`"),
+    (
+        "on_delete: ignore",
+        "on_undelete: restore",
+        20,
+        18,
+        "the REST API takes no record out of the target's recycle bin",
+    ),
+    ("on_delete: ignore", "on_undelete: keep", 20, 18, "`on_undelete` cannot be `keep`"),
+    (
+        "on_delete: ignore",
+        "when: Industry != \"Test\"\n    when_no_longer_matching: delete\n    on_undelete: ignore",
+        22,
+        18,
+        "a record that came back is not told from one that matches again (when_no_longer_matching: delete)",
+    ),
+    ("on_delete: ignore", "coalesce: no", 20, 15, "`coalesce` cannot be `no`"),
     ("on_delete: ignore", "when: 7 + 1", 20, 11, "a condition is true or false, and this gives a number"),
     ("on_delete: ignore", "when: 'Industry = \"x\"'", 20, 21, "a single `=` compares nothing"),
     ("{ value: EMEA }", "{ cel: 'uper(Name)' }", 18, 26, "there is no function `uper`"),
@@ -291,6 +357,63 @@ fn each_problem_has_its_place_and_its_words() {
         let expected = [(*line, *column, (*message).to_owned())];
         assert_eq!(found(&with(piece, other)), expected, "{piece:?} replaced by {other:?}");
     }
+}
+
+/// `GOOD` with a privacy rule for the accounts of the source, and one field filled otherwise.
+fn private(rule: &str, fill: &str) -> String {
+    let text = with("  hq:\n", &format!("    privacy: {{ objects: {{ account: {rule} }} }}\n  hq:\n"));
+    text.replace("{ value: EMEA }", fill)
+}
+
+#[test]
+fn a_mapping_of_what_is_left_out_is_refused_at_its_place() {
+    let left_out = "the source org's `privacy` leaves this field out";
+    for (rule, fill, column) in [
+        ("{ leave_out: [SSN__c] }", "SSN__c", 18),
+        ("{ leave_out: [SSN__c] }", "{ from: ssn__c }", 26),
+        ("{ leave_out: [SSN__c] }", "{ from: SSN__c, table: { a: b } }", 26),
+        ("{ leave_out: [SSN__c] }", "{ cel: 'lower(SSN__c)' }", 32),
+        ("{ leave_out: [SSN__c] }", "{ cel: 'has(SSN__c) ? 1 : 2' }", 30),
+        ("{ leave_out: [SSN__c] }", "{ parent: accounts, from: SSN__c }", 28),
+        // A compound and its parts, by the names of events and of REST.
+        ("{ leave_out: [BillingAddress] }", "BillingAddress.City", 18),
+        ("{ leave_out: [BillingAddress] }", "BillingPostalCode", 18),
+        ("{ leave_out: [BillingAddress.City] }", "BillingCity", 18),
+        ("{ leave_out: [BillingCity] }", "BillingAddress.City", 18),
+        ("{ leave_out: [BillingCity] }", "BillingAddress", 18),
+        ("{ leave_out: [BillingCity] }", "{ cel: 'BillingAddress.City' }", 26),
+        ("{ leave_out: [Loc__c] }", "Loc__Latitude__s", 18),
+    ] {
+        let expected = [(19, column, left_out.to_owned())];
+        assert_eq!(found(&private(rule, fill)), expected, "{fill} with {rule}");
+    }
+    let when = with("on_delete: ignore", "when: SSN__c != \"x\"");
+    let when = when.replace("  hq:\n", "    privacy: { objects: { Account: { leave_out: [SSN__c] } } }\n  hq:\n");
+    assert_eq!(found(&when), [(21, 11, left_out.to_owned())]);
+    // Another field, another object, another org.
+    for (rule, fill) in
+        [("{ leave_out: [BillingAddress.Street] }", "BillingAddress.City"), ("{ mask: [Phone] }", "Phone")]
+    {
+        assert_eq!(found(&private(rule, fill)), []);
+    }
+    for object in ["Contact", "Account"] {
+        let elsewhere = format!("  hq:\n    privacy: {{ objects: {{ {object}: {{ leave_out: [SSN__c] }} }} }}\n");
+        assert_eq!(found(&with("  hq:\n", &elsewhere).replace("{ value: EMEA }", "SSN__c")), []);
+    }
+}
+
+#[test]
+fn what_privacy_hides_finds_no_parent_and_tells_no_records_apart_and_hash_needs_a_secret() {
+    let text = private("{ mask: [ParentId] }", "Industry");
+    assert_eq!(found(&text), [(20, 27, "a parent is found by its id, and `privacy` hides it".to_owned())]);
+    let text =
+        private("{ mask: [AccountNumber] }", "Industry").replacen("Emea_Id__c: Id", "Emea_Id__c: AccountNumber", 1);
+    let alike = "the key must tell records apart, and `mask` makes them alike";
+    assert_eq!(found(&text), [(17, 19, alike.to_owned())]);
+    let text = private("{ mask: [Phone] }", "{ cel: 'hash(Name)' }");
+    assert_eq!(found(&text), [(19, 26, "`hash` needs a secret".to_owned())]);
+    let text = text.replace("privacy: {", "privacy: { hash_secret: 0123456789abcdef,");
+    assert_eq!(found(&text), []);
 }
 
 #[test]

@@ -70,6 +70,11 @@ fn a_remedy_names_what_was_probably_meant() {
         ("${EMEA_KEY}", "${EMEA_KAY}", "set EMEA_KAY, or write $${ where you mean ${ itself"),
         ("consumer, secret", "${A}, secret", "between { and } a variable needs quotes: \"${NAME}\""),
         ("  hq:\n", "\thq:\n", "indent with blanks, not with tabs"),
+        (
+            "on_delete: ignore",
+            "flag: { field: Gone__c, set: yes, I mean }",
+            "between { and } a comma ends a value: put the value before it in quotes",
+        ),
     ] {
         assert_eq!(remedy(piece, other), expected, "{other}");
     }

@@ -12,6 +12,8 @@ use super::{Id, Org};
 pub struct Access {
     pub view_all_data: bool,
     pub modify_all_data: bool,
+    /// May look at what is set up: channels, permissions, automation.
+    pub view_setup: bool,
     /// Bulk jobs of this user may delete records for good; nobody may unless told so.
     pub bulk_hard_delete: bool,
     /// `None`: every object.
@@ -24,6 +26,7 @@ impl Default for Access {
         Self {
             view_all_data: true,
             modify_all_data: true,
+            view_setup: true,
             bulk_hard_delete: false,
             objects: None,
             fields: HashMap::new(),

@@ -2,6 +2,8 @@
 
 mod field;
 
+pub(super) use field::permissionable;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::{Context, Request, conditions, not_allowed};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Context, Request, not_allowed, not_found};
+use super::{Context, Request, not_allowed, not_found, tooling};
 use crate::org::time::HOUR;
 use crate::org::{Asked, Id};
 use crate::soql;
@@ -67,6 +67,9 @@ pub(super) fn handle(
             let text = request.call.parameter("q").filter(|text| !text.trim().is_empty());
             let text = text.ok_or_else(|| refused("MALFORMED_QUERY", "A query string has to be specified"))?;
             let query = soql::parse(text).map_err(|error| refused("MALFORMED_QUERY", &error.shown(text)))?;
+            if let Some(answer) = tooling::query_of_data(context, request, &query) {
+                return answer;
+            }
             let base = format!("/services/data/v{}.0/sobjects", request.version);
             let asked = Asked { viewer: &request.user, with_deleted, now: context.now, base: &base };
             let found = context.org.query(&query, asked).map_err(|error| refused(error.code, &error.shown(text)))?;

@@ -1,7 +1,9 @@
-//! A part of the Tooling API: what is set up for events, and which fields and entities there are
-//! (setup-metadata.md sections 2 and 3).
+//! A part of the Tooling API: what is set up for events, which fields and entities there are, who may do what with them,
+//! and what the org does by itself (setup-metadata.md sections 2, 3 and 5). Some of it can be asked for as records can.
 
+mod automation;
 mod members;
+mod permissions;
 mod rows;
 mod select;
 mod subscriptions;
@@ -12,8 +14,9 @@ use serde_json::{Value as Json, json};
 
 use super::{Context, Request, not_allowed, not_found};
 use crate::org::SaveError;
+use crate::soql;
 use crate::wire::Answer;
-use rows::Row;
+use rows::{Api, Row, Rows};
 use select::Shape;
 
 pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) -> Result<Answer, Answer> {
@@ -32,7 +35,7 @@ pub(super) fn handle(context: &mut Context, request: &Request, rest: &[&str]) ->
             Ok(Answer::json(201, &body))
         }
         (["sobjects", object, id], "GET" | "HEAD") => {
-            let rows = rows::of(context, object).ok_or_else(not_found)?;
+            let rows = rows::of(context, request, Api::Tooling, object).ok_or_else(not_found)?;
             let named = |row: &&Row| row.get("Id").and_then(Json::as_str).is_some_and(|known| known.starts_with(*id));
             let row = rows.rows.iter().find(named).filter(|_| matches!(id.len(), 15 | 18)).ok_or_else(not_found)?;
             Ok(Answer::json(200, &Json::Object(rows.show(request, row))))
@@ -74,12 +77,46 @@ fn may_customize(context: &Context, request: &Request) -> Result<(), Answer> {
 }
 
 fn query(context: &Context, request: &Request) -> Result<Answer, Answer> {
-    let malformed = |message: &str| Answer::error(400, "MALFORMED_QUERY", message);
     let text = request.call.parameter("q").ok_or_else(|| malformed("A query string has to be specified"))?;
-    let wish = select::read(text).map_err(|message| malformed(&message))?;
-    let rows = rows::of(context, &wish.from).ok_or_else(|| {
-        Answer::error(400, "INVALID_TYPE", &format!("sObject type '{}' is not supported.", wish.from))
+    let query = soql::parse(text).map_err(|error| malformed(&error.shown(text)))?;
+    let rows = rows::of(context, request, Api::Tooling, &query.from.text).ok_or_else(|| {
+        Answer::error(400, "INVALID_TYPE", &format!("sObject type '{}' is not supported.", query.from.text))
     })?;
+    let (records, total) = select(context, request, Api::Tooling, &query, &rows)?;
+    Ok(Answer::json(
+        200,
+        &json!({"size": records.len(), "totalSize": total, "done": true, "queryLocator": null,
+            "entityTypeName": rows.name, "records": records}),
+    ))
+}
+
+/// A query of the REST API for a part of Setup that is no record. `None`: it is for records.
+pub(super) fn query_of_data(
+    context: &Context,
+    request: &Request,
+    query: &soql::Query,
+) -> Option<Result<Answer, Answer>> {
+    let rows = rows::of(context, request, Api::Data, &query.from.text)?;
+    let answer = select(context, request, Api::Data, query, &rows);
+    Some(
+        answer
+            .map(|(records, total)| Answer::json(200, &json!({"totalSize": total, "done": true, "records": records}))),
+    )
+}
+
+fn malformed(message: &str) -> Answer {
+    Answer::error(400, "MALFORMED_QUERY", message)
+}
+
+/// The records of a query, and how many it found.
+fn select(
+    context: &Context,
+    request: &Request,
+    api: Api,
+    query: &soql::Query,
+    rows: &Rows,
+) -> Result<(Vec<Json>, usize), Answer> {
+    let wish = select::read(query, &|name| rows::of(context, request, api, name)).map_err(|text| malformed(&text))?;
     let unknown = |name: &str| {
         let message = format!("No such column '{name}' on entity '{}'.", rows.name);
         Answer::error(400, "INVALID_FIELD", &message)
@@ -88,7 +125,7 @@ fn query(context: &Context, request: &Request) -> Result<Answer, Answer> {
         return Err(unknown(name));
     }
     let found: Vec<&Row> = rows.rows.iter().filter(|row| wish.holds(row)).take(wish.limit).collect();
-    let (records, total): (Vec<Json>, usize) = match wish.shape {
+    let (records, total) = match wish.shape {
         Shape::Count => (Vec::new(), found.len()),
         Shape::CountDistinct => {
             let values: BTreeSet<String> =
@@ -100,9 +137,5 @@ fn query(context: &Context, request: &Request) -> Result<Answer, Answer> {
             (found.iter().map(show).collect(), found.len())
         }
     };
-    Ok(Answer::json(
-        200,
-        &json!({"size": records.len(), "totalSize": total, "done": true, "queryLocator": null,
-            "entityTypeName": rows.name, "records": records}),
-    ))
+    Ok((records, total))
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::spec::{
     AccessSpec, ActionSpec, ActionType, Assigned, ChannelType, Computed, DuplicateAction, FieldAccess, InputSpec, Name,
-    On, Right, TriggerSpec, UserSpec,
+    ObjectSpec, On, OwnerKind, QueueSpec, Right, TriggerSpec, UserSpec,
 };
 use super::{Problem, Scenario, ScenarioError};
 use crate::org::person::{PERSON_TYPE, PersonAccounts};
@@ -48,7 +48,7 @@ impl Scenario {
                 .zip(&users)
                 .map(|(spec, user)| (spec.username.value.clone(), user.id.clone()))
                 .collect(),
-            queues: self.queues(&schema, pod, &mut rows),
+            queues: self.queues(&schema, pod, &mut rows)?,
         };
         let mut all_rules = vec![rules::Rules::default(); schema.len()];
         let person_type = self.record_types(&schema, pod, &mut rows, &mut all_rules);
@@ -101,16 +101,35 @@ impl Scenario {
         schema: &Schema,
         pod: &str,
         rows: &mut Vec<(ObjectIndex, Id, Map<String, Json>)>,
-    ) -> HashMap<String, Id> {
+    ) -> Result<HashMap<String, Id>, Problem> {
+        let places = schema.find("QueueSobject").map(|(index, _)| index).unwrap_or_default();
+        let mut place_serials = FIRST..;
         let table = schema.find("Group").map(|(index, _)| index).unwrap_or_default();
         let mut queues = HashMap::new();
         for (serial, spec) in (FIRST..).zip(&self.spec.queues) {
             let id = Id::new("00G", pod, serial);
             let fields = json!({"Name": spec.name, "DeveloperName": spec.developer_name, "Type": "Queue"});
             rows.push((table, id.clone(), fields.as_object().cloned().unwrap_or_default()));
+            for object in self.owned_by(schema, spec)? {
+                let place = Id::new("03g", pod, place_serials.next().unwrap_or_default());
+                let fields = json!({"QueueId": id.as_str(), "SobjectType": object});
+                rows.push((places, place, fields.as_object().cloned().unwrap_or_default()));
+            }
             queues.insert(spec.developer_name.clone(), id);
         }
-        queues
+        Ok(queues)
+    }
+
+    /// The objects whose records a queue may own.
+    fn owned_by(&self, schema: &Schema, queue: &QueueSpec) -> Result<Vec<String>, Problem> {
+        let of_queues = |object: &&ObjectSpec| object.owner == Some(OwnerKind::UserOrQueue);
+        let all = || self.spec.objects.iter().filter(of_queues).map(|object| object.name.value.clone());
+        let Some(wanted) = &queue.objects else { return Ok(all().collect()) };
+        let unknown = |name: &&String| schema.find(name).is_none() || !all().any(|known| known == **name);
+        match wanted.iter().find(unknown) {
+            Some(name) => Err(format!("queue {}: it cannot own records of {name}", queue.developer_name).into()),
+            None => Ok(wanted.clone()),
+        }
     }
 
     /// The record type of person accounts, if there is one.
@@ -294,8 +313,8 @@ fn access(schema: &Schema, name: &Name, spec: &AccessSpec) -> Result<Access, Pro
         fields.insert((index, field_index(definition, name, field)?), level);
     }
     let objects = (!spec.objects.is_empty()).then_some(objects);
-    let AccessSpec { view_all_data, modify_all_data, bulk_hard_delete, .. } = *spec;
-    Ok(Access { view_all_data, modify_all_data, bulk_hard_delete, objects, fields })
+    let AccessSpec { view_all_data, modify_all_data, view_setup, bulk_hard_delete, .. } = *spec;
+    Ok(Access { view_all_data, modify_all_data, view_setup, bulk_hard_delete, objects, fields })
 }
 
 fn action(spec: &ActionSpec) -> Action {

@@ -7,7 +7,8 @@ use crate::org::person::{self, PERSON_TYPE};
 use crate::org::schema::{Field, Object, ObjectKind, Schema, Sharing};
 
 /// Kept by Setup: not to be mixed with other records in one request.
-const SETUP: [&str; 6] = ["User", "Group", "RecordType", "Organization", "PushTopic", "StreamingChannel"];
+const SETUP: [&str; 7] =
+    ["User", "Group", "QueueSobject", "RecordType", "Organization", "PushTopic", "StreamingChannel"];
 
 impl Spec {
     /// This scenario with another one built upon it.

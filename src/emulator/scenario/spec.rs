@@ -92,6 +92,8 @@ pub struct AccessSpec {
     /// Sharing does not limit reading, or writing.
     pub view_all_data: bool,
     pub modify_all_data: bool,
+    /// What is set up can be looked at: channels, permissions, automation.
+    pub view_setup: bool,
     /// Jobs with the operation `hardDelete` are allowed.
     pub bulk_hard_delete: bool,
     /// By object name, of `create`, `read`, `edit`, `delete`, `view_all`, `modify_all`.
@@ -105,6 +107,7 @@ impl Default for AccessSpec {
         Self {
             view_all_data: true,
             modify_all_data: true,
+            view_setup: true,
             bulk_hard_delete: false,
             objects: BTreeMap::new(),
             fields: BTreeMap::new(),
@@ -137,6 +140,9 @@ pub enum FieldAccess {
 pub struct QueueSpec {
     pub name: String,
     pub developer_name: String,
+    /// The objects whose records it may own; absent: all that a queue can own.
+    #[serde(default)]
+    pub objects: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -13,18 +13,21 @@ use super::node::{Fold, FoldKind, HeaderPart, Node, Operator};
 use super::number::Number;
 use super::val::Val;
 use super::{ExpressionProblem, MAX_DEPTH, Nothing, Unevaluated, parse, scan};
-use crate::config::closest;
 use crate::event::{Decimal, FieldPath};
+use crate::text::closest;
 
 /// The header of a change, as a name.
 const HEADER: &str = "change";
 /// One `map` within another is enough for a record.
 const MAX_FOLDS: usize = 2;
+/// A thousand terms joined by `&&`, which the parser makes a balanced tree, are so deep.
+const BALANCED: usize = 10;
 
 pub(super) struct Compiled {
     pub root: Node,
     pub reads: BTreeSet<FieldPath>,
     pub reads_header: bool,
+    pub hashes: bool,
 }
 
 pub(super) fn compile(source: &str) -> Result<Compiled, Vec<ExpressionProblem>> {
@@ -38,7 +41,9 @@ pub(super) fn compile(source: &str) -> Result<Compiled, Vec<ExpressionProblem>> 
         places,
         problems: Vec::new(),
         locals: Vec::new(),
+        fields: Vec::new(),
         reads_header: false,
+        hashes: false,
         depth: 0,
         keep_index: false,
     };
@@ -50,9 +55,8 @@ pub(super) fn compile(source: &str) -> Result<Compiled, Vec<ExpressionProblem>> 
     }
     match root {
         Some(root) if compiler.problems.is_empty() => {
-            let mut reads = BTreeSet::new();
-            root.fields(&mut reads);
-            Ok(Compiled { root, reads, reads_header: compiler.reads_header })
+            let reads = compiler.fields.into_iter().collect();
+            Ok(Compiled { root, reads, reads_header: compiler.reads_header, hashes: compiler.hashes })
         }
         _ => {
             compiler.problems.sort_by_key(|problem| problem.span.start);
@@ -66,7 +70,9 @@ struct Compiler<'s> {
     places: SourceInfo,
     problems: Vec<ExpressionProblem>,
     locals: Vec<String>,
+    fields: Vec<FieldPath>,
     reads_header: bool,
+    hashes: bool,
     depth: usize,
     /// The next node is under `has()`, where an entry that is missing is no failure.
     keep_index: bool,
@@ -97,7 +103,7 @@ impl Compiler<'_> {
 
     fn node(&mut self, tree: &IdedExpr) -> Made {
         self.depth += 1;
-        let made = if self.depth > MAX_DEPTH + 8 {
+        let made = if self.depth > MAX_DEPTH + BALANCED {
             self.find(self.token(tree.id), "this is nested too deep", "write it in smaller parts");
             None
         } else {
@@ -194,7 +200,13 @@ impl Compiler<'_> {
 
     fn field(&mut self, span: Range<usize>, name: &str) -> Made {
         match name.parse::<FieldPath>() {
-            Ok(path) => Some(Node::Field(path)),
+            Ok(path) => {
+                let at = self.fields.iter().position(|known| *known == path).unwrap_or_else(|| {
+                    self.fields.push(path.clone());
+                    self.fields.len() - 1
+                });
+                Some(Node::Field(path, at))
+            }
             Err(_) => {
                 self.find(
                     span,
@@ -346,6 +358,7 @@ impl Compiler<'_> {
             self.find(span, format!("there is no function `{name}`"), meant(name));
             return None;
         };
+        self.hashes |= name == "hash";
         let args: Vec<&IdedExpr> = call.target.iter().map(AsRef::as_ref).chain(&call.args).collect();
         if args.len() < function.least || args.len() > function.most {
             let (least, most) = (function.least, function.most);

@@ -13,13 +13,16 @@ use super::node::{Fold, FoldKind, HeaderPart, Node, Operator};
 use super::number::Number;
 use super::val::{Key, Val, Why};
 use super::{Scope, Unevaluated};
-use crate::event::{ChangeKind, Header};
+use crate::event::{ChangeKind, FieldPath, Header};
 
-/// Enough for a list of 10,000 entries; a nest of lists that wants more takes milliseconds and is refused.
-const MAX_STEPS: usize = 100_000;
+/// Enough for a test of each entry of the longest text that a field can hold; it is a matter of milliseconds. A nest of
+/// such lists wants more, and is refused.
+const MAX_STEPS: usize = 1_000_000;
 
 pub(super) struct Evaluation<'a> {
     scope: &'a dyn Scope,
+    /// Each field is asked for once.
+    fields: Vec<Option<Val>>,
     locals: Vec<Val>,
     steps: usize,
 }
@@ -28,7 +31,7 @@ type Evaluated = Result<Val, Unevaluated>;
 
 impl<'a> Evaluation<'a> {
     pub fn new(scope: &'a dyn Scope) -> Self {
-        Self { scope, locals: Vec::new(), steps: 0 }
+        Self { scope, fields: Vec::new(), locals: Vec::new(), steps: 0 }
     }
 
     // Each kind of node has its own function, so that this one's frame stays small: it is what nesting costs.
@@ -36,9 +39,7 @@ impl<'a> Evaluation<'a> {
         self.spend(1, node)?;
         match node {
             Node::Const(val) => Ok(val.clone()),
-            Node::Field(path) => {
-                self.scope.field(path).map(Val::from).ok_or_else(|| Unevaluated::Unknown(path.clone()))
-            }
+            Node::Field(path, at) => self.field(path, *at),
             Node::Header(part) => self.header(*part),
             Node::HasHeader => Ok(Val::Bool(self.scope.header().is_some())),
             Node::Local(at) => Ok(self.locals.get(*at).cloned().unwrap_or(Val::Null)),
@@ -61,6 +62,18 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    fn field(&mut self, path: &FieldPath, at: usize) -> Evaluated {
+        if let Some(Some(val)) = self.fields.get(at) {
+            return Ok(val.clone());
+        }
+        let val = Val::from(self.scope.field(path).ok_or_else(|| Unevaluated::Unknown(path.clone()))?);
+        if at >= self.fields.len() {
+            self.fields.resize(at + 1, None);
+        }
+        self.fields[at] = Some(val.clone());
+        Ok(val)
+    }
+
     fn spend(&mut self, steps: usize, at: &Node) -> Result<(), Unevaluated> {
         self.steps = self.steps.saturating_add(steps);
         if self.steps > MAX_STEPS {
@@ -73,8 +86,8 @@ impl<'a> Evaluation<'a> {
     fn spend_on(&mut self, val: &Val, at: &Node) -> Result<(), Unevaluated> {
         self.spend(
             match val {
-                Val::Text(text) => text.len() / 1_000,
-                Val::List(list) => list.len() / 10,
+                Val::Text(text) => text.len() / 20,
+                Val::List(list) => list.len() / 4,
                 _ => 0,
             },
             at,
@@ -208,6 +221,7 @@ impl<'a> Evaluation<'a> {
     fn matches(&mut self, node: &Node, text: &Node, pattern: &regex::Regex) -> Evaluated {
         let val = self.eval(text)?;
         // A search costs more than a look.
+        self.spend_on(&val, node)?;
         self.spend_on(&val, node)?;
         match &val {
             Val::Null => Ok(Val::Bool(false)),
@@ -350,8 +364,8 @@ pub(super) fn binary(operator: Operator, left: &Val, right: &Val) -> Result<Val,
         Operator::Times => reckon(Number::times),
         Operator::By => reckon(Number::by),
         Operator::Rest => reckon(Number::rest),
-        Operator::Equal => Ok(Val::Bool(left.equals(right))),
-        Operator::Unequal => Ok(Val::Bool(!left.equals(right))),
+        Operator::Equal => left.can_equal(right).map(|()| Val::Bool(left.equals(right))),
+        Operator::Unequal => left.can_equal(right).map(|()| Val::Bool(!left.equals(right))),
         Operator::Less => ordered(Ordering::is_lt),
         Operator::AtMost => ordered(Ordering::is_le),
         Operator::Greater => ordered(Ordering::is_gt),

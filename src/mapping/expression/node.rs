@@ -10,7 +10,8 @@ use crate::event::FieldPath;
 
 pub(super) enum Node {
     Const(Val),
-    Field(FieldPath),
+    /// With its place among the fields that the expression reads.
+    Field(FieldPath, usize),
     Header(HeaderPart),
     HasHeader,
     /// The variable of the n-th enclosing `map`, `filter` and the like, counted from the outside.
@@ -115,7 +116,7 @@ impl Node {
     /// The source fields that it or a part of it reads.
     pub fn fields(&self, into: &mut BTreeSet<FieldPath>) {
         match self {
-            Self::Field(path) => {
+            Self::Field(path, _) => {
                 into.insert(path.clone());
             }
             Self::Const(_) | Self::Header(_) | Self::HasHeader | Self::Local(_) => {}
@@ -153,7 +154,9 @@ impl Node {
             Self::Header(HeaderPart::Time) => Some("a date and time"),
             Self::Header(_) => Some("text"),
             Self::Fold(fold) => Some(if fold.kind == FoldKind::Collect { "a list" } else { "true or false" }),
-            Self::Field(_) | Self::Local(_) | Self::If(_) | Self::Index(_) | Self::Coalesce(_) | Self::Call(..) => None,
+            Self::Field(..) | Self::Local(_) | Self::If(_) | Self::Index(_) | Self::Coalesce(_) | Self::Call(..) => {
+                None
+            }
         }
     }
 }

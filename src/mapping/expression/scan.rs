@@ -44,7 +44,7 @@ impl<'s> Scan<'s> {
                 }
                 '(' | '[' | '{' => {
                     self.at += 1;
-                    if c == '[' {
+                    if c == '[' && self.follows_a_value(start) {
                         self.deeper(start, |level| level.chain += 1);
                     }
                     let close = match c {
@@ -95,6 +95,12 @@ impl<'s> Scan<'s> {
         if let Some((close, opened)) = self.open.pop() {
             self.find(opened..opened + 1, "this bracket is never closed", format!("write `{close}` where it ends"));
         }
+    }
+
+    /// An opening bracket here looks something up.
+    fn follows_a_value(&self, start: usize) -> bool {
+        let before = self.source.get(..start).unwrap_or_default().trim_end();
+        before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '"' | '\'' | ')' | ']' | '}'))
     }
 
     fn rest(&self) -> &'s str {
@@ -205,8 +211,8 @@ impl<'s> Scan<'s> {
             }
             "==" | "!=" | "<=" | ">=" => (2, |level| level.chain += 1),
             _ => match c {
-                '+' | '-' | '*' | '/' | '%' | '<' | '>' | '.' => (1, |level| level.chain += 1),
-                '!' | ':' => (1, |_| {}),
+                '+' | '-' | '*' | '/' | '%' | '<' | '>' | '.' | '!' => (1, |level| level.chain += 1),
+                ':' => (1, |_| {}),
                 ',' => (1, |level| *level = Level::default()),
                 '?' => (1, |level| {
                     level.chain = 0;

@@ -13,6 +13,16 @@ pub(super) struct Given {
     pub key: bool,
 }
 
+/// A value's own `Debug` hides it; a failing property should show it.
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.fields {
+            write!(f, "{name}: {} ", json(value.clone()))?;
+        }
+        f.write_str(if self.header.is_some() { "of an event" } else { "of a read" })
+    }
+}
+
 impl Scope for Given {
     fn field(&self, path: &FieldPath) -> Option<Value> {
         self.fields.get(path.as_str()).cloned()
@@ -64,5 +74,9 @@ fn every_function_does_what_its_example_says() {
     }
 }
 
+mod bounds;
 mod language;
+mod oracle;
+mod properties;
+mod unknown;
 mod wrong;

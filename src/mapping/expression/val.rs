@@ -122,6 +122,34 @@ impl Val {
         }
     }
 
+    /// Whether one can equal the other at all. What never can is a slip of whoever wrote it, and no answer.
+    pub fn can_equal(&self, other: &Self) -> Result<(), Why> {
+        let fits = match (self, other) {
+            (Self::Null, _) | (_, Self::Null) => true,
+            (Self::Date(_) | Self::Moment(_), other) | (other, Self::Date(_) | Self::Moment(_)) => {
+                other.moment().is_some()
+            }
+            (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+        };
+        if fits { Ok(()) } else { Err(self.unlike(other)) }
+    }
+
+    fn unlike(&self, other: &Self) -> Why {
+        let remedy = match (self, other) {
+            (Self::Text(_), Self::Number(_)) | (Self::Number(_), Self::Text(_)) => {
+                ": turn one into the other by `number(…)` or `text(…)`"
+            }
+            (Self::Text(_), Self::Bool(_)) | (Self::Bool(_), Self::Text(_)) => ": write true and false without quotes",
+            (Self::Date(_) | Self::Moment(_), Self::Text(_)) | (Self::Text(_), Self::Date(_) | Self::Moment(_)) => {
+                ": the text is no date"
+            }
+            (Self::List(_), _) | (_, Self::List(_)) => ": write `x in list`",
+            (Self::Compound(_), _) | (_, Self::Compound(_)) => ": compare its parts, as in `BillingAddress.City`",
+            _ => "",
+        };
+        Why(format!("cannot compare {} with {}{remedy}", self.kind(), other.kind()))
+    }
+
     /// Numbers, texts, and times; a time in any of its forms.
     pub fn order(&self, other: &Self) -> Result<Ordering, Why> {
         match (self, other) {
@@ -133,23 +161,14 @@ impl Val {
             }
             _ => {}
         }
-        if self.is_time() || other.is_time() {
-            if let (Some(one), Some(other)) = (self.moment(), other.moment()) {
-                return Ok(one.cmp(&other));
-            }
+        if (self.is_time() || other.is_time())
+            && let (Some(one), Some(other)) = (self.moment(), other.moment())
+        {
+            return Ok(one.cmp(&other));
         }
         match (self, other) {
             (Self::Text(one), Self::Text(other)) => Ok(one.cmp(other)),
-            _ => {
-                let remedy = match (self, other) {
-                    (Self::Text(_), Self::Number(_)) | (Self::Number(_), Self::Text(_)) => {
-                        ": turn the text into a number by `number(…)`"
-                    }
-                    _ if self.is_time() || other.is_time() => ": the text is no date",
-                    _ => "",
-                };
-                Err(Why::new(format!("cannot compare {} with {}{remedy}", self.kind(), other.kind())))
-            }
+            _ => Err(self.unlike(other)),
         }
     }
 

@@ -1,17 +1,13 @@
-//! What changed in an org within a time, what it shows of an object, and what is left of the day's deliveries (facts:
-//! rest.md sections 3, 9 and 14).
+//! What changed in an org within a time, and what is left of the day's deliveries (facts: rest.md sections 9, 10 and 14).
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::{Map, Value};
 
 use super::super::Org;
 use super::super::error::CallError;
-use super::super::http::Request;
 use super::UNREADABLE;
-use crate::event::{FieldName, ObjectName, RecordId, Timestamp};
+use crate::event::{ObjectName, RecordId, Timestamp};
 
 /// A record that changed, as of its last change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,20 +31,6 @@ pub struct Deleted {
     pub rows: Vec<Changed>,
     /// What went before this is not in the log any more.
     pub earliest: Option<Timestamp>,
-}
-
-/// What an object's describe says of it, as the bridge's user sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Described {
-    pub queryable: bool,
-    pub fields: BTreeSet<FieldName>,
-}
-
-impl Described {
-    /// The fields as the org spells them may differ in case from those of a config.
-    pub fn has(&self, field: &str) -> bool {
-        self.fields.iter().any(|known| known.as_str().eq_ignore_ascii_case(field))
-    }
 }
 
 /// Events that subscribers may still be delivered within the day.
@@ -94,17 +76,6 @@ impl Org {
         rows.iter().map(|row| changed(row).ok_or(UNREADABLE)).collect()
     }
 
-    /// `GET /sobjects/{object}/describe`.
-    pub async fn describe(&self, object: &ObjectName) -> Result<Described, CallError> {
-        let answer = self.get(&format!("sobjects/{object}/describe")).await?;
-        let Some(fields) = answer.get("fields").and_then(Value::as_array) else { return Err(UNREADABLE) };
-        let name = |field: &Value| field.get("name")?.as_str()?.parse().ok();
-        Ok(Described {
-            queryable: answer.get("queryable").and_then(Value::as_bool).unwrap_or(true),
-            fields: fields.iter().filter_map(name).collect(),
-        })
-    }
-
     /// `GET /sobjects/{object}/deleted/`: what was deleted within a time of at most 15 days, by whole minutes.
     pub async fn deleted(&self, object: &ObjectName, from: Timestamp, to: Timestamp) -> Result<Deleted, CallError> {
         let minute = |time: Timestamp| Timestamp(time.0.div_euclid(60_000) * 60_000);
@@ -132,11 +103,6 @@ impl Org {
         let limit = answer.get("DailyDeliveredPlatformEvents");
         let number = |name| limit.and_then(|limit| limit.get(name)).and_then(Value::as_u64);
         Ok(number("Max").zip(number("Remaining")).map(|(max, remaining)| Deliveries { max, remaining }))
-    }
-
-    async fn get(&self, path: &str) -> Result<Value, CallError> {
-        let timeout = self.shared.timeouts.read;
-        self.call(&Request { method: Method::GET, target: self.resource(path), body: None, timeout }).await
     }
 }
 

@@ -11,6 +11,7 @@ use super::super::testing::{Reply, ScriptedOrg, Seen, config};
 use super::super::{CallError, Code, Disposition, Lost, OrgError, SaveResult, Timeouts};
 use super::*;
 
+const AS_USUAL: SaveOptions = SaveOptions { assignment_rules: AssignmentRules::Off, duplicates: Duplicates::Fail };
 const IDS: [&str; 3] = ["001D000000IqhSLIAZ", "001D000000IRFmaIAH", "001xx000003DGb2AAG"];
 
 fn ids() -> Vec<RecordId> {
@@ -35,7 +36,7 @@ fn saved(count: usize) -> Value {
 }
 
 async fn upsert_two(server: &ScriptedOrg) -> Result<Vec<SaveResult>, CallError> {
-    server.org().upsert(&account(), &key(), records(2)).await
+    server.org().upsert(&account(), &key(), records(2), AS_USUAL).await
 }
 
 #[tokio::test]
@@ -50,7 +51,7 @@ async fn an_upsert_is_one_request_with_a_result_for_each_record() {
     })
     .await;
     let org = server.org();
-    let results = org.upsert(&account(), &key(), records(2)).await.unwrap();
+    let results = org.upsert(&account(), &key(), records(2), AS_USUAL).await.unwrap();
     assert_eq!(results[0], SaveResult::Saved { id: ids()[0], created: Some(true) });
     let SaveResult::Refused(refusal) = &results[1] else { panic!("{results:?}") };
     assert_eq!(refusal.errors().next().unwrap().code, Code::ParentNotFound);
@@ -69,11 +70,36 @@ async fn an_upsert_is_one_request_with_a_result_for_each_record() {
 }
 
 #[tokio::test]
+async fn what_a_call_asks_of_the_org_s_rules_is_in_its_headers_and_nothing_is_left_to_their_default() {
+    let server = ScriptedOrg::start(|_| Reply::json(200, &saved(1))).await;
+    let org = server.org();
+    let rule = "01Q000000000001EAA".parse().unwrap();
+    for (assignment_rules, duplicates) in [
+        (AssignmentRules::Off, Duplicates::Fail),
+        (AssignmentRules::Active, Duplicates::SaveAlerts),
+        (AssignmentRules::Rule(rule), Duplicates::Fail),
+    ] {
+        let options = SaveOptions { assignment_rules, duplicates };
+        org.upsert(&account(), &key(), records(1), options).await.unwrap();
+        org.update(&account(), records(1), options).await.unwrap();
+    }
+    org.delete(&ids()[1..2]).await.unwrap();
+    let calls = server.calls();
+    let sent: Vec<_> = calls
+        .iter()
+        .map(|call| (call.header("sforce-auto-assign"), call.header("sforce-duplicate-rule-header")))
+        .collect();
+    let (off, active, one) =
+        ((Some("FALSE"), None), (Some("TRUE"), Some("allowSave=true")), (Some("01Q000000000001EAA"), None));
+    assert_eq!(sent, [off, off, active, active, one, one, (None, None)]);
+}
+
+#[tokio::test]
 async fn numbers_are_sent_with_all_their_digits() {
     let server = ScriptedOrg::start(|_| Reply::json(200, &saved(1))).await;
     let number: Value = serde_json::from_str("1234567890123456.78").unwrap();
     let record = Map::from_iter([("Amount".to_owned(), number)]);
-    server.org().upsert(&account(), &key(), vec![record]).await.unwrap();
+    server.org().upsert(&account(), &key(), vec![record], AS_USUAL).await.unwrap();
     assert!(String::from_utf8(server.calls()[0].body.clone()).unwrap().contains(":1234567890123456.78"));
 }
 
@@ -83,7 +109,7 @@ async fn updates_and_deletes_name_records_by_id_and_need_no_id_in_the_answer() {
     let org = server.org();
     let saved = vec![SaveResult::Saved { id: ids()[1], created: None }];
     let record = Map::from_iter([("id".to_owned(), json!(IDS[1])), ("Name".to_owned(), json!("A"))]);
-    assert_eq!(org.update(&account(), vec![record]).await.unwrap(), saved);
+    assert_eq!(org.update(&account(), vec![record], AS_USUAL).await.unwrap(), saved);
     assert_eq!(org.delete(&ids()[1..2]).await.unwrap(), saved);
     let calls = server.calls();
     assert_eq!(
@@ -157,7 +183,7 @@ async fn an_expired_token_is_renewed_once_for_all_and_each_call_replayed_once() 
     .await;
     let org = server.org();
     let (account, key) = (account(), key());
-    let results = join_all((0..20).map(|_| org.upsert(&account, &key, records(2)))).await;
+    let results = join_all((0..20).map(|_| org.upsert(&account, &key, records(2), AS_USUAL))).await;
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(server.login_count(), 2);
     assert_eq!((server.calls().len(), org.api_calls()), (40, 40));
@@ -197,7 +223,7 @@ async fn a_line_that_is_cut_leaves_the_outcome_unknown_and_nothing_is_sent_twice
         let answer = reply.clone();
         let server = ScriptedOrg::start(move |_| answer.clone()).await;
         let org = server.org();
-        let error = org.upsert(&account(), &key(), records(2)).await.unwrap_err();
+        let error = org.upsert(&account(), &key(), records(2), AS_USUAL).await.unwrap_err();
         assert_eq!(error, CallError::Unknown(Lost::Cut), "{reply:?}");
         assert_eq!(error.disposition(), Disposition::OutcomeUnknown);
         assert_eq!((server.calls().len(), org.api_calls()), (1, 1));
@@ -208,7 +234,7 @@ async fn a_line_that_is_cut_leaves_the_outcome_unknown_and_nothing_is_sent_twice
 async fn a_write_without_an_answer_times_out_with_its_outcome_unknown() {
     let server = ScriptedOrg::start(|_| Reply::Silence).await;
     let org = server.org_with(Timeouts { write: Duration::from_millis(50), ..Timeouts::default() });
-    let error = org.upsert(&account(), &key(), records(1)).await.unwrap_err();
+    let error = org.upsert(&account(), &key(), records(1), AS_USUAL).await.unwrap_err();
     assert_eq!(error, CallError::Unknown(Lost::TimedOut));
     assert_eq!(org.api_calls(), 1);
 }
@@ -218,7 +244,7 @@ async fn an_org_that_refuses_connections_was_sent_nothing() {
     let instance_that_is_gone = super::super::testing::token_response("http://127.0.0.1:1", 1);
     let server = ScriptedOrg::raw(move |_| Reply::json(200, &instance_that_is_gone)).await;
     let org = server.org();
-    let error = org.upsert(&account(), &key(), records(1)).await.unwrap_err();
+    let error = org.upsert(&account(), &key(), records(1), AS_USUAL).await.unwrap_err();
     assert_eq!(error, CallError::NotSent);
     assert_eq!(error.disposition(), Disposition::Retry { after: None });
     assert_eq!(org.api_calls(), 0);
@@ -277,11 +303,11 @@ async fn a_request_that_an_org_refuses_as_a_whole_is_split() {
 async fn what_no_org_would_take_makes_no_request() {
     let server = ScriptedOrg::start(|_| Reply::Cut).await;
     let org = server.org();
-    let error = org.upsert(&account(), &key(), records(COLLECTION_MAX + 1)).await.unwrap_err();
+    let error = org.upsert(&account(), &key(), records(COLLECTION_MAX + 1), AS_USUAL).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Split);
     assert_eq!(org.read(&account(), &vec![ids()[0]; READ_MAX + 1], &[key()]).await.unwrap_err(), error);
     assert_eq!(org.delete(&[]).await.unwrap(), []);
-    assert_eq!(org.update(&account(), Vec::new()).await.unwrap(), []);
+    assert_eq!(org.update(&account(), Vec::new(), AS_USUAL).await.unwrap(), []);
     assert_eq!(org.read(&account(), &[], &[key()]).await.unwrap(), []);
     assert_eq!((server.all().len(), org.api_calls()), (0, 0));
 }

@@ -43,11 +43,20 @@ impl Machine {
                         self.clear(cover.source);
                     }
                     self.untrack(cover.source, cover.to);
+                    self.next_step(cover.source);
                 }
             }
             Handed::Parked { covers, refusal, sent } => {
                 for cover in covers {
-                    self.park(cover, &refusal, sent);
+                    if self.steps_of(cover.source).next().is_none() {
+                        self.park(cover, &refusal, sent, now);
+                        continue;
+                    }
+                    // What came since may be just what mends it, and a delete always does.
+                    if sent {
+                        self.settlement.answered.push((cover.source.pipeline, cover.source.record));
+                    }
+                    self.read(cover.source, cover.from, cover.clears_suspect, false, now);
                 }
             }
             Handed::Read { covers, delete, sent } => {
@@ -63,9 +72,24 @@ impl Machine {
                     }
                 }
             }
-            Handed::Gone { covers, target } => {
+            Handed::Gone { covers, target, revives } => {
                 for cover in covers {
                     let Source { pipeline, record } = cover.source;
+                    // A lost request may have been what deleted it, and what comes back from the bin is wanted again.
+                    let comes_back = revives || self.steps_of(cover.source).any(reading::is_undelete);
+                    let recreates = comes_back || cover.clears_suspect || self.suspects.contains_key(&cover.source);
+                    let policy = self.lines.get(&pipeline).map(|line| line.mapping.publishing.when_target_gone);
+                    match policy.filter(|_| !recreates) {
+                        Some(WhenTargetGone::Skip) => {
+                            self.left_gone(cover);
+                            continue;
+                        }
+                        Some(WhenTargetGone::Fail) => {
+                            self.park(cover, &target_gone(target), true, now);
+                            continue;
+                        }
+                        Some(WhenTargetGone::Recreate) | None => {}
+                    }
                     self.settlement.answered.push((pipeline, record));
                     self.read(cover.source, cover.from, cover.clears_suspect, false, now);
                     match target {
@@ -86,6 +110,17 @@ impl Machine {
                 self.settlement.answered.extend(sources.into_iter().map(|source| (source.pipeline, source.record)));
             }
         }
+    }
+
+    /// `when_target_gone: skip`. The link stays, so that later changes find the same.
+    fn left_gone(&mut self, cover: Cover) {
+        let Source { pipeline, record } = cover.source;
+        if let Some(line) = self.lines.get_mut(&pipeline) {
+            line.counts.left_gone += 1;
+        }
+        self.settlement.answered.push((pipeline, record));
+        self.nothing_to_do(cover, false);
+        self.next_step(cover.source);
     }
 
     pub(super) fn lost(&mut self, source: Source, now: Instant) {
@@ -109,8 +144,15 @@ impl Machine {
         self.settlement.cleared.push((source.pipeline, source.record));
     }
 
-    pub(super) fn park(&mut self, cover: Cover, refusal: &Refusal, sent: bool) {
+    pub(super) fn park(&mut self, cover: Cover, refusal: &Refusal, sent: bool, now: Instant) {
+        // What waits for its turn joins the row, as it would if it came now.
+        let last = self.steps_of(cover.source).last().map(|part| part.seq);
+        let deletes = self.steps_of(cover.source).any(|part| part.kind().is_delete());
+        let cover = Cover { to: last.map_or(cover.to, |last| last.max(cover.to)), ..cover };
         self.park_row(cover, refusal);
+        if last.is_some() {
+            self.read(cover.source, cover.from, false, true, if deletes { now } else { now + TRY_AGAIN });
+        }
         if sent {
             self.settlement.answered.push((cover.source.pipeline, cover.source.record));
         }
@@ -174,9 +216,25 @@ impl Machine {
 
     /// Forgets a record with which nothing is going on.
     pub(super) fn leave(&mut self, source: Source) {
-        let idle = self.active.get(&source).is_some_and(|active| active.tracked.is_empty() && active.reading.is_none());
+        let idle = |active: &Active| active.tracked.is_empty() && active.reading.is_none() && active.steps.is_empty();
+        let idle = self.active.get(&source).is_some_and(idle);
         if idle && self.outbox.key_of(source).is_none() {
             self.active.remove(&source);
         }
+    }
+}
+
+/// `when_target_gone: fail`.
+fn target_gone(target: Option<RecordId>) -> Refusal {
+    let named = target.map_or_else(String::new, |target| format!(" {target}"));
+    Refusal {
+        state: ParkedState::Failed,
+        code: TARGET_GONE.to_owned(),
+        fields: Vec::new(),
+        waits_for: None,
+        evidence: format!(
+            "Its counterpart{named} was deleted in the target, by somebody else than the bridge. Take it out of the recycle \
+             bin there and redrive the record, or have it made anew with `when_target_gone: recreate`."
+        ),
     }
 }

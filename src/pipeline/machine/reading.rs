@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::event::{Header, Part, RecordChange, RecordId, Seq};
+use crate::event::{ChangeKind, Header, Part, RecordChange, RecordId, Seq};
 use crate::publish::{Cover, Source};
 use crate::store::PipelineId;
 
@@ -22,10 +22,14 @@ pub struct Reading {
     pub clears_suspect: bool,
     /// The record has a row in `parked`, which holds the parts that join before the question goes out.
     pub parked: bool,
+    /// It had one, which may hold parts that joined: the read stands for them.
+    pub has_row: bool,
     pub stage: Stage,
     /// Those that name it as parent must be known first; and the counterpart that is gone, if it is.
     pub children: Option<Option<RecordId>>,
     pub because: Because,
+    /// An undelete is among the changes: its counterpart is looked for by its key, whatever the link says.
+    pub revives: bool,
     /// Parts that came since, in order.
     pub joined: Vec<Part>,
 }
@@ -83,15 +87,17 @@ pub enum Stage {
 }
 
 impl Reading {
-    pub fn wanted(from: Seq, clears_suspect: bool, parked: bool, at: Instant) -> Self {
+    pub fn wanted(from: Seq, clears_suspect: bool, parked: bool, at: Instant, joined: Vec<Part>) -> Self {
         Self {
             from,
             clears_suspect,
             parked,
+            has_row: parked,
             stage: Stage::Wanted { at },
             children: None,
             because: Because::Nothing,
-            joined: Vec::new(),
+            revives: joined.iter().any(is_undelete),
+            joined,
         }
     }
 
@@ -100,9 +106,11 @@ impl Reading {
             from: cover.from,
             clears_suspect: cover.clears_suspect,
             parked: false,
+            has_row: false,
             stage: Stage::KeyWanted { key, to: cover.to },
             children: None,
             because: Because::Nothing,
+            revives: joined.iter().any(is_undelete),
             joined,
         }
     }
@@ -113,6 +121,7 @@ impl Reading {
         if matches!(self.stage, Stage::Wanted { .. }) && !matches!(self.because, Because::Nothing) {
             self.because.also(&part);
         }
+        self.revives |= is_undelete(&part);
         self.joined.push(part);
         self.parked && matches!(self.stage, Stage::Wanted { .. })
     }
@@ -134,6 +143,10 @@ impl Reading {
             Stage::Asked { .. } | Stage::Wanted { .. } | Stage::Answered => Stage::Wanted { at },
         };
     }
+}
+
+pub fn is_undelete(part: &Part) -> bool {
+    matches!(part.kind(), ChangeKind::Undelete | ChangeKind::GapUndelete)
 }
 
 /// Who wants to be read, by pipeline and time.

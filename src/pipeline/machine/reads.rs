@@ -11,17 +11,19 @@ impl Machine {
         if !self.lines.contains_key(&source.pipeline) {
             return;
         }
+        let steps = self.take_steps(source);
         let active = self.active.entry(source).or_default();
         match &mut active.reading {
             // Its answer is being used just now, and was not enough.
             Some(reading) if matches!(reading.stage, Stage::Answered) => {
                 let joined = std::mem::take(&mut reading.joined);
-                *reading = Reading { joined, ..Reading::wanted(from, clears, parked, at) };
+                *reading = Reading::wanted(from, clears, parked, at, joined);
                 self.readings.want(at, source);
             }
             Some(reading) => {
                 reading.from = reading.from.min(from);
                 reading.because = Because::Several;
+                reading.has_row |= parked;
                 // A key that was asked for before the suspicion could end says nothing of what landed since.
                 if clears && matches!(reading.stage, Stage::KeyAsked { .. }) {
                     self.suspects.insert(source, at + SUSPECT_AGAIN);
@@ -37,7 +39,7 @@ impl Machine {
                 }
             }
             None => {
-                active.reading = Some(Reading::wanted(from, clears, parked, at));
+                active.reading = Some(Reading::wanted(from, clears, parked, at, steps));
                 self.readings.want(at, source);
             }
         }
@@ -47,11 +49,13 @@ impl Machine {
     pub(super) fn because(&mut self, source: Source, part: &Part) {
         if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
             reading.because.also(part);
+            reading.revives |= reading::is_undelete(part);
         }
     }
 
     /// The target record of a delete without a link is to be looked up.
     pub(super) fn look_up(&mut self, cover: Cover, key: String, now: Instant) {
+        let steps = self.take_steps(cover.source);
         let active = self.active.entry(cover.source).or_default();
         match &mut active.reading {
             Some(reading) if !matches!(reading.stage, Stage::Answered) => {
@@ -68,7 +72,7 @@ impl Machine {
                 }
             }
             other => {
-                let joined = other.take().map(|reading| reading.joined).unwrap_or_default();
+                let joined = other.take().map_or(steps, |reading| reading.joined);
                 *other = Some(Reading::look_up(cover, key, joined));
                 self.readings.want(now, cover.source);
             }
@@ -78,7 +82,8 @@ impl Machine {
     /// The next question to an org. It must be asked after this call, for the answer stands for all that was scanned.
     pub fn next_read(&mut self, now: Instant) -> Option<Read> {
         let pipeline = self.readings.next(now)?.pipeline;
-        let at = self.lines.get(&pipeline)?.progress.scanned();
+        let line = self.lines.get(&pipeline)?;
+        let (at, coalesces) = (line.progress.scanned(), line.mapping.publishing.coalesce);
         let (mut records, mut keys, mut parents) = (Vec::new(), Vec::new(), Vec::new());
         for source in self.readings.take(pipeline, now) {
             let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) else {
@@ -86,9 +91,17 @@ impl Machine {
             };
             match &reading.stage {
                 Stage::Wanted { .. } if keys.is_empty() && parents.is_empty() => {
+                    let next_step = reading.joined.first().filter(|_| !coalesces && !reading.has_row);
+                    let at = match next_step {
+                        // Each is still to be written, over the whole record.
+                        Some(part) => part.seq.before().min(at),
+                        None => {
+                            // All of it is in the journal, so the answer will stand for it.
+                            reading.joined.clear();
+                            at
+                        }
+                    };
                     reading.stage = Stage::Asked { at };
-                    // All of it is in the journal, so the answer will stand for it.
-                    reading.joined.clear();
                     records.push(source.record);
                 }
                 Stage::KeyWanted { key, to } if records.is_empty() && parents.is_empty() => {
@@ -169,13 +182,21 @@ impl Machine {
                 self.readings.want(now, source);
                 continue;
             }
+            let at = reading.to().min(at);
             reading.stage = Stage::Answered;
             let oldest = active.tracked.first().copied().unwrap_or(at);
             let from = if reading.from == Seq::ZERO { oldest } else { reading.from.min(oldest) };
             let mut cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
             let because = std::mem::take(&mut reading.because);
             let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
+            let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
+            // Where a counterpart that is gone is made anew anyway, the link may be tried.
+            let by_key = reading.revives && mapping.publishing.when_target_gone != WhenTargetGone::Recreate;
             let mapped = match found.remove(&record).unwrap_or(Found::NotVisible) {
+                Found::Record(_) if stays_deleted => Ok(mapping.apply_deleted(record, &known, cover)),
+                Found::Record(record) if by_key => {
+                    Ok(mapping.apply_read(&record, because.header(), &known.unlinked(), cover))
+                }
                 Found::Record(record) => Ok(mapping.apply_read(&record, because.header(), &known, cover)),
                 // A request that landed late may have made a record anew that no link knows: look for it by its key. What
                 // is on its way for the record goes first, and then it is asked for again.
@@ -201,8 +222,11 @@ impl Machine {
             };
             match mapped {
                 Ok(Mapped::Write(write)) => {
-                    active.covered = active.covered.max(at);
-                    self.outbox.offer(*write, now);
+                    if self.offer(*write, now)
+                        && let Some(active) = self.active.get_mut(&source)
+                    {
+                        active.covered = active.covered.max(at);
+                    }
                 }
                 Ok(Mapped::Needs(Needs::TargetOf { key })) => {
                     self.look_up(cover, key, now);
@@ -212,9 +236,10 @@ impl Machine {
                 Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.skip_read(cover),
                 Ok(Mapped::Failed(failure)) => {
                     let refusal = unmappable(failure);
-                    self.park(cover, &refusal, false);
+                    self.park(cover, &refusal, false, now);
+                    self.one_more_failed(read.pipeline);
                 }
-                Err(refusal) => self.park(cover, &refusal, false),
+                Err(refusal) => self.park(cover, &refusal, false, now),
             }
             // What the outbox does not take must be known before the newer parts are looked at.
             self.collect(now);
@@ -237,10 +262,12 @@ impl Machine {
             let cover = Cover { source, from: reading.from, to, clears_suspect: reading.clears_suspect };
             match held.get(&key) {
                 Some(target) => {
-                    active.covered = active.covered.max(to);
                     let known = Known { link: LinkState::Linked(*target), parents: &answer.parents };
-                    if let Mapped::Write(write) = mapping.apply_deleted(record, &known, cover) {
-                        self.outbox.offer(*write, now);
+                    if let Mapped::Write(write) = mapping.apply_deleted(record, &known, cover)
+                        && self.offer(*write, now)
+                        && let Some(active) = self.active.get_mut(&source)
+                    {
+                        active.covered = active.covered.max(to);
                     }
                 }
                 None => {

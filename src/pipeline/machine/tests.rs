@@ -4,7 +4,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, Fill, From, NoLongerMatching, OnDelete, PipelineConfig, Start, To};
+use crate::config::{
+    Brakes, Config, Fill, From, Limit, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Start, To,
+};
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
 use crate::publish::{Call, Cell, Write};
 
@@ -35,11 +37,15 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
         when_no_longer_matching: NoLongerMatching::Keep,
         flag: None,
         on_delete: OnDelete::Delete,
+        brakes: Brakes::default(),
+        publishing: Publishing::default(),
     }
 }
 
-fn mappings() -> [(PipelineId, Arc<Mapping>); 2] {
-    let pipelines = vec![pipeline("accounts", "Account", None), pipeline("contacts", "Contact", Some("AccountId"))];
+/// The two pipelines, changed as `differently` says.
+fn mappings(differently: impl Fn(&mut PipelineConfig)) -> [(PipelineId, Arc<Mapping>); 2] {
+    let mut pipelines = vec![pipeline("accounts", "Account", None), pipeline("contacts", "Contact", Some("AccountId"))];
+    pipelines.iter_mut().for_each(differently);
     let config = Config {
         orgs: BTreeMap::new(),
         pipelines,
@@ -76,6 +82,8 @@ type Mirror = BTreeMap<String, BTreeMap<String, Value>>;
 struct Target {
     rows: BTreeMap<RecordId, (String, BTreeMap<String, Value>)>,
     made: u64,
+    /// What was written to which record, in order.
+    log: Vec<(RecordId, BTreeMap<String, Value>)>,
 }
 
 impl Target {
@@ -112,6 +120,7 @@ impl Target {
                     target_id(self.made)
                 });
                 let row = self.rows.entry(id).or_insert((key, BTreeMap::new()));
+                self.log.push((id, values.clone()));
                 row.1.extend(values);
                 Verdict::Saved { id }
             }
@@ -119,6 +128,7 @@ impl Target {
                 let id = write.key.linked().unwrap();
                 match self.rows.get_mut(&id) {
                     Some(row) => {
+                        self.log.push((id, values.clone()));
                         row.1.extend(values);
                         Verdict::Saved { id }
                     }
@@ -151,10 +161,19 @@ struct Memory {
     parked: HashMap<(PipelineId, RecordId), Parked>,
     sent: BTreeMap<(PipelineId, RecordId), bool>,
     watermarks: HashMap<PipelineId, Seq>,
+    halts: Vec<String>,
 }
 
 impl Memory {
     fn settle(&mut self, settlement: Settlement) -> Vec<Source> {
+        self.halts.extend(settlement.halts.into_iter().map(|(_, why, _)| why));
+        // As the store's contract has it: who was parked just now, or waits for a link that was set just now.
+        let parked_now: HashSet<_> = settlement.park.iter().map(|row| (row.pipeline, row.record)).collect();
+        let set = |link: &LinkChange| match link {
+            LinkChange::Set { source, .. } => Some(*source),
+            LinkChange::Drop { .. } => None,
+        };
+        let set_now: HashSet<RecordId> = settlement.links.iter().filter_map(set).collect();
         for (pipeline, record, applied) in settlement.applied {
             let known = self.applied.entry((pipeline, record)).or_insert(applied);
             if applied.seq >= known.seq {
@@ -206,10 +225,12 @@ impl Memory {
             assert!(watermark >= *known, "a watermark went backwards");
             *known = watermark;
         }
-        let woken = self
-            .parked
-            .values()
-            .filter(|row| row.waits_for.as_ref().is_some_and(|parent| self.links.contains_key(&parent.record)));
+        let woken = self.parked.iter().filter(|(key, row)| {
+            let Some(parent) = &row.waits_for else { return false };
+            let is_asked = parked_now.contains(*key) || set_now.contains(&parent.record);
+            is_asked && self.links.contains_key(&parent.record)
+        });
+        let woken = woken.map(|(_, row)| row);
         woken.map(|row| Source { pipeline: row.pipeline, record: row.record }).collect()
     }
 }
@@ -223,6 +244,7 @@ struct Heard {
 }
 
 struct World {
+    mappings: [(PipelineId, Arc<Mapping>); 2],
     now: Instant,
     source: BTreeMap<usize, Row>,
     bus: Vec<(PipelineId, RecordChange)>,
@@ -239,7 +261,12 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(differently: impl Fn(&mut PipelineConfig)) -> Self {
         let mut world = Self {
+            mappings: mappings(differently),
             now: Instant::now(),
             source: BTreeMap::new(),
             bus: Vec::new(),
@@ -259,7 +286,7 @@ impl World {
     /// A new process on the same state: what was in memory is gone.
     fn restart(&mut self) {
         self.machine = Machine::new(LATE);
-        for (id, mapping) in mappings() {
+        for (id, mapping) in self.mappings.clone() {
             let watermark = self.memory.watermarks.get(&id).copied().unwrap_or_default();
             self.machine.add_pipeline(id, mapping, watermark);
         }
@@ -284,6 +311,20 @@ impl World {
             for source in self.memory.settle(settlement) {
                 self.machine.woken(source, self.now);
             }
+        }
+    }
+
+    /// As the driver does before it sends.
+    fn take_steps(&mut self) {
+        loop {
+            let parts = self.machine.next_steps();
+            if parts.is_empty() {
+                return;
+            }
+            let questions = self.machine.questions(&parts);
+            let answers = questions.iter().map(|(id, question)| (*id, self.answer(*id, question))).collect();
+            self.machine.steps(parts, &answers, self.now);
+            self.commit();
         }
     }
 
@@ -513,6 +554,7 @@ impl World {
     }
 
     fn send(&mut self) -> bool {
+        self.take_steps();
         let Some(batch) = self.machine.next_batch(self.now) else {
             self.commit();
             return false;
@@ -635,15 +677,236 @@ proptest! {
     fn the_target_ends_equal_to_the_source_whatever_happens_on_the_way(
         steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
     ) {
-        let mut world = World::new();
+        ends_equal(World::new(), steps)?;
+    }
+
+    #[test]
+    fn the_target_ends_equal_where_each_change_is_written_by_itself(
+        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
+    ) {
+        ends_equal(World::with(|pipeline| pipeline.publishing.coalesce = false), steps)?;
+    }
+}
+
+fn ends_equal(mut world: World, steps: Vec<(u8, usize, u16)>) -> Result<(), TestCaseError> {
+    for (op, pick, how) in steps {
+        world.step(op, pick, how);
+    }
+    world.finish();
+    prop_assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+    prop_assert!(world.memory.sent.is_empty(), "something is still suspect");
+    prop_assert!(world.memory.parked.is_empty(), "{:?}", world.memory.parked);
+    prop_assert_eq!(world.memory.watermarks.get(&ACCOUNTS).copied().unwrap_or_default(), world.head());
+    prop_assert_eq!(world.machine.held, 0);
+    Ok(())
+}
+
+/// Ways to change account 0 in the source: see `World::change_source`.
+const DELETE: u16 = 5;
+const DELETE_AS_GAP: u16 = 20;
+const UNDELETE: u16 = 1;
+const UNDELETE_AS_GAP: u16 = 4;
+
+/// Changes field B of an account, which comes as a whole event.
+fn change_b(world: &mut World, n: usize, value: &str) {
+    let value = Value::text(value);
+    world.source.get_mut(&n).unwrap().fields.insert("B".to_owned(), value.clone());
+    world.emit(n, 1, ChangeKind::Update, Fields::from([("B".to_owned(), Field::New(value))]));
+}
+
+fn written_to_b(world: &World, n: usize) -> Vec<String> {
+    let id = world.memory.links[&record_id(n)];
+    let log = world.target.log.iter().filter(|(to, _)| *to == id);
+    log.filter_map(|(_, values)| values.get("B")?.as_text().map(str::to_owned)).collect()
+}
+
+fn left_gone(world: &World) -> u64 {
+    world.machine.pipelines().map(|(_, counts, _)| counts.left_gone).sum()
+}
+
+/// Account 0, written, and then deleted in the target by somebody else.
+fn gone_in_target(differently: impl Fn(&mut PipelineConfig)) -> World {
+    let mut world = World::with(differently);
+    world.change_source(0, 1);
+    world.finish();
+    assert_eq!(world.target.rows.len(), 1);
+    world.target.rows.clear();
+    world
+}
+
+fn when_gone(policy: WhenTargetGone) -> impl Fn(&mut PipelineConfig) {
+    move |pipeline| pipeline.publishing.when_target_gone = policy
+}
+
+#[test]
+fn each_change_is_written_by_itself_where_changes_are_not_to_be_merged() {
+    for coalesce in [true, false] {
+        let mut world = World::with(|pipeline| pipeline.publishing.coalesce = coalesce);
+        world.change_source(0, 1);
+        world.finish();
+        ["one", "two", "three"].iter().for_each(|value| change_b(&mut world, 0, value));
+        world.finish();
+        let expected: &[&str] = if coalesce { &["three"] } else { &["one", "two", "three"] };
+        assert_eq!(written_to_b(&world, 0), expected, "coalesce: {coalesce}");
+    }
+}
+
+#[test]
+fn a_counterpart_that_is_gone_is_made_anew_unless_told_otherwise() {
+    let mut world = gone_in_target(|_| {});
+    change_b(&mut world, 0, "b");
+    world.finish();
+    assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+}
+
+#[test]
+fn a_counterpart_that_is_gone_stays_so_however_often_its_record_changes() {
+    let mut world = gone_in_target(when_gone(WhenTargetGone::Skip));
+    let link = world.memory.links[&record_id(0)];
+    for (n, value) in ["b", "c", "d"].into_iter().enumerate() {
+        change_b(&mut world, 0, value);
+        world.finish();
+        assert_eq!((world.target.rows.len(), left_gone(&world)), (0, n as u64 + 1));
+    }
+    // A gap is read whole, and is no reason to make it anew either.
+    world.emit(0, 4, ChangeKind::Update, Fields::new());
+    world.finish();
+    assert!(world.target.rows.is_empty() && world.memory.parked.is_empty());
+    assert_eq!(world.memory.links[&record_id(0)], link, "the link is kept");
+}
+
+#[test]
+fn a_child_of_a_counterpart_that_was_left_gone_waits_and_goes_round_in_no_circle() {
+    let mut world = gone_in_target(when_gone(WhenTargetGone::Skip));
+    // A contact of account 0.
+    world.change_source(4, 1);
+    world.finish();
+    assert!(world.target.rows.is_empty());
+    let row = &world.memory.parked[&(CONTACTS, record_id(4))];
+    assert_eq!(row.state, ParkedState::Waiting);
+    assert_eq!(row.waits_for.as_ref().map(|parent| parent.record), Some(record_id(0)));
+    assert_eq!(left_gone(&world), 1, "the parent was asked about once");
+}
+
+#[test]
+fn what_comes_back_from_the_bin_is_made_anew_though_its_counterpart_was_left_gone() {
+    for undelete in [UNDELETE, UNDELETE_AS_GAP] {
+        for policy in [WhenTargetGone::Skip, WhenTargetGone::Fail] {
+            let mut world = gone_in_target(|pipeline| {
+                pipeline.on_delete = OnDelete::Ignore;
+                pipeline.publishing.when_target_gone = policy;
+            });
+            world.change_source(0, DELETE);
+            world.finish();
+            world.change_source(0, undelete);
+            world.finish();
+            assert_eq!(shown(&world.target.mirror()), shown(&world.expected()), "{undelete} {policy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_change_on_its_way_and_the_undelete_behind_it_make_the_record_anew() {
+    let mut world = gone_in_target(|pipeline| {
+        pipeline.on_delete = OnDelete::Ignore;
+        pipeline.publishing.when_target_gone = WhenTargetGone::Skip;
+    });
+    change_b(&mut world, 0, "b");
+    world.deliver();
+    world.page(1);
+    assert!(world.send());
+    world.change_source(0, DELETE);
+    world.change_source(0, UNDELETE);
+    world.finish();
+    assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+}
+
+#[test]
+fn a_counterpart_that_is_gone_while_its_record_is_suspect_is_made_anew() {
+    let mut world = gone_in_target(when_gone(WhenTargetGone::Skip));
+    change_b(&mut world, 0, "b");
+    world.deliver();
+    world.page(1);
+    assert!(world.send());
+    // Done or not: the answer is lost.
+    world.answer_batch(0, 1);
+    world.finish();
+    assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+    assert_eq!(left_gone(&world), 0);
+}
+
+#[test]
+fn a_counterpart_that_is_gone_is_a_failed_record_until_it_is_back() {
+    let mut world = World::with(when_gone(WhenTargetGone::Fail));
+    world.change_source(0, 1);
+    world.finish();
+    let rows = std::mem::take(&mut world.target.rows);
+    change_b(&mut world, 0, "b");
+    world.finish();
+    let row = &world.memory.parked[&(ACCOUNTS, record_id(0))];
+    assert_eq!((row.code.as_str(), row.state), (TARGET_GONE, ParkedState::Failed));
+    assert!(row.evidence.contains(rows.keys().next().unwrap().as_str()), "{}", row.evidence);
+    assert!(world.target.rows.is_empty());
+    // Somebody takes it out of the bin, and redrives.
+    world.target.rows = rows;
+    world.machine.wake(Source { pipeline: ACCOUNTS, record: record_id(0) }, world.now);
+    world.finish();
+    assert!(world.memory.parked.is_empty());
+    assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+}
+
+#[test]
+fn an_undelete_that_is_ignored_leaves_its_record_deleted_whatever_comes_later() {
+    for (delete, undelete) in [(DELETE, UNDELETE), (DELETE, UNDELETE_AS_GAP), (DELETE_AS_GAP, UNDELETE)] {
+        let mut world = World::with(|pipeline| pipeline.publishing.on_undelete = OnUndelete::Ignore);
+        world.change_source(0, 1);
+        world.finish();
+        world.change_source(0, delete);
+        world.finish();
+        world.change_source(0, undelete);
+        world.finish();
+        assert!(world.target.rows.is_empty(), "{delete} {undelete}");
+        change_b(&mut world, 0, "b");
+        world.finish();
+        world.emit(0, 4, ChangeKind::Update, Fields::new());
+        world.restart();
+        world.finish();
+        assert!(world.target.rows.is_empty() && world.memory.parked.is_empty(), "{delete} {undelete}");
+        // It is deleted once more.
+        world.change_source(0, delete);
+        world.finish();
+        assert!(world.target.rows.is_empty());
+    }
+}
+
+proptest! {
+    #[test]
+    fn steps_are_written_in_order_and_none_is_lost_whatever_happens_on_the_way(
+        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..200),
+    ) {
+        let mut world = World::with(|pipeline| pipeline.publishing.coalesce = false);
+        (0..2).for_each(|n| world.change_source(n, 1));
+        world.finish();
+        let mut expected = [Vec::new(), Vec::new()];
         for (op, pick, how) in steps {
-            world.step(op, pick, how);
+            if op < 30 {
+                let steps: &mut Vec<String> = &mut expected[pick % 2];
+                steps.push(format!("step {}", steps.len()));
+                let value = steps[steps.len() - 1].clone();
+                change_b(&mut world, pick % 2, &value);
+            } else {
+                world.step(op, pick, how);
+            }
         }
         world.finish();
+        for (n, expected) in expected.iter().enumerate() {
+            // A write that was repeated, or landed late, may stand between them.
+            let mut written = written_to_b(&world, n).into_iter();
+            for step in expected {
+                prop_assert!(written.any(|value| value == *step), "{} is not in its place", step);
+            }
+        }
         prop_assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
-        prop_assert!(world.memory.sent.is_empty(), "something is still suspect");
-        prop_assert!(world.memory.parked.is_empty(), "{:?}", world.memory.parked);
-        prop_assert_eq!(world.memory.watermarks.get(&ACCOUNTS).copied().unwrap_or_default(), world.head());
     }
 }
 
@@ -652,4 +915,45 @@ fn a_quiet_machine_wants_nothing() {
     let world = World::new();
     assert_eq!(world.machine.wakeup(true), None);
     assert!(world.machine.is_caught_up(Seq::ZERO));
+}
+
+#[test]
+fn a_pipeline_with_too_many_deletes_halts_parks_what_comes_and_writes_it_when_it_goes_on() {
+    let mut world = World::new();
+    let tell = |world: &mut World, n: usize, kind: ChangeKind| {
+        let empty = ["A", "B"].map(|name| (name.to_owned(), Value::Null)).into();
+        let row = Row { fields: empty, deleted: kind.is_delete(), cascaded: false };
+        world.source.insert(n, row);
+        world.emit(n, 1, kind, Fields::new());
+    };
+    for n in 0..4 {
+        tell(&mut world, n, ChangeKind::Create);
+    }
+    world.finish();
+    let limit = Limit { most: 2, within: Duration::from_secs(600) };
+    let brakes = Brakes { deletes: Some(limit), creates: None, failures: None };
+    world.machine.set_brakes(ACCOUNTS, &brakes, false, Seq::ZERO);
+    for n in 0..4 {
+        tell(&mut world, n, ChangeKind::Delete);
+    }
+    world.finish();
+    assert_eq!(world.memory.halts, ["more than 2 deletes in 10m"]);
+    let parked = world.memory.parked.values().map(|row| row.code.as_str()).collect::<Vec<_>>();
+    assert_eq!(parked, [HALTED; 2]);
+    assert_eq!(world.target.rows.len(), 2, "two were deleted before");
+    assert_eq!(world.memory.watermarks[&ACCOUNTS], world.head(), "it holds nobody up");
+    // What comes meanwhile joins the rows, and is not tried.
+    tell(&mut world, 3, ChangeKind::Undelete);
+    tell(&mut world, 0, ChangeKind::Undelete);
+    world.finish();
+    assert_eq!((world.memory.parked.len(), world.target.rows.len()), (3, 2));
+
+    world.machine.set_brakes(ACCOUNTS, &brakes, false, world.head());
+    let held: Vec<_> = world.memory.parked.values().map(|row| (row.pipeline, row.record, row.from)).collect();
+    for (pipeline, record, from) in held {
+        world.machine.release(Source { pipeline, record }, from, world.now);
+    }
+    world.finish();
+    assert_eq!(world.memory.parked.len(), 0);
+    assert_eq!(world.target.mirror(), world.expected());
 }

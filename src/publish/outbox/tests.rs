@@ -5,8 +5,9 @@ mod simulation;
 use std::time::Duration;
 
 use super::*;
+use crate::config::AssignmentRules;
 use crate::event::Value;
-use crate::publish::{Cell, Reference};
+use crate::publish::{Cell, Manner, Reference};
 use crate::store::PipelineId;
 
 const FIRST: PipelineId = PipelineId(1);
@@ -52,7 +53,8 @@ fn cells(fields: &[(&str, &str)]) -> BTreeMap<FieldName, Cell> {
 
 fn write(n: u32, seq: u64, key: Key, body: Body) -> Write {
     let (lock_keys, waits_for, key_field) = (Vec::new(), Vec::new(), "Key__c".parse().unwrap());
-    Write { key, key_field, body, lock_keys, waits_for, covers: vec![cover(n, seq, seq)] }
+    let manner = Manner::default();
+    Write { key, key_field, body, manner, lock_keys, waits_for, covers: vec![cover(n, seq, seq)] }
 }
 
 fn all_fields(n: u32, seq: u64) -> Body {
@@ -408,6 +410,51 @@ fn more_than_two_hundred_children_of_one_parent_go_out_in_batches_one_after_the_
     }
 }
 
+// Manners.
+
+fn with_rules(mut write: Write) -> Write {
+    write.manner.options.assignment_rules = AssignmentRules::Active;
+    write
+}
+
+fn each_step(mut write: Write) -> Write {
+    write.manner.coalesce = false;
+    write
+}
+
+#[test]
+fn writes_with_different_options_share_no_batch() {
+    let mut bench = Bench::with([update(1, 1), with_rules(update(2, 2)), update(3, 3)]);
+    assert_eq!(bench.sends(), [source(1), source(3)]);
+    let batch = bench.next().unwrap();
+    let options = SaveOptions { assignment_rules: AssignmentRules::Active, ..SaveOptions::default() };
+    assert_eq!(batch.call, Call::Update { object: object(), options });
+    assert_eq!(batch.writes[0].covers[0].source, source(2));
+}
+
+#[test]
+fn two_pipelines_with_different_options_write_one_record_one_after_the_other() {
+    for second in [with_rules, each_step] {
+        let mut bench = Bench::with([create(1, 1), of_second_pipeline(second(create(1, 2)))]);
+        assert_eq!(bench.outbox.waiting(), 2, "they do not merge");
+        let first = bench.next().unwrap();
+        assert_eq!(first.writes[0].covers, [cover(1, 1, 1)]);
+        assert!(bench.next().is_none(), "a record has one write in flight");
+        bench.settle(&first, saved);
+        let batch = bench.next().unwrap();
+        assert_eq!(batch.writes.len(), 1);
+        assert_eq!(batch.writes[0].covers[0].source.pipeline, SECOND);
+    }
+    let mut bench = Bench::with([create(1, 1), of_second_pipeline(create(1, 2))]);
+    assert_eq!(bench.next().unwrap().writes[0].covers.len(), 2, "with the same options they merge");
+}
+
+#[test]
+fn a_delete_takes_in_whatever_waits_for_its_record() {
+    let bench = Bench::with([update(1, 1), with_rules(of_second_pipeline(delete(1, 2)))]);
+    assert_eq!(bench.outbox.waiting(), 1);
+}
+
 // Batches.
 
 #[test]
@@ -423,10 +470,10 @@ fn a_batch_holds_at_most_two_hundred_writes_of_one_call_the_oldest_first() {
 #[test]
 fn each_kind_of_write_has_its_call() {
     let call = |write| Bench::with([write]).next().map(|batch| batch.call);
-    let (object, key_field) = (object(), "Key__c".parse().unwrap());
-    assert_eq!(call(create(1, 1)), Some(Call::Upsert { object: object.clone(), key_field }));
-    assert_eq!(call(rewrite(1, 1)), Some(Call::Update { object: object.clone() }));
-    assert_eq!(call(update(1, 1)), Some(Call::Update { object: object.clone() }));
+    let (object, key_field, options) = (object(), "Key__c".parse().unwrap(), SaveOptions::default());
+    assert_eq!(call(create(1, 1)), Some(Call::Upsert { object: object.clone(), key_field, options }));
+    assert_eq!(call(rewrite(1, 1)), Some(Call::Update { object: object.clone(), options }));
+    assert_eq!(call(update(1, 1)), Some(Call::Update { object: object.clone(), options }));
     assert_eq!(call(delete(1, 1)), Some(Call::Delete { object }));
     assert_eq!(call(update_of_coming(1, 1)), None);
 }
@@ -547,7 +594,10 @@ fn what_waits_becomes_an_update_when_the_link_lands() {
     let handed = bench.save(&batch);
     assert!(matches!(&handed[..], [Handed::Settled { id: Some(id), .. }] if *id == counterpart(record(1))));
     let batch = bench.next().unwrap();
-    assert_eq!((&batch.writes[0].key, &batch.call), (&by_link(1), &Call::Update { object: object() }));
+    assert_eq!(
+        (&batch.writes[0].key, &batch.call),
+        (&by_link(1), &Call::Update { object: object(), options: SaveOptions::default() })
+    );
 }
 
 #[test]
@@ -624,7 +674,7 @@ fn what_waits_behind_a_record_that_is_gone_leaves_with_it_and_another_source_goe
     bench.offer(of_second_pipeline(update(1, 3)));
     let handed = bench.settle(&batch, |_| Verdict::Gone);
     let other = Cover { source: Source { pipeline: SECOND, record: record(1) }, ..cover(1, 3, 3) };
-    let gone = Handed::Gone { covers: vec![cover(1, 1, 2)], target: Some(counterpart(record(1))) };
+    let gone = Handed::Gone { covers: vec![cover(1, 1, 2)], target: Some(counterpart(record(1))), revives: false };
     assert_eq!(handed, [gone, Handed::Read { covers: vec![other], delete: None, sent: false }]);
     assert!(bench.outbox.is_empty());
 }

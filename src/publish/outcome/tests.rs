@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::config::SaveOptions;
 use crate::event::{ObjectName, RecordId, Seq, Value};
 use crate::org::{Lost, Refusal as OrgRefusal};
-use crate::publish::{Cell, Cover, FlightId, Key, Reference, Source};
+use crate::publish::{Cell, Cover, FlightId, Key, Manner, Reference, Source};
 use crate::store::PipelineId;
 
 /// The delay of a record that was sent so many times.
@@ -22,11 +23,11 @@ fn object() -> ObjectName {
 }
 
 fn upsert() -> Call {
-    Call::Upsert { object: object(), key_field: "Key__c".parse().unwrap() }
+    Call::Upsert { object: object(), key_field: "Key__c".parse().unwrap(), options: SaveOptions::default() }
 }
 
 fn update() -> Call {
-    Call::Update { object: object() }
+    Call::Update { object: object(), options: SaveOptions::default() }
 }
 
 fn delete() -> Call {
@@ -43,6 +44,7 @@ fn write(n: usize, body: Body) -> Write {
         key: Key::Record { object: object(), id: record_id(n) },
         key_field: "Key__c".parse().unwrap(),
         body,
+        manner: Manner::default(),
         lock_keys: Vec::new(),
         waits_for: Vec::new(),
         covers: vec![Cover { source, from: Seq(1), to: Seq(1), clears_suspect: false }],
@@ -289,4 +291,73 @@ fn a_delete_that_is_refused_for_its_children_waits_for_theirs() {
     let refused = "DELETE_FAILED";
     assert_eq!(verdict(delete(), InCompany, Body::Delete, 0, refused), again(0));
     assert_failed(verdict(delete(), InCompany, Body::Delete, ALONE_MAX, refused), refused);
+}
+
+fn refused_with(error: RecordError, write: Write) -> Refusal {
+    let batch = batch(upsert(), Alone, write, ALONE_MAX);
+    let answer = vec![SaveResult::Refused(OrgRefusal::new(error, Vec::new()))];
+    match judged(&batch, Ok(answer)).verdicts.remove(0) {
+        Verdict::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_key_that_another_record_holds_is_told_from_other_unique_fields_and_names_the_holder() {
+    let holder = "001000000000007";
+    let says = |field: &str| format!("duplicate value found: {field} duplicates value on record with id: {holder}");
+    for (fields, said) in [
+        (vec!["Key__c".to_owned()], "duplicate value found: <unknown>".to_owned()),
+        (vec![], says("Key__c")),
+        (vec!["key__c".to_owned()], says("key__c")),
+    ] {
+        let error = RecordError::new("DUPLICATE_VALUE", &said, fields);
+        let refusal = refused_with(error, write(1, whole()));
+        assert_eq!(
+            (refusal.code.as_str(), refusal.state, &refusal.fields[..]),
+            (KEY_TAKEN, ParkedState::Failed, &["Key__c".to_owned()][..])
+        );
+        assert_eq!(
+            refusal.evidence.contains(&format!("the record {holder} ")),
+            said.contains(holder),
+            "{}",
+            refusal.evidence
+        );
+        assert!(refusal.evidence.contains("redrive") && refusal.evidence.ends_with(&said), "{}", refusal.evidence);
+    }
+    for field in ["Other_Key__c", "Phone"] {
+        let error = RecordError::new("DUPLICATE_VALUE", &says(field), vec![field.to_owned()]);
+        let refusal = refused_with(error, write(1, whole()));
+        assert_eq!((refusal.code.as_str(), &refusal.fields[..]), ("DUPLICATE_VALUE", &[field.to_owned()][..]));
+    }
+}
+
+#[test]
+fn a_key_that_several_records_hold_names_them_all() {
+    let said = "Account: more than one record found for external id field: [001000000000007AAA, 001000000000008AAA]";
+    let refusal = refused_with(RecordError::new("DUPLICATE_EXTERNAL_ID", said, Vec::new()), write(1, whole()));
+    assert_eq!(refusal.code, KEY_TAKEN);
+    assert!(refusal.evidence.contains("the records 001000000000007AAA, 001000000000008AAA"), "{}", refusal.evidence);
+}
+
+#[test]
+fn a_key_that_is_taken_holds_no_neighbours_and_is_tried_a_few_times_only() {
+    let taken = || {
+        let said = "duplicate value found: Key__c duplicates value on record with id: 001000000000007";
+        SaveResult::Refused(OrgRefusal::new(
+            RecordError::new("DUPLICATE_VALUE", said, vec!["Key__c".into()]),
+            Vec::new(),
+        ))
+    };
+    let in_company = batch(update(), InCompany, write(1, whole()), 0);
+    let verdicts = judged(&in_company, Ok(vec![taken(), saved()])).verdicts;
+    assert_eq!(verdicts, [Verdict::Split, Verdict::Saved { id: record_id(9) }]);
+    for tries in 0..ALONE_MAX {
+        let alone = batch(update(), Alone, write(1, whole()), tries);
+        assert_eq!(judged(&alone, Ok(vec![taken()])).verdicts, [again(tries)]);
+    }
+    let last = batch(update(), Alone, write(1, whole()), ALONE_MAX);
+    assert!(
+        matches!(&judged(&last, Ok(vec![taken()])).verdicts[0], Verdict::Refused(refusal) if refusal.code == KEY_TAKEN)
+    );
 }

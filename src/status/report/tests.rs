@@ -20,6 +20,12 @@ pub(crate) fn full() -> Report {
             org_id: text("00D000000000001AAA"),
             other_org_id: text("00D000000000009AAA"),
             trouble: text("another org is behind the login"),
+            in_clear: vec![InClear {
+                object: "Contact".to_owned(),
+                fields: vec!["Email".to_owned()],
+                entries: 6,
+                text: "6 events stored before the rules of `privacy` may hold Email of Contact".to_owned(),
+            }],
         }],
         subscriptions: vec![Subscription {
             org: "source".to_owned(),
@@ -59,6 +65,7 @@ pub(crate) fn full() -> Report {
             lag_seconds: 61,
             parked: 2,
             failed: 1,
+            halted: text("more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)"),
             causes: vec![
                 Cause { code: "STRING_TOO_LONG".to_owned(), failed: true, records: 1 },
                 Cause { code: "PARENT_MISSING".to_owned(), failed: false, records: 2 },
@@ -82,7 +89,17 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "name": "source",
       "org_id": "00D000000000001AAA",
       "other_org_id": "00D000000000009AAA",
-      "trouble": "another org is behind the login"
+      "trouble": "another org is behind the login",
+      "in_clear": [
+        {
+          "object": "Contact",
+          "fields": [
+            "Email"
+          ],
+          "entries": 6,
+          "text": "6 events stored before the rules of `privacy` may hold Email of Contact"
+        }
+      ]
     }
   ],
   "subscriptions": [
@@ -128,6 +145,7 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "lag_seconds": 61,
       "parked": 2,
       "failed": 1,
+      "halted": "more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)",
       "causes": [
         {
           "code": "STRING_TOO_LONG",
@@ -192,13 +210,15 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "name": "source",
       "org_id": "00D000000000001AAA",
       "other_org_id": null,
-      "trouble": null
+      "trouble": null,
+      "in_clear": []
     },
     {
       "name": "target",
       "org_id": null,
       "other_org_id": null,
-      "trouble": null
+      "trouble": null,
+      "in_clear": []
     }
   ],
   "subscriptions": [
@@ -244,6 +264,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "lag_seconds": 10,
       "parked": 1,
       "failed": 1,
+      "halted": null,
       "causes": [
         {
           "code": "PARENT",
@@ -281,8 +302,10 @@ fn live(subscription: SubscriptionStatus) -> Status {
         applied: 8,
         parked: 0,
         failed: 0,
+        left_gone: 0,
         api_calls: 7,
         watermark: Seq(1),
+        halted: None,
         lag: Duration::from_millis(61_900),
     };
     status.pipelines.insert(name("accounts"), line);
@@ -315,7 +338,7 @@ async fn a_running_bridge_adds_to_the_state_file_what_it_alone_knows() {
         [
             r#""running": true,"#,
             r#""other_org_id": "00D000000000009AAA","#,
-            r#""trouble": "another org is behind the login""#,
+            r#""trouble": "another org is behind the login","#,
             r#""transport": "cometd","#,
             r#""state": "behind","#,
             r#""why": "Account: 2 changed records of which no event told","#,
@@ -395,8 +418,10 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
     let calm = || {
         let mut report = full();
         report.orgs[0].other_org_id = None;
+        report.orgs[0].in_clear.clear();
         report.subscriptions[0].state = Some("live".to_owned());
         report.pipelines[0].failed = 0;
+        report.pipelines[0].halted = None;
         report
     };
     assert!(!calm().needs_a_person(), "records that wait, and a gap that names records, pass by themselves");
@@ -406,10 +431,12 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
         report.needs_a_person()
     };
     assert!(changed(|report| report.orgs[0].other_org_id = Some("00D000000000009AAA".to_owned())));
+    assert!(changed(|report| report.orgs[0].in_clear = full().orgs.remove(0).in_clear));
     assert!(changed(|report| report.subscriptions[0].state = Some("refused".to_owned())));
     assert!(changed(|report| report.subscriptions[0].state = Some("behind".to_owned())));
     assert!(changed(|report| report.subscriptions[0].retention_left_seconds = Some(0)));
     assert!(changed(|report| report.pipelines[0].failed = 1));
+    assert!(changed(|report| report.pipelines[0].halted = Some("more than 500 deletes in 10m".to_owned())));
     assert!(changed(|report| report.gaps[0].records = 0));
     for passing in ["connecting", "catching_up", "stalled", "waiting"] {
         let mut report = calm();

@@ -4,7 +4,8 @@ use super::Backend;
 use super::given::*;
 use crate::event::{Seq, Timestamp};
 use crate::store::{
-    Answer, GapKind, Parent, ParentState, PipelineIdentity, Question, Sent, Settlement, Store, StoreError,
+    Answer, GapKind, Halted, Parent, ParentState, Parked, PipelineIdentity, Question, Sent, Settlement, Store,
+    StoreError,
 };
 
 pub async fn a_pipeline_is_made_once<B: Backend>() {
@@ -175,4 +176,56 @@ pub async fn of_what_is_not_known_there_is_no_answer<B: Backend>() {
     let many: Vec<_> = (0..40_000).map(account).collect();
     let answer = known(&store, pipeline, &many).await;
     assert_eq!((answer.applied.len(), answer.links.len(), answer.parked.len()), (1, 1, 1));
+}
+
+pub async fn a_halted_pipeline_stays_halted_until_it_is_resumed_and_gives_its_reason<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open().await;
+    let subscription = subscribed(&store).await;
+    assert_eq!(store.resume(&name("accounts")).await.unwrap(), None, "there is no such pipeline");
+    let (one, other) = (accounts(&store).await, contacts(&store).await);
+    assert_eq!((&one.halted, one.passes_to), (&None, Seq::ZERO));
+    assert_eq!(store.resume(&name("accounts")).await.unwrap(), Some(false));
+    for why in ["more than 5 deletes in 1m", "said again"] {
+        let halts = vec![(one.id, why.to_owned(), NOW)];
+        store.settle(Settlement { halts, ..Settlement::default() }).await.unwrap();
+    }
+    store.append(subscription, arrivals([1, 2, 3]), NOW).await.unwrap();
+    drop(store);
+    let store = backend.open().await;
+    let rows = store.pipelines().await.unwrap();
+    assert_eq!(rows[0].halted, Some(Halted { why: "more than 5 deletes in 1m".to_owned(), at: NOW }));
+    assert_eq!(rows[1], other);
+    assert_eq!(store.resume(&name("accounts")).await.unwrap(), Some(true));
+    let rows = store.pipelines().await.unwrap();
+    assert_eq!((&rows[0].halted, rows[0].passes_to), (&None, Seq(3)), "what is journaled by now may pass");
+}
+
+pub async fn what_waits_for_a_halted_pipeline_is_found_page_by_page_when_it_goes_on<B: Backend>() {
+    let store = B::empty().open().await;
+    let (one, other) = (accounts(&store).await.id, contacts(&store).await.id);
+    let held = |pipeline, n, from| Parked {
+        code: "HELD".to_owned(),
+        waits_for: None,
+        ..waiting(pipeline, account(n), from, parent(9))
+    };
+    let park = vec![
+        held(other, 1, 7),
+        held(one, 3, 5),
+        held(one, 1, 4),
+        failed(one, account(2), 6),
+        waiting(one, account(4), 3, parent(9)),
+    ];
+    let halts = vec![(one, "why".to_owned(), NOW)];
+    store.settle(Settlement { park, halts, ..Settlement::default() }).await.unwrap();
+    let all = async |after, limit| store.held("HELD", after, limit).await.unwrap();
+    assert_eq!(all(None, 9).await, [(other, account(1), Seq(7))]);
+    store.settle(Settlement { widen: vec![(one, account(3), Seq(8))], ..Settlement::default() }).await.unwrap();
+    assert_eq!(store.restless().await.unwrap(), [], "nothing of a halted pipeline is tried");
+    store.resume(&name("accounts")).await.unwrap();
+    let page = all(None, 2).await;
+    assert_eq!(page, [(one, account(1), Seq(4)), (one, account(3), Seq(5))]);
+    assert_eq!(all(Some((one, account(3))), 2).await, [(other, account(1), Seq(7))]);
+    assert_eq!(all(Some((other, account(1))), 2).await, []);
+    assert_eq!(store.restless().await.unwrap(), [(one, account(3))]);
 }

@@ -3,9 +3,10 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::event::{
-    ChangeKind, Channel, EventKey, FieldName, Happening, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
-    Timestamp, Transport,
+    ChangeKind, Channel, EventKey, FieldName, FieldPath, Happening, ObjectName, OrgName, PipelineName, RecordId,
+    ReplayId, Seq, Timestamp, Transport,
 };
+use crate::privacy::Treatment;
 use crate::store::{GapKind, Mended, ParkedState, PipelineId, StoreError, SubscriptionId};
 
 impl From<rusqlite::Error> for StoreError {
@@ -41,7 +42,9 @@ as_text!(
     GapKind,
     Mended,
     ParkedState,
-    Transport
+    Transport,
+    FieldPath,
+    Treatment
 );
 
 macro_rules! as_integer {

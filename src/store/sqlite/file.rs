@@ -11,7 +11,12 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// In order; the number of the last one is the file's `user_version`. What is released never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_subscribe.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_subscribe.sql"),
+    include_str!("migrations/0003_privacy.sql"),
+    include_str!("migrations/0004_halts.sql"),
+];
 
 /// A person's `sqlite3` may hold the file for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,6 +100,24 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, StoreError> {
     }
     migrate(&db).map_err(failed)?;
     Ok(db)
+}
+
+/// Writes the file anew, so that nothing is left in it, or in its log, of what was rewritten or deleted. It must be ours.
+pub(super) fn rewrite(path: &Path) -> Result<(), StoreError> {
+    let rewritten = || {
+        let db = Connection::open(path)?;
+        prepare(&db)?;
+        db.execute_batch("VACUUM")?;
+        // Whoever looks into the file keeps its log in use for a moment.
+        db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+    };
+    match rewritten() {
+        Ok(0) => Ok(()),
+        Ok(_) => {
+            Err(refuse(path, "another program looks into it, so old values stay in its log: close it and try again"))
+        }
+        Err(error) => Err(refuse(path, error)),
+    }
 }
 
 /// A connection beside the one that writes: it sees what is committed, and can change nothing.

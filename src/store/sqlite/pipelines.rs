@@ -9,14 +9,15 @@ use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Parent, ParentState, Parked, ParkedCause, PipelineId, PipelineIdentity, PipelineRow,
-    Question, Sent, StoreError,
+    Answer, Applied, GapKind, Halted, Parent, ParentState, Parked, ParkedCause, PipelineId, PipelineIdentity,
+    PipelineRow, Question, Sent, StoreError,
 };
 
 const ROW: &str =
     "SELECT id, name, source_org, channel, source_object, target_org, target_object, key_field, watermark,
         (SELECT count(*) FROM parked WHERE pipeline = pipelines.id AND state = 'waiting'),
-        (SELECT count(*) FROM parked WHERE pipeline = pipelines.id AND state = 'failed')
+        (SELECT count(*) FROM parked WHERE pipeline = pipelines.id AND state = 'failed'),
+        halted, halted_at, passes_to
     FROM pipelines WHERE removed_at IS NULL";
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<PipelineRow> {
@@ -34,6 +35,8 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<PipelineRow> {
         watermark: row.get(8)?,
         parked: row.get::<_, Count>(9)?.0,
         failed: row.get::<_, Count>(10)?.0,
+        halted: row.get::<_, Option<String>>(11)?.zip(row.get(12)?).map(|(why, at)| Halted { why, at }),
+        passes_to: row.get(13)?,
     })
 }
 
@@ -265,15 +268,49 @@ pub(super) fn oldest_unsettled(db: &Connection) -> Result<HashMap<PipelineId, Ti
 pub(super) fn restless(db: &Connection) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {
     rows(
         db,
-        "SELECT k.pipeline, k.record FROM parked k WHERE k.to_seq > k.tried_seq
+        "SELECT k.pipeline, k.record FROM parked k
+         JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
+         WHERE k.to_seq > k.tried_seq
          UNION
          SELECT k.pipeline, k.record FROM parked k
-         JOIN pipelines p ON p.id = k.pipeline
+         JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
          JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
              AND l.source_record = k.waits_record AND l.target_object = k.waits_object
          WHERE k.state = 'waiting'",
         [],
         |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
+pub(super) fn halt(db: &Connection, pipeline: PipelineId, why: &str, at: Timestamp) -> Result<(), StoreError> {
+    db.prepare_cached("UPDATE pipelines SET halted = ?2, halted_at = ?3 WHERE id = ?1 AND halted IS NULL")?
+        .execute(params![pipeline, why, at])?;
+    Ok(())
+}
+
+pub(super) fn resume(db: &Connection, name: &PipelineName) -> Result<Option<bool>, StoreError> {
+    let Some(row) = by_name(db, name)? else { return Ok(None) };
+    if row.halted.is_some() {
+        let sql = "UPDATE pipelines SET halted = NULL, halted_at = NULL, passes_to = ?2 WHERE id = ?1";
+        db.execute(sql, params![row.id, head(db)?])?;
+    }
+    Ok(Some(row.halted.is_some()))
+}
+
+pub(super) fn held(
+    db: &Connection,
+    code: &str,
+    after: Option<(PipelineId, RecordId)>,
+    limit: usize,
+) -> Result<Vec<(PipelineId, RecordId, Seq)>, StoreError> {
+    let (pipeline, record) = after.map_or((PipelineId(0), String::new()), |(id, record)| (id, record.to_string()));
+    rows(
+        db,
+        "SELECT k.pipeline, k.record, k.from_seq FROM parked k
+         JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
+         WHERE k.code = ?1 AND (k.pipeline, k.record) > (?2, ?3) ORDER BY k.pipeline, k.record LIMIT ?4",
+        params![code, pipeline, record, i64::try_from(limit).unwrap_or(i64::MAX)],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )
 }
 

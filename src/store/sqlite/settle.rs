@@ -9,7 +9,7 @@ use crate::event::{RecordId, Seq, Timestamp};
 use crate::store::{LinkChange, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError};
 
 pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled, StoreError> {
-    let Settlement { applied, links, close, park, widen, answered, cleared, suspect, watermarks } = settlement;
+    let Settlement { applied, links, close, park, widen, answered, cleared, suspect, halts, watermarks } = settlement;
     for (pipeline, record, applied) in applied {
         db.prepare_cached(
             "INSERT INTO applied (pipeline, record, seq, tombstone) VALUES (?1, ?2, ?3, ?4)
@@ -47,6 +47,9 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
              WHERE sent.suspect_until IS NULL OR sent.suspect_until < excluded.suspect_until",
         )?
         .execute(params![pipeline, record, until])?;
+    }
+    for (pipeline, why, at) in halts {
+        super::pipelines::halt(db, *pipeline, why, *at)?;
     }
     move_watermarks(db, watermarks)?;
     woken(db, links, park)

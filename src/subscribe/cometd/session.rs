@@ -148,13 +148,14 @@ pub struct Session {
 impl Session {
     /// Asks for a token first.
     pub fn new(channels: Vec<ChannelStart>, timings: Timings, now: Instant) -> Self {
+        let channel = |start| Subscription::new(start, timings.refused_again, now);
         Self {
             connection_type: LONG_POLLING,
             websocket_from: Some(now),
             websocket: Socket::Untried,
             websocket_deaths: 0,
             timings,
-            channels: channels.into_iter().map(|start| Subscription::new(start, now)).collect(),
+            channels: channels.into_iter().map(channel).collect(),
             phase: Phase::AwaitToken,
             client_id: None,
             advice: Standing::FRESH,
@@ -318,7 +319,7 @@ impl Session {
         let mut meta = Vec::new();
         for incoming in batch {
             match incoming {
-                Incoming::Event(change) => self.receive(*change, now),
+                Incoming::Event(change) => self.receive(*change, heard, now),
                 Incoming::Undecodable(error) => self.unread(error, now),
                 Incoming::Reply(_) | Incoming::Disconnected => meta.push(incoming),
                 Incoming::Other => {}
@@ -370,9 +371,9 @@ impl Session {
         Some(Request { id, meta: Meta::Disconnect, message })
     }
 
-    fn receive(&mut self, change: Change, now: Instant) {
+    fn receive(&mut self, change: Change, heard: Heard, now: Instant) {
         match self.channels.iter_mut().find(|subscription| subscription.delivers(change.channel.as_str())) {
-            Some(subscription) => self.parked.extend(subscription.receive(change, now)),
+            Some(subscription) => self.parked.extend(subscription.receive(change, heard, now)),
             None => self.parked.push(Event::Undecodable(DecodeError::new(
                 change.channel.as_str(),
                 Some(change.replay_id),

@@ -59,6 +59,14 @@ impl Connection {
         Ok(Self { endpoints, current: Mutex::default() })
     }
 
+    /// On one line that a test makes, as patient as any; there is no other when it is lost.
+    #[cfg(test)]
+    pub fn over(line: impl FnOnce(&Endpoint) -> Channel) -> Self {
+        let address = "http://org.test".to_owned();
+        let endpoints = Self::new(&[address], None).unwrap().endpoints;
+        Self { endpoints: Vec::new(), current: Mutex::new((Some(line(&endpoints[0])), 1)) }
+    }
+
     /// A client on the connection, and the connection's number for [`Connection::lost`].
     pub async fn client(&self) -> Result<(Client, u64), Failed> {
         let mut current = self.current.lock().await;

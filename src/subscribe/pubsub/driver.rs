@@ -403,7 +403,7 @@ impl<S: Surroundings> Topic<S> {
             let arrivals: Vec<Arrival> = match decoded {
                 Ok(change) => {
                     committed = change.committed().or(committed);
-                    self.subscription.receive(change).collect()
+                    self.subscription.receive(change, self.shared.feed.org.server_time()).collect()
                 }
                 Err(unread) => {
                     tracing::error!(%channel, ?replay_id, reason = %unread.reason, "event not understood");

@@ -16,7 +16,6 @@ const FORMULA: usize = 1_300;
 pub(super) fn describe(object: &Object, index: FieldIndex, access: ObjectAccess, level: FieldLevel) -> Json {
     let field = object.field(index);
     let name_field = is_name(object, field);
-    let master = field.reference().is_some_and(|to| to.master);
     let editable = level == FieldLevel::Editable;
     let flags = Flags::of(field);
     let mut keys = nature(field);
@@ -29,7 +28,7 @@ pub(super) fn describe(object: &Object, index: FieldIndex, access: ObjectAccess,
         ("groupable", flags.groupable),
         ("nameField", name_field),
         ("nillable", flags.nillable),
-        ("permissionable", flags.permissionable && !name_field && !master),
+        ("permissionable", permissionable(object, index)),
         ("sortable", flags.sortable),
         ("updateable", access.edit && editable && field.updateable()),
         // What no org here has.
@@ -50,6 +49,12 @@ pub(super) fn describe(object: &Object, index: FieldIndex, access: ObjectAccess,
         keys.insert(name.into(), Json::Null);
     }
     Json::Object(keys)
+}
+
+/// Whether it has field-level security.
+pub(in crate::rest) fn permissionable(object: &Object, index: FieldIndex) -> bool {
+    let field = object.field(index);
+    Flags::of(field).permissionable && !is_name(object, field) && !field.reference().is_some_and(|to| to.master)
 }
 
 /// What it is and what it holds.

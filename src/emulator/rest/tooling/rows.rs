@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::org::{Filter, Object, ObjectIndex, ObjectKind, Org, STANDARD_CHANNEL};
+use super::{automation, permissions};
+use crate::org::{Filter, Object, ObjectIndex, ObjectKind, Org, STANDARD_CHANNEL, Sharing};
 use crate::rest::{Context, Request};
 
 /// Values by column; a column of a parent has a point in its name.
@@ -12,7 +13,16 @@ pub type Row = Map<String, Json>;
 pub struct Rows {
     pub name: &'static str,
     columns: &'static [&'static str],
+    /// Where its rows have their place below the version.
+    place: &'static str,
     pub rows: Vec<Row>,
+}
+
+/// Which API is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    Tooling,
+    Data,
 }
 
 const CHANNEL: &[&str] =
@@ -41,7 +51,8 @@ const SUBSCRIPTION: &[&str] = &[
     "Metadata",
 ];
 const CUSTOM_FIELD: &[&str] = &["Id", "DeveloperName", "TableEnumOrId", "NamespacePrefix", "FullName"];
-const ENTITY: &[&str] = &["DurableId", "QualifiedApiName", "DeveloperName", "KeyPrefix", "Label", "PluralLabel"];
+const ENTITY: &[&str] =
+    &["DurableId", "QualifiedApiName", "DeveloperName", "KeyPrefix", "Label", "PluralLabel", "InternalSharingModel"];
 const FIELD: &[&str] = &[
     "DurableId",
     "QualifiedApiName",
@@ -51,24 +62,55 @@ const FIELD: &[&str] = &[
     "EntityDefinition.QualifiedApiName",
 ];
 
-/// The rows of an entity, by its name without case.
-pub fn of(context: &Context, name: &str) -> Option<Rows> {
-    let org = &*context.org;
-    let (name, columns, rows) = match name.to_ascii_lowercase().as_str() {
+/// The rows of an entity, by its name without case. `None`: there is no such entity, or the caller may not see it.
+pub fn of(context: &Context, request: &Request, api: Api, name: &str) -> Option<Rows> {
+    let (name, columns, rows) = entity(context.org, request, api, &name.to_ascii_lowercase())?;
+    let sees_setup = context.org.user(&request.user).is_some_and(|user| user.access.view_setup);
+    if !sees_setup && !["EntityDefinition", "FieldDefinition", "UserPermissionAccess"].contains(&name) {
+        return None;
+    }
+    let rows = rows.map(|row| match row {
+        Json::Object(row) => row,
+        _ => Row::new(),
+    });
+    let place = if api == Api::Tooling { "tooling/sobjects" } else { "sobjects" };
+    Some(Rows { name, columns, place, rows: rows.collect() })
+}
+
+type Entity<'a> = (&'static str, &'static [&'static str], Made<'a>);
+
+fn entity<'a>(org: &'a Org, request: &'a Request, api: Api, name: &str) -> Option<Entity<'a>> {
+    Some(match (name, api) {
+        ("entitydefinition", _) => ("EntityDefinition", ENTITY, entities(org)),
+        ("fielddefinition", _) => ("FieldDefinition", FIELD, fields(org)),
+        ("apextrigger", _) => ("ApexTrigger", automation::TRIGGER, automation::triggers(org)),
+        (_, Api::Tooling) => tooling_entity(org, name)?,
+        ("flowdefinitionview", _) => ("FlowDefinitionView", automation::FLOW, automation::flows(org)),
+        ("duplicaterule", _) => ("DuplicateRule", automation::DUPLICATE, automation::duplicate_rules(org)),
+        ("assignmentrule", _) => ("AssignmentRule", automation::ASSIGNMENT, automation::assignment_rules(org)),
+        ("permissionsetassignment", _) => {
+            ("PermissionSetAssignment", permissions::ASSIGNMENT, permissions::assignments(org))
+        }
+        ("objectpermissions", _) => ("ObjectPermissions", permissions::OBJECT, permissions::objects(org)),
+        ("fieldpermissions", _) => ("FieldPermissions", permissions::FIELD, permissions::fields(org)),
+        ("userpermissionaccess", _) => {
+            ("UserPermissionAccess", permissions::USER, permissions::of_user(org, &request.user))
+        }
+        _ => return None,
+    })
+}
+
+fn tooling_entity<'a>(org: &'a Org, name: &str) -> Option<Entity<'a>> {
+    Some(match name {
         "platformeventchannel" => ("PlatformEventChannel", CHANNEL, channels(org)),
         "platformeventchannelmember" => ("PlatformEventChannelMember", MEMBER, members(org)),
         "enrichedfield" => ("EnrichedField", ENRICHED, enriched_fields(org)),
         "managedeventsubscription" => ("ManagedEventSubscription", SUBSCRIPTION, subscriptions(org)),
         "customfield" => ("CustomField", CUSTOM_FIELD, custom_fields(org)),
-        "entitydefinition" => ("EntityDefinition", ENTITY, entities(org)),
-        "fielddefinition" => ("FieldDefinition", FIELD, fields(org)),
+        "validationrule" => ("ValidationRule", automation::VALIDATION, automation::validation_rules(org)),
+        "workflowrule" => ("WorkflowRule", automation::WORKFLOW, Box::new(std::iter::empty())),
         _ => return None,
-    };
-    let rows = rows.map(|row| match row {
-        Json::Object(row) => row,
-        _ => Row::new(),
-    });
-    Some(Rows { name, columns, rows: rows.collect() })
+    })
 }
 
 impl Rows {
@@ -90,7 +132,7 @@ impl Rows {
 
     pub fn show_only(&self, request: &Request, row: &Row, columns: &[String]) -> Row {
         let id = row.get("Id").or_else(|| row.get("DurableId")).and_then(Json::as_str).unwrap_or_default();
-        let url = format!("/services/data/v{}.0/tooling/sobjects/{}/{id}", request.version, self.name);
+        let url = format!("/services/data/v{}.0/{}/{}/{id}", request.version, self.place, self.name);
         let mut shown = Row::from_iter([("attributes".to_owned(), json!({"type": self.name, "url": url}))]);
         for column in columns {
             let Some(name) = self.columns.iter().find(|known| known.eq_ignore_ascii_case(column)) else { continue };
@@ -104,7 +146,7 @@ impl Rows {
     }
 }
 
-type Made<'a> = Box<dyn Iterator<Item = Json> + 'a>;
+pub(super) type Made<'a> = Box<dyn Iterator<Item = Json> + 'a>;
 
 fn channels(org: &Org) -> Made<'_> {
     let custom = org.channels.iter().filter(|channel| channel.name != STANDARD_CHANNEL);
@@ -162,7 +204,7 @@ fn subscriptions(org: &Org) -> Made<'_> {
 }
 
 /// What Setup calls an object: its name, or the id of a custom one.
-fn durable_id(org: &Org, index: ObjectIndex, object: &Object) -> String {
+pub(super) fn durable_id(org: &Org, index: ObjectIndex, object: &Object) -> String {
     if object.custom() { org.custom_object_id(index).as_str().to_owned() } else { object.name.clone() }
 }
 
@@ -185,7 +227,7 @@ fn entities(org: &Org) -> Made<'_> {
     Box::new(org.schema.objects().flat_map(move |(index, object)| {
         let show = |name: &str, id: String, prefix: Option<&str>, label: String, plural: String| {
             json!({"DurableId": id, "QualifiedApiName": name, "DeveloperName": developer_name(name), "KeyPrefix": prefix,
-                "Label": label, "PluralLabel": plural})
+                "Label": label, "PluralLabel": plural, "InternalSharingModel": sharing(object)})
         };
         let own = show(
             &object.name,
@@ -200,6 +242,18 @@ fn entities(org: &Org) -> Made<'_> {
             .then(|| show(&event, event.clone(), None, label.clone(), format!("{label}s")));
         std::iter::once(own).chain(events)
     }))
+}
+
+/// What users may do with the records of others, as Setup calls it.
+fn sharing(object: &Object) -> &'static str {
+    if object.fields().any(|(_, field)| field.reference().is_some_and(|to| to.master)) {
+        return "ControlledByParent";
+    }
+    match object.sharing {
+        Sharing::PublicReadWrite => "ReadWrite",
+        Sharing::PublicRead => "Read",
+        Sharing::Private => "Private",
+    }
 }
 
 fn fields(org: &Org) -> Made<'_> {

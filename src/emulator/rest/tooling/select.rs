@@ -1,18 +1,18 @@
-//! A query of the Tooling API, as far as it is known here: columns, counts, `=`, `!=`, `IN`, `AND`, `OR`, `NOT`, a limit.
+//! A query of Setup, as far as it is known here: columns, counts, `=`, `!=`, `IN` with a list or a query, `AND`, `OR`,
+//! `NOT`, a limit.
 //!
-//! The only place under `tooling` that knows how a query is written down.
+//! The only place under `tooling` that knows what a query consists of.
 
 use serde_json::Value as Json;
 
-use super::rows::Row;
+use super::rows::{Row, Rows};
 use crate::org::Id;
-use crate::soql::{self, Comparison, Condition, Expression, Function, Literal, Path, Selected, Set, Value};
+use crate::soql::{self, Comparison, Condition, Expression, Function, Literal, Path, Query, Selected, Set, Value};
 
 /// What a query wants.
 pub struct Wish {
     pub fields: Vec<String>,
     pub shape: Shape,
-    pub from: String,
     pub limit: usize,
     test: Option<Test>,
 }
@@ -35,10 +35,12 @@ enum Test {
     In(String, Vec<Json>),
 }
 
+/// Finds the rows of an entity.
+type Find<'a> = &'a dyn Fn(&str) -> Option<Rows>;
+
 /// # Errors
 /// The message of a MALFORMED_QUERY.
-pub fn read(text: &str) -> Result<Wish, String> {
-    let query = soql::parse(text).map_err(|error| error.shown(text))?;
+pub fn read(query: &Query, find: Find<'_>) -> Result<Wish, String> {
     let counts = query.is_count();
     let mut shape = if counts { Shape::Count } else { Shape::Records };
     let mut fields = Vec::new();
@@ -60,9 +62,8 @@ pub fn read(text: &str) -> Result<Wish, String> {
     Ok(Wish {
         fields,
         shape,
-        from: query.from.text,
         limit: query.limit.unwrap_or(usize::MAX),
-        test: query.filter.as_ref().map(test).transpose()?,
+        test: query.filter.as_ref().map(|filter| test(filter, find)).transpose()?,
     })
 }
 
@@ -71,21 +72,39 @@ pub fn problem(filter: &str) -> Option<String> {
     soql::parse_condition(filter).err().map(|error| error.shown(filter))
 }
 
-fn test(condition: &Condition) -> Result<Test, String> {
-    let all = |parts: &[Condition]| parts.iter().map(test).collect::<Result<Vec<_>, _>>();
+fn test(condition: &Condition, find: Find<'_>) -> Result<Test, String> {
+    let all = |parts: &[Condition]| parts.iter().map(|part| test(part, find)).collect::<Result<Vec<_>, _>>();
     let not = |negated: bool, test: Test| if negated { Test::Not(Box::new(test)) } else { test };
     Ok(match condition {
         Condition::All(parts) => Test::All(all(parts)?),
         Condition::Any(parts) => Test::Any(all(parts)?),
-        Condition::Not(inner) => Test::Not(Box::new(test(inner)?)),
+        Condition::Not(inner) => Test::Not(Box::new(test(inner, find)?)),
         Condition::In { left, negated, set: Set::List(list) } => {
             not(*negated, Test::In(column(left)?, list.iter().map(value).collect::<Result<_, _>>()?))
+        }
+        Condition::In { left, negated, set: Set::Query(query) } => {
+            not(*negated, Test::In(column(left)?, joined(query, find)?))
         }
         Condition::Compare { left, comparison: comparison @ (Comparison::Equal | Comparison::NotEqual), right } => {
             not(*comparison == Comparison::NotEqual, Test::In(column(left)?, vec![value(right)?]))
         }
-        _ => return Err("only =, != and IN with a list are supported here".into()),
+        _ => return Err("only =, != and IN are supported here".into()),
     })
+}
+
+/// The values of the only field of a semi-join.
+fn joined(query: &Query, find: Find<'_>) -> Result<Vec<Json>, String> {
+    let wish = read(query, find)?;
+    let rows = find(&query.from.text).ok_or("a semi-join goes over what can be queried here")?;
+    let [field] = wish.fields.as_slice() else { return Err("a semi-join selects one field".into()) };
+    if let Some(unknown) = wish.names().find(|name| !rows.has(name)) {
+        return Err(format!("No such column '{unknown}' on entity '{}'.", rows.name));
+    }
+    let held = rows.rows.iter().filter(|row| wish.holds(row));
+    Ok(held
+        .filter_map(|row| row.iter().find(|(name, _)| name.eq_ignore_ascii_case(field)))
+        .map(|(_, value)| value.clone())
+        .collect())
 }
 
 fn column(left: &Expression) -> Result<String, String> {

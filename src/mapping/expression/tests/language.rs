@@ -116,7 +116,7 @@ fn numbers_are_decimals_and_nothing_else() {
         "Amount in [1, 5.0]",
         "{5: true}[Amount]",
         "\"5\" != text(6)",
-        "Amount != \"5\"",
+        "!(Amount in [\"5\"])",
     ] {
         assert_eq!(gives(truth), json!(true), "{truth}");
     }
@@ -250,6 +250,25 @@ fn text_functions_count_in_characters() {
 }
 
 #[test]
+fn what_can_never_be_equal_is_no_comparison() {
+    for (source, in_reason) in [
+        (
+            "Amount == \"5\"",
+            "`==` cannot compare a number with text: turn one into the other by `number(…)` or `text(…)`",
+        ),
+        ("IsActive__c != \"true\"", "`!=` cannot compare true or false with text: write true and false without quotes"),
+        ("Interests__c == [\"Golf\"]", "`x in list`"),
+        ("BillingAddress == \"Bern\"", "`BillingAddress.City`"),
+        ("date(CloseDate) == Name", "the text is no date"),
+        ("Name < Amount", "`<` cannot compare text with a number"),
+        ("IsActive__c < true", "`<` cannot compare true or false with true or false"),
+    ] {
+        let (reason, _) = fails(source);
+        assert!(reason.contains(in_reason), "{source}: {reason}");
+    }
+}
+
+#[test]
 fn number_functions() {
     for (source, wanted) in [
         ("round(1.005, 2)", "1.01"),
@@ -345,7 +364,7 @@ fn hash_is_keyed_and_mask_keeps_the_ends() {
     let mut keyless = record();
     keyless.key = false;
     let Err(Unevaluated::Failed { reason, inputs }) = compile("hash(Name)").evaluate(&keyless) else { panic!() };
-    assert_eq!(reason, "`hash` needs a key for hashes, and the config names none");
+    assert_eq!(reason, "`hash` needs `hash_secret` under `privacy` of the source org, and the config has none");
     assert_eq!(inputs, ["Name".parse().unwrap()]);
     for (plain, masked) in [
         ("", ""),
@@ -391,7 +410,7 @@ fn tables_and_lists() {
     assert_eq!(inputs, ["Industry"]);
     assert!(fails("split(Interests__c, \";\")[7]").0.contains("counts from 0"));
     assert!(fails("split(Interests__c, \";\")").0.contains("join("));
-    assert!(fails("Amount.map(x, x)").0.contains("needs a list"));
+    assert!(fails("Amount.map(x, x)[0]").0.contains("needs a list"));
     assert!(fails("[1].exists(x, Amount + x)").0.contains("true or false"));
     // What fails on an entry names the fields of the expression.
     assert_eq!(fails("split(Interests__c, \";\").map(x, number(x))[0]").1, ["Interests__c"]);
@@ -413,7 +432,7 @@ fn a_failure_names_functions_and_fields_and_no_value() {
         "round(Card__c)",
         "format_date(CloseDate, Card__c)",
         "{Card__c: 1}[Amount]",
-        "Card__c.map(x, x)",
+        "Card__c.map(x, x)[0]",
     ] {
         let Err(stop) = compile(source).evaluate(&given) else { panic!("{source}") };
         for shown in [stop.to_string(), format!("{stop:?}")] {

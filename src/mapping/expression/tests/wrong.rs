@@ -47,6 +47,9 @@ fn what_people_bring_along_is_refused_with_what_to_write_instead() {
         ("while", "while", "keeps for itself"),
         ("Foo{a: 1}", "{", "table"),
         ("_x", "_x", "cannot be a field"),
+        ("\"ü👍\" == A B", "B", "does not belong"),
+        ("\"ü\" == A\n  && B\n  C", "C", "does not belong"),
+        ("\"ü\" == A &&\n \"ü\" == uper(B)", "uper", "upper"),
     ] {
         let (at, shown) = refused(source);
         assert!(shown.contains(said), "{source}: {shown}");

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::AssignmentRules;
 
 const LATE: Duration = Duration::from_secs(30);
 /// Two pipelines write the accounts, each its own fields; one writes the contacts.
@@ -114,6 +115,8 @@ struct World {
     target: Target,
     /// Whether contacts name their accounts by key or by link.
     by_key: bool,
+    /// The second pipeline of the accounts has other options than the first.
+    differ: bool,
     flights: Vec<Batch>,
     /// Requests without an answer that the target does by then.
     late: Vec<(Instant, Call, Write)>,
@@ -128,7 +131,7 @@ struct World {
 }
 
 impl World {
-    fn new(by_key: bool) -> Self {
+    fn new(by_key: bool, differ: bool) -> Self {
         Self {
             now: Instant::now(),
             outbox: Outbox::default(),
@@ -136,6 +139,7 @@ impl World {
             journal: Default::default(),
             target: Target::default(),
             by_key,
+            differ,
             flights: Vec::new(),
             late: Vec::new(),
             links: BTreeMap::new(),
@@ -204,6 +208,15 @@ impl World {
                 self.emit(n, Kind::Update, Fields::from([(field, value)]));
             }
         }
+    }
+
+    /// Whether the second pipeline of the accounts writes with other options than the first.
+    fn manner(&self, source: Source) -> Manner {
+        let assignment_rules = match self.differ && source.pipeline == RATINGS {
+            true => AssignmentRules::Active,
+            false => AssignmentRules::Off,
+        };
+        Manner { options: SaveOptions { assignment_rules, ..SaveOptions::default() }, ..Manner::default() }
     }
 
     /// The next event goes to each pipeline that wants it.
@@ -277,7 +290,8 @@ impl World {
         self.open.entry(source).or_default().insert(seq);
         let covers = vec![Cover { source, from: seq, to: seq, clears_suspect }];
         let (key_field, lock_keys) = ("Key__c".parse().unwrap(), parents.clone());
-        self.outbox.offer(Write { key, key_field, body, lock_keys, waits_for: parents, covers }, self.now);
+        let manner = self.manner(source);
+        self.outbox.offer(Write { key, key_field, body, manner, lock_keys, waits_for: parents, covers }, self.now);
     }
 
     fn delete(&mut self, source: Source, clears_suspect: bool) {
@@ -354,7 +368,7 @@ impl World {
                         self.read(cover.source, cover.clears_suspect);
                     }
                 }
-                Handed::Gone { covers, target } => {
+                Handed::Gone { covers, target, .. } => {
                     for cover in covers {
                         self.close(&cover);
                         if self.links.get(&cover.source.record).copied() == target {
@@ -486,7 +500,8 @@ impl World {
         let mut keys = HashSet::new();
         let mut held = HashSet::new();
         for (id, waiting) in &self.outbox.waiting {
-            assert!(keys.insert(&waiting.write.key), "two wait under {:?}", waiting.write.key);
+            let write = &waiting.write;
+            assert!(keys.insert((&write.key, write.manner.options)), "two wait under {:?}", write.key);
             for source in sources(&waiting.write) {
                 assert!(held.insert(source), "two wait for {source:?}");
                 assert_eq!(self.outbox.by_source.get(&source), Some(id));
@@ -579,16 +594,28 @@ proptest! {
         by_key in any::<bool>(),
         steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
     ) {
-        let mut world = World::new(by_key);
-        steps.into_iter().for_each(|step| world.step(step));
-        world.finish();
-        prop_assert_eq!(world.actual(), world.expected());
-        prop_assert!(world.open.values().all(BTreeSet::is_empty), "never handed out: {:?}", world.open);
-        let rest = world.outbox;
-        prop_assert!(rest.waiting.is_empty() && rest.by_source.is_empty() && rest.by_key.is_empty(), "{rest:?}");
-        prop_assert!(rest.deciders.is_empty() && rest.ready.is_empty() && rest.blocked.is_empty(), "{rest:?}");
-        prop_assert!(rest.delayed.is_empty() && rest.busy.is_empty() && rest.flights.is_empty(), "{rest:?}");
-        prop_assert!(rest.handed.is_empty() && rest.freed.is_empty() && rest.weight == 0, "{rest:?}");
-        prop_assert_eq!(rest.wakeup(), None);
+        ends_equal(World::new(by_key, false), steps)?;
     }
+
+    #[test]
+    fn the_target_ends_equal_where_two_pipelines_write_a_record_with_different_options(
+        by_key in any::<bool>(),
+        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
+    ) {
+        ends_equal(World::new(by_key, true), steps)?;
+    }
+}
+
+fn ends_equal(mut world: World, steps: Vec<(u8, usize, u16)>) -> Result<(), TestCaseError> {
+    steps.into_iter().for_each(|step| world.step(step));
+    world.finish();
+    prop_assert_eq!(world.actual(), world.expected());
+    prop_assert!(world.open.values().all(BTreeSet::is_empty), "never handed out: {:?}", world.open);
+    let rest = world.outbox;
+    prop_assert!(rest.waiting.is_empty() && rest.by_source.is_empty() && rest.by_key.is_empty(), "{rest:?}");
+    prop_assert!(rest.deciders.is_empty() && rest.ready.is_empty() && rest.blocked.is_empty(), "{rest:?}");
+    prop_assert!(rest.delayed.is_empty() && rest.busy.is_empty() && rest.flights.is_empty(), "{rest:?}");
+    prop_assert!(rest.handed.is_empty() && rest.freed.is_empty() && rest.weight == 0, "{rest:?}");
+    prop_assert_eq!(rest.wakeup(), None);
+    Ok(())
 }

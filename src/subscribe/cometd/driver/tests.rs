@@ -36,6 +36,8 @@ struct Inner {
     cut: bool,
     /// The next request is refused like this, without a Bayeux body.
     status: Option<u16>,
+    /// So many subscribes to come are refused.
+    refusals: u32,
     asked: Vec<Json>,
 }
 
@@ -104,6 +106,10 @@ impl Server {
         }
         match meta.as_str() {
             "/meta/subscribe" => self.with(|inner| {
+                if inner.refusals > 0 {
+                    inner.refusals -= 1;
+                    return refuse(reply, "403::User not allowed to subscribe CDC without View All Data permissions");
+                }
                 let asked = message["ext"]["replay"][CHANNEL].as_i64().unwrap();
                 let newest = inner.bus.len();
                 let sent = match asked {
@@ -189,6 +195,10 @@ struct Running {
 
 impl Running {
     async fn start(from: ReplayFrom, prepare: impl FnOnce(&Server)) -> Self {
+        Self::start_with(from, Timings::default(), prepare).await
+    }
+
+    async fn start_with(from: ReplayFrom, timings: Timings, prepare: impl FnOnce(&Server)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let server = Arc::new(Server::default());
         prepare(&server);
@@ -209,7 +219,7 @@ impl Running {
         let plan = Plan { from, skip_before: None, live_until: None, commit_start: None };
         let channels = vec![ChannelStart { channel: CHANNEL.parse().unwrap(), plan, wanted: None }];
         let tokens = Tokens { server: server.clone(), url };
-        let session = Session::new(channels, Timings::default(), Instant::now());
+        let session = Session::new(channels, timings, Instant::now());
         tasks.spawn(drive(
             tokens,
             "66.0".to_owned(),
@@ -239,8 +249,12 @@ impl Running {
     }
 
     async fn until(&mut self, wanted: State) {
+        self.until_so(|state| *state == wanted).await;
+    }
+
+    async fn until_so(&mut self, wished: impl Fn(&State) -> bool) {
         let channel: Channel = CHANNEL.parse().unwrap();
-        let reached = self.state.wait_for(|all| all.get(&channel).is_some_and(|status| status.state == wanted));
+        let reached = self.state.wait_for(|all| all.get(&channel).is_some_and(|status| wished(&status.state)));
         // Arrivals have to flow meanwhile, or the driver would rightly stand still.
         tokio::select! {
             reached = tokio::time::timeout(PATIENCE, reached) => { reached.unwrap().unwrap(); }
@@ -313,6 +327,24 @@ async fn a_refused_position_is_handed_over_before_what_follows_it() {
     assert!(matches!(running.next().await, Arrival::Refused { .. }));
     assert!(matches!(running.next().await, Arrival::Change(_)));
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_channel_that_was_refused_and_is_allowed_goes_live_by_itself_with_all_that_happened_since() {
+    let timings = Timings { refused_again: (HOLD / 3, HOLD), ..Timings::default() };
+    let refuse = |server: &Server| server.with(|inner| inner.refusals = 3);
+    let mut running = Running::start_with(ReplayFrom::Tip, timings, refuse).await;
+    running.until_so(|state| matches!(state, State::Refused { .. })).await;
+    running.server.publish();
+    assert_eq!(running.changes(1).await, ["1"]);
+    running.until(State::Live).await;
+    let server = running.server.clone();
+    running.stop().await;
+    let asked = server.with(|inner| inner.asked.clone());
+    let subscribes = asked.iter().filter(|asked| asked["channel"] == "/meta/subscribe");
+    let from: Vec<&Json> = subscribes.map(|asked| &asked["ext"]["replay"][CHANNEL]).collect();
+    assert_eq!(from, [-1, -2, -2, -2], "the first one at the newest, then all since it");
+    assert_eq!(server.count("/meta/handshake"), 1, "in the same session");
 }
 
 #[tokio::test]

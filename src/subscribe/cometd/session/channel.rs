@@ -60,6 +60,8 @@ pub(super) struct Subscription {
     /// Since `begin_batch`.
     events_in_batch: u64,
     newest: Option<Newest>,
+    /// Up to when the events of the newest id show that all has come, once another id follows.
+    under_last: Option<Timestamp>,
     passed: Option<(ReplayId, u64)>,
     live_until: Option<Timestamp>,
     caught_up: bool,
@@ -68,7 +70,7 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(start: ChannelStart, now: Instant) -> Self {
+    pub(super) fn new(start: ChannelStart, (first, max): (Duration, Duration), now: Instant) -> Self {
         let (complete, unusable) = match &start.plan.from {
             ReplayFrom::After(id) if message::is_replay_number(id) => (Some(id.clone()), false),
             ReplayFrom::After(_) => (None, true),
@@ -85,11 +87,12 @@ impl Subscription {
             quiet_since: now,
             events_in_batch: 0,
             newest: None,
+            under_last: None,
             passed: None,
             live_until: start.plan.live_until,
             caught_up: false,
             newly_caught_up: false,
-            retry: Backoff::new(Duration::from_secs(60), Duration::from_secs(900)),
+            retry: Backoff::new(first, max),
             start,
         }
     }
@@ -176,7 +179,7 @@ impl Subscription {
     }
 
     pub(super) fn forget_position(&mut self, now: Instant) {
-        (self.last, self.complete) = (None, None);
+        (self.last, self.complete, self.under_last) = (None, None, None);
         self.state = State::Wanted { at: now };
     }
 
@@ -196,19 +199,39 @@ impl Subscription {
         }
     }
 
-    pub(super) fn receive(&mut self, mut change: Change, now: Instant) -> impl Iterator<Item = Event> {
+    pub(super) fn receive(&mut self, mut change: Change, heard: Heard, now: Instant) -> impl Iterator<Item = Event> {
         self.quiet_since = now;
         self.events_in_batch += 1;
-        self.newest = newest(&change).or(self.newest);
+        let newest = newest(&change);
+        self.newest = newest.or(self.newest);
+        let proof = self.ended(&change.replay_id, heard.server_time_at(now));
         self.note(&change.replay_id);
-        if self.start.passes_over(&change) {
+        self.under_last = newest.map(|newest| newest.until).max(self.under_last);
+        let passes_over = self.start.passes_over(&change);
+        // Where a proof stands between the two, it must not speak for those behind it.
+        let passed = if passes_over && proof.is_none() { None } else { self.take_passed() };
+        if passes_over {
             let (replay_id, events) = self.passed.get_or_insert_with(|| (change.replay_id.clone(), 0));
             replay_id.clone_from(&change.replay_id);
             *events += 1;
-            return None.into_iter().chain(None);
         }
         change.channel = self.channel().clone();
-        self.take_passed().into_iter().chain(Some(Event::Change(Box::new(change))))
+        let wanted = (!passes_over).then(|| Event::Change(Box::new(change)));
+        [passed, proof, wanted].into_iter().flatten()
+    }
+
+    /// Another id follows: where ids repeat, all events of the one before have come, and all that was committed before
+    /// them. A busy channel has no other proof of being live. It is told about once a minute.
+    fn ended(&mut self, next: &ReplayId, server_time: Timestamp) -> Option<Event> {
+        if !self.channel().repeats_ids() || self.last.as_ref() == Some(next) {
+            return None;
+        }
+        let until = self.under_last.take()?.min(server_time.minus(LIVE_MARGIN));
+        if self.live_until.is_some_and(|before| until < before.plus(YOUNG)) {
+            return None;
+        }
+        self.live_until = Some(until);
+        Some(Event::Live { channel: self.channel().clone(), until })
     }
 
     /// An event came that cannot be read. It is told once, so its id counts as received.
@@ -218,6 +241,8 @@ impl Subscription {
         if let Some(id) = &error.replay_id {
             self.note(id);
         }
+        // It may be of any time.
+        self.under_last = None;
         error.channel = self.channel().to_string();
         self.take_passed().into_iter().chain(Some(Event::Undecodable(error)))
     }

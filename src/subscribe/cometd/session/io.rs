@@ -43,6 +43,8 @@ pub struct Timings {
     pub answer: Duration,
     /// For the first answer over a WebSocket.
     pub first_frame: Duration,
+    /// Before a channel that was refused is asked for again: at first, and at most. Permissions change.
+    pub refused_again: (Duration, Duration),
 }
 
 impl Default for Timings {
@@ -52,6 +54,7 @@ impl Default for Timings {
             answer: Duration::from_secs(30),
             // With the upgrade itself below the 40 s after which the server forgets a session without a connect.
             first_frame: Duration::from_secs(10),
+            refused_again: (Duration::from_secs(60), Duration::from_secs(900)),
         }
     }
 }

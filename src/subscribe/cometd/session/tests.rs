@@ -6,8 +6,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::event::{Channel, ReplayFrom, ReplayId, Timestamp};
+use crate::event::{Arrival, Channel, ReplayFrom, ReplayId, Timestamp};
+use crate::store::{Mended, Position};
 use crate::subscribe::position::{LIVE_MARGIN, Plan};
+use crate::subscribe::testing::Kept;
 use scripted::ScriptedOrg;
 
 const ACCOUNTS: &str = "/data/AccountChangeEvent";
@@ -709,9 +711,12 @@ fn an_entity_that_nobody_wants_is_counted_and_passed() {
     let mut start = start(ALL, ReplayFrom::Earliest);
     start.wanted = Some(["Contact".parse().unwrap()].into());
     let mut org = ScriptedOrg::with(vec![start]);
-    org.run_until_held().reply_with(vec![event(ALL, 1), event(ALL, 2)], json!({}));
+    org.run_until_held().reply_with(vec![event(ALL, 1), event(ALL, 2), event(ALL, 3)], json!({}));
     let channel: Channel = ALL.parse().unwrap();
-    assert_eq!(org.events, [Event::Passed { channel, replay_id: replay_id(2), events: 2 }]);
+    let passed = |number, events| Event::Passed { channel: channel.clone(), replay_id: replay_id(number), events };
+    // The second shows that all of the first has come.
+    let live = Event::Live { channel: channel.clone(), until: SERVER.minus(LIVE_MARGIN) };
+    assert_eq!(org.events, [passed(1, 1), live, passed(3, 2)]);
 }
 
 #[test]
@@ -722,4 +727,97 @@ fn where_the_deliveries_do_not_allow_the_earliest_it_goes_on_with_the_newest_and
     let subscribe = org.asked.iter().find(|request| request.meta == Meta::Subscribe).unwrap();
     assert_eq!(subscribe.message["ext"]["replay"][ACCOUNTS], json!(-1));
     assert!(org.events.contains(&Event::Skipped { channel: ACCOUNTS.parse().unwrap(), at: SERVER }));
+}
+
+const HOLD_SECONDS: u64 = 110;
+
+/// What the session has handed over since the last time, as the journal gets it.
+fn arrivals(org: &mut ScriptedOrg) -> Vec<Arrival> {
+    let arrival = |event| match event {
+        Event::Change(change) => Arrival::Change(*change),
+        Event::Passed { replay_id, events, .. } => Arrival::Passed { replay_id, events },
+        Event::Live { until, .. } => Arrival::Live { until },
+        Event::PositionRefused { at, .. } => Arrival::Refused { at },
+        Event::Skipped { at, .. } => Arrival::Skipped { at },
+        Event::Undecodable(error) => panic!("{error}"),
+    };
+    std::mem::take(&mut org.events).into_iter().map(arrival).collect()
+}
+
+/// One event, and after it empty answers to held connects alone for so many hours.
+async fn quiet(hours: u64) -> (ScriptedOrg, Kept) {
+    let (mut org, mut kept) = (ScriptedOrg::live(ReplayFrom::Earliest), Kept::new(ACCOUNTS).await);
+    org.reply_with(vec![event(ACCOUNTS, 7)], json!({}));
+    kept.take(arrivals(&mut org), org.server_time()).await;
+    kept.probed(SERVER.minus(Duration::from_secs(HOLD_SECONDS))).await;
+    let answers = hours * 3_600 / HOLD_SECONDS;
+    for number in 1..=answers {
+        org.pass(HOLD_SECONDS).reply(json!({}));
+        // The journal takes what has come; an hour of it at once keeps the test short.
+        if number % 30 == 0 || number == answers {
+            let now = org.server_time();
+            kept.take(arrivals(&mut org), now).await;
+            let live_until = Some(now.minus(LIVE_MARGIN));
+            let expected = Position { replay_id: Some(replay_id(7)), started_at: None, live_until };
+            assert_eq!(kept.position().await, expected);
+        }
+    }
+    assert_eq!((org.count(Meta::Handshake), org.count(Meta::Subscribe)), (1, 1));
+    (org, kept)
+}
+
+/// The server loses the session, and does not know the position of the next one any more.
+fn lose_session_and_position(org: &mut ScriptedOrg) {
+    org.refuse("403::Unknown client").reply(json!({})).reply(json!({}));
+    assert_eq!(org.asked_from().last(), Some(&from(ACCOUNTS, "7")));
+    org.refuse("400::The replayId {7} you provided was invalid.  Please provide a valid ID").run_until_held();
+    assert_eq!(org.asked_from().last(), Some(&from(ACCOUNTS, "-2")));
+}
+
+#[tokio::test]
+async fn four_days_of_empty_connects_leave_no_gap() {
+    let (_, kept) = quiet(96).await;
+    assert_eq!(kept.gaps().await, []);
+}
+
+#[tokio::test]
+async fn a_position_that_is_refused_after_quiet_days_is_no_gap_when_the_newest_event_comes_again() {
+    let (mut org, mut kept) = quiet(70).await;
+    lose_session_and_position(&mut org);
+    org.reply_with(vec![event(ACCOUNTS, 7)], json!({}));
+    kept.take(arrivals(&mut org), org.server_time()).await;
+    kept.assert_mended(Mended::CameAgain).await;
+}
+
+#[tokio::test]
+async fn a_position_that_is_refused_after_four_quiet_days_leaves_the_minutes_since_the_last_proof_until_the_probe() {
+    let (mut org, mut kept) = quiet(96).await;
+    let proof = org.server_time().minus(LIVE_MARGIN);
+    lose_session_and_position(&mut org);
+    // The org keeps nothing any more, and so the next connect brings nothing.
+    org.pass(HOLD_SECONDS).reply(json!({}));
+    kept.take(arrivals(&mut org), org.server_time()).await;
+    kept.assert_short_window(proof, Duration::from_secs(2 * HOLD_SECONDS)).await;
+    kept.probed(org.server_time()).await;
+    kept.assert_mended(Mended::Probe).await;
+}
+
+#[tokio::test]
+async fn four_busy_days_of_a_channel_whose_ids_repeat_are_no_reason_to_warn() {
+    const ALL: &str = "/data/ChangeEvents";
+    let mut org = ScriptedOrg::with(vec![start(ALL, ReplayFrom::Earliest)]);
+    org.run_until_held();
+    let mut kept = Kept::new(ALL).await;
+    // Often enough that no connect is answered without an event.
+    for number in 1..=96 * 36 {
+        let before = org.server_time();
+        org.now += Duration::from_secs(100);
+        let now = org.server_time();
+        org.reply_with(vec![event_at(ALL, number, now)], json!({}));
+        if number % 36 == 0 {
+            kept.take(arrivals(&mut org), now).await;
+            assert_eq!(kept.position().await.live_until, Some(before.minus(LIVE_MARGIN)));
+        }
+    }
+    assert_eq!(kept.gaps().await, []);
 }

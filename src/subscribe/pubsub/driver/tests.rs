@@ -1,4 +1,6 @@
-//! Against the emulator, over real sockets.
+//! Against the emulator, over real sockets; and in memory, where time is virtual.
+
+mod in_memory;
 
 use orgbridge_emulator::{Emulator, Options, RunningOrg};
 use secrecy::SecretString;
@@ -65,6 +67,7 @@ impl World {
             transport: None,
             pubsub: PubsubEndpoint::Address(address.parse().unwrap()),
             journal: Vec::new(),
+            privacy: crate::privacy::Privacy::default(),
         })
         .unwrap();
         let authority = std::fs::read_to_string(emulator.ca_file()).unwrap();

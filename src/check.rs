@@ -1,0 +1,86 @@
+//! `orgbridge check` beyond the file: what the two orgs say of a config. `gather` asks them, the other modules judge and
+//! know no socket.
+
+mod fields;
+mod gather;
+mod pipeline;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::config::{Config, Severity};
+use crate::event::{ObjectName, OrgName, PipelineName};
+use crate::org::Capture;
+use crate::org::Org;
+use crate::org::describe::{GlobalDescribe, ObjectDescribe};
+use crate::org::setup::{Asked, Automation, AutomationKind, ObjectPermissions, SystemPermissions};
+
+/// One thing that a person should know, with its place in the config. Names objects and fields, never a value of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    pub place: Place,
+    pub message: String,
+    /// Setup's own labels, or a command.
+    pub remedy: String,
+}
+
+/// Where in the config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Org(OrgName),
+    /// A key of a pipeline, by its path: `["from", "channel"]`.
+    Pipeline(PipelineName, Vec<String>),
+}
+
+/// What the orgs were asked.
+#[derive(Debug, Default)]
+struct Known {
+    orgs: BTreeMap<OrgName, KnownOrg>,
+}
+
+/// What one org says.
+#[derive(Debug)]
+struct KnownOrg {
+    all: Option<Arc<GlobalDescribe>>,
+    objects: HashMap<ObjectName, Arc<ObjectDescribe>>,
+    capture: Option<Asked<Capture>>,
+    system: Option<Asked<SystemPermissions>>,
+    permissions: Option<Asked<BTreeMap<ObjectName, ObjectPermissions>>>,
+    automation: BTreeMap<AutomationKind, Asked<Vec<Automation>>>,
+}
+
+/// Asks the orgs, and judges. Errors of an org are findings, too: what could not be asked is not judged.
+pub async fn check(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Vec<Finding> {
+    let (known, mut findings) = gather::gather(config, orgs).await;
+    for pipeline in &config.pipelines {
+        findings.extend(pipeline::judge(pipeline, config, &known));
+    }
+    findings
+}
+
+/// Collects what is found of one pipeline.
+struct Findings<'c> {
+    pipeline: &'c PipelineName,
+    found: Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, severity: Severity, path: &[&str], message: String, remedy: impl Into<String>) {
+        let path = path.iter().map(|key| (*key).to_owned()).collect();
+        let place = Place::Pipeline(self.pipeline.clone(), path);
+        self.found.push(Finding { severity, place, message, remedy: remedy.into() });
+    }
+
+    fn error(&mut self, path: &[&str], message: String, remedy: impl Into<String>) {
+        self.add(Severity::Error, path, message, remedy);
+    }
+
+    fn warn(&mut self, path: &[&str], message: String, remedy: impl Into<String>) {
+        self.add(Severity::Warning, path, message, remedy);
+    }
+
+    fn note(&mut self, path: &[&str], message: String, remedy: impl Into<String>) {
+        self.add(Severity::Note, path, message, remedy);
+    }
+}

@@ -1,0 +1,375 @@
+//! One field's rule against the two objects: that both sides are there, and that the value fits.
+
+use super::Findings;
+use crate::config::{Config, FieldRule, Fill, WriteOn};
+use crate::event::{FieldName, FieldPath, Value};
+use crate::org::describe::{Computed, FieldDescribe, FieldKind, ObjectDescribe};
+
+/// Fields of every object of which no event tells, or which no bridge can write.
+const AUDIT: &[&str] = &["CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById", "SystemModstamp"];
+
+pub(super) fn judge(
+    findings: &mut Findings<'_>,
+    (name, rule): (&FieldName, &FieldRule),
+    config: &Config,
+    from: Option<&ObjectDescribe>,
+    to: Option<&ObjectDescribe>,
+) {
+    let at = &["fields", name.as_str()];
+    let source = match (&rule.fill, from) {
+        (Fill::Source(path) | Fill::Table { from: path, .. } | Fill::Parent { from: path, .. }, Some(from)) => {
+            read(findings, at, path, from)
+        }
+        (Fill::Expression(expression), Some(from)) => {
+            for path in expression.reads() {
+                read(findings, at, path, from);
+            }
+            None
+        }
+        (_, None) | (Fill::Constant(_), Some(_)) => None,
+    };
+    let Some(to) = to else { return };
+    let Some(target) = to.field(name) else {
+        findings.error(at, format!("{} has no field {name}", to.name()), meant(to, name));
+        return;
+    };
+    if target.kind.is_compound() {
+        let parts: Vec<&str> = to.components_of(&target.name).iter().map(|part| part.name.as_str()).collect();
+        let remedy = format!("fill its parts: {}", parts.join(", "));
+        findings.error(at, format!("{name} is a compound field, and can only be read"), remedy);
+        return;
+    }
+    let (creates, updates) = (rule.write_on != WriteOn::Update, rule.write_on != WriteOn::Create);
+    if creates && !target.createable {
+        let remedy = if updates && target.updateable {
+            "write it at updates only: { …, write_on: update }".to_owned()
+        } else {
+            not_writable(to, target)
+        };
+        findings.error(at, format!("{name} cannot be written when a record is made"), remedy);
+    } else if updates && !target.updateable {
+        let remedy = if creates && target.createable {
+            "write it at creates only: { …, write_on: create }".to_owned()
+        } else {
+            not_writable(to, target)
+        };
+        findings.error(at, format!("{name} cannot be changed once the record is there"), remedy);
+    }
+    match &rule.fill {
+        Fill::Constant(value) => fits(findings, at, target, value),
+        Fill::Table { entries, default, .. } => {
+            for value in entries.values().chain(default) {
+                fits(findings, at, target, value);
+            }
+        }
+        Fill::Source(_) => {
+            if let Some(source) = source {
+                compare(findings, at, source, target, rule.truncate);
+            }
+        }
+        Fill::Parent { pipeline: parent, .. } => {
+            lookup(findings, at, target, source);
+            let parent = config.pipelines.iter().find(|other| other.name == *parent);
+            if let (Some(parent), Some(reference)) = (parent, target.kind.reference())
+                && !reference.leads_to(parent.to.object.as_str())
+            {
+                let leads: Vec<&str> = reference.targets.iter().map(|object| object.as_str()).collect();
+                let message = format!(
+                    "{name} leads to {}, and the pipeline {} writes {}",
+                    leads.join(", "),
+                    parent.name,
+                    parent.to.object
+                );
+                findings.error(at, message, "name the pipeline that writes such records");
+            }
+        }
+        Fill::Expression(_) => {}
+    }
+}
+
+/// The source field of a path, if it is there and tells of its changes.
+pub(super) fn read<'d>(
+    findings: &mut Findings<'_>,
+    at: &[&str],
+    path: &FieldPath,
+    from: &'d ObjectDescribe,
+) -> Option<&'d FieldDescribe> {
+    if path.as_str() == "Id" {
+        return None;
+    }
+    let object = from.name();
+    let Some(top) = from.named(path.top()).or_else(|| from.field(&path.object_field())) else {
+        let remedy = match from.closest(path.top()) {
+            Some(near) => {
+                format!("did you mean `{near}`? If it is hidden from the bridge's user: field-level security")
+            }
+            None => {
+                "look at its API name in Setup > Object Manager, and at the field-level security of the bridge's user"
+                    .to_owned()
+            }
+        };
+        findings.error(at, format!("{object} shows no field {path}"), remedy);
+        return None;
+    };
+    if from.named(path.top()).is_some() && top.name.as_str() != path.top() {
+        let remedy = format!("write `{}`: events tell capitals apart", top.name);
+        findings.error(at, format!("the org writes {path} with other capitals"), remedy);
+        return None;
+    }
+    let field = from.field(&path.object_field());
+    let Some(field) = field else {
+        let parts: Vec<&str> = from.components_of(&top.name).iter().map(|part| part.name.as_str()).collect();
+        let remedy = if parts.is_empty() {
+            format!("{} has no parts: write `{}`", path.top(), path.top())
+        } else {
+            format!("its parts are stored in {}", parts.join(", "))
+        };
+        findings.error(at, format!("{object} has no part {path}"), remedy);
+        return None;
+    };
+    match field.computed {
+        Some(Computed::Formula) => {
+            let remedy = "map what it is computed from, or compute it here: { cel: … }";
+            findings.warn(at, format!("{path} is a formula: when its result changes, no event tells of it"), remedy);
+        }
+        Some(Computed::RollUp) => {
+            let remedy = "map the details and sum them up in the target, or copy it by a flow into a field of its own";
+            findings.warn(at, format!("{path} is a roll-up: when it changes, no event tells of it"), remedy);
+        }
+        None => {}
+    }
+    match field.kind {
+        FieldKind::Encrypted => {
+            let remedy = "leave it out: what arrives would be the mask";
+            findings.error(at, format!("{path} is encrypted, and events carry its mask"), remedy);
+        }
+        FieldKind::Base64 => {
+            findings.error(at, format!("{path} holds a file, and events carry none"), "leave it out");
+        }
+        FieldKind::Address | FieldKind::Location | FieldKind::PersonName if path.part().is_none() => {
+            let parts: Vec<&str> = from.components_of(&field.name).iter().map(|part| part.name.as_str()).collect();
+            let remedy = format!(
+                "name one of its parts, as in {}.City or {}.LastName (stored in {})",
+                path,
+                path,
+                parts.join(", ")
+            );
+            findings.error(at, format!("{path} is a compound field"), remedy);
+            return None;
+        }
+        _ => {}
+    }
+    Some(field)
+}
+
+/// What somebody who wrote this may have meant.
+pub(super) fn meant(object: &ObjectDescribe, name: &FieldName) -> String {
+    match object.closest(name.as_str()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "make it in Setup > Object Manager > {} > Fields, and let the bridge's user see it (field-level security)",
+            object.name()
+        ),
+    }
+}
+
+pub(super) fn not_writable(object: &ObjectDescribe, field: &FieldDescribe) -> String {
+    match (&field.computed, &field.kind) {
+        (Some(_), _) => "the org computes it: remove the field here".to_owned(),
+        (None, FieldKind::AutoNumber) => "the org numbers it: remove the field here".to_owned(),
+        (None, _) if AUDIT.contains(&field.name.as_str()) => {
+            "only a user with Set Audit Fields may, and only at creates: remove the field here".to_owned()
+        }
+        (None, _) => format!(
+            "let the bridge's user edit it: Setup > Object Manager > {} > {} > Set Field-Level Security",
+            object.name(),
+            field.label
+        ),
+    }
+}
+
+/// A constant or a table's value can be written.
+fn fits(findings: &mut Findings<'_>, at: &[&str], target: &FieldDescribe, value: &Value) {
+    if let Some(wrong) = refuses(target, value) {
+        let remedy = match (value, target.kind.picklist()) {
+            (Value::Text(text), Some(picklist)) => match picklist.closest(text) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "add the value to the picklist, or write another".to_owned(),
+            },
+            _ => "write a value of that kind".to_owned(),
+        };
+        findings.error(at, wrong, remedy);
+    }
+}
+
+/// Why the org would not take a value; it stands in the config, so it may be shown.
+pub(super) fn refuses(target: &FieldDescribe, value: &Value) -> Option<String> {
+    let shown = serde_json::Value::from(value.clone());
+    match (&target.kind, value) {
+        (_, Value::Null) => None,
+        (FieldKind::Boolean, Value::Bool(_)) => None,
+        (FieldKind::Boolean, _) => Some(format!("{shown} is neither true nor false, and the field is a checkbox")),
+        (
+            FieldKind::Number { .. }
+            | FieldKind::Currency { .. }
+            | FieldKind::Percent { .. }
+            | FieldKind::Integer { .. },
+            value,
+        ) => match value {
+            Value::Number(_) => None,
+            _ => Some(format!("{shown} is no number")),
+        },
+        (FieldKind::Picklist(picklist), Value::Text(text)) if !picklist.takes(text) => {
+            Some(format!("the picklist takes no {shown}"))
+        }
+        (FieldKind::MultiPicklist(picklist), Value::Text(text)) => {
+            let wrong = text.split(';').find(|one| !picklist.takes(one))?;
+            Some(format!("the picklist takes no {:?}", wrong))
+        }
+        (FieldKind::Reference(_), Value::Text(text)) => text
+            .parse::<crate::event::RecordId>()
+            .is_err()
+            .then(|| format!("{shown} is no record id, and the field is a lookup")),
+        (_, Value::Text(text)) => {
+            let length = target.length.filter(|length| *length > 0)? as usize;
+            (text.chars().count() > length).then(|| format!("{shown} is longer than {length} characters"))
+        }
+        (_, Value::Bool(_) | Value::Number(_) | Value::Compound(_)) => None,
+    }
+}
+
+fn lookup(findings: &mut Findings<'_>, at: &[&str], target: &FieldDescribe, source: Option<&FieldDescribe>) {
+    if target.kind.reference().is_none() {
+        let message = format!("{} is no lookup, so it can name no parent", target.name);
+        findings.error(at, message, "fill it from a field of the source, or name a lookup of the target");
+    }
+    if let Some(source) = source.filter(|source| source.kind.reference().is_none()) {
+        let message = format!("{} of the source is no lookup, so it names no parent", source.name);
+        findings.error(at, message, "name a lookup field as `from`");
+    }
+}
+
+/// What kind of thing two fields can exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Text,
+    Number,
+    Bool,
+    Date,
+    DateTime,
+    Time,
+    Lookup,
+    Other,
+}
+
+fn sort(kind: &FieldKind) -> Sort {
+    match kind {
+        FieldKind::Text
+        | FieldKind::TextArea
+        | FieldKind::RichText
+        | FieldKind::Picklist(_)
+        | FieldKind::MultiPicklist(_)
+        | FieldKind::ComboBox(_)
+        | FieldKind::Email
+        | FieldKind::Phone
+        | FieldKind::Url
+        | FieldKind::AutoNumber => Sort::Text,
+        FieldKind::Number { .. }
+        | FieldKind::Currency { .. }
+        | FieldKind::Percent { .. }
+        | FieldKind::Integer { .. } => Sort::Number,
+        FieldKind::Boolean => Sort::Bool,
+        FieldKind::Date => Sort::Date,
+        FieldKind::DateTime => Sort::DateTime,
+        FieldKind::Time => Sort::Time,
+        FieldKind::Reference(_) => Sort::Lookup,
+        FieldKind::Id
+        | FieldKind::Address
+        | FieldKind::Location
+        | FieldKind::PersonName
+        | FieldKind::Encrypted
+        | FieldKind::Base64
+        | FieldKind::Any
+        | FieldKind::Other(_) => Sort::Other,
+    }
+}
+
+fn compare(
+    findings: &mut Findings<'_>,
+    at: &[&str],
+    source: &FieldDescribe,
+    target: &FieldDescribe,
+    truncate: Option<usize>,
+) {
+    let (from, to) = (sort(&source.kind), sort(&target.kind));
+    match (from, to) {
+        (Sort::Other, _) | (_, Sort::Other) => return,
+        (Sort::Lookup, Sort::Lookup) => {
+            let message = format!("{} holds ids of the source org, which mean nothing in the target", source.name);
+            findings.error(
+                at,
+                message,
+                "write { parent: PIPELINE, from: … } with the pipeline that writes the parents",
+            );
+            return;
+        }
+        // As text, everything can be kept.
+        (from, to) if from == to => {}
+        (Sort::Number | Sort::Date | Sort::DateTime | Sort::Time | Sort::Bool | Sort::Lookup, Sort::Text) => {
+            if from != Sort::Lookup {
+                let remedy = format!("write {{ cel: text({}) }}, or choose another field", source.name);
+                findings.error(at, format!("{} is no text, and {} is", source.name, target.name), remedy);
+                return;
+            }
+        }
+        (Sort::DateTime, Sort::Date) => {
+            let remedy = format!("write {{ cel: date({}) }}", source.name);
+            findings.error(at, format!("{} has a time of day, and {} has none", source.name, target.name), remedy);
+            return;
+        }
+        _ => {
+            let message = format!("{} and {} are of different kinds", source.name, target.name);
+            findings.error(at, message, "convert it: { cel: number(…) }, date(…), text(…), or a table");
+            return;
+        }
+    }
+    if let (Some(from), Some(to)) = (source.length, target.length)
+        && to > 0
+        && from > to
+        && is_text(&target.kind)
+        && truncate.is_none_or(|cut| cut > to as usize)
+    {
+        let message = format!("{} holds up to {from} characters, and {} takes {to}", source.name, target.name);
+        findings.warn(at, message, format!("cut it: {{ from: …, truncate: {to} }}, or make the target's field longer"));
+    }
+    if let (Some((whole, scale)), Some((whole_there, scale_there))) = (source.kind.digits(), target.kind.digits())
+        && (whole > whole_there || scale > scale_there)
+    {
+        let message = format!(
+            "{} has {whole} digits and {scale} behind the point, {} has {whole_there} and {scale_there}",
+            source.name, target.name
+        );
+        findings.warn(at, message, "make the target's field as wide, or round: { cel: round(…, 2) }");
+    }
+    if let (Some(here), Some(there)) = (source.kind.picklist(), target.kind.picklist()) {
+        let active = here.values.iter().filter(|value| value.active);
+        let missing: Vec<&str> = active.map(|value| value.value.as_str()).filter(|value| !there.takes(value)).collect();
+        if !missing.is_empty() {
+            let message = format!("the target's picklist takes no {}", missing.join(", "));
+            findings.warn(at, message, "add the values in the target, or write a `table` with a `default`");
+        }
+    }
+}
+
+/// Its length counts characters.
+fn is_text(kind: &FieldKind) -> bool {
+    matches!(
+        kind,
+        FieldKind::Text
+            | FieldKind::TextArea
+            | FieldKind::RichText
+            | FieldKind::Email
+            | FieldKind::Phone
+            | FieldKind::Url
+    )
+}

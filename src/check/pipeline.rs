@@ -1,0 +1,248 @@
+//! One pipeline against the two orgs: its objects, channel, key, rights, and what runs in the target by itself.
+
+use super::{Finding, Findings, Known, KnownOrg, fields};
+use crate::config::{Config, Fill, NoLongerMatching, OnDelete, PipelineConfig, WriteOn};
+use crate::event::{FieldName, ObjectName};
+use crate::mapping::Expression;
+use crate::org::FREE_ENTITIES;
+use crate::org::describe::{FieldKind, ObjectDescribe};
+use crate::org::setup::{Asked, AutomationKind};
+
+/// A record id has so many characters.
+const ID_LENGTH: u32 = 18;
+
+pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -> Vec<Finding> {
+    let mut findings = Findings { pipeline: &pipeline.name, found: Vec::new() };
+    let source = known.orgs.get(&pipeline.from.org);
+    let target = known.orgs.get(&pipeline.to.org);
+    let of = |org: Option<&KnownOrg>, object: &ObjectName| org.and_then(|org| org.objects.get(object)).cloned();
+    let (from, to) = (of(source, &pipeline.from.object), of(target, &pipeline.to.object));
+    if let Some(org) = source {
+        there(&mut findings, org, "from", &pipeline.from.object);
+        if from.is_some() {
+            capture(&mut findings, org, pipeline);
+            reading(&mut findings, org, &pipeline.from.object);
+        }
+    }
+    if let Some(org) = target {
+        there(&mut findings, org, "to", &pipeline.to.object);
+        automation(&mut findings, org, &pipeline.to.object);
+    }
+    if let Some(to) = &to {
+        writing(&mut findings, pipeline, to);
+        key(&mut findings, pipeline, to);
+        required(&mut findings, pipeline, to);
+        flag(&mut findings, pipeline, to);
+    }
+    for (name, rule) in &pipeline.fields {
+        fields::judge(&mut findings, (name, rule), config, from.as_deref(), to.as_deref());
+    }
+    if let Some(from) = &from {
+        for path in pipeline.when.iter().flat_map(Expression::reads) {
+            fields::read(&mut findings, &["when"], path, from);
+        }
+    }
+    findings.found
+}
+
+fn there(findings: &mut Findings<'_>, org: &KnownOrg, side: &str, object: &ObjectName) {
+    let Some(all) = &org.all else { return };
+    match all.object(object.as_str()) {
+        None => {
+            let remedy = match all.closest(object.as_str()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    "look at its API name in Setup > Object Manager, and at the object permissions of the bridge's \
+                         user: what a user may not read is not there for him"
+                        .to_owned()
+                }
+            };
+            findings.error(&[side, "object"], format!("the org shows no object {object}"), remedy);
+        }
+        Some(found) if found.name != *object => {
+            let remedy = format!("write `{}`", found.name);
+            findings.error(&[side, "object"], "the org writes this object with other capitals".to_owned(), remedy);
+        }
+        Some(_) => {}
+    }
+}
+
+/// The channel brings the object's changes.
+fn capture(findings: &mut Findings<'_>, org: &KnownOrg, pipeline: &PipelineConfig) {
+    if pipeline.from.poll.is_some() {
+        return;
+    }
+    let (channel, object) = (&pipeline.from.channel, &pipeline.from.object);
+    let at = &["from", "channel"];
+    let capture = match &org.capture {
+        Some(Asked::Known(capture)) => capture,
+        Some(Asked::Unknown(reason)) => {
+            findings.note(
+                at,
+                format!("whether {object} is selected is not known: {reason}"),
+                "grant it for this check",
+            );
+            return;
+        }
+        None => return,
+    };
+    let alone = channel.object().is_some();
+    if !alone && capture.channel(channel).is_none() {
+        let remedy = "look at the channels in Setup > Platform Event Channels, or name /data/ChangeEvents";
+        findings.error(at, format!("the org has no channel {channel}"), remedy);
+        return;
+    }
+    let Some(member) = capture.member(channel, object) else {
+        let selected = capture.objects().len();
+        let place = if selected < FREE_ENTITIES {
+            format!("{selected} of {FREE_ENTITIES} are selected")
+        } else {
+            format!("{selected} are selected, and {FREE_ENTITIES} are free; `source: poll` needs no place")
+        };
+        let remedy = if alone || channel.as_str() == "/data/ChangeEvents" {
+            format!("select it in Setup > Change Data Capture ({place})")
+        } else {
+            format!("add it to the channel as a PlatformEventChannelMember ({place})")
+        };
+        findings.error(at, format!("changes of {object} do not come to {channel}"), remedy);
+        return;
+    };
+    if member.filter.is_some() && pipeline.when_no_longer_matching != NoLongerMatching::Keep {
+        let remedy = "remove the filter of the channel's member, or set `when_no_longer_matching: keep`";
+        let message =
+            "the channel has a filter: a record that stops matching it sends no event, so nothing tells of it";
+        findings.warn(&["when_no_longer_matching"], message.to_owned(), remedy);
+    }
+    let unread: Vec<&str> = pipeline
+        .when
+        .iter()
+        .flat_map(Expression::reads)
+        .map(|path| path.top())
+        .filter(|field| *field != "Id" && !member.enriched.contains(*field))
+        .collect();
+    if !unread.is_empty() {
+        let message =
+            format!("each change has to be read, for events do not carry {} unless it changed", unread.join(", "));
+        let remedy =
+            "enrich a channel of your own (/data/Name__chn) with it, or live with one read for up to 200 changes";
+        findings.note(&["when"], message, remedy);
+    }
+}
+
+/// Every record can be read.
+fn reading(findings: &mut Findings<'_>, org: &KnownOrg, object: &ObjectName) {
+    let Some(Asked::Known(permissions)) = &org.permissions else { return };
+    let system = org.system.as_ref().and_then(Asked::known).copied().unwrap_or_default();
+    let Some(mine) = permissions.get(object).copied().map(|mine| mine.within(system)) else { return };
+    if !mine.view_all {
+        let message = format!(
+            "the bridge's user may not see all records of {object}: those that it does not see arrive as \
+                               failed reads, or not at all"
+        );
+        let remedy = "grant View All for the object in a permission set of the user (Setup > Permission Sets)";
+        findings.warn(&["from", "object"], message, remedy);
+    }
+}
+
+fn writing(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectDescribe) {
+    let object = to.name();
+    let deletes =
+        pipeline.on_delete == OnDelete::Delete || pipeline.when_no_longer_matching == NoLongerMatching::Delete;
+    for (may, needed, what) in [
+        (to.object.createable, true, "create"),
+        (to.object.updateable, true, "edit"),
+        (to.object.deletable, deletes, "delete"),
+    ] {
+        if needed && !may {
+            let message = format!("the bridge's user may not {what} records of {object}");
+            let remedy =
+                format!("grant {what} for the object in a permission set of the user (Setup > Permission Sets)");
+            findings.error(&["to", "object"], message, remedy);
+        }
+    }
+}
+
+fn key(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectDescribe) {
+    let at = &["to", "key"];
+    let name = &pipeline.to.key;
+    // That it is not there is said where it is filled.
+    let Some(field) = to.field(name) else { return };
+    if !field.external_id && !field.id_lookup {
+        let remedy =
+            format!("tick External ID and Unique at the field (Setup > Object Manager > {} > Fields)", to.name());
+        findings.error(at, format!("{name} is no External ID: records cannot be found by it"), remedy);
+    } else if !field.is_unique_key() {
+        let remedy = "tick Unique at the field, or two records with one value make every write to them fail";
+        findings.warn(at, format!("{name} is not unique"), remedy);
+    }
+    let by_id = pipeline
+        .fields
+        .iter()
+        .any(|(target, rule)| matches!(&rule.fill, Fill::Source(path) if target == name && path.as_str() == "Id"));
+    if by_id && field.length.is_some_and(|length| length > 0 && length < ID_LENGTH) {
+        let message = format!("{name} is too short for a record id of {ID_LENGTH} characters");
+        findings.error(at, message, format!("make it at least {ID_LENGTH} characters long"));
+    }
+}
+
+/// What a new record cannot be without.
+fn required(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectDescribe) {
+    let filled = |name: &FieldName| {
+        pipeline
+            .fields
+            .iter()
+            .any(|(field, rule)| field.as_str().eq_ignore_ascii_case(name.as_str()) && rule.write_on != WriteOn::Update)
+    };
+    for field in to.required_on_create().filter(|field| !filled(&field.name)) {
+        let message = format!("{} needs {} ({}), and nothing fills it", to.name(), field.name, field.label);
+        let remedy = format!("add `{}: …` to the fields: a field of the source, or {{ value: … }}", field.name);
+        findings.error(&["fields"], message, remedy);
+    }
+}
+
+fn flag(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectDescribe) {
+    let Some(flag) = &pipeline.flag else { return };
+    let Some(field) = to.field(&flag.field) else {
+        findings.error(&["flag"], format!("{} has no field {}", to.name(), flag.field), fields::meant(to, &flag.field));
+        return;
+    };
+    if !field.updateable {
+        findings.error(&["flag"], format!("{} cannot be written", flag.field), fields::not_writable(to, field));
+    }
+    for value in [&flag.set, &flag.clear] {
+        if let Some(wrong) = fields::refuses(field, value) {
+            findings.error(
+                &["flag"],
+                format!("{}: {wrong}", flag.field),
+                "write `flag: { field: …, set: …, clear: … }`",
+            );
+            return;
+        }
+    }
+    if matches!(field.kind, FieldKind::Reference(_)) {
+        findings.error(&["flag"], format!("{} is a lookup", flag.field), "name a checkbox, a picklist or a text");
+    }
+}
+
+/// What runs in the target when the bridge writes: it changes what arrives, or refuses it.
+fn automation(findings: &mut Findings<'_>, org: &KnownOrg, object: &ObjectName) {
+    for (kind, answer) in &org.automation {
+        let Asked::Known(all) = answer else { continue };
+        let names: Vec<String> = all
+            .iter()
+            .filter(|one| one.object == *object)
+            .map(|one| match &one.runs {
+                Some(runs) => format!("{} ({runs})", one.name),
+                None => one.name.clone(),
+            })
+            .collect();
+        if names.is_empty() {
+            continue;
+        }
+        let may = if *kind == AutomationKind::WorkflowRule { "may run" } else { "runs" };
+        let message = format!("{} {may} when the bridge writes {object}: {}", kind.label(), names.join(", "));
+        let remedy =
+            "if it should not, let it pass over the bridge's user (a custom permission, or $User in its condition)";
+        findings.note(&["to", "object"], message, remedy);
+    }
+}

@@ -1,0 +1,71 @@
+//! The keys of a pipeline that say how its records get into the target. `on_undelete` stands by itself, for `references`
+//! compares it with others.
+
+use super::super::tree::{Key, Kind, Node};
+use super::super::walk::{At, Block, Walk, quoted};
+use super::super::{AssignmentRules, Duplicates, OnUndelete, Publishing, SaveOptions, WhenTargetGone};
+use crate::event::RecordId;
+
+/// The key prefix of assignment rules.
+const ASSIGNMENT_RULE: &str = "01Q";
+
+/// None if one of them has a problem.
+pub(super) fn check(walk: &mut Walk<'_>, pipeline: &Block<'_>) -> Option<Publishing> {
+    let usual = Publishing::default();
+    let assignment_rules = match pipeline.entry("assignment_rules") {
+        Some(entry) => assignment_rules(walk, entry),
+        None => Some(usual.options.assignment_rules),
+    };
+    let duplicates = match pipeline.entry("duplicates") {
+        Some(entry) => walk.choice(entry, &[("fail", Duplicates::Fail), ("save_alerts", Duplicates::SaveAlerts)]),
+        None => Some(usual.options.duplicates),
+    };
+    let when_target_gone = match pipeline.entry("when_target_gone") {
+        Some(entry) => {
+            let choices = [
+                ("recreate", WhenTargetGone::Recreate),
+                ("skip", WhenTargetGone::Skip),
+                ("fail", WhenTargetGone::Fail),
+            ];
+            walk.choice(entry, &choices)
+        }
+        None => Some(usual.when_target_gone),
+    };
+    let coalesce = match pipeline.entry("coalesce") {
+        Some(entry) => walk.choice(entry, &[("true", true), ("false", false)]),
+        None => Some(usual.coalesce),
+    };
+    Some(Publishing {
+        options: SaveOptions { assignment_rules: assignment_rules?, duplicates: duplicates? },
+        when_target_gone: when_target_gone?,
+        coalesce: coalesce?,
+        ..usual
+    })
+}
+
+fn assignment_rules(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<AssignmentRules> {
+    let text = walk.text(entry)?;
+    match text.value.as_str() {
+        "true" => return Some(AssignmentRules::Active),
+        "false" => return Some(AssignmentRules::Off),
+        _ => {}
+    }
+    let rule = text.value.parse::<RecordId>().ok().filter(|id| id.as_str().starts_with(ASSIGNMENT_RULE));
+    if rule.is_none() {
+        let message = format!("`assignment_rules` cannot be `{}`", quoted(&text.raw));
+        let remedy = "write true, false, or the id of an assignment rule of the target org, which starts with 01Q: it is \
+                      in the address of the rule's page in Setup";
+        walk.find(&text.span, message, remedy);
+    }
+    rule.map(AssignmentRules::Rule)
+}
+
+pub(super) fn on_undelete(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At<OnUndelete>> {
+    if matches!(&entry.1.kind, Kind::Scalar { text, .. } if text == "restore") {
+        let remedy = "write `recreate`: the counterpart is made anew with the same key, as a new record";
+        walk.find(&entry.1.span, "the REST API takes no record out of the target's recycle bin", remedy);
+        return None;
+    }
+    let value = walk.choice(entry, &[("recreate", OnUndelete::Recreate), ("ignore", OnUndelete::Ignore)])?;
+    Some(At { value, raw: String::new(), span: entry.1.span.clone() })
+}

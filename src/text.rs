@@ -1,0 +1,53 @@
+//! Words that were almost written right.
+
+/// What somebody who wrote `word` may have meant.
+pub(crate) fn closest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let near = |candidate: &&str| distance(&word.to_lowercase(), &candidate.to_lowercase());
+    let best = candidates.min_by_key(near)?;
+    let allowed = (best.chars().count() / 3).max(1);
+    (near(&best) <= allowed).then_some(best)
+}
+
+/// How many letters to insert, remove, replace, or swap with their neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(100).collect(), b.chars().take(100).collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    // Every index is below the length of its row: rows have one cell more than `b` has letters.
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows.last().and_then(|row| row.last()).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_miss_is_recognised_and_a_far_one_is_not() {
+        let keys = || ["login_url", "client_name", "key", "to"].into_iter();
+        for (word, meant) in [
+            ("login_uri", Some("login_url")),
+            ("loginUrl", Some("login_url")),
+            ("Key", Some("key")),
+            ("too", Some("to")),
+            ("ot", Some("to")),
+            ("kye", Some("key")),
+            ("when", None),
+            ("", None),
+            ("secret", None),
+        ] {
+            assert_eq!(closest(word, keys()), meant, "{word}");
+        }
+        assert_eq!(closest("x", std::iter::empty()), None);
+    }
+}

@@ -1,0 +1,287 @@
+//! `orgbridge check` against two orgs: each mistake is found, at its place, and nothing is found where there is none.
+
+use std::path::Path;
+
+use orgbridge::bridge;
+use orgbridge::check::{self, Place};
+use orgbridge::config::{self, Config, Severity};
+use orgbridge::emulator::{Emulator, Options};
+use serde_json::{Value as Json, json};
+
+struct Pair {
+    emulator: Emulator,
+    http: reqwest::Client,
+}
+
+impl Pair {
+    async fn new() -> Self {
+        orgbridge::org::install_crypto();
+        let emulator = Emulator::start(Options::default()).await.unwrap();
+        Self { emulator, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    /// A config with these pipelines.
+    fn config(&self, pipelines: &str) -> Config {
+        let org = |name: &str| {
+            let running = self.emulator.org(name).unwrap();
+            format!(
+                "  {name}: {{ login_url: \"{}\", client_credentials: {{ key: \"{}\", secret: \"{}\" }} }}\n",
+                running.base_url, running.client_id, running.client_secret
+            )
+        };
+        let text = format!("version: 1\norgs:\n{}{}pipelines:\n{pipelines}", org("source"), org("target"));
+        config::parse(&text, Path::new("b.yaml"), &|_| None, &|_| unreachable!()).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    async fn control(&self, org: &str, path: &str, body: Json) {
+        let url = format!("{}/emulator/{path}", self.emulator.org(org).unwrap().base_url);
+        let answer = self.http.post(url).body(body.to_string()).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+    }
+
+    /// What is found, as `severity place: message`.
+    async fn found(&self, config: &Config) -> Vec<String> {
+        let orgs = bridge::orgs(config).unwrap();
+        let found = check::check(config, &orgs).await;
+        for finding in &found {
+            assert!(!finding.remedy.is_empty(), "{finding:?}");
+        }
+        let shown = found.into_iter().map(|finding| {
+            let place = match finding.place {
+                Place::Org(org) => org.to_string(),
+                Place::Pipeline(_, path) => path.join("."),
+            };
+            format!("{} {place}: {} | {}", finding.severity.as_str(), finding.message, finding.remedy)
+        });
+        shown.collect()
+    }
+}
+
+const ACCOUNTS: &str = "  - name: accounts
+    from: { org: source, channel: /data/AccountChangeEvent, object: Account }
+    to: { org: target, object: Account, key: Source_Id__c }
+    fields:
+      Source_Id__c: Id
+      Name: Name
+      Phone: Phone
+      Industry: Industry
+      BillingCity: BillingAddress.City
+      NumberOfEmployees: NumberOfEmployees
+      AnnualRevenue: AnnualRevenue
+      Region__c: { value: EMEA }
+      ParentId: { parent: accounts, from: ParentId }
+    on_delete: delete
+";
+
+#[tokio::test]
+async fn between_two_orgs_that_fit_nothing_is_wrong() {
+    let pair = Pair::new().await;
+    let found = pair.found(&pair.config(ACCOUNTS)).await;
+    let weighty: Vec<&String> = found.iter().filter(|found| !found.starts_with(Severity::Note.as_str())).collect();
+    assert!(weighty.is_empty(), "{weighty:#?}");
+}
+
+/// (what is replaced, by what, how the finding begins)
+const IN_THE_CONFIG: &[(&str, &str, &str)] = &[
+    (
+        "/data/AccountChangeEvent, object: Account }",
+        "/data/ChangeEvents, object: Acount }",
+        "error from.object: the org shows no object Acount | did you mean `Account`?",
+    ),
+    (
+        "target, object: Account",
+        "target, object: Acount",
+        "error to.object: the org shows no object Acount | did you mean",
+    ),
+    (
+        "target, object: Account",
+        "target, object: account",
+        "error to.object: the org writes this object with other capitals",
+    ),
+    ("Name: Name", "Name: Nam", "error fields.Name: Account shows no field Nam | did you mean `Name`?"),
+    ("Phone: Phone", "Phone: phone", "error fields.Phone: the org writes phone with other capitals"),
+    ("BillingAddress.City", "BillingAddress.Town", "error fields.BillingCity: Account has no part BillingAddress.Town"),
+    ("BillingAddress.City", "BillingAddress", "error fields.BillingCity: BillingAddress is a compound field"),
+    ("Phone: Phone", "Phon: Phone", "error fields.Phon: Account has no field Phon | did you mean `Phone`?"),
+    ("Phone: Phone", "BillingAddress: Phone", "error fields.BillingAddress: BillingAddress is a compound field"),
+    ("Phone: Phone", "CreatedDate: Phone", "error fields.CreatedDate: CreatedDate cannot be written"),
+    ("Phone: Phone", "Phone: { cel: 'upper(Fone__c)' }", "error fields.Phone: Account shows no field Fone__c"),
+    (
+        "    on_delete: delete\n",
+        "    on_delete: delete\n    when: Idustry != \"x\"\n",
+        "error when: Account shows no field Idustry",
+    ),
+    ("      Name: Name\n", "", "error fields: Account needs Name (Account Name), and nothing fills it"),
+    ("Name: Name", "Name: { from: Name, write_on: update }", "error fields: Account needs Name"),
+    (
+        "NumberOfEmployees: NumberOfEmployees",
+        "NumberOfEmployees: Name",
+        "error fields.NumberOfEmployees: Name and NumberOfEmployees are of different kinds",
+    ),
+    (
+        "NumberOfEmployees: NumberOfEmployees",
+        "NumberOfEmployees: { value: many }",
+        "error fields.NumberOfEmployees: \"many\" is no number",
+    ),
+    ("Phone: Phone", "Phone: NumberOfEmployees", "error fields.Phone: NumberOfEmployees is no text, and Phone is"),
+    ("Phone: Phone", "Phone: Description", "warning fields.Phone: Description holds up to"),
+    (
+        "Phone: Phone",
+        "Phone: { value: \"0123456789012345678901234567890123456789012\" }",
+        "error fields.Phone: \"0123456789012345678901234567890123456789012\" is longer than 40 characters",
+    ),
+    ("{ parent: accounts, from: ParentId }", "ParentId", "error fields.ParentId: ParentId holds ids of the source org"),
+    (
+        "{ parent: accounts, from: ParentId }",
+        "{ parent: accounts, from: Name }",
+        "error fields.ParentId: Name of the source is no lookup",
+    ),
+    ("ParentId: { parent", "Website: { parent", "error fields.Website: Website is no lookup"),
+    ("    on_delete: delete\n", "    flag: Gone__c\n", "error flag: Account has no field Gone__c"),
+    (
+        "    on_delete: delete\n",
+        "    flag: { field: Erp_Number__c, set: gone }\n",
+        "error flag: Erp_Number__c: \"gone\" is no number",
+    ),
+    (
+        "channel: /data/AccountChangeEvent",
+        "channel: /data/Mine__chn",
+        "error from.channel: the org has no channel /data/Mine__chn",
+    ),
+    (
+        "    on_delete: delete\n",
+        "    on_delete: delete\n    when: Industry != \"x\"\n",
+        "note when: each change has to be read, for events do not carry Industry",
+    ),
+    (
+        "key: Source_Id__c }\n    fields:\n      Source_Id__c: Id",
+        "key: Name }\n    fields:\n      Source_Id__c: Id",
+        "error to.key: Name is no External ID",
+    ),
+    (
+        "Phone: Phone",
+        "Rating: { value: Hat }",
+        "error fields.Rating: the picklist takes no \"Hat\" | did you mean `Hot`?",
+    ),
+    (
+        "Phone: Phone",
+        "Rating: { from: Industry, table: { Banking: Hot, Media: Lukewarm }, default: Cold }",
+        "error fields.Rating: the picklist takes no \"Lukewarm\"",
+    ),
+    ("Phone: Phone", "Rating: Industry", "warning fields.Rating: the target's picklist takes no Agriculture"),
+    (
+        "Phone: Phone",
+        "OwnerId: { parent: accounts, from: OwnerId }",
+        "error fields.OwnerId: OwnerId leads to User, and the pipeline accounts writes Account",
+    ),
+    ("Region__c: { value: EMEA }", "Region__c: Contacts__c", "warning fields.Region__c: Contacts__c is a roll-up"),
+    ("Phone: Phone", "Contacts__c: NumberOfEmployees", "error fields.Contacts__c: Contacts__c cannot be written"),
+    (
+        "NumberOfEmployees: NumberOfEmployees",
+        "NumberOfEmployees: AnnualRevenue",
+        "warning fields.NumberOfEmployees: AnnualRevenue has 16 digits",
+    ),
+    (
+        "key: Source_Id__c }\n    fields:\n      Source_Id__c: Id",
+        "key: Erp_Number__c }\n    fields:\n      Erp_Number__c: Id",
+        "warning to.key: Erp_Number__c is not unique",
+    ),
+];
+
+#[tokio::test]
+async fn each_mistake_in_a_config_is_found_at_its_place() {
+    let pair = Pair::new().await;
+    let mut missed = Vec::new();
+    for (piece, other, expected) in IN_THE_CONFIG {
+        assert!(ACCOUNTS.contains(piece), "{piece}");
+        let found = pair.found(&pair.config(&ACCOUNTS.replacen(piece, other, 1))).await;
+        if !found.iter().any(|found| found.starts_with(expected)) {
+            missed.push(format!("{other:?}: wanted {expected:?}, found {found:#?}"));
+        }
+    }
+    assert!(missed.is_empty(), "{} missed: {}", missed.len(), missed.join("\n"));
+}
+
+/// As somebody who may not do much.
+fn limited(org: &str) -> Json {
+    json!([{"consumer_key": "limited", "consumer_secret": "limited-secret",
+        "client_credentials_user": format!("limited@{org}.example.com")}])
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_an_org_is_found_and_said_in_the_words_of_setup() {
+    let user = "integration@source.example.com";
+    for (org, path, body, pipelines, expected) in [
+        (
+            "source",
+            "capture",
+            json!({"object": "Account", "on": false}),
+            ACCOUNTS.to_owned(),
+            "error from.channel: changes of Account do not come to /data/AccountChangeEvent | select it in Setup > Change \
+             Data Capture",
+        ),
+        (
+            "source",
+            "access",
+            json!({"user": user, "object": "Account", "field": "Phone", "access": "none"}),
+            ACCOUNTS.to_owned(),
+            "error fields.Phone: Account shows no field Phone",
+        ),
+        (
+            "target",
+            "access",
+            json!({"user": "integration@target.example.com", "object": "Account", "field": "Phone", "access": "read"}),
+            ACCOUNTS.to_owned(),
+            "error fields.Phone: Phone cannot be written when a record is made | let the bridge's user edit it",
+        ),
+        (
+            "target",
+            "fields",
+            json!({"object": "Account", "add": {"name": "Badge__c", "type": "string", "length": 20, "required": true}}),
+            ACCOUNTS.to_owned(),
+            "error fields: Account needs Badge__c",
+        ),
+        (
+            "source",
+            "fields",
+            json!({"object": "Account", "add": {"name": "Full__c", "type": "formula", "formula": "{Name}"}}),
+            ACCOUNTS.replace("Phone: Phone", "Phone: Full__c"),
+            "warning fields.Phone: Full__c is a formula",
+        ),
+        (
+            "target",
+            "fields",
+            json!({"object": "Account", "add": {"name": "Short__c", "type": "string", "length": 15, "external_id": true,
+                "unique": true}}),
+            ACCOUNTS.replace("Source_Id__c", "Short__c"),
+            "error to.key: Short__c is too short for a record id",
+        ),
+        (
+            "source",
+            "users",
+            json!({"username": user, "active": false}),
+            ACCOUNTS.to_owned(),
+            "error source: the login fails",
+        ),
+    ] {
+        let pair = Pair::new().await;
+        pair.control(org, path, body.clone()).await;
+        let found = pair.found(&pair.config(&pipelines)).await;
+        assert!(found.iter().any(|found| found.starts_with(expected)), "{body}: wanted {expected:?}, found {found:#?}");
+    }
+    for (org, expected) in [
+        ("source", "warning from.object: the bridge's user may not see all records of Account"),
+        ("target", "error to.object: the bridge's user may not create records of Account"),
+        ("target", "error to.object: the bridge's user may not delete records of Account"),
+    ] {
+        let pair = Pair::new().await;
+        pair.control(org, "apps", limited(org)).await;
+        let mut config = pair.config(ACCOUNTS);
+        let secret = secrecy::SecretString::from("limited-secret");
+        config.orgs.get_mut(&org.parse().unwrap()).unwrap().login =
+            config::Login::ClientCredentials { key: "limited".to_owned(), secret };
+        let found = pair.found(&config).await;
+        assert!(found.iter().any(|found| found.starts_with(expected)), "{org}: wanted {expected:?}, found {found:#?}");
+    }
+}
