@@ -176,7 +176,7 @@ pub(super) fn secret(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path) -> 
                 }
                 Some((file.span, content))
             }
-            Err(_) if walk.without => return None,
+            Err(_) if walk.without => None,
             Err(error) => {
                 walk.find(
                     &file.span,

@@ -129,7 +129,7 @@ fn every_snippet_of_the_cookbook_is_good_and_does_what_its_tests_say() {
 fn the_cookbook_lists_every_function() {
     let cell = |text: &str| text.replace('|', "\\|");
     let mut table = String::new();
-    for function in FUNCTIONS.iter().filter(|function| function.name != "hash") {
+    for function in FUNCTIONS {
         if let Some((_, title)) = PARTS.iter().find(|(first, _)| *first == function.name) {
             table.push_str(&format!("\n**{title}**\n\n| | | |\n|---|---|---|\n"));
         }
@@ -148,16 +148,4 @@ fn the_cookbook_lists_every_function() {
         return;
     }
     assert!(now == table, "docs/mapping.md has another table of functions: UPDATE_DOCS=1 cargo test cookbook");
-}
-
-/// It is left out of the cookbook for as long as no config can name its key.
-#[test]
-fn a_hash_has_no_key_yet() {
-    let text = format!(
-        "{}{}tests:\n  - {{ name: x, pipeline: accounts, record: {{ Name: Acme }}, expect: {{ fail: EXPRESSION_FAILED }} }}\n",
-        orgs(),
-        around("fields:\n  Hash__c: { cel: hash(Name) }\n", "Account")
-    );
-    let config = read(&text).unwrap();
-    assert_eq!(cases::run(&config)[0].differences, []);
 }
