@@ -9,11 +9,12 @@ use clap::Args;
 
 use super::{ConfigFile, table};
 use crate::bridge;
-use crate::config;
+use crate::config::{self, Config};
 use crate::event::Found;
 use crate::event::{ChangeKind, FieldName, PipelineName, RecordId, Value};
 use crate::hydrate;
 use crate::mapping::{Gave, Mapping, Traced};
+use crate::rehearse::input::NotUsable;
 use crate::rehearse::{Outcome, Scene, What, cases, input, rehearse, some_counterpart};
 
 /// What would a pipeline write?
@@ -64,9 +65,10 @@ impl Map {
             Some(id) => {
                 let orgs = bridge::orgs(&config)?;
                 let Some(source) = orgs.get(&pipeline.from.org) else { bail!("the config names no such org") };
-                let found = hydrate::records(source, &mapping, &[id])
-                    .await
-                    .with_context(|| format!("org {}: the record could not be read", pipeline.from.org))?;
+                let found = hydrate::records(source, &mapping, &[id]).await.with_context(|| {
+                    let fields: Vec<String> = mapping.reads().iter().map(ToString::to_string).collect();
+                    format!("org {}: no record could be read with the fields {}", pipeline.from.org, fields.join(", "))
+                })?;
                 match found.get(&id) {
                     Some(Found::Record(record)) => {
                         vec![Scene { record: Some(record.clone()), ..Scene::default() }]
@@ -82,7 +84,10 @@ impl Map {
             None => {
                 let text = self.text()?;
                 let from = self.input.as_ref().map_or("standard input".to_owned(), |path| path.display().to_string());
-                input::scenes(&mapping, &text).with_context(|| from)?
+                input::scenes(&mapping, &text).with_context(|| match reading_as(&config, &mapping, &text) {
+                    Some(others) => format!("{from}: it is for {others}"),
+                    None => from,
+                })?
             }
         };
         let mut failed = false;
@@ -113,6 +118,14 @@ impl Map {
             }
         }
     }
+}
+
+/// The other pipelines that can read it, if it is an event of another object.
+fn reading_as(config: &Config, mapping: &Mapping, text: &str) -> Option<String> {
+    let Err(NotUsable::OtherObject { found, .. }) = input::scenes(mapping, text) else { return None };
+    let others = config.pipelines.iter().filter(|pipeline| pipeline.from.object == found);
+    let names: Vec<String> = others.map(|pipeline| format!("--pipeline {}", pipeline.name)).collect();
+    (!names.is_empty()).then(|| names.join(" or "))
 }
 
 /// One field of the target, and what becomes of it.

@@ -71,7 +71,7 @@ pub struct Case {
 #[serde(deny_unknown_fields)]
 pub struct CaseChange {
     pub kind: CaseKind,
-    /// What changed, or all of a new record. A part of a compound field: BillingAddress.City.
+    /// What changed, or all of a new record. A part of a compound field: BillingAddress.City, or BillingCity.
     #[serde(default)]
     pub fields: Option<BTreeMap<String, Datum>>,
     /// Fields that did not change and came along (enrichment).

@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::process::{Process, orgbridge};
+use crate::process::{Emulator, Process, orgbridge};
 
 const CONFIG: &str = r#"version: 1
 orgs:
@@ -156,6 +156,71 @@ fn what_cannot_be_mapped_is_refused_with_the_place_and_without_its_values() {
     let output = broken.run("map", &["-p", "accounts"], RECORD);
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("bridge.yaml:12:20") && err(&output).contains("`upper`"), "{}", err(&output));
+}
+
+#[test]
+fn an_event_of_another_object_names_the_pipeline_that_reads_it() {
+    let header = r#"{"entityName": "Contact", "recordIds": ["003000000000001AAA"], "changeType": "DELETE",
+        "changeOrigin": "", "transactionKey": "t", "sequenceNumber": 1, "commitTimestamp": 1, "commitNumber": 1,
+        "commitUser": "005000000000001AAA", "changedFields": []}"#;
+    let output = Folder::new(CONFIG).run("map", &["-p", "accounts"], &format!("{{\"ChangeEventHeader\": {header}}}"));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        err(&output),
+        "error: standard input: it is for --pipeline contacts: it is an event of Contact, and the pipeline reads Account\n"
+    );
+}
+
+#[tokio::test]
+async fn a_record_is_read_from_the_source_org() {
+    orgbridge::org::install_crypto();
+    let emulator = Emulator::start(&[]);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let variable = |name: &str| emulator.variables.iter().find(|(known, _)| known == name).unwrap().1.clone();
+    let call = async |path: &str, token: &str, kind: &str, body: String| {
+        let request = http.post(format!("{}/services/{path}", emulator.url("source"))).bearer_auth(token);
+        let answer = request.header("Content-Type", kind).body(body).send().await.unwrap().text().await.unwrap();
+        serde_json::from_str::<Value>(&answer).unwrap()
+    };
+    let login = format!(
+        "grant_type=client_credentials&client_id={}&client_secret={}",
+        variable("SOURCE_KEY"),
+        variable("SOURCE_SECRET")
+    );
+    let token = call("oauth2/token", "", "application/x-www-form-urlencoded", login).await;
+    let token = token["access_token"].as_str().unwrap();
+    let account = json!({"Name": "Acme", "Type": "Prospect", "Rating": "Hot"}).to_string();
+    let made = call("data/v66.0/sobjects/Account", token, "application/json", account).await;
+    let id = made["id"].as_str().unwrap();
+
+    let org = |name: &str| {
+        let upper = name.to_uppercase();
+        format!(
+            "{name}: {{ login_url: \"${{{upper}_URL}}\", client_credentials: {{ key: \"${{{upper}_KEY}}\", secret: \"${{{upper}_SECRET}}\" }} }}"
+        )
+    };
+    let pipelines = CONFIG.split_once("pipelines:").unwrap().1.replace("emea", "source").replace("hq", "target");
+    let config = format!("version: 1\norgs:\n  {}\n  {}\npipelines:{pipelines}", org("source"), org("target"));
+    let folder = Folder::new(&config);
+    let map = |id: &str| {
+        let mut command = orgbridge();
+        command.args(["map", "-p", "accounts", "--record", id, "--config"]).arg(folder.path("bridge.yaml"));
+        command.envs(emulator.variables.iter().cloned()).output().unwrap()
+    };
+    let output = map(id);
+    assert_eq!(
+        (out(&output), output.status.code()),
+        (MAPPED.replace("001000000000001AAA", id), Some(0)),
+        "{}",
+        err(&output)
+    );
+    let output = map("001000000000009");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("org source shows no Account 001000000000009AAA"), "{}", err(&output));
+    folder.write("bridge.yaml", &config.replace("upper(Name)", "upper(Nmae)"));
+    let output = map(id);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("Nmae") && err(&output).contains("INVALID_FIELD"), "{}", err(&output));
 }
 
 #[test]
