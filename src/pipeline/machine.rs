@@ -290,10 +290,13 @@ impl Machine {
             return;
         }
         if let Some(reading) = &mut active.reading {
-            let (record, seq) = (part.record, part.seq);
+            let (record, seq, is_delete) = (part.record, part.seq, part.kind().is_delete());
             if reading.join(part) {
                 self.settlement.widen.push((pipeline, record, seq));
                 self.untrack(source, seq);
+            }
+            if is_delete {
+                self.hasten(source, now);
             }
             return;
         }

@@ -36,7 +36,7 @@ impl Machine {
                         _ => {}
                     }
                     if whole || deleted {
-                        self.close(cover.source, cover.to);
+                        self.close(cover.source, cover.to, now);
                     }
                     self.settlement.answered.push((pipeline, record));
                     if cover.clears_suspect {
@@ -81,7 +81,7 @@ impl Machine {
                     let policy = self.lines.get(&pipeline).map(|line| line.mapping.publishing.when_target_gone);
                     match policy.filter(|_| !recreates) {
                         Some(WhenTargetGone::Skip) => {
-                            self.left_gone(cover);
+                            self.left_gone(cover, now);
                             continue;
                         }
                         Some(WhenTargetGone::Fail) => {
@@ -113,13 +113,13 @@ impl Machine {
     }
 
     /// `when_target_gone: skip`. The link stays, so that later changes find the same.
-    fn left_gone(&mut self, cover: Cover) {
+    fn left_gone(&mut self, cover: Cover, now: Instant) {
         let Source { pipeline, record } = cover.source;
         if let Some(line) = self.lines.get_mut(&pipeline) {
             line.counts.left_gone += 1;
         }
         self.settlement.answered.push((pipeline, record));
-        self.nothing_to_do(cover, false);
+        self.nothing_to_do(cover, false, now);
         self.next_step(cover.source);
     }
 
@@ -187,11 +187,13 @@ impl Machine {
     }
 
     /// The row in `parked` ends, unless it reaches further. Parts that come from here on find no row to join.
-    pub(super) fn close(&mut self, source: Source, to: Seq) {
+    pub(super) fn close(&mut self, source: Source, to: Seq, now: Instant) {
         self.settlement.close.push((source.pipeline, source.record, to));
         if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
             reading.parked = false;
         }
+        // What failed before has come through, so what is newer need not be kept waiting.
+        self.hasten(source, now);
     }
 
     /// One part of a record is settled; older ones may not be.

@@ -45,6 +45,17 @@ impl Machine {
         }
     }
 
+    /// A read that is wanted for later is wanted now.
+    pub(super) fn hasten(&mut self, source: Source, now: Instant) {
+        let reading = self.active.get_mut(&source).and_then(|active| active.reading.as_mut());
+        let Some(Reading { stage: Stage::Wanted { at }, .. }) = reading else { return };
+        if *at > now {
+            self.readings.forget(*at, source);
+            *at = now;
+            self.readings.want(now, source);
+        }
+    }
+
     /// The read that is wanted now is made for this part.
     pub(super) fn because(&mut self, source: Source, part: &Part) {
         if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
@@ -233,7 +244,7 @@ impl Machine {
                     continue;
                 }
                 // A whole record never needs itself.
-                Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.skip_read(cover),
+                Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.skip_read(cover, now),
                 Ok(Mapped::Failed(failure)) => {
                     let refusal = unmappable(failure);
                     self.park(cover, &refusal, false, now);
@@ -275,7 +286,7 @@ impl Machine {
                         let drop = LinkChange::Drop { pipeline: read.pipeline, source: record, target };
                         self.settlement.links.push(drop);
                     }
-                    self.nothing_to_do(cover, true);
+                    self.nothing_to_do(cover, true, now);
                 }
             }
             self.collect(now);
@@ -334,14 +345,14 @@ impl Machine {
     }
 
     /// The read says that nothing is to be written. What was offered before may still wait for the target.
-    fn skip_read(&mut self, cover: Cover) {
+    fn skip_read(&mut self, cover: Cover, now: Instant) {
         let source = cover.source;
         if cover.clears_suspect {
             self.clear(source);
         }
         let offered = self.active.get(&source).map_or(Seq::ZERO, |active| active.covered);
         if self.outbox.key_of(source).is_none() {
-            self.nothing_to_do(cover, false);
+            self.nothing_to_do(cover, false, now);
         } else if let Some(active) = self.active.get(&source) {
             let skipped: Vec<Seq> = active.tracked.range(offered.next()..=cover.to).copied().collect();
             skipped.into_iter().for_each(|seq| self.untrack_only(source, seq));
@@ -349,10 +360,10 @@ impl Machine {
     }
 
     /// The part or read is settled without a call.
-    pub(super) fn nothing_to_do(&mut self, cover: Cover, tombstone: bool) {
+    pub(super) fn nothing_to_do(&mut self, cover: Cover, tombstone: bool, now: Instant) {
         let Source { pipeline, record } = cover.source;
         self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone }));
-        self.close(cover.source, cover.to);
+        self.close(cover.source, cover.to, now);
         if cover.clears_suspect {
             self.clear(cover.source);
         }

@@ -983,3 +983,29 @@ fn a_pipeline_with_too_many_deletes_halts_parks_what_comes_and_writes_it_when_it
     assert_eq!(world.memory.parked.len(), 0);
     assert_eq!(world.target.mirror(), world.expected());
 }
+
+#[test]
+fn a_delete_is_tried_at_once_also_where_an_earlier_change_of_a_parked_record_waits_its_minute() {
+    let mut world = World::new();
+    let tell = |world: &mut World, kind: ChangeKind| {
+        let parent = Value::text(record_id(0).as_str());
+        let fields: BTreeMap<String, Value> = [("A", Value::Null), ("B", Value::Null), ("AccountId", parent)]
+            .map(|(name, value)| (name.into(), value))
+            .into();
+        let told = fields.iter().map(|(name, value)| (name.clone(), Field::New(value.clone()))).collect();
+        world.source.insert(4, Row { fields, deleted: kind.is_delete(), cascaded: false });
+        world.emit(4, 1, kind, if kind.is_delete() { Fields::new() } else { told });
+        world.deliver();
+        world.page(5);
+        world.commit();
+    };
+    tell(&mut world, ChangeKind::Create);
+    world.finish();
+    assert_eq!(world.memory.parked.len(), 1, "its parent is nowhere");
+    let begin = world.now;
+    tell(&mut world, ChangeKind::Update);
+    tell(&mut world, ChangeKind::Delete);
+    world.finish();
+    assert_eq!(world.memory.parked.len(), 0);
+    assert!(world.now - begin < TRY_AGAIN / 2, "{:?}", world.now - begin);
+}
