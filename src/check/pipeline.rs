@@ -134,7 +134,8 @@ fn reading(findings: &mut Findings<'_>, org: &KnownOrg, object: &ObjectName) {
     let Some(Asked::Known(permissions)) = &org.permissions else { return };
     let system = org.system.as_ref().and_then(Asked::known).copied().unwrap_or_default();
     let Some(mine) = permissions.get(object).copied().map(|mine| mine.within(system)) else { return };
-    if !mine.view_all {
+    // An object that can be seen without a right to read it is none that such rights are for, like User.
+    if mine.read && !mine.view_all {
         let message = format!(
             "the bridge's user may not see all records of {object}: those that it does not see arrive as \
                                failed reads, or not at all"

@@ -211,7 +211,10 @@ impl Machine {
         if self.is_halted(source.pipeline) {
             return;
         }
-        self.read(source, Seq::ZERO, false, true, now);
+        match self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+            Some(reading) if reading.is_out() => reading.again = true,
+            Some(_) | None => self.read(source, Seq::ZERO, false, true, now),
+        }
     }
 
     /// The store says that the parent of this parked record has a link.

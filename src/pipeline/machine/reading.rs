@@ -24,6 +24,8 @@ pub struct Reading {
     pub parked: bool,
     /// It had one, which may hold parts that joined: the read stands for them.
     pub has_row: bool,
+    /// It was woken when the question was out already: the row may reach further than the answer, so it is read once more.
+    pub again: bool,
     pub stage: Stage,
     /// Those that name it as parent must be known first; and the counterpart that is gone, if it is.
     pub children: Option<Option<RecordId>>,
@@ -93,6 +95,7 @@ impl Reading {
             clears_suspect,
             parked,
             has_row: parked,
+            again: false,
             stage: Stage::Wanted { at },
             children: None,
             because: Because::Nothing,
@@ -107,11 +110,21 @@ impl Reading {
             clears_suspect: cover.clears_suspect,
             parked: false,
             has_row: false,
+            again: false,
             stage: Stage::KeyWanted { key, to: cover.to },
             children: None,
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),
             joined,
+        }
+    }
+
+    /// The question that will be answered may be older than the parked row.
+    pub fn is_out(&self) -> bool {
+        match self.stage {
+            Stage::Asked { .. } | Stage::KeyWanted { .. } | Stage::KeyAsked { .. } => true,
+            // These still become a read, or are being used just now.
+            Stage::Wanted { .. } | Stage::ChildrenWanted | Stage::ChildrenAsked | Stage::Answered => false,
         }
     }
 

@@ -83,8 +83,8 @@ impl Machine {
                 }
             }
             other => {
-                let joined = other.take().map_or(steps, |reading| reading.joined);
-                *other = Some(Reading::look_up(cover, key, joined));
+                let (again, joined) = other.take().map_or((false, steps), |reading| (reading.again, reading.joined));
+                *other = Some(Reading { again, ..Reading::look_up(cover, key, joined) });
                 self.readings.want(now, cover.source);
             }
         }
@@ -331,6 +331,7 @@ impl Machine {
     pub(super) fn take_joined(&mut self, source: Source, at: Seq, answer: &Answer, now: Instant) {
         let Some(active) = self.active.get_mut(&source) else { return };
         let Some(reading) = active.reading.take_if(|reading| matches!(reading.stage, Stage::Answered)) else { return };
+        let again = reading.again;
         let mut joined = reading.joined.into_iter().filter(|part| part.seq > at);
         while let Some(part) = joined.next() {
             self.take(source, &part, answer, now);
@@ -340,6 +341,9 @@ impl Machine {
                     reading.join(later);
                 }
             }
+        }
+        if again {
+            self.wake(source, now);
         }
         self.leave(source);
     }

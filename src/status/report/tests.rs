@@ -65,6 +65,7 @@ pub(crate) fn full() -> Report {
             lag_seconds: 61,
             parked: 2,
             failed: 1,
+            left_gone: Some(3),
             halted: text("more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)"),
             causes: vec![
                 Cause { code: "STRING_TOO_LONG".to_owned(), failed: true, records: 1 },
@@ -145,6 +146,7 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "lag_seconds": 61,
       "parked": 2,
       "failed": 1,
+      "left_gone": 3,
       "halted": "more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)",
       "causes": [
         {
@@ -264,6 +266,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "lag_seconds": 10,
       "parked": 1,
       "failed": 1,
+      "left_gone": null,
       "halted": null,
       "causes": [
         {
