@@ -141,7 +141,12 @@ pub async fn steered<S: Store>(
             }
         };
         round.cancel();
-        running.await?;
+        match running.await {
+            Ok(()) => {}
+            // What was in flight is in the state file, and the next round looks after it like the next start.
+            Err(error @ BridgeError::Grace(_)) if !cancel.is_cancelled() => warn!(%error, "going on all the same"),
+            Err(error) => return Err(error),
+        }
         if cancel.is_cancelled() {
             return Ok(());
         }

@@ -86,9 +86,10 @@ pub async fn children(
 }
 
 /// A row under the names that events use, without what the source's privacy rules forbid.
-pub fn record(id: RecordId, paths: &[FieldPath], privacy: &ObjectPrivacy, mut row: Map<String, Json>) -> Record {
+pub fn record(id: RecordId, paths: &[FieldPath], privacy: &ObjectPrivacy, row: Map<String, Json>) -> Record {
     let value = |path: &FieldPath| {
-        let value = row.get_mut(path.object_field().as_str()).map_or(Json::Null, |value| value.take());
+        // Two paths may be the same field: `MailingCity` and `MailingAddress.City`.
+        let value = row.get(path.object_field().as_str()).cloned().unwrap_or(Json::Null);
         (path.clone(), canonical(Value::from(value)))
     };
     let mut record = Record { id, values: paths.iter().map(value).collect() };

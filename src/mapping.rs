@@ -133,6 +133,11 @@ impl Mapping {
         self.delete(record, known, cover)
     }
 
+    /// The deletion of a counterpart that was looked up for a write which deletes it.
+    pub fn apply_removed(&self, target: RecordId, cover: Cover) -> Mapped {
+        Draft::default().write(self, self.by_link(target), cover, |_| Body::Delete)
+    }
+
     /// The parents whose links a part asks for.
     pub fn parents_of(&self, part: &Part) -> Vec<Parent> {
         match part.kind() {

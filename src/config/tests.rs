@@ -328,14 +328,21 @@ fn the_configs_in_the_repository_are_good_and_do_what_their_tests_say() {
 }
 
 #[test]
-fn without_logins_only_the_orgs_that_lack_one_are_left_out() {
+fn without_logins_all_that_needs_none_is_there_and_privacy_holds() {
     let lack = |text: &str| {
         let nothing = |_: &Path| Err(io::ErrorKind::NotFound.into());
         parse_with(text, Path::new("etc/bridge.yaml"), &|_| None, &nothing, Logins::MayLack)
     };
     let config = lack(GOOD).unwrap();
-    assert!(config.orgs.is_empty());
     assert_eq!(config.pipelines.len(), 2);
+    let private =
+        "    privacy: { hash_secret: ${HASH}, objects: { Account: { hash: [Name], mask: [Phone] } } }\n  hq:\n";
+    let private = GOOD.replace("  hq:\n", private).replace("Region__c: { value: EMEA }", "Region__c: Phone");
+    let case = "tests:\n  - { name: x, pipeline: accounts, record: { Name: Acme, Phone: \"12345\" }, expect: { upsert: { Region__c: 1***5 } } }\n";
+    let config = lack(&format!("{private}{case}")).unwrap();
+    let ran = crate::rehearse::cases::run(&config);
+    let shown: Vec<String> = ran[0].differences.iter().map(ToString::to_string).collect();
+    assert!(!shown.join(" ").contains("Acme") && !shown.join(" ").contains("Region__c"), "{shown:?}");
     // What a rule needs is needed, and so is all else that is right or wrong without a login.
     for (piece, other, wrong) in [
         ("{ value: EMEA }", "{ value: \"${REGION}\" }", "the environment variable REGION is not set"),

@@ -124,8 +124,10 @@ impl FromStr for Decimal {
             return Ok(Self("0".to_owned()));
         }
         // How many of the significant digits stand before the point.
-        let point = i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent)
-            - i64::try_from(digits.len() - significant.len()).unwrap_or(i64::MAX);
+        let point = i64::try_from(whole.len())
+            .unwrap_or(i64::MAX)
+            .saturating_add(exponent)
+            .saturating_sub(i64::try_from(digits.len() - significant.len()).unwrap_or(i64::MAX));
         let significant = significant.trim_end_matches('0');
         let length = i64::try_from(significant.len()).unwrap_or(i64::MAX);
         if length > MAX_DIGITS || !(-MAX_DIGITS..=MAX_DIGITS).contains(&point) {
@@ -182,7 +184,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Decimal>().unwrap().as_str(), canonical, "{text}");
         }
-        for text in ["", ".", "-", "1e", "1e999999999999", "NaN", "1.2.3", "0x1"] {
+        for text in ["", ".", "-", "1e", "1e999999999999", "0.001e-9223372036854775808", "NaN", "1.2.3", "0x1"] {
             assert!(text.parse::<Decimal>().is_err(), "{text}");
         }
     }

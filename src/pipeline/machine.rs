@@ -212,7 +212,10 @@ impl Machine {
             return;
         }
         match self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
-            Some(reading) if reading.is_out() => reading.again = true,
+            Some(reading) if reading.is_out() => {
+                reading.again = true;
+                reading.because = Because::Several;
+            }
             Some(_) | None => self.read(source, Seq::ZERO, false, true, now),
         }
     }
@@ -360,7 +363,7 @@ impl Machine {
                 self.read(source, part.seq, false, false, now);
                 self.because(source, part);
             }
-            Mapped::Needs(Needs::TargetOf { key }) => self.look_up(cover, key, now),
+            Mapped::Needs(Needs::TargetOf { key }) => self.look_up(cover, key, false, now),
             Mapped::Skipped(_) => {
                 line.counts.skipped += 1;
                 // Only this part: older ones may still wait for the target.

@@ -72,21 +72,28 @@ fn org(walk: &mut Walk<'_>, key: &Key, node: &Node, path: &Path) -> Option<OrgCo
         Some(entry) => privacy::check(walk, entry, path),
         None => Some(Privacy::default()),
     };
+    // Without logins the org is there all the same, for its privacy holds for what is only tried.
+    let lacks = walk.without;
+    let or = |value: Option<String>| value.or_else(|| lacks.then(String::new));
     Some(OrgConfig {
         name: name?.value,
-        login_url: login_url?,
-        login: login?,
-        client_name: client_name?,
-        api_version: api_version?,
+        login_url: login_url.or_else(|| Url::parse(NOWHERE).ok().filter(|_| lacks))?,
+        login: login.or_else(|| lacks.then(|| Login::ClientCredentials { key: String::new(), secret: "".into() }))?,
+        client_name: or(client_name)?,
+        api_version: or(api_version)?,
         transport: match transport {
+            Some(None) if lacks => None,
             Some(transport) => Some(transport?),
             None => None,
         },
-        pubsub: pubsub?,
+        pubsub: pubsub.or_else(|| lacks.then(PubsubEndpoint::default))?,
         journal: journal?,
         privacy: privacy?,
     })
 }
+
+/// Where an org is of which no login is known.
+const NOWHERE: &str = "https://unknown.invalid";
 
 fn is_loopback(url: &Url) -> bool {
     match url.host() {

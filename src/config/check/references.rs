@@ -70,10 +70,15 @@ fn privacy(walk: &mut Walk<'_>, orgs: &Orgs, pipeline: &Pipeline) {
                 walk.find(span, "a parent is found by its id, and `privacy` hides it", remedy);
             }
             Fill::Source(from) if is_key && privacy.treatment(from) == Some(Treatment::Mask) => {
-                let remedy = "take another field, or `hash` instead of `mask` in the source org's `privacy`";
-                walk.find(span, "the key must tell records apart, and `mask` makes them alike", remedy);
+                walk.find(span, MASKED_KEY, MASKED_KEY_REMEDY);
             }
-            Fill::Expression(expression) => expressions.push((expression, span)),
+            Fill::Expression(expression) => {
+                let masked = |path: &&FieldPath| privacy.treatment(path) == Some(Treatment::Mask);
+                if is_key && expression.reads().iter().any(|path| masked(&path)) {
+                    walk.find(span, MASKED_KEY, MASKED_KEY_REMEDY);
+                }
+                expressions.push((expression, span));
+            }
             Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Parent { .. } => {}
         }
     }
@@ -89,6 +94,8 @@ fn privacy(walk: &mut Walk<'_>, orgs: &Orgs, pipeline: &Pipeline) {
     }
 }
 
+const MASKED_KEY: &str = "the key must tell records apart, and `mask` makes them alike";
+const MASKED_KEY_REMEDY: &str = "take another field, or `hash` instead of `mask` in the source org's `privacy`";
 const LEFT_OUT: &str = "the source org's `privacy` leaves this field out";
 const LEFT_OUT_REMEDY: &str = "remove it here, or from `leave_out` of its object there";
 

@@ -47,16 +47,9 @@ impl Machine {
                 }
             }
             Handed::Parked { covers, refusal, sent } => {
+                // What waits for its turn joins the row: tried at once and again, a refusal that stays would never rest.
                 for cover in covers {
-                    if self.steps_of(cover.source).next().is_none() {
-                        self.park(cover, &refusal, sent, now);
-                        continue;
-                    }
-                    // What came since may be just what mends it, and a delete always does.
-                    if sent {
-                        self.settlement.answered.push((cover.source.pipeline, cover.source.record));
-                    }
-                    self.read(cover.source, cover.from, cover.clears_suspect, false, now);
+                    self.park(cover, &refusal, sent, now);
                 }
             }
             Handed::Read { covers, delete, sent } => {
@@ -65,7 +58,7 @@ impl Machine {
                         self.settlement.answered.push((cover.source.pipeline, cover.source.record));
                     }
                     match &delete {
-                        Some(Key::External { value, .. }) => self.look_up(cover, value.clone(), now),
+                        Some(Key::External { value, .. }) => self.look_up(cover, value.clone(), true, now),
                         Some(Key::Record { .. }) | None => {
                             self.read(cover.source, cover.from, cover.clears_suspect, false, now);
                         }
@@ -150,6 +143,10 @@ impl Machine {
         let deletes = self.steps_of(cover.source).any(|part| part.kind().is_delete());
         let cover = Cover { to: last.map_or(cover.to, |last| last.max(cover.to)), ..cover };
         self.park_row(cover, refusal);
+        // A read that is wanted or out stands for this, too, whoever made the change that it was made for.
+        if let Some(reading) = self.active.get_mut(&cover.source).and_then(|active| active.reading.as_mut()) {
+            reading.because = Because::Several;
+        }
         if self.is_halted(cover.source.pipeline) {
             // The row has them; it is read when the pipeline goes on.
             self.take_steps(cover.source);

@@ -26,6 +26,8 @@ pub struct Reading {
     pub has_row: bool,
     /// It was woken when the question was out already: the row may reach further than the answer, so it is read once more.
     pub again: bool,
+    /// A look-up is for a write that deletes, whatever `on_delete` says of records that are gone.
+    pub removes: bool,
     pub stage: Stage,
     /// Those that name it as parent must be known first; and the counterpart that is gone, if it is.
     pub children: Option<Option<RecordId>>,
@@ -96,6 +98,7 @@ impl Reading {
             parked,
             has_row: parked,
             again: false,
+            removes: false,
             stage: Stage::Wanted { at },
             children: None,
             because: Because::Nothing,
@@ -111,6 +114,7 @@ impl Reading {
             parked: false,
             has_row: false,
             again: false,
+            removes: false,
             stage: Stage::KeyWanted { key, to: cover.to },
             children: None,
             because: Because::Nothing,

@@ -65,7 +65,7 @@ impl Machine {
     }
 
     /// The target record of a delete without a link is to be looked up.
-    pub(super) fn look_up(&mut self, cover: Cover, key: String, now: Instant) {
+    pub(super) fn look_up(&mut self, cover: Cover, key: String, removes: bool, now: Instant) {
         let steps = self.take_steps(cover.source);
         let active = self.active.entry(cover.source).or_default();
         match &mut active.reading {
@@ -80,11 +80,12 @@ impl Machine {
                 }
                 if let Stage::KeyWanted { to, .. } | Stage::KeyAsked { to, .. } = &mut reading.stage {
                     *to = cover.to.max(*to);
+                    reading.removes |= removes;
                 }
             }
             other => {
                 let (again, joined) = other.take().map_or((false, steps), |reading| (reading.again, reading.joined));
-                *other = Some(Reading { again, ..Reading::look_up(cover, key, joined) });
+                *other = Some(Reading { again, removes, ..Reading::look_up(cover, key, joined) });
                 self.readings.want(now, cover.source);
             }
         }
@@ -107,8 +108,12 @@ impl Machine {
                         // Each is still to be written, over the whole record.
                         Some(part) => part.seq.before().min(at),
                         None => {
-                            // All of it is in the journal, so the answer will stand for it.
-                            reading.joined.clear();
+                            // All of it is in the journal, so the answer will stand for it, and is no single change's.
+                            for part in reading.joined.drain(..) {
+                                if !matches!(reading.because, Because::Nothing) {
+                                    reading.because.also(&part);
+                                }
+                            }
                             at
                         }
                     };
@@ -240,7 +245,7 @@ impl Machine {
                     }
                 }
                 Ok(Mapped::Needs(Needs::TargetOf { key })) => {
-                    self.look_up(cover, key, now);
+                    self.look_up(cover, key, false, now);
                     continue;
                 }
                 // A whole record never needs itself.
@@ -271,14 +276,26 @@ impl Machine {
             let to = reading.to();
             reading.stage = Stage::Answered;
             let cover = Cover { source, from: reading.from, to, clears_suspect: reading.clears_suspect };
+            let removes = reading.removes;
             match held.get(&key) {
                 Some(target) => {
                     let known = Known { link: LinkState::Linked(*target), parents: &answer.parents };
-                    if let Mapped::Write(write) = mapping.apply_deleted(record, &known, cover)
-                        && self.offer(*write, now)
-                        && let Some(active) = self.active.get_mut(&source)
-                    {
-                        active.covered = active.covered.max(to);
+                    let mapped = match removes {
+                        true => mapping.apply_removed(*target, cover),
+                        false => mapping.apply_deleted(record, &known, cover),
+                    };
+                    match mapped {
+                        Mapped::Write(write) => {
+                            if self.offer(*write, now)
+                                && let Some(active) = self.active.get_mut(&source)
+                            {
+                                active.covered = active.covered.max(to);
+                            }
+                        }
+                        // The config ignores it, which it did not when it was asked.
+                        Mapped::Skipped(_) | Mapped::Needs(_) | Mapped::Failed(_) => {
+                            self.nothing_to_do(cover, false, now);
+                        }
                     }
                 }
                 None => {
@@ -358,7 +375,8 @@ impl Machine {
         if self.outbox.key_of(source).is_none() {
             self.nothing_to_do(cover, false, now);
         } else if let Some(active) = self.active.get(&source) {
-            let skipped: Vec<Seq> = active.tracked.range(offered.next()..=cover.to).copied().collect();
+            let skipped: Vec<Seq> =
+                active.tracked.iter().copied().filter(|seq| *seq > offered && *seq <= cover.to).collect();
             skipped.into_iter().for_each(|seq| self.untrack_only(source, seq));
         }
     }

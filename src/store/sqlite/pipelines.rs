@@ -270,7 +270,7 @@ pub(super) fn restless(db: &Connection) -> Result<Vec<(PipelineId, RecordId)>, S
         db,
         "SELECT k.pipeline, k.record FROM parked k
          JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
-         WHERE k.to_seq > k.tried_seq
+         WHERE k.to_seq > k.tried_seq AND k.code <> 'PIPELINE_HALTED' -- those are asked for page by page
          UNION
          SELECT k.pipeline, k.record FROM parked k
          JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
