@@ -1,7 +1,7 @@
 //! One field's rule against the two objects: that both sides are there, and that the value fits.
 
 use super::Findings;
-use crate::config::{Config, FieldRule, Fill, WriteOn};
+use crate::config::{Config, FieldRule, Fill, OnNull, WriteOn};
 use crate::event::{FieldName, FieldPath, Value};
 use crate::org::describe::{Computed, FieldDescribe, FieldKind, ObjectDescribe};
 
@@ -11,6 +11,7 @@ const AUDIT: &[&str] = &["CreatedDate", "CreatedById", "LastModifiedDate", "Last
 pub(super) fn judge(
     findings: &mut Findings<'_>,
     (name, rule): (&FieldName, &FieldRule),
+    polled: bool,
     config: &Config,
     from: Option<&ObjectDescribe>,
     to: Option<&ObjectDescribe>,
@@ -18,11 +19,11 @@ pub(super) fn judge(
     let at = &["fields", name.as_str()];
     let source = match (&rule.fill, from) {
         (Fill::Source(path) | Fill::Table { from: path, .. } | Fill::Parent { from: path, .. }, Some(from)) => {
-            read(findings, at, path, from)
+            read(findings, at, path, from, polled)
         }
         (Fill::Expression(expression), Some(from)) => {
             for path in expression.reads() {
-                read(findings, at, path, from);
+                read(findings, at, path, from, polled);
             }
             None
         }
@@ -54,6 +55,9 @@ pub(super) fn judge(
             not_writable(to, target)
         };
         findings.error(at, format!("{name} cannot be changed once the record is there"), remedy);
+    }
+    if let OnNull::Value(value) = &rule.on_null {
+        fits(findings, at, target, value);
     }
     match &rule.fill {
         Fill::Constant(value) => fits(findings, at, target, value),
@@ -93,6 +97,7 @@ pub(super) fn read<'d>(
     at: &[&str],
     path: &FieldPath,
     from: &'d ObjectDescribe,
+    polled: bool,
 ) -> Option<&'d FieldDescribe> {
     if path.as_str() == "Id" {
         return None;
@@ -127,6 +132,17 @@ pub(super) fn read<'d>(
         findings.error(at, format!("{object} has no part {path}"), remedy);
         return None;
     };
+    // Events have it as a part of its compound, under another name.
+    if let Some(compound) = field.compound.as_ref().filter(|compound| **compound != field.name)
+        && !polled
+        && path.part().is_none()
+    {
+        let part = field.name.as_str().strip_prefix(compound.as_str().trim_end_matches("Address")).unwrap_or_default();
+        let part = if part.is_empty() { "Part" } else { part };
+        let remedy = format!("write `{compound}.{part}`, as change events name it");
+        findings.error(at, format!("change events carry {path} as a part of {compound}"), remedy);
+        return None;
+    }
     match field.computed {
         Some(Computed::Formula) => {
             let remedy = "map what it is computed from, or compute it here: { cel: … }";
@@ -146,6 +162,8 @@ pub(super) fn read<'d>(
         FieldKind::Base64 => {
             findings.error(at, format!("{path} holds a file, and events carry none"), "leave it out");
         }
+        // A read has it as one text.
+        FieldKind::PersonName if polled => {}
         FieldKind::Address | FieldKind::Location | FieldKind::PersonName if path.part().is_none() => {
             let parts: Vec<&str> = from.components_of(&field.name).iter().map(|part| part.name.as_str()).collect();
             let remedy = format!(
@@ -196,45 +214,38 @@ fn fits(findings: &mut Findings<'_>, at: &[&str], target: &FieldDescribe, value:
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "add the value to the picklist, or write another".to_owned(),
             },
-            _ => "write a value of that kind".to_owned(),
+            _ => "write a value that the field takes".to_owned(),
         };
         findings.error(at, wrong, remedy);
     }
 }
 
-/// Why the org would not take a value; it stands in the config, so it may be shown.
+/// Why the org would not take a value. It is not shown, for a variable may have brought it; the file's line is.
 pub(super) fn refuses(target: &FieldDescribe, value: &Value) -> Option<String> {
-    let shown = serde_json::Value::from(value.clone());
-    match (&target.kind, value) {
-        (_, Value::Null) => None,
-        (FieldKind::Boolean, Value::Bool(_)) => None,
-        (FieldKind::Boolean, _) => Some(format!("{shown} is neither true nor false, and the field is a checkbox")),
-        (
-            FieldKind::Number { .. }
-            | FieldKind::Currency { .. }
-            | FieldKind::Percent { .. }
-            | FieldKind::Integer { .. },
-            value,
-        ) => match value {
-            Value::Number(_) => None,
-            _ => Some(format!("{shown} is no number")),
-        },
+    let kind = &target.kind;
+    match (kind, value) {
+        (_, Value::Null | Value::Compound(_)) | (FieldKind::Boolean, Value::Bool(_)) => None,
+        (FieldKind::Boolean, _) => Some("the field is a checkbox: only true or false can be written".to_owned()),
+        (kind, Value::Number(_)) if sort(kind) == Sort::Number => None,
+        (kind, _) if sort(kind) == Sort::Number => Some("the field takes a number".to_owned()),
+        (kind, Value::Bool(_) | Value::Number(_)) if sort(kind) != Sort::Other => {
+            Some("the field takes text: write the value in quotes".to_owned())
+        }
         (FieldKind::Picklist(picklist), Value::Text(text)) if !picklist.takes(text) => {
-            Some(format!("the picklist takes no {shown}"))
+            Some("the picklist does not take this value".to_owned())
         }
-        (FieldKind::MultiPicklist(picklist), Value::Text(text)) => {
-            let wrong = text.split(';').find(|one| !picklist.takes(one))?;
-            Some(format!("the picklist takes no {:?}", wrong))
+        (FieldKind::MultiPicklist(picklist), Value::Text(text)) if !text.split(';').all(|one| picklist.takes(one)) => {
+            Some("the picklist does not take all of these values".to_owned())
         }
-        (FieldKind::Reference(_), Value::Text(text)) => text
-            .parse::<crate::event::RecordId>()
-            .is_err()
-            .then(|| format!("{shown} is no record id, and the field is a lookup")),
+        (FieldKind::Reference(_), Value::Text(text)) if text.parse::<crate::event::RecordId>().is_err() => {
+            Some("the field is a lookup, and this is no record id".to_owned())
+        }
         (_, Value::Text(text)) => {
             let length = target.length.filter(|length| *length > 0)? as usize;
-            (text.chars().count() > length).then(|| format!("{shown} is longer than {length} characters"))
+            (text.chars().count() > length)
+                .then(|| format!("it is longer than the {length} characters of {}", target.name))
         }
-        (_, Value::Bool(_) | Value::Number(_) | Value::Compound(_)) => None,
+        (_, Value::Bool(_) | Value::Number(_)) => None,
     }
 }
 
@@ -244,8 +255,8 @@ fn lookup(findings: &mut Findings<'_>, at: &[&str], target: &FieldDescribe, sour
         findings.error(at, message, "fill it from a field of the source, or name a lookup of the target");
     }
     if let Some(source) = source.filter(|source| source.kind.reference().is_none()) {
-        let message = format!("{} of the source is no lookup, so it names no parent", source.name);
-        findings.error(at, message, "name a lookup field as `from`");
+        let message = format!("{} of the source is no lookup", source.name);
+        findings.warn(at, message, "name a lookup field as `from`, unless it holds ids of the parents in the source");
     }
 }
 
@@ -313,14 +324,18 @@ fn compare(
             );
             return;
         }
-        // As text, everything can be kept.
         (from, to) if from == to => {}
-        (Sort::Number | Sort::Date | Sort::DateTime | Sort::Time | Sort::Bool | Sort::Lookup, Sort::Text) => {
-            if from != Sort::Lookup {
-                let remedy = format!("write {{ cel: text({}) }}, or choose another field", source.name);
-                findings.error(at, format!("{} is no text, and {} is", source.name, target.name), remedy);
-                return;
-            }
+        // Dates, times and ids are text on the wire.
+        (Sort::Date | Sort::DateTime | Sort::Time | Sort::Lookup, Sort::Text) => {}
+        (Sort::Number | Sort::Bool, Sort::Text) => {
+            let remedy = format!("write {{ cel: text({}) }}, or choose another field", source.name);
+            findings.error(at, format!("{} is no text, and {} is", source.name, target.name), remedy);
+            return;
+        }
+        (Sort::Text, Sort::Lookup) => {
+            let message = format!("{} is text, and {} a lookup", source.name, target.name);
+            findings.warn(at, message, "it must hold ids of the target org; for parents write { parent: …, from: … }");
+            return;
         }
         (Sort::DateTime, Sort::Date) => {
             let remedy = format!("write {{ cel: date({}) }}", source.name);

@@ -35,11 +35,18 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
         flag(&mut findings, pipeline, to);
     }
     for (name, rule) in &pipeline.fields {
-        fields::judge(&mut findings, (name, rule), config, from.as_deref(), to.as_deref());
+        fields::judge(
+            &mut findings,
+            (name, rule),
+            pipeline.from.poll.is_some(),
+            config,
+            from.as_deref(),
+            to.as_deref(),
+        );
     }
     if let Some(from) = &from {
         for path in pipeline.when.iter().flat_map(Expression::reads) {
-            fields::read(&mut findings, &["when"], path, from);
+            fields::read(&mut findings, &["when"], path, from, pipeline.from.poll.is_some());
         }
     }
     findings.found

@@ -336,7 +336,7 @@ fn without_logins_all_that_needs_none_is_there_and_privacy_holds() {
     let config = lack(GOOD).unwrap();
     assert_eq!(config.pipelines.len(), 2);
     let private =
-        "    privacy: { hash_secret: ${HASH}, objects: { Account: { hash: [Name], mask: [Phone] } } }\n  hq:\n";
+        "    privacy: { hash_secret: \"${HASH}\", objects: { Account: { hash: [Name], mask: [Phone] } } }\n  hq:\n";
     let private = GOOD.replace("  hq:\n", private).replace("Region__c: { value: EMEA }", "Region__c: Phone");
     let case = "tests:\n  - { name: x, pipeline: accounts, record: { Name: Acme, Phone: \"12345\" }, expect: { upsert: { Region__c: 1***5 } } }\n";
     let config = lack(&format!("{private}{case}")).unwrap();

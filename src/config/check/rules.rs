@@ -215,18 +215,24 @@ pub(super) fn condition(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At<
 /// An expression, compiled; what is wrong with it is shown at its place.
 pub(super) fn expression(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At<Expression>> {
     let text = walk.text(entry)?;
+    // It is shown with what fails, and a variable may hold what must not be.
+    if text.expanded {
+        let remedy = "write the value itself; only values outside of expressions take ${NAME}";
+        walk.find(&text.span, "an expression takes no variables", remedy);
+        return None;
+    }
     match Expression::compile(&text.value) {
         Ok(value) => Some(At { value, raw: text.raw, span: text.span }),
         Err(problems) => {
-            // Where it is written in the file as it is. Otherwise (an escape, a variable, folded lines) all of it is shown.
+            // Where it is written in the file as it is. Otherwise (an escape, folded lines) all of it is shown.
             let start = walk.source.get(text.span.clone()).and_then(|raw| raw.find(text.value.as_str()));
             for problem in problems {
                 let span = match start {
-                    Some(start) if !text.expanded => {
+                    Some(start) => {
                         let start = text.span.start + start;
                         start + problem.span.start..start + problem.span.end
                     }
-                    Some(_) | None => text.span.clone(),
+                    None => text.span.clone(),
                 };
                 walk.find(&span, problem.message, problem.remedy);
             }

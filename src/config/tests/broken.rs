@@ -183,6 +183,7 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ("on_delete: ignore", "coalesce: no", 20, 15, "`coalesce` cannot be `no`"),
     ("on_delete: ignore", "when: 7 + 1", 20, 11, "a condition is true or false, and this gives a number"),
     ("on_delete: ignore", "when: 'Industry = \"x\"'", 20, 21, "a single `=` compares nothing"),
+    ("{ value: EMEA }", "{ cel: 'Name + \"${EMEA_KEY}\"' }", 18, 25, "an expression takes no variables"),
     ("{ value: EMEA }", "{ cel: 'uper(Name)' }", 18, 26, "there is no function `uper`"),
     (
         "version: 1",

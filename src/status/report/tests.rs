@@ -351,6 +351,7 @@ async fn a_running_bridge_adds_to_the_state_file_what_it_alone_knows() {
             r#""waiting": 5,"#,
             r#""in_flight": 4,"#,
             r#""lag_seconds": 61,"#,
+            r#""left_gone": 0,"#,
             r#""trouble": "the storage is full""#,
         ]
     );
