@@ -299,6 +299,14 @@ impl Mapping {
         draft.write(self, key, cover, Body::Partial)
     }
 
+    /// Whether a write says of its record that it is gone or does not match.
+    pub fn flags(&self, write: &Write) -> bool {
+        self.flag.as_ref().is_some_and(|flag| {
+            let cell = write.fields().and_then(|fields| fields.get(&flag.field));
+            cell == Some(&Cell::Value(flag.set.clone()))
+        })
+    }
+
     fn by_link(&self, id: RecordId) -> Key {
         Key::Record { object: self.target_object.clone(), id }
     }

@@ -22,8 +22,10 @@ impl Machine {
                 let deleted = matches!(write.body, Body::Delete);
                 for cover in &write.covers {
                     let Source { pipeline, record } = cover.source;
+                    let mut flagged = false;
                     if let Some(line) = self.lines.get_mut(&pipeline) {
                         line.counts.applied += 1;
+                        flagged = line.mapping.flags(&write);
                     }
                     self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone: deleted }));
                     match (id, write.key.linked()) {
@@ -35,7 +37,8 @@ impl Machine {
                         }
                         _ => {}
                     }
-                    if whole || deleted {
+                    // A flag stands for the record as it was then, whole: it is gone, or does not match.
+                    if whole || deleted || flagged {
                         self.close(cover.source, cover.to, now);
                     }
                     self.settlement.answered.push((pipeline, record));

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Brakes, Config, Fill, From, Limit, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Start, To,
+    Brakes, Config, Fill, Flag, From, Limit, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Start, To,
 };
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
 use crate::publish::{Call, Cell, Write};
@@ -1008,4 +1008,39 @@ fn a_delete_is_tried_at_once_also_where_an_earlier_change_of_a_parked_record_wai
     world.finish();
     assert_eq!(world.memory.parked.len(), 0);
     assert!(world.now - begin < TRY_AGAIN / 2, "{:?}", world.now - begin);
+}
+
+#[test]
+fn a_record_that_failed_and_is_flagged_then_is_no_failed_record_any_more() {
+    let mut world = World::with(|pipeline| {
+        let set = Value::Bool(true);
+        pipeline.flag = Some(Flag { field: "Gone__c".parse().unwrap(), set, clear: Value::Bool(false) });
+        pipeline.on_delete = OnDelete::Flag;
+    });
+    let tell = |world: &mut World, kind: ChangeKind| {
+        let fields = ["A", "B"].map(|name| (name.to_owned(), Value::Null)).into();
+        world.source.insert(0, Row { fields, deleted: kind.is_delete(), cascaded: false });
+        world.emit(0, 1, kind, Fields::new());
+    };
+    tell(&mut world, ChangeKind::Create);
+    world.finish();
+    let row = Parked {
+        pipeline: ACCOUNTS,
+        record: record_id(0),
+        from: Seq(1),
+        to: Seq(1),
+        state: ParkedState::Failed,
+        code: "STRING_TOO_LONG".into(),
+        fields: vec![],
+        waits_for: None,
+        attempts: 1,
+        tried_at: Timestamp(0),
+        evidence: String::new(),
+    };
+    world.memory.parked.insert((ACCOUNTS, record_id(0)), row);
+    tell(&mut world, ChangeKind::Delete);
+    world.finish();
+    let held = world.target.mirror();
+    assert_eq!(held[record_id(0).as_str()]["Gone__c"], Value::Bool(true));
+    assert_eq!(world.memory.parked.len(), 0);
 }
