@@ -254,3 +254,69 @@ fn automation(findings: &mut Findings<'_>, org: &KnownOrg, object: &ObjectName) 
         findings.note(&["to", "object"], message, remedy);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::org::{Capture, CapturedChannel, Member};
+
+    const CONFIG: &str = r#"
+version: 1
+orgs:
+  a: { login_url: "http://127.0.0.1:1", client_credentials: { key: k, secret: s } }
+  b: { login_url: "http://127.0.0.1:2", client_credentials: { key: k, secret: s } }
+pipelines:
+  - name: accounts
+    from: { org: a, channel: /data/Mine__chn, object: Account }
+    to: { org: b, object: Account, key: Key__c }
+    when: Industry != "Test"
+    when_no_longer_matching: POLICY
+    fields: { Key__c: Id }
+"#;
+
+    /// What is said of a channel of which Account is a member.
+    fn said(policy: &str, filter: Option<&str>, enriched: &[&str]) -> Vec<String> {
+        let text = CONFIG.replace("POLICY", policy);
+        let config = config::parse(&text, Path::new("b.yaml"), &|_| None, &|_| unreachable!()).unwrap();
+        let member = Member {
+            object: "Account".parse().unwrap(),
+            filter: filter.map(str::to_owned),
+            enriched: enriched.iter().map(|field| (*field).to_owned()).collect(),
+        };
+        let channel = CapturedChannel { channel: "/data/Mine__chn".parse().unwrap(), members: vec![member] };
+        let org = KnownOrg {
+            all: None,
+            objects: HashMap::new(),
+            capture: Some(Asked::Known(Capture { channels: vec![channel] })),
+            system: None,
+            permissions: None,
+            automation: BTreeMap::new(),
+        };
+        let pipeline = &config.pipelines[0];
+        let mut findings = Findings { pipeline: &pipeline.name, found: Vec::new() };
+        capture(&mut findings, &org, pipeline);
+        let short = |finding: Finding| format!("{} {}", finding.severity.as_str(), finding.message);
+        findings.found.into_iter().map(short).collect()
+    }
+
+    #[test]
+    fn a_filter_of_the_channel_hides_records_that_stop_matching() {
+        let filter = Some("Industry != 'Test'");
+        for policy in ["delete", "keep"] {
+            let warned =
+                said(policy, filter, &["Industry"]).iter().any(|said| said.starts_with("warning the channel has a"));
+            assert_eq!(warned, policy == "delete");
+            assert_eq!(said(policy, None, &["Industry"]), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_a_condition_reads_should_be_enriched() {
+        let said = said("keep", None, &["Name"]);
+        assert_eq!(said, ["note each change has to be read, for events do not carry Industry unless it changed"]);
+    }
+}
