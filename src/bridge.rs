@@ -90,14 +90,8 @@ pub enum Command {
     Resume { pipeline: PipelineName, done: oneshot::Sender<Result<bool, String>> },
 }
 
-/// What is done between two rounds of all stages.
-enum Between {
-    Accept { org: OrgName, org_id: String, done: oneshot::Sender<Result<(), String>> },
-    Resume { pipeline: PipelineName, done: oneshot::Sender<Result<bool, String>> },
-}
-
-/// As [`run`], and does what is asked meanwhile. To accept another org, or to let a pipeline go on, all stages are stopped in order and begin anew
-/// with what the store says then: progress in memory may speak of the old org.
+/// As [`run`], and does what is asked meanwhile. To accept another org, or to let a pipeline go on, all stages are stopped
+/// in order and begin anew with what the store says then: progress in memory may speak of what was before.
 ///
 /// # Errors
 /// As [`run`].
@@ -112,30 +106,12 @@ pub async fn steered<S: Store>(
     loop {
         let round = cancel.child_token();
         let mut running = pin!(run(config, orgs, store.clone(), board.clone(), round.clone()));
-        let between = loop {
+        let command = loop {
             tokio::select! {
                 ended = &mut running => return ended,
-                Some(command) = commands.recv() => match command {
-                    Command::AcceptOrg { org, org_id, done } => {
-                        // Who gave up waiting is not answered.
-                        match orgs.get(&org).map(|org| org.other().borrow().clone()) {
-                            Some(Some(found)) if found == org_id => break Between::Accept { org, org_id, done },
-                            Some(Some(found)) => {
-                                drop(done.send(Err(format!("org {found} is behind the login of {org}"))));
-                            }
-                            Some(None) => {
-                                drop(done.send(Err(format!("the login of {org} leads to the same org as before"))));
-                            }
-                            None => drop(done.send(Err(format!("the config names no org {org}")))),
-                        }
-                    }
-                    Command::Resume { pipeline, done } => {
-                        let halted = store.pipelines().await?.into_iter().find(|row| row.identity.name == pipeline);
-                        match halted.map(|row| row.halted.is_some()) {
-                            Some(true) => break Between::Resume { pipeline, done },
-                            Some(false) => drop(done.send(Ok(false))),
-                            None => drop(done.send(Err(format!("the config has no pipeline {pipeline}")))),
-                        }
+                Some(command) = commands.recv() => {
+                    if let Some(command) = to_be_done(command, orgs, &store).await? {
+                        break command;
                     }
                 }
             }
@@ -150,19 +126,48 @@ pub async fn steered<S: Store>(
         if cancel.is_cancelled() {
             return Ok(());
         }
-        match between {
-            Between::Accept { org, org_id, done } => {
+        // Who gave up waiting is not answered.
+        match command {
+            Command::AcceptOrg { org, org_id, done } => {
                 store.accept_org(&org, &org_id).await?;
                 warn!(%org, %org_id, "another org was accepted; what is known of the old one is given up");
                 drop(done.send(Ok(())));
             }
-            Between::Resume { pipeline, done } => {
+            Command::Resume { pipeline, done } => {
                 store.resume(&pipeline).await?;
                 info!(%pipeline, "resumed");
                 drop(done.send(Ok(true)));
             }
         }
     }
+}
+
+/// The command, if there is something to do; otherwise it is answered.
+async fn to_be_done<S: Store>(
+    command: Command,
+    orgs: &BTreeMap<OrgName, Org>,
+    store: &S,
+) -> Result<Option<Command>, StoreError> {
+    match command {
+        Command::AcceptOrg { org, org_id, done } => {
+            let refused = match orgs.get(&org).map(|org| org.other().borrow().clone()) {
+                Some(Some(found)) if found == org_id => return Ok(Some(Command::AcceptOrg { org, org_id, done })),
+                Some(Some(found)) => format!("org {found} is behind the login of {org}"),
+                Some(None) => format!("the login of {org} leads to the same org as before"),
+                None => format!("the config names no org {org}"),
+            };
+            drop(done.send(Err(refused)));
+        }
+        Command::Resume { pipeline, done } => {
+            let row = store.pipelines().await?.into_iter().find(|row| row.identity.name == pipeline);
+            match row.map(|row| row.halted.is_some()) {
+                Some(true) => return Ok(Some(Command::Resume { pipeline, done })),
+                Some(false) => drop(done.send(Ok(false))),
+                None => drop(done.send(Err(format!("the config has no pipeline {pipeline}")))),
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Runs a config until cancelled. Requests in flight are settled then; what waits stays journaled.

@@ -42,11 +42,12 @@ struct Known {
 /// What one org says.
 #[derive(Debug)]
 struct KnownOrg {
-    all: Option<Arc<GlobalDescribe>>,
+    all: Arc<GlobalDescribe>,
     objects: HashMap<ObjectName, Arc<ObjectDescribe>>,
+    /// None: nothing is read of it.
     capture: Option<Asked<Capture>>,
-    system: Option<Asked<SystemPermissions>>,
-    permissions: Option<Asked<BTreeMap<ObjectName, ObjectPermissions>>>,
+    system: Asked<SystemPermissions>,
+    permissions: Asked<BTreeMap<ObjectName, ObjectPermissions>>,
     automation: BTreeMap<AutomationKind, Asked<Vec<Automation>>>,
 }
 

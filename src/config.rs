@@ -478,3 +478,20 @@ pub enum Expect {
     /// A failed record, with this code.
     Fail(Option<String>),
 }
+
+/// For tests of others: a config without a file.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::path::Path;
+
+    use super::Config;
+
+    /// Two orgs, `a` and `b`, that nobody can reach, and the keys that follow: `pipelines:` and others.
+    pub fn between_two_orgs(keys: &str) -> Config {
+        let org = |port: u8| {
+            format!("{{ login_url: \"http://127.0.0.1:{port}\", client_credentials: {{ key: k, secret: s }} }}")
+        };
+        let text = format!("version: 1\norgs:\n  a: {}\n  b: {}\n{keys}", org(1), org(2));
+        super::parse(&text, Path::new("b.yaml"), &|_| None, &|_| unreachable!()).unwrap()
+    }
+}

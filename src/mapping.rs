@@ -230,9 +230,7 @@ impl Mapping {
         }
         let mut draft = Draft::default();
         let mut unread = false;
-        // What only says who made the change goes along with what changed.
-        let (companions, rules): (Vec<_>, Vec<_>) = self.rules.iter().partition(|(_, rule)| rule.is_companion());
-        for (name, rule) in rules {
+        for (name, rule) in self.rules.iter().filter(|(_, rule)| !rule.is_companion()) {
             match draft.take(name, rule, rule.give(name, view, Writing::Update), known) {
                 Taken::Yes => {}
                 Taken::Unknown => unread = true,
@@ -248,7 +246,8 @@ impl Mapping {
             LinkState::Coming(key) => key.clone(),
             LinkState::Linked(id) => self.by_link(*id),
         };
-        for (name, rule) in companions {
+        // What only says who made the change goes along with what changed.
+        for (name, rule) in self.rules.iter().filter(|(_, rule)| rule.is_companion()) {
             if let Taken::Failed(failure) = draft.take(name, rule, rule.give(name, view, Writing::Update), known) {
                 return Mapped::Failed(failure);
             }

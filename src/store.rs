@@ -134,6 +134,9 @@ pub struct PipelineRow {
     pub passes_to: Seq,
 }
 
+/// The code of a parked row that waits for its pipeline.
+pub const PIPELINE_HALTED: &str = "PIPELINE_HALTED";
+
 /// A pipeline that stopped by itself, and waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halted {
@@ -484,11 +487,10 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The pipeline goes on: it is halted no longer. None if there is no such pipeline, false if it was not halted.
     fn resume(&self, name: &PipelineName) -> impl Future<Output = Result<Option<bool>, StoreError>> + Send;
 
-    /// Records that were parked with this code, each with the first part that waits, and whose pipeline is not halted. In
+    /// Records that were parked with [`PIPELINE_HALTED`], each with the first part that waits, and whose pipeline is not halted. In
     /// the order of pipelines and records, from behind `after` on. Asked page by page after a start.
     fn held(
         &self,
-        code: &'static str,
         after: Option<(PipelineId, RecordId)>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(PipelineId, RecordId, Seq)>, StoreError>> + Send;

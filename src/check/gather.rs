@@ -46,11 +46,11 @@ async fn of_org(config: &Config, name: &OrgName, org: &Org) -> Result<KnownOrg, 
     let written: Vec<ObjectName> = written.iter().filter(|object| objects.contains_key(*object)).cloned().collect();
     let captured = read.count() > 0;
     Ok(KnownOrg {
-        all: Some(all),
+        all,
         objects,
         capture: if captured { Some(org.capture().await?) } else { None },
-        system: Some(org.system_permissions().await?),
-        permissions: Some(org.object_permissions(&there).await?),
+        system: org.system_permissions().await?,
+        permissions: org.object_permissions(&there).await?,
         automation: org.automation(&written).await?,
     })
 }

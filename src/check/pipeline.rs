@@ -53,10 +53,9 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
 }
 
 fn there(findings: &mut Findings<'_>, org: &KnownOrg, side: &str, object: &ObjectName) {
-    let Some(all) = &org.all else { return };
-    match all.object(object.as_str()) {
+    match org.all.object(object.as_str()) {
         None => {
-            let remedy = match all.closest(object.as_str()) {
+            let remedy = match org.all.closest(object.as_str()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     "look at its API name in Setup > Object Manager, and at the object permissions of the bridge's \
@@ -138,8 +137,8 @@ fn capture(findings: &mut Findings<'_>, org: &KnownOrg, pipeline: &PipelineConfi
 
 /// Every record can be read.
 fn reading(findings: &mut Findings<'_>, org: &KnownOrg, object: &ObjectName) {
-    let Some(Asked::Known(permissions)) = &org.permissions else { return };
-    let system = org.system.as_ref().and_then(Asked::known).copied().unwrap_or_default();
+    let Asked::Known(permissions) = &org.permissions else { return };
+    let system = org.system.known().copied().unwrap_or_default();
     let Some(mine) = permissions.get(object).copied().map(|mine| mine.within(system)) else { return };
     // An object that can be seen without a right to read it is none that such rights are for, like User.
     if mine.read && !mine.view_all {
@@ -258,18 +257,14 @@ fn automation(findings: &mut Findings<'_>, org: &KnownOrg, object: &ObjectName) 
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, HashMap};
-    use std::path::Path;
+    use std::sync::Arc;
 
     use super::*;
-    use crate::config;
+    use crate::config::testing::between_two_orgs;
+    use crate::org::setup::SystemPermissions;
     use crate::org::{Capture, CapturedChannel, Member};
 
-    const CONFIG: &str = r#"
-version: 1
-orgs:
-  a: { login_url: "http://127.0.0.1:1", client_credentials: { key: k, secret: s } }
-  b: { login_url: "http://127.0.0.1:2", client_credentials: { key: k, secret: s } }
-pipelines:
+    const CONFIG: &str = r#"pipelines:
   - name: accounts
     from: { org: a, channel: /data/Mine__chn, object: Account }
     to: { org: b, object: Account, key: Key__c }
@@ -281,7 +276,7 @@ pipelines:
     /// What is said of a channel of which Account is a member.
     fn said(policy: &str, filter: Option<&str>, enriched: &[&str]) -> Vec<String> {
         let text = CONFIG.replace("POLICY", policy);
-        let config = config::parse(&text, Path::new("b.yaml"), &|_| None, &|_| unreachable!()).unwrap();
+        let config = between_two_orgs(&text);
         let member = Member {
             object: "Account".parse().unwrap(),
             filter: filter.map(str::to_owned),
@@ -289,11 +284,11 @@ pipelines:
         };
         let channel = CapturedChannel { channel: "/data/Mine__chn".parse().unwrap(), members: vec![member] };
         let org = KnownOrg {
-            all: None,
+            all: Arc::default(),
             objects: HashMap::new(),
             capture: Some(Asked::Known(Capture { channels: vec![channel] })),
-            system: None,
-            permissions: None,
+            system: Asked::Known(SystemPermissions::default()),
+            permissions: Asked::Known(BTreeMap::new()),
             automation: BTreeMap::new(),
         };
         let pipeline = &config.pipelines[0];

@@ -10,8 +10,6 @@ use crate::config::{Brakes, Limit};
 use crate::event::Seq;
 use crate::publish::{Body, Key, Write};
 
-/// Why parts of a halted pipeline wait.
-pub const HALTED: &str = "PIPELINE_HALTED";
 /// A window is counted in so many steps.
 const STEPS: u32 = 60;
 

@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::brakes::HALTED;
 use super::machine::{Child, Machine, Read, ReadWhat, Stretch};
 use crate::config::Brakes;
 use crate::event::Found;
@@ -219,7 +218,7 @@ impl<S: Store> Driver<S> {
             && !stopping
             && self.machine.has_room()
         {
-            let page = self.store.held(HALTED, after, HELD_PAGE).await?;
+            let page = self.store.held(after, HELD_PAGE).await?;
             self.held = page.last().map(|(pipeline, record, _)| Some((*pipeline, *record)));
             let now = Instant::now();
             for (pipeline, record, from) in page.into_iter().filter(|(id, ..)| self.sources.contains_key(id)) {

@@ -23,10 +23,12 @@ use tokio::time::Instant;
 use crate::config::{Brakes, OnDelete, OnUndelete, WhenTargetGone};
 use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs};
-use crate::pipeline::brakes::{Brake, HALTED};
+use crate::pipeline::brakes::Brake;
 use crate::pipeline::progress::Progress;
 use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
-use crate::store::{Answer, Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, Question, Settlement};
+use crate::store::{
+    Answer, Applied, LinkChange, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
+};
 use reading::{Because, Reading, Readings, Stage};
 
 /// Why the children of a record wait that is made anew.
@@ -381,9 +383,9 @@ impl Machine {
 
     /// Hands a write to the outbox. False: its pipeline is halted, or is halted by it, and its record is parked.
     fn offer(&mut self, write: Write, now: Instant) -> bool {
-        let pipelines: BTreeSet<PipelineId> = write.covers.iter().map(|cover| cover.source.pipeline).collect();
         let mut halted = false;
-        for pipeline in pipelines {
+        // As it is mapped, a write covers one record; only waiting writes merge.
+        for pipeline in write.covers.iter().map(|cover| cover.source.pipeline) {
             let Some(line) = self.lines.get_mut(&pipeline) else { continue };
             if let Some(why) = (!line.brake.is_halted()).then(|| line.brake.about_to(&write, now)).flatten() {
                 self.settlement.halts.push((pipeline, why, self.wall));
@@ -396,7 +398,7 @@ impl Machine {
         }
         let refusal = Refusal {
             state: ParkedState::Waiting,
-            code: HALTED.to_owned(),
+            code: PIPELINE_HALTED.to_owned(),
             fields: Vec::new(),
             waits_for: None,
             evidence: "Its pipeline is halted. It is written when the pipeline is resumed.".to_owned(),

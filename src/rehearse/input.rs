@@ -98,25 +98,18 @@ pub fn record(mapping: &Mapping, id: RecordId, values: &BTreeMap<String, Value>)
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::{What, rehearse};
     use super::*;
-    use crate::config;
+    use crate::config::testing::between_two_orgs;
 
     fn mapping() -> Mapping {
-        let text = r#"
-version: 1
-orgs:
-  a: { login_url: "http://127.0.0.1:1", client_credentials: { key: k, secret: s } }
-  b: { login_url: "http://127.0.0.1:2", client_credentials: { key: k, secret: s } }
-pipelines:
+        let text = r#"pipelines:
   - name: accounts
     from: { org: a, channel: /data/AccountChangeEvent, object: Account }
     to: { org: b, object: Account, key: Key__c }
     fields: { Key__c: Id, Name: Name, City__c: BillingAddress.City }
 "#;
-        let config = config::parse(text, Path::new("b.yaml"), &|_| None, &|_| unreachable!()).unwrap();
+        let config = between_two_orgs(text);
         Mapping::new(&config.pipelines[0], &config)
     }
 

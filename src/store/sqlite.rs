@@ -248,11 +248,10 @@ impl Store for Sqlite {
 
     async fn held(
         &self,
-        code: &'static str,
         after: Option<(PipelineId, RecordId)>,
         limit: usize,
     ) -> Result<Vec<(PipelineId, RecordId, Seq)>, StoreError> {
-        self.read(move |db| pipelines::held(db, code, after, limit)).await
+        self.read(move |db| pipelines::held(db, after, limit)).await
     }
 
     async fn page(&self, pipeline: PipelineId, after: Seq, limit: usize) -> Result<Page, StoreError> {

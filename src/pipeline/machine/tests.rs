@@ -766,7 +766,7 @@ fn the_steps_of_a_pipeline_that_halts_are_parked_with_the_one_that_halted_it_and
     world.finish();
     assert_eq!(written_to_b(&world, 0), ["b"]);
     let row = &world.memory.parked[&(ACCOUNTS, record_id(0))];
-    assert_eq!((row.code.as_str(), row.to, world.machine.held), (HALTED, world.head(), 0));
+    assert_eq!((row.code.as_str(), row.to, world.machine.held), (PIPELINE_HALTED, world.head(), 0));
     let from = row.from;
     assert_eq!(world.machine.pipelines().map(|(_, counts, _)| counts.reads).sum::<u64>(), 0);
 
@@ -965,7 +965,7 @@ fn a_pipeline_with_too_many_deletes_halts_parks_what_comes_and_writes_it_when_it
     world.finish();
     assert_eq!(world.memory.halts, ["more than 2 deletes in 10m"]);
     let parked = world.memory.parked.values().map(|row| row.code.as_str()).collect::<Vec<_>>();
-    assert_eq!(parked, [HALTED; 2]);
+    assert_eq!(parked, [PIPELINE_HALTED; 2]);
     assert_eq!(world.target.rows.len(), 2, "two were deleted before");
     assert_eq!(world.memory.watermarks[&ACCOUNTS], world.head(), "it holds nobody up");
     // What comes meanwhile joins the rows, and is not tried.

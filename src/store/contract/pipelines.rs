@@ -4,8 +4,8 @@ use super::Backend;
 use super::given::*;
 use crate::event::{Seq, Timestamp};
 use crate::store::{
-    Answer, GapKind, Halted, Parent, ParentState, Parked, PipelineIdentity, Question, Sent, Settlement, Store,
-    StoreError,
+    Answer, GapKind, Halted, PIPELINE_HALTED, Parent, ParentState, Parked, PipelineIdentity, Question, Sent,
+    Settlement, Store, StoreError,
 };
 
 pub async fn a_pipeline_is_made_once<B: Backend>() {
@@ -205,7 +205,7 @@ pub async fn what_waits_for_a_halted_pipeline_is_found_page_by_page_when_it_goes
     let store = B::empty().open().await;
     let (one, other) = (accounts(&store).await.id, contacts(&store).await.id);
     let held = |pipeline, n, from| Parked {
-        code: "HELD".to_owned(),
+        code: PIPELINE_HALTED.to_owned(),
         waits_for: None,
         ..waiting(pipeline, account(n), from, parent(9))
     };
@@ -218,14 +218,20 @@ pub async fn what_waits_for_a_halted_pipeline_is_found_page_by_page_when_it_goes
     ];
     let halts = vec![(one, "why".to_owned(), NOW)];
     store.settle(Settlement { park, halts, ..Settlement::default() }).await.unwrap();
-    let all = async |after, limit| store.held("HELD", after, limit).await.unwrap();
+    let all = async |after, limit| store.held(after, limit).await.unwrap();
     assert_eq!(all(None, 9).await, [(other, account(1), Seq(7))]);
-    store.settle(Settlement { widen: vec![(one, account(3), Seq(8))], ..Settlement::default() }).await.unwrap();
+    store
+        .settle(Settlement {
+            widen: vec![(one, account(3), Seq(8)), (one, account(4), Seq(8))],
+            ..Settlement::default()
+        })
+        .await
+        .unwrap();
     assert_eq!(store.restless().await.unwrap(), [], "nothing of a halted pipeline is tried");
     store.resume(&name("accounts")).await.unwrap();
     let page = all(None, 2).await;
     assert_eq!(page, [(one, account(1), Seq(4)), (one, account(3), Seq(5))]);
     assert_eq!(all(Some((one, account(3))), 2).await, [(other, account(1), Seq(7))]);
     assert_eq!(all(Some((other, account(1))), 2).await, []);
-    assert_eq!(store.restless().await.unwrap(), [(one, account(3))]);
+    assert_eq!(store.restless().await.unwrap(), [(one, account(4))], "what was held is found page by page alone");
 }

@@ -9,8 +9,8 @@ use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Halted, Parent, ParentState, Parked, ParkedCause, PipelineId, PipelineIdentity,
-    PipelineRow, Question, Sent, StoreError,
+    Answer, Applied, GapKind, Halted, PIPELINE_HALTED, Parent, ParentState, Parked, ParkedCause, PipelineId,
+    PipelineIdentity, PipelineRow, Question, Sent, StoreError,
 };
 
 const ROW: &str =
@@ -270,14 +270,14 @@ pub(super) fn restless(db: &Connection) -> Result<Vec<(PipelineId, RecordId)>, S
         db,
         "SELECT k.pipeline, k.record FROM parked k
          JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
-         WHERE k.to_seq > k.tried_seq AND k.code <> 'PIPELINE_HALTED' -- those are asked for page by page
+         WHERE k.to_seq > k.tried_seq AND k.code <> ?1 -- those are asked for page by page
          UNION
          SELECT k.pipeline, k.record FROM parked k
          JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
          JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
              AND l.source_record = k.waits_record AND l.target_object = k.waits_object
          WHERE k.state = 'waiting'",
-        [],
+        [PIPELINE_HALTED],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )
 }
@@ -299,7 +299,6 @@ pub(super) fn resume(db: &Connection, name: &PipelineName) -> Result<Option<bool
 
 pub(super) fn held(
     db: &Connection,
-    code: &str,
     after: Option<(PipelineId, RecordId)>,
     limit: usize,
 ) -> Result<Vec<(PipelineId, RecordId, Seq)>, StoreError> {
@@ -309,7 +308,7 @@ pub(super) fn held(
         "SELECT k.pipeline, k.record, k.from_seq FROM parked k
          JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
          WHERE k.code = ?1 AND (k.pipeline, k.record) > (?2, ?3) ORDER BY k.pipeline, k.record LIMIT ?4",
-        params![code, pipeline, record, i64::try_from(limit).unwrap_or(i64::MAX)],
+        params![PIPELINE_HALTED, pipeline, record, i64::try_from(limit).unwrap_or(i64::MAX)],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )
 }
