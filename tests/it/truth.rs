@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use orgbridge::emulator::TrafficPlan;
-use orgbridge::event::Timestamp;
+use orgbridge::event::{OrgName, Timestamp};
 use orgbridge::status::Status;
 use orgbridge::store::{GapKind, Sqlite, Store};
 use serde_json::json;
 
+use crate::state::until;
 use crate::support::World;
 
 const EVERY: Duration = Duration::from_secs(4);
@@ -19,6 +20,12 @@ async fn world() -> World {
     world
 }
 
+/// A probe's window begins with the first proof of being live, in whole seconds: what happens from here on is within it.
+async fn live_for_a_while(world: &mut World) {
+    let now = world.orgs[&"source".parse::<OrgName>().unwrap()].server_time();
+    world.live_since(now.plus(Duration::from_secs(2))).await;
+}
+
 fn behind(status: &Status, what: &str) -> bool {
     status.subscriptions.values().any(|one| one.behind.as_ref().is_some_and(|why| why.contains(what)))
 }
@@ -26,8 +33,7 @@ fn behind(status: &Status, what: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_whose_event_was_never_published_is_found_and_read() {
     let mut world = world().await;
-    // A probe's window begins with the first proof of being live, in whole seconds.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    live_for_a_while(&mut world).await;
     world.control(world.source(), "streams", json!({"lose_events": 10})).await;
     world.create("Account", vec![json!({"Name": "Unheard"})]).await;
     world.until("a subscription that is behind", |status| behind(status, "no event told")).await;
@@ -45,7 +51,11 @@ async fn a_field_that_may_not_be_seen_any_more_opens_one_window() {
     let access = |access| json!({"user": "integration@source.example.com", "object": "Account", "field": "Phone", "access": access});
     world.control(world.source(), "access", access("none")).await;
     world.until("a subscription that is behind", |status| behind(status, "Phone")).await;
-    tokio::time::sleep(EVERY * 2).await;
+    // Two more rounds of the probe see the same: each asks for both objects.
+    let source = world.source().clone();
+    let looks = || source.stats()["calls"]["read"].as_u64().unwrap_or(0);
+    let before = looks();
+    until("two more looks", async || looks() >= before + 6).await;
     world.control(world.source(), "access", access("edit")).await;
     world.until("one that is not any more", |status| !behind(status, "Phone")).await;
     world.stop().await;
@@ -56,7 +66,7 @@ async fn a_field_that_may_not_be_seen_any_more_opens_one_window() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_not_captured_any_more_is_noticed_and_what_changed_meanwhile_is_read() {
     let mut world = world().await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    live_for_a_while(&mut world).await;
     world.control(world.source(), "capture", json!({"object": "Account", "on": false})).await;
     world.create("Account", vec![json!({"Name": "in silence"})]).await;
     world.until("a subscription that is behind", |status| behind(status, "Change Data Capture")).await;
@@ -74,7 +84,7 @@ async fn an_object_that_is_not_captured_any_more_is_noticed_and_what_changed_mea
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_healthy_and_deaf_is_noticed_and_opened_anew() {
     let mut world = world().await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    live_for_a_while(&mut world).await;
     world.control(world.source(), "streams", json!({"deaf": true})).await;
     world.create("Account", vec![json!({"Name": "not heard"})]).await;
     world.until("a subscription that is behind", |status| behind(status, "no event told")).await;
