@@ -464,6 +464,17 @@ pub enum OwnerKey {
     Email,
 }
 
+impl OwnerKey {
+    /// The field of User.
+    pub fn column(self) -> FieldName {
+        FieldName::known(match self {
+            Self::Username => "Username",
+            Self::FederationId => "FederationIdentifier",
+            Self::Email => "Email",
+        })
+    }
+}
+
 impl std::convert::From<Fill> for FieldRule {
     fn from(fill: Fill) -> Self {
         Self { fill, write_on: WriteOn::default(), on_null: OnNull::default(), truncate: None, if_missing: None }

@@ -229,6 +229,47 @@ fn a_field_says_what_becomes_of_its_value() {
 }
 
 #[test]
+fn a_lookup_says_what_is_found_and_what_happens_where_nothing_is() {
+    let rule = |written: &str| good(&with("{ value: EMEA }", written)).pipelines[0].fields[2].1.clone();
+    let path = |path: &str| -> FieldPath { path.parse().unwrap() };
+    let parents = rule("{ parent: [accounts, contacts], from: WhatId, if_missing: fill_later, write_on: create }");
+    let pipelines = ["accounts", "contacts"].map(|name| name.parse().unwrap()).to_vec();
+    assert_eq!(parents.fill, Fill::Parent { pipelines, from: path("WhatId") });
+    assert_eq!((parents.if_missing, parents.write_on), (Some(IfMissing::FillLater), WriteOn::Create));
+    let find = |value| Fill::Find { object: "Contact".parse().unwrap(), by: "Email".parse().unwrap(), value };
+    let found = rule("{ find: Contact, by: Email, from: Email__c, on_null: skip, if_missing: skip }");
+    assert_eq!(found.fill, find(Sought::Field(path("Email__c"))));
+    assert_eq!((found.on_null, found.if_missing), (OnNull::Skip, Some(IfMissing::Skip)));
+    let computed = rule("{ find: Contact, by: Email, cel: lower(Email__c), if_missing: wait }");
+    assert_eq!(computed.fill.expression().map(Expression::source), Some("lower(Email__c)"));
+    assert_eq!(computed.if_missing, Some(IfMissing::Wait));
+    assert_eq!(rule("{ record_type: Partner }").fill, Fill::RecordType("Partner".to_owned()));
+    let table = [("Customer".to_owned(), "Client".to_owned())].into();
+    let default = Some("Client".to_owned());
+    assert_eq!(
+        rule("{ from: RecordTypeId, as: record_type, table: { Customer: Client }, default: Client }").fill,
+        Fill::RecordTypeOf { from: path("RecordTypeId"), table, default }
+    );
+    let (user, queue) = (|name: &str| OwnerName::User(name.to_owned()), |name: &str| OwnerName::Queue(name.to_owned()));
+    assert_eq!(rule("{ owner: Tier_2 }").fill, Fill::Owner(queue("Tier_2")));
+    assert_eq!(rule("{ owner: ada@hq.example }").fill, Fill::Owner(user("ada@hq.example")));
+    let owner = |by, table: &[(&str, OwnerName)], fallback| {
+        let table = table.iter().map(|(name, other)| ((*name).to_owned(), other.clone())).collect();
+        Fill::OwnerOf { from: path("OwnerId"), by, table, fallback }
+    };
+    assert_eq!(rule("{ from: OwnerId, as: owner }").fill, owner(OwnerKey::FederationId, &[], None));
+    let table = [("a@emea.example", user("a@hq.example")), ("Tier_1", queue("Support"))];
+    assert_eq!(
+        rule(
+            "{ from: OwnerId, as: owner, match: email, table: { a@emea.example: a@hq.example, Tier_1: Support }, \
+              fallback: b@hq.example }"
+        )
+        .fill,
+        owner(OwnerKey::Email, &table, Some(user("b@hq.example")))
+    );
+}
+
+#[test]
 fn a_pipeline_says_which_records_it_writes_and_what_becomes_of_others() {
     let pipeline = |keys: &str| good(&with("    on_delete: ignore\n", keys)).pipelines[0].clone();
     let plain = pipeline("");

@@ -152,7 +152,7 @@ impl Search {
         let (id, name) = (FieldName::known("Id"), FieldName::known("DeveloperName"));
         let (user, group) = (ObjectName::known("User"), ObjectName::known("Group"));
         let record_type = ObjectName::known("RecordType");
-        let username = user_column(OwnerKey::Username);
+        let username = OwnerKey::Username.column();
         let record_types = || asked(to, &record_type, &name, &id, Only::RecordTypesOf(target_object.clone()));
         let owners = || AskedOwners {
             users: asked(to, &user, &username, &id, Only::ActiveUsers),
@@ -173,7 +173,7 @@ impl Search {
             }
             Fill::Owner(name) => Self::Owner { asked: owners(), of: NamedOwner::Constant(name.clone()) },
             Fill::OwnerOf { from: path, by, table, fallback } => {
-                let column = user_column(*by);
+                let column = by.column();
                 let of = NamedOwner::From {
                     path: path.clone(),
                     source: AskedOwners {
@@ -394,12 +394,4 @@ fn id_in(path: &FieldPath, view: &View<'_>) -> Result<RecordId, Ends> {
             Err(Ends::Missing(format!("{path} holds no record id")))
         }
     }
-}
-
-fn user_column(by: OwnerKey) -> FieldName {
-    FieldName::known(match by {
-        OwnerKey::Username => "Username",
-        OwnerKey::FederationId => "FederationIdentifier",
-        OwnerKey::Email => "Email",
-    })
 }

@@ -1,16 +1,16 @@
 //! What the parts of a config say about each other: orgs, parents, channels, and who writes which field.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::super::tree::Finding;
 use super::super::walk::{At, Walk};
-use super::super::{Fill, NoLongerMatching, OnDelete, OnNull, OnUndelete, WriteOn};
+use super::super::{FieldRule, Fill, NoLongerMatching, OnDelete, OnNull, OnUndelete, OrgConfig, OwnerKey, WriteOn};
 use super::compounds;
 use super::orgs::Orgs;
 use super::pipelines::Pipeline;
 use super::rules::Mapped;
-use crate::event::{FieldPath, ObjectName, OrgName};
+use crate::event::{FieldPath, ObjectName, OrgName, PipelineName};
 use crate::mapping::Expression;
 use crate::privacy::Treatment;
 use crate::text::closest;
@@ -66,15 +66,19 @@ fn privacy(walk: &mut Walk<'_>, orgs: &Orgs, pipeline: &Pipeline) {
             if is_key && expression.reads().iter().any(|path| masked(&path)) {
                 walk.find(span, MASKED_KEY, MASKED_KEY_REMEDY);
             }
+            // A hash can be what the target holds; what is masked finds a record that is another one.
+            if let Some(path) = expression.reads().iter().find(masked).filter(|_| rule.fill.is_lookup()) {
+                walk.find(span, HIDDEN, hidden_remedy(path));
+            }
             expressions.push((expression, span));
         }
+        owners(walk, config, &rule.fill, span);
         let Some(from) = rule.fill.from() else { continue };
         let treatment = privacy.treatment(from);
         if treatment == Some(Treatment::LeaveOut) {
             walk.find(span, LEFT_OUT, LEFT_OUT_REMEDY);
         } else if treatment.is_some() && rule.fill.is_lookup() {
-            let remedy = format!("take `{from}` from `hash` or `mask` of the source org");
-            walk.find(span, "a lookup needs the value as it is, and `privacy` hides it", remedy);
+            walk.find(span, HIDDEN, hidden_remedy(from));
         } else if is_key && treatment == Some(Treatment::Mask) && matches!(rule.fill, Fill::Source(_)) {
             walk.find(span, MASKED_KEY, MASKED_KEY_REMEDY);
         }
@@ -89,6 +93,28 @@ fn privacy(walk: &mut Walk<'_>, orgs: &Orgs, pipeline: &Pipeline) {
             walk.find(&walk.place_of("hash", span), "`hash` needs a secret", remedy);
         }
     }
+}
+
+/// Users of the source are asked for what they are known by, and the source org's `privacy` holds there, too.
+fn owners(walk: &mut Walk<'_>, source: &OrgConfig, fill: &Fill, span: &Range<usize>) {
+    let Fill::OwnerOf { by, table, .. } = fill else { return };
+    // A table has users by their user names.
+    let named = Some(OwnerKey::Username).filter(|named| !table.is_empty() && named != by);
+    for column in std::iter::once(*by).chain(named).map(OwnerKey::column) {
+        let Ok(path) = column.as_str().parse::<FieldPath>() else { continue };
+        if source.privacy.of(&ObjectName::known("User")).treatment(&path).is_none() {
+            continue;
+        }
+        let message = format!("owners are known by the {column} of a user, and the source org's `privacy` hides it");
+        let remedy = format!("take `{column}` from `User` there, or write another `match`, and no `table`");
+        walk.find(span, message, remedy);
+    }
+}
+
+const HIDDEN: &str = "a lookup needs the value as it is, and `privacy` hides it";
+
+fn hidden_remedy(path: &FieldPath) -> String {
+    format!("take `{path}` from `hash` or `mask` of the source org")
 }
 
 const MASKED_KEY: &str = "the key must tell records apart, and `mask` makes them alike";
@@ -203,7 +229,16 @@ fn parents(walk: &mut Walk<'_>, pipelines: &[Pipeline], pipeline: &Pipeline) {
         Fill::Parent { pipelines, .. } => Some((rule, pipelines)),
         _ => None,
     });
-    for (rule, name) in parents.flat_map(|(rule, names)| names.iter().map(move |name| (rule, name))) {
+    let parents: Vec<(&At<FieldRule>, &Vec<PipelineName>)> = parents.collect();
+    for (rule, names) in &parents {
+        let objects = names.iter().filter_map(|name| source_object(pipelines, name));
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = objects.into_iter().find(|object| !seen.insert(*object)) {
+            let remedy = "keep one of them: which of them wrote the parent could not be told from its id";
+            walk.find(&rule.span, format!("two of these pipelines read {twice}"), remedy);
+        }
+    }
+    for (rule, name) in parents.into_iter().flat_map(|(rule, names)| names.iter().map(move |name| (rule, name))) {
         let names = || pipelines.iter().filter_map(|other| Some((&other.name.as_ref()?.value, other)));
         let written = || pipelines.iter().filter_map(|other| Some(other.name.as_ref()?.raw.as_str()));
         let Some((_, parent)) = names().find(|(other, _)| *other == name) else {
@@ -224,6 +259,11 @@ fn parents(walk: &mut Walk<'_>, pipelines: &[Pipeline], pipeline: &Pipeline) {
             walk.find(&rule.span, "the parent's pipeline reads from another org than this one", remedy);
         }
     }
+}
+
+fn source_object<'p>(pipelines: &'p [Pipeline], name: &PipelineName) -> Option<&'p ObjectName> {
+    let named = |pipeline: &&Pipeline| pipeline.name.as_ref().is_some_and(|own| own.value == *name);
+    pipelines.iter().find(named)?.from_object.as_ref().map(|object| &object.value)
 }
 
 /// A flag that is to be set must be named, and nothing else may fill it.

@@ -114,6 +114,8 @@ fn rule(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<FieldRule>
         None => Some(WriteOn::default()),
     };
     let on_null = match block.entry("on_null") {
+        // What would be written instead of a record that is found is no record.
+        Some(entry) if block.entry("find").is_some() => on_null_word(walk, entry),
         Some(entry) => on_null(walk, entry),
         None => Some(OnNull::default()),
     };
@@ -222,7 +224,11 @@ fn on_null(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<OnNull> {
         let block = walk.block(node, &key.span, &INSTEAD)?;
         return constant(walk, block.entry("value")?).map(OnNull::Value);
     }
-    walk.choice((key, node), &[("send", OnNullWord::Send), ("skip", OnNullWord::Skip)]).map(|word| match word {
+    on_null_word(walk, (key, node))
+}
+
+fn on_null_word(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<OnNull> {
+    walk.choice(entry, &[("send", OnNullWord::Send), ("skip", OnNullWord::Skip)]).map(|word| match word {
         OnNullWord::Send => OnNull::Send,
         OnNullWord::Skip => OnNull::Skip,
     })

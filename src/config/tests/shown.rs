@@ -66,6 +66,23 @@ fn a_remedy_names_what_was_probably_meant() {
         ("key: Emea_Id__c }", "key: emea_id__c }", "write it as under `fields`: Emea_Id__c"),
         ("key: Emea_Id__c }", "key: Hq_Id__c }", "add `Hq_Id__c: Id` to the pipeline's `fields`"),
         ("/data/ChangeEvents", "/data/AccountChangeEvent", "the channel of `Contact` is /data/ContactChangeEvent"),
+        (
+            "{ value: EMEA }",
+            "{ find: Contact, by: Email }",
+            "add `from:` with the source field that has the value, or `cel:`",
+        ),
+        (
+            "{ value: EMEA }",
+            "{ owner: '' }",
+            "write the user name of a user (it has an @), or the developer name of a queue",
+        ),
+        ("{ value: EMEA }", "{ from: OwnerId, as: owner, match: federation }", "did you mean `federation_id`?"),
+        ("{ value: EMEA }", "{ from: OwnerId, as: owner, fall_back: A }", "did you mean `fallback`?"),
+        (
+            "{ value: EMEA }",
+            "{ from: Industry, match: email }",
+            "it may have: from, table, default, write_on, on_null, truncate",
+        ),
         ("version: 1", "version: 1\nversion: 1", "keep one of them; the first is in line 1"),
         ("${EMEA_KEY}", "${EMEA_KAY}", "set EMEA_KAY, or write $${ where you mean ${ itself"),
         ("consumer, secret", "${A}, secret", "between { and } a variable needs quotes: \"${NAME}\""),
