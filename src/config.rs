@@ -576,7 +576,21 @@ pub struct Case {
     pub link: Option<RecordId>,
     /// The counterparts of parents, by the parents' ids in the source.
     pub parents: BTreeMap<RecordId, RecordId>,
+    /// What the orgs answer to lookups.
+    pub lookups: Vec<Answer>,
     pub expect: Expect,
+}
+
+/// What an org answers: which values the rows of an object, that hold a value in a field, hold in another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub org: OrgName,
+    pub object: ObjectName,
+    pub by: FieldName,
+    pub value: String,
+    pub field: FieldName,
+    /// None: there is no such row. Several: there are, and they differ.
+    pub gives: Vec<String>,
 }
 
 /// A change event, in short.
@@ -604,6 +618,8 @@ pub enum Expect {
     Skip,
     /// A failed record, with this code.
     Fail(Option<String>),
+    /// It waits for what a lookup leads to, with this code.
+    Wait(Option<String>),
 }
 
 /// For tests of others: a config without a file.

@@ -1,5 +1,6 @@
 //! `orgbridge map`: what a pipeline would make of a change or a record, field by field. Writes nothing anywhere.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +14,8 @@ use crate::config::{self, Config};
 use crate::event::Found;
 use crate::event::{ChangeKind, FieldName, PipelineName, RecordId, Value};
 use crate::hydrate;
-use crate::mapping::{Gave, Mapping, Traced};
+use crate::mapping::{Gave, Mapping, Replies, Traced};
+use crate::org::Org;
 use crate::rehearse::input::NotUsable;
 use crate::rehearse::{Outcome, Scene, What, cases, input, rehearse, some_counterpart};
 
@@ -61,9 +63,9 @@ impl Map {
         };
         let Some(pipeline) = pipeline else { bail!("the config has no such pipeline; it has {}", names()) };
         let mapping = Mapping::new(pipeline, &config);
+        let orgs = if self.record.is_some() { bridge::orgs(&config)? } else { BTreeMap::new() };
         let mut scenes = match self.record {
             Some(id) => {
-                let orgs = bridge::orgs(&config)?;
                 let Some(source) = orgs.get(&pipeline.from.org) else { bail!("the config names no such org") };
                 let found = hydrate::records(source, &mapping, &[id]).await.with_context(|| {
                     let fields: Vec<String> = mapping.reads().iter().map(ToString::to_string).collect();
@@ -71,7 +73,13 @@ impl Map {
                 })?;
                 match found.get(&id) {
                     Some(Found::Record(record)) => {
-                        vec![Scene { record: Some(record.clone()), ..Scene::default() }]
+                        let both: Vec<&Org> = [&pipeline.from.org, &pipeline.to.org]
+                            .into_iter()
+                            .filter_map(|name| orgs.get(name))
+                            .collect();
+                        let replies = hydrate::ask(&both, &mapping, &[record], &Replies::new()).await;
+                        let replies = replies.context("an org could not be asked for what a lookup leads to")?;
+                        vec![Scene { record: Some(record.clone()), replies, ..Scene::default() }]
                     }
                     Some(Found::Deleted) => bail!("{id} was deleted in {}", pipeline.from.org),
                     Some(Found::NotVisible) | None => bail!(
@@ -148,7 +156,10 @@ fn rows(outcome: &Outcome) -> Vec<Row<'_>> {
         | What::NeedsAnswers(_)
         | What::Waits(_) => None,
     };
-    let traced = outcome.traced.iter().map(|traced| Row {
+    // What is known already cannot be shown before all is.
+    let asking = matches!(outcome.what, What::NeedsAnswers(_));
+    let told = outcome.traced.iter().filter(|traced| !asking || matches!(traced.gave, Gave::Asks(_)));
+    let traced = told.map(|traced| Row {
         field: &traced.field,
         rule: Some(traced.rule.as_str()),
         value: fields.and_then(|fields| fields.get(&traced.field)).ok_or_else(|| why(traced)),
@@ -166,7 +177,7 @@ fn why(traced: &Traced) -> String {
         Gave::Something => "left as it is".to_owned(),
         Gave::Nothing(left) => left.to_string(),
         Gave::Unknown => "only the whole record can tell".to_owned(),
-        Gave::Asks(ask) => format!("{} must be asked", ask.of.org),
+        Gave::Asks(ask) => format!("org {} must be asked: {} by {}", ask.of.org, ask.of.object, ask.of.by),
         Gave::Missing(failure) | Gave::Failed(failure) => format!("{}: {}", failure.code, failure.reason),
     }
 }
@@ -181,8 +192,11 @@ fn text(pipeline: &str, scene: &Scene, outcome: &Outcome) -> String {
     if matches!(outcome.what, What::NeedsRecord) {
         text.push_str(&format!("  With the record as it is now: orgbridge map --record {record}\n"));
     }
-    // Where nothing is written no field has a story.
-    if !matches!(outcome.what, What::Upsert { .. } | What::Update { .. }) {
+    if matches!(outcome.what, What::NeedsAnswers(_)) {
+        text.push_str(&format!("  With the answers of the orgs: orgbridge map --record {record}\n"));
+    }
+    // Where nothing is written no field has a story, but what is still to be asked.
+    if !matches!(outcome.what, What::Upsert { .. } | What::Update { .. } | What::NeedsAnswers(_)) {
         return text;
     }
     let mut list = table::plain_list();

@@ -52,6 +52,7 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("TakenAs", &lookups::TAKEN_AS),
     ("Instead", &rules::INSTEAD),
     ("Case", &cases::CASE),
+    ("Answer", &cases::ANSWER),
     ("CaseChange", &cases::CHANGE),
     ("Expect", &cases::EXPECT),
 ];

@@ -63,8 +63,38 @@ pub struct Case {
     /// The counterparts of parents: their ids in the source, a colon, their ids in the target.
     #[serde(default)]
     pub parents: Option<BTreeMap<String, String>>,
+    /// What the orgs answer where a lookup asks them. A test that lacks an answer says which.
+    #[serde(default)]
+    pub lookups: Option<Vec<Answer>>,
     /// What should be done in the target.
     pub expect: Expect,
+}
+
+/// What an org answers when it is asked for a record that holds a value.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The org that is asked.
+    pub org: String,
+    /// The object that is looked into: Contact, User, Group (queues), RecordType.
+    pub object: String,
+    /// The field that holds the value.
+    pub by: String,
+    /// The value that is looked for.
+    pub value: String,
+    /// The field that is asked for. If absent: Id.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// What that field holds. null: there is no such record. A list: there are several.
+    pub gives: Gives,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Gives {
+    Nothing(()),
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -119,6 +149,10 @@ pub struct Expect {
     #[serde(default)]
     #[schemars(extend("type" = ["string", "boolean", "null"]))]
     pub fail: Option<serde_json::Value>,
+    /// It is not written before what a lookup leads to is there: with this code (LOOKUP_MISSING), or with any: true.
+    #[serde(default)]
+    #[schemars(extend("type" = ["string", "boolean", "null"]))]
+    pub wait: Option<serde_json::Value>,
 }
 
 /// A value in a test: text, a number, true, false, null, or the parts of a compound field.

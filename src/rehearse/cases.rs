@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Outcome, Scene, What, input, rehearse};
-use crate::config::{Case, CaseChange, Config, Expect};
+use crate::config::{Answer, Case, CaseChange, Config, Expect};
 use crate::event::{Field, FieldName, FieldPath, Fields, Header, Part, RecordChange, Seq, Value};
-use crate::mapping::{Mapping, Replies};
+use crate::mapping::{Ask, Mapping, Replies, Reply};
 
 /// One case and its result.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub enum Difference {
         expected: Option<Value>,
         came: Option<Value>,
     },
+    /// A lookup asks what the test does not answer.
+    Unanswered(Ask),
 }
 
 /// Runs all cases, in the order of the file.
@@ -43,9 +45,22 @@ pub fn run(config: &Config) -> Vec<Ran<'_>> {
 }
 
 fn one<'c>(case: &'c Case, mapping: &Mapping) -> Ran<'c> {
-    let outcome = rehearse(mapping, &case.scene(mapping));
-    let differences = compare(&case.expect, &outcome.what);
-    Ran { case, differences, outcome }
+    let mut scene = case.scene(mapping);
+    loop {
+        let outcome = rehearse(mapping, &scene);
+        let What::NeedsAnswers(asks) = &outcome.what else {
+            let differences = compare(&case.expect, &outcome.what);
+            return Ran { case, differences, outcome };
+        };
+        // What is asked next may depend on the answers. It is never the same again, and there are not many.
+        let before = scene.replies.len();
+        scene.replies.extend(asks.iter().filter_map(|ask| Some((ask.clone(), case.reply(ask)?))));
+        let unanswered: BTreeSet<&Ask> = asks.iter().filter(|ask| case.reply(ask).is_none()).collect();
+        if !unanswered.is_empty() || scene.replies.len() == before {
+            let differences = unanswered.into_iter().cloned().map(Difference::Unanswered).collect();
+            return Ran { case, differences, outcome };
+        }
+    }
 }
 
 impl Case {
@@ -58,6 +73,22 @@ impl Case {
             parents: self.parents.clone(),
             replies: Replies::new(),
         }
+    }
+
+    /// What the test says that an org answers.
+    fn reply(&self, ask: &Ask) -> Option<Reply> {
+        let Ask { of, value } = ask;
+        let is_it = |answer: &&Answer| {
+            (&answer.org, &answer.object, &answer.by, &answer.field) == (&of.org, &of.object, &of.by, &of.want)
+                // As an org compares most text; ids are in their long form on both sides.
+                && (answer.value == *value || (of.by.as_str() != "Id" && answer.value.to_lowercase() == value.to_lowercase()))
+        };
+        let answer = self.lookups.iter().find(is_it)?;
+        Some(match answer.gives.as_slice() {
+            [] => Reply::Nothing,
+            [one] => Reply::One(one.clone()),
+            [_, _, ..] => Reply::Several,
+        })
     }
 
     fn part(&self, mapping: &Mapping, change: &CaseChange) -> Part {
@@ -119,8 +150,11 @@ fn compare(expect: &Expect, came: &What) -> Vec<Difference> {
         (Expect::Fail(code), What::Failed(failure)) if code.as_deref().is_none_or(|code| code == failure.code) => {
             Vec::new()
         }
+        (Expect::Wait(code), What::Waits(failure)) if code.as_deref().is_none_or(|code| code == failure.code) => {
+            Vec::new()
+        }
         (
-            Expect::Upsert(_) | Expect::Update(_) | Expect::Delete | Expect::Skip | Expect::Fail(_),
+            Expect::Upsert(_) | Expect::Update(_) | Expect::Delete | Expect::Skip | Expect::Fail(_) | Expect::Wait(_),
             What::Upsert { .. }
             | What::Update { .. }
             | What::Delete { .. }
@@ -159,6 +193,18 @@ impl fmt::Display for Difference {
             Self::Field { field: name, expected, came } => {
                 write!(f, "{name}: expected {}, got {}", field(expected), field(came))
             }
+            Self::Unanswered(Ask { of, value }) => {
+                let (what, field) = match of.want.as_str() {
+                    "Id" => ("its id", String::new()),
+                    field => ("what it holds", format!("field: {field}, ")),
+                };
+                let (org, object, by, value) = (&of.org, &of.object, &of.by, serde_json::Value::from(value.as_str()));
+                write!(
+                    f,
+                    "a lookup asks {org}: add the answer to the `lookups` of the test, with {what} for null if it is there: \
+                     - {{ org: {org}, object: {object}, by: {by}, value: {value}, {field}gives: null }}"
+                )
+            }
         }
     }
 }
@@ -172,6 +218,8 @@ impl fmt::Display for Expect {
             Self::Skip => f.write_str("nothing to be written"),
             Self::Fail(None) => f.write_str("a failed record"),
             Self::Fail(Some(code)) => write!(f, "a failed record with {code}"),
+            Self::Wait(None) => f.write_str("that it waits"),
+            Self::Wait(Some(code)) => write!(f, "that it waits with {code}"),
         }
     }
 }
@@ -191,7 +239,8 @@ impl fmt::Display for What {
             Self::NeedsRecord => f.write_str("the record must be read: the change alone does not say enough"),
             Self::NeedsAnswers(asks) => {
                 f.write_str("an org must be asked: ")?;
-                asks.iter().try_for_each(|ask| write!(f, "{ask:?}; "))
+                let asked = asks.iter().map(|ask| format!("{}: {} by {}", ask.of.org, ask.of.object, ask.of.by));
+                f.write_str(&asked.collect::<Vec<_>>().join("; "))
             }
             Self::Waits(failure) => {
                 let place = failure.field.as_ref().map_or("when".to_owned(), ToString::to_string);
@@ -338,6 +387,100 @@ tests:
                 "expected a failed record with KEY_EMPTY, got: a failed record: NO_TABLE_ENTRY in Kind__c: the value of \
                  Industry is not in the table",
                 "expected nothing to be written, got: the record must be read: the change alone does not say enough",
+            ]
+        );
+    }
+
+    const LOOKUPS: &str = "
+      Mail__c: { find: Contact, by: Email, from: Email__c, if_missing: wait }
+      RecordTypeId: { from: RecordTypeId, as: record_type, table: { Customer: Client } }
+      OwnerId: { from: OwnerId, as: owner, table: { ada@a.example: Support }, fallback: bridge@b.example }
+tests:
+";
+
+    fn with_lookups(cases: &str) -> Vec<String> {
+        let text = CONFIG.replace("tests:\n", LOOKUPS.trim_start_matches('\n'));
+        let config = config::parse(&format!("{text}{cases}"), Path::new("b.yaml"), &|_| None, &|_| unreachable!());
+        let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+        let describe = |ran: Ran<'_>| ran.differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        run(&config).into_iter().map(describe).collect()
+    }
+
+    #[test]
+    fn a_test_says_what_the_orgs_answer() {
+        let all = with_lookups(
+            r#"
+  - name: everything is found, step by step
+    pipeline: accounts
+    link: 001000000000002AAA
+    change:
+      kind: update
+      fields: { Email__c: Ada@x.example, RecordTypeId: 012000000000001AAA, OwnerId: "005000000000001" }
+      unchanged: { Industry: Banking }
+    lookups:
+      - { org: b, object: Contact, by: Email, value: ada@x.example, gives: "003000000000001" }
+      - { org: a, object: RecordType, by: Id, value: "012000000000001", field: DeveloperName, gives: Customer }
+      - { org: b, object: RecordType, by: DeveloperName, value: Client, gives: 012000000000002AAA }
+      - { org: a, object: User, by: Id, value: 005000000000001AAA, field: Username, gives: ada@a.example }
+      - { org: b, object: Group, by: DeveloperName, value: Support, gives: 00G000000000001EAA }
+    expect:
+      update: { Mail__c: 003000000000001AAA, RecordTypeId: 012000000000002AAA, OwnerId: 00G000000000001EAA }
+  - name: an owner that nobody knows is the fallback
+    pipeline: accounts
+    link: 001000000000002AAA
+    change: { kind: update, fields: { OwnerId: 005000000000001AAA }, unchanged: { Industry: Banking } }
+    lookups:
+      - { org: a, object: User, by: Id, value: 005000000000001AAA, field: Username, gives: eve@a.example }
+      - { org: a, object: User, by: Id, value: 005000000000001AAA, field: FederationIdentifier, gives: null }
+      - { org: b, object: User, by: Username, value: bridge@b.example, gives: 005000000000009AAA }
+    expect: { update: { OwnerId: 005000000000009AAA } }
+  - name: it waits
+    pipeline: accounts
+    link: 001000000000002AAA
+    change: { kind: update, fields: { Email__c: b@x.example }, unchanged: { Industry: Banking } }
+    lookups: [{ org: b, object: Contact, by: Email, value: b@x.example, gives: null }]
+    expect: { wait: LOOKUP_MISSING }
+  - name: two are found
+    pipeline: accounts
+    link: 001000000000002AAA
+    change: { kind: update, fields: { Email__c: b@x.example }, unchanged: { Industry: Banking } }
+    lookups:
+      - { org: b, object: Contact, by: Email, value: b@x.example, gives: [003000000000001AAA, 003000000000002AAA] }
+    expect: { fail: LOOKUP_AMBIGUOUS }
+"#,
+        );
+        assert_eq!(all, vec![String::new(); 4], "{all:#?}");
+    }
+
+    #[test]
+    fn a_test_that_lacks_an_answer_says_the_line_to_add_until_none_is_lacking() {
+        let mut case = r#"
+  - name: x
+    pipeline: accounts
+    link: 001000000000002AAA
+    change: { kind: update, fields: { Email__c: "4711", OwnerId: 005000000000001AAA }, unchanged: { Industry: Banking } }
+    expect: { fail: LOOKUP_MISSING }
+    lookups:
+"#
+        .to_owned();
+        let mut rounds = Vec::new();
+        loop {
+            let text = if case.ends_with("lookups:\n") { case.replace("    lookups:\n", "") } else { case.clone() };
+            let [differences] = &with_lookups(&text)[..] else { panic!() };
+            if differences.is_empty() {
+                break;
+            }
+            let lines: Vec<_> = differences.split("; ").map(|one| one.split_once(": - ").unwrap().1).collect();
+            lines.iter().for_each(|line| case.push_str(&format!("      - {line}\n")));
+            rounds.push(lines.join("\n"));
+        }
+        assert_eq!(
+            rounds,
+            [
+                "{ org: a, object: User, by: Id, value: \"005000000000001AAA\", field: Username, gives: null }\n\
+                 { org: b, object: Contact, by: Email, value: \"4711\", gives: null }",
+                "{ org: a, object: User, by: Id, value: \"005000000000001AAA\", field: FederationIdentifier, gives: null }",
+                "{ org: b, object: User, by: Username, value: \"bridge@b.example\", gives: null }",
             ]
         );
     }

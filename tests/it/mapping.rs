@@ -131,6 +131,35 @@ fn a_record_that_would_fail_is_exit_code_1_and_one_that_is_left_out_is_0() {
     );
 }
 
+const LOOKUPS: &str = "      OwnerId: { from: OwnerId, as: owner }
+      Seller__c: { find: Contact, by: Email, cel: '\"a@x.example\"', if_missing: fill_later }
+";
+
+#[test]
+fn without_an_org_it_is_said_of_each_lookup_what_would_be_asked() {
+    let folder = Folder::new(&CONFIG.replace("      Rating:", &format!("{LOOKUPS}      Rating:")));
+    let record = RECORD.replacen('{', "{\"OwnerId\": \"005000000000001AAA\", ", 1);
+    let output = folder.run("map", &["-p", "accounts"], &record);
+    assert_eq!(
+        (out(&output).as_str(), output.status.code()),
+        (
+            "\
+accounts: the record 001000000000001AAA: an org must be asked: emea: User by Id; hq: Contact by Email
+  With the answers of the orgs: orgbridge map --record 001000000000001AAA
+   OwnerId    - (org emea must be asked: User by Id)      owner of OwnerId
+   Seller__c  - (org hq must be asked: Contact by Email)  Contact found by Email = \"a@x.example\"
+",
+            Some(0)
+        )
+    );
+    let output = folder.run("map", &["-p", "accounts", "--json"], &record);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&json["what"], &json["fields"][1]["why"]),
+        (&json!("needs_answers"), &json!("org hq must be asked: Contact by Email"))
+    );
+}
+
 #[test]
 fn what_cannot_be_mapped_is_refused_with_the_place_and_without_its_values() {
     let folder = Folder::new(CONFIG);
@@ -217,6 +246,16 @@ async fn a_record_is_read_from_the_source_org() {
     let output = map("001000000000009");
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("org source shows no Account 001000000000009AAA"), "{}", err(&output));
+    folder.write("bridge.yaml", &config.replace("      Rating:", &format!("{LOOKUPS}      Rating:")));
+    let output = map(id);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let shown: Vec<String> =
+        out(&output).lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let owner = shown.iter().find(|line| line.starts_with("OwnerId")).unwrap();
+    assert!(owner.starts_with("OwnerId \"005") && owner.ends_with("owner of OwnerId"), "{shown:#?}");
+    let seller =
+        "Seller__c - (LOOKUP_MISSING: target has no Contact with this Email) Contact found by Email = \"a@x.example\"";
+    assert!(shown.iter().any(|line| line == seller), "{shown:#?}");
     folder.write("bridge.yaml", &config.replace("upper(Name)", "upper(Nmae)"));
     let output = map(id);
     assert_eq!(output.status.code(), Some(1));

@@ -5,21 +5,23 @@ use std::path::Path;
 
 use super::super::tree::{Key, Kind, Node, line_of};
 use super::super::walk::{Block, Keys, Walk, quoted};
-use super::super::{Case, CaseChange, Expect};
+use super::super::{Answer, Case, CaseChange, Expect};
 use super::rules::constant;
-use crate::event::{ChangeKind, FieldName, PipelineName, RecordId, Timestamp, Value};
+use crate::event::{ChangeKind, FieldName, ObjectName, OrgName, PipelineName, RecordId, Timestamp, Value};
 use crate::text::closest;
 
 pub(in super::super) const FILE: Keys = Keys { block: "a file of tests", required: &["tests"], optional: &[] };
 pub(in super::super) const CASE: Keys = Keys {
     block: "a test",
     required: &["name", "pipeline", "expect"],
-    optional: &["id", "change", "record", "link", "parents"],
+    optional: &["id", "change", "record", "link", "parents", "lookups"],
 };
+pub(in super::super) const ANSWER: Keys =
+    Keys { block: "an answer to a lookup", required: &["org", "object", "by", "value", "gives"], optional: &["field"] };
 pub(in super::super) const CHANGE: Keys =
     Keys { block: "`change`", required: &["kind"], optional: &["fields", "unchanged", "user", "client", "time"] };
 pub(in super::super) const EXPECT: Keys =
-    Keys { block: "`expect`", required: &[], optional: &["upsert", "update", "delete", "skip", "fail"] };
+    Keys { block: "`expect`", required: &[], optional: &["upsert", "update", "delete", "skip", "fail", "wait"] };
 /// Where a test names no record.
 const SOME_RECORD: &str = "001000000000001AAA";
 
@@ -66,6 +68,10 @@ fn case(walk: &mut Walk<'_>, node: &Node, path: &Path, pipelines: &[&str]) -> Op
         Some(entry) => parents(walk, entry),
         None => Some(BTreeMap::new()),
     };
+    let lookups = match block.entry("lookups") {
+        Some(entry) => answers(walk, entry),
+        None => Some(Vec::new()),
+    };
     let expect = block.entry("expect").and_then(|entry| expect(walk, entry));
     Some(Case {
         name: name?.value,
@@ -77,6 +83,7 @@ fn case(walk: &mut Walk<'_>, node: &Node, path: &Path, pipelines: &[&str]) -> Op
         record: record?,
         link: link?,
         parents: parents?,
+        lookups: lookups?,
         expect: expect?,
     })
 }
@@ -122,7 +129,8 @@ fn expect(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Expect> {
     let chosen: Vec<_> = EXPECT.optional.iter().filter_map(|name| block.entry(name)).collect();
     let [(word, node)] = chosen.as_slice() else {
         if block.misspelt.is_empty() {
-            let remedy = "write one of: upsert, update (with the fields), delete: true, skip: true, fail: CODE";
+            let remedy =
+                "write one of: upsert, update (with the fields), delete: true, skip: true, fail: CODE, wait: CODE";
             walk.find(&key.span, "a test expects exactly one thing", remedy);
         }
         return None;
@@ -130,10 +138,16 @@ fn expect(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Expect> {
     match word.text.as_str() {
         "upsert" => fields(walk, (word, node)).map(Expect::Upsert),
         "update" => fields(walk, (word, node)).map(Expect::Update),
-        "fail" => walk.text((word, node)).map(|text| Expect::Fail(Some(text.value).filter(|code| code != "true"))),
+        "fail" => code(walk, (word, node)).map(Expect::Fail),
+        "wait" => code(walk, (word, node)).map(Expect::Wait),
         "skip" => walk.choice((word, node), &[("true", ())]).map(|()| Expect::Skip),
         _ => walk.choice((word, node), &[("true", ())]).map(|()| Expect::Delete),
     }
+}
+
+/// A code, or none where any will do.
+fn code(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Option<String>> {
+    walk.text(entry).map(|text| Some(text.value).filter(|code| code != "true"))
 }
 
 /// Target fields, each once, with what should be written.
@@ -177,6 +191,42 @@ fn parents(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<BTreeMap<R
         })
         .collect();
     read.into_iter().collect()
+}
+
+fn answers(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Vec<Answer>> {
+    let items = walk.list(entry)?;
+    // All of them, so that all problems are found.
+    let read: Vec<Option<Answer>> = items.iter().map(|item| answer(walk, item)).collect();
+    read.into_iter().collect()
+}
+
+fn answer(walk: &mut Walk<'_>, node: &Node) -> Option<Answer> {
+    let block = walk.block(node, node.place(), &ANSWER)?;
+    let org = block.entry("org").and_then(|entry| walk.name::<OrgName>(entry));
+    let object = block.entry("object").and_then(|entry| walk.name::<ObjectName>(entry));
+    let by = block.entry("by").and_then(|entry| walk.name::<FieldName>(entry)).map(|at| at.value);
+    let field = match block.entry("field") {
+        Some(entry) => walk.name::<FieldName>(entry).map(|at| at.value),
+        None => Some(FieldName::known("Id")),
+    };
+    let value = block.entry("value").and_then(|entry| held(walk, by.as_ref()?, entry));
+    let gives = block.entry("gives").and_then(|(key, node)| match &node.kind {
+        _ if node.is_null() => Some(Vec::new()),
+        Kind::List(items) => {
+            let read: Vec<_> = items.iter().map(|item| held(walk, field.as_ref()?, (key, item))).collect();
+            read.into_iter().collect()
+        }
+        Kind::Scalar { .. } | Kind::Map(_) => Some(vec![held(walk, field.as_ref()?, (key, node))?]),
+    });
+    Some(Answer { org: org?.value, object: object?.value, by: by?, value: value?, field: field?, gives: gives? })
+}
+
+/// What a field holds: an id in its long form, and anything else as text.
+fn held(walk: &mut Walk<'_>, field: &FieldName, entry: (&Key, &Node)) -> Option<String> {
+    match field.as_str() {
+        "Id" => record_id(walk, entry).map(String::from),
+        _ => walk.text(entry).map(|text| text.value),
+    }
 }
 
 fn record_id(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<RecordId> {

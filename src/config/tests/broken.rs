@@ -227,6 +227,27 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
         82,
         "the last three characters of this record id do not fit the others",
     ),
+    (
+        "version: 1",
+        "version: 1\ntests: [{ name: x, pipeline: accounts, record: {}, expect: { skip: true }, lookups: [{ org: hq, object: User, by: Email, value: x }] }]",
+        2,
+        88,
+        "an answer to a lookup needs the key `gives`",
+    ),
+    (
+        "version: 1",
+        "version: 1\ntests: [{ name: x, pipeline: accounts, record: {}, expect: { skip: true }, lookups: [{ org: hq, object: User, by: Email, value: x, gives: Ada }] }]",
+        2,
+        139,
+        "`Ada` is not a record id",
+    ),
+    (
+        "version: 1",
+        "version: 1\ntests: [{ name: x, pipeline: accounts, record: {}, expect: { wait: true, skip: true } }]",
+        2,
+        52,
+        "a test expects exactly one thing",
+    ),
     ("LastName: Name.LastName", "LastName: LastName", 24, 41, "change events carry `LastName` as `Name.LastName`"),
     (
         "LastName: Name.LastName",
