@@ -3,6 +3,7 @@
 
 mod fields;
 mod gather;
+mod lookups;
 mod pipeline;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +14,9 @@ use crate::event::{ObjectName, OrgName, PipelineName};
 use crate::org::Capture;
 use crate::org::Org;
 use crate::org::describe::{GlobalDescribe, ObjectDescribe};
-use crate::org::setup::{Asked, Automation, AutomationKind, ObjectPermissions, SystemPermissions};
+use crate::org::setup::{
+    Asked, Automation, AutomationKind, ObjectPermissions, Queue, RecordType, SystemPermissions, Users,
+};
 
 /// One thing that a person should know, with its place in the config. Names objects and fields, never a value of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,12 @@ struct KnownOrg {
     system: Asked<SystemPermissions>,
     permissions: Asked<BTreeMap<ObjectName, ObjectPermissions>>,
     automation: BTreeMap<AutomationKind, Asked<Vec<Automation>>>,
+    /// Of objects whose record types a pipeline names or translates.
+    record_types: BTreeMap<ObjectName, Asked<Vec<RecordType>>>,
+    /// None, as below: no pipeline asks.
+    queues: Option<Asked<Vec<Queue>>>,
+    /// Those that the config names, by their user names.
+    users: Option<Asked<Users>>,
 }
 
 /// Asks the orgs, and judges. Errors of an org are findings, too: what could not be asked is not judged.

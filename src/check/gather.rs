@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Finding, Known, KnownOrg, Place};
-use crate::config::{Config, Severity};
+use super::{Finding, Known, KnownOrg, Place, lookups};
+use crate::config::{Config, Fill, OwnerName, Severity};
 use crate::event::{ObjectName, OrgName};
+use crate::org::setup::UserKey;
 use crate::org::{CallError, Org};
 
 pub(super) async fn gather(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> (Known, Vec<Finding>) {
@@ -36,13 +37,19 @@ async fn of_org(config: &Config, name: &OrgName, org: &Org) -> Result<KnownOrg, 
     let read = config.pipelines.iter().filter(|line| line.from.org == *name).map(|line| &line.from.object);
     let written: Vec<ObjectName> =
         config.pipelines.iter().filter(|line| line.to.org == *name).map(|line| line.to.object.clone()).collect();
-    let wanted: BTreeSet<&ObjectName> = read.clone().chain(&written).collect();
+    let asked = asked(config, name);
+    let wanted: BTreeSet<&ObjectName> = read.clone().chain(&written).chain(&asked.objects).collect();
     let all = org.describe_global().await?;
     let mut objects = HashMap::new();
     for object in wanted.iter().filter(|object| all.object(object.as_str()).is_some()) {
         objects.insert((*object).clone(), org.describe_now(object).await?);
     }
     let there: Vec<ObjectName> = objects.keys().cloned().collect();
+    let mut record_types = BTreeMap::new();
+    for object in asked.record_types.into_iter().filter(|object| objects.contains_key(object)) {
+        let types = org.record_types(&object).await?;
+        record_types.insert(object, types);
+    }
     let written: Vec<ObjectName> = written.iter().filter(|object| objects.contains_key(*object)).cloned().collect();
     let captured = read.count() > 0;
     Ok(KnownOrg {
@@ -52,5 +59,57 @@ async fn of_org(config: &Config, name: &OrgName, org: &Org) -> Result<KnownOrg, 
         system: org.system_permissions().await?,
         permissions: org.object_permissions(&there).await?,
         automation: org.automation(&written).await?,
+        record_types,
+        queues: if asked.owners { Some(org.queues().await?) } else { None },
+        users: if asked.owners {
+            Some(org.users(UserKey::Username, asked.users.iter().map(String::as_str)).await?)
+        } else {
+            None
+        },
     })
+}
+
+/// What lookups ask of an org.
+#[derive(Default)]
+struct Lookups {
+    objects: BTreeSet<ObjectName>,
+    /// Of these objects.
+    record_types: BTreeSet<ObjectName>,
+    owners: bool,
+    /// User names.
+    users: BTreeSet<String>,
+}
+
+fn asked(config: &Config, name: &OrgName) -> Lookups {
+    let mut asked = Lookups::default();
+    for pipeline in &config.pipelines {
+        let (source, target) = (pipeline.from.org == *name, pipeline.to.org == *name);
+        for fill in pipeline.fields.iter().map(|(_, rule)| &rule.fill) {
+            match fill {
+                Fill::Source(_)
+                | Fill::Constant(_)
+                | Fill::Table { .. }
+                | Fill::Expression(_)
+                | Fill::Parent { .. } => {}
+                Fill::Find { object, .. } => asked.objects.extend(target.then(|| object.clone())),
+                Fill::RecordType(_) => asked.record_types.extend(target.then(|| pipeline.to.object.clone())),
+                Fill::RecordTypeOf { .. } => {
+                    asked.record_types.extend(target.then(|| pipeline.to.object.clone()));
+                    asked.record_types.extend(source.then(|| pipeline.from.object.clone()));
+                }
+                Fill::Owner(_) => asked.owners |= target,
+                Fill::OwnerOf { table, .. } => {
+                    asked.owners |= source || target;
+                    asked.objects.extend((source || target).then(|| ObjectName::known("User")));
+                    asked.users.extend(table.keys().filter(|name| source && name.contains('@')).cloned());
+                }
+            }
+            let users = lookups::owners(fill).into_iter().filter_map(|owner| match owner {
+                OwnerName::User(name) => Some(name.clone()),
+                OwnerName::Queue(_) => None,
+            });
+            asked.users.extend(users.filter(|_| target));
+        }
+    }
+    asked
 }

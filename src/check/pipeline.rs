@@ -1,5 +1,6 @@
 //! One pipeline against the two orgs: its objects, channel, key, rights, and what runs in the target by itself.
 
+use super::lookups::{self, Sides};
 use super::{Finding, Findings, Known, KnownOrg, fields};
 use crate::config::{Config, Fill, NoLongerMatching, OnDelete, PipelineConfig, WriteOn};
 use crate::event::{FieldName, ObjectName};
@@ -43,6 +44,7 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
             from.as_deref(),
             to.as_deref(),
         );
+        lookups::judge(&mut findings, (name, rule), &Sides { pipeline, source, target });
     }
     if let Some(from) = &from {
         for path in pipeline.when.iter().flat_map(Expression::reads) {
@@ -290,6 +292,9 @@ mod tests {
             system: Asked::Known(SystemPermissions::default()),
             permissions: Asked::Known(BTreeMap::new()),
             automation: BTreeMap::new(),
+            record_types: BTreeMap::new(),
+            queues: None,
+            users: None,
         };
         let pipeline = &config.pipelines[0];
         let mut findings = Findings { pipeline: &pipeline.name, found: Vec::new() };

@@ -209,6 +209,166 @@ async fn each_mistake_in_a_config_is_found_at_its_place() {
     assert!(missed.is_empty(), "{} missed: {}", missed.len(), missed.join("\n"));
 }
 
+const LOOKUPS: &str = "  - name: accounts
+    from: { org: source, channel: /data/AccountChangeEvent, object: Account }
+    to: { org: target, object: Account, key: Source_Id__c }
+    fields:
+      Source_Id__c: Id
+      Name: Name
+      RecordTypeId: { from: RecordTypeId, as: record_type, table: { Business: Household }, default: Business }
+  - name: cases
+    from: { org: source, channel: /data/CaseChangeEvent, object: Case }
+    to: { org: target, object: Case, key: Source_Id__c }
+    fields:
+      Source_Id__c: Id
+      AccountId: { parent: accounts, from: AccountId, if_missing: fill_later }
+      ContactId: { find: Contact, by: Email, cel: 'lower(Subject)' }
+      OwnerId:
+        from: OwnerId
+        as: owner
+        table: { olga@source.example.com: olga@target.example.com, Support: Leads_EMEA }
+        fallback: integration@target.example.com
+  - name: lines
+    from: { org: source, channel: /data/Invoice_Line__ChangeEvent, object: Invoice_Line__c }
+    to: { org: target, object: Invoice_Line__c, key: Ext__c }
+    fields:
+      Ext__c: Id
+      Invoice__c: { find: Invoice__c, by: Ext__c, from: Name, if_missing: wait, write_on: create }
+  - name: tasks
+    from: { org: source, channel: /data/TaskChangeEvent, object: Task }
+    to: { org: target, object: Task, key: Source_Id__c }
+    fields:
+      Source_Id__c: Id
+      WhatId: { parent: [accounts, cases], from: WhatId }
+      OwnerId: { owner: Support }
+";
+
+#[tokio::test]
+async fn lookups_that_fit_have_nothing_wrong_and_each_that_does_not_is_found() {
+    let pair = Pair::new().await;
+    let found = pair.found(&pair.config(LOOKUPS)).await;
+    let weighty: Vec<&String> = found.iter().filter(|found| !found.starts_with(Severity::Note.as_str())).collect();
+    assert!(weighty.is_empty(), "{weighty:#?}");
+    let mut missed = Vec::new();
+    for (piece, other, expected) in IN_LOOKUPS {
+        assert!(LOOKUPS.contains(piece), "{piece}");
+        let found = pair.found(&pair.config(&LOOKUPS.replacen(piece, other, 1))).await;
+        if !found.iter().any(|found| found.starts_with(expected)) {
+            missed.push(format!("{other:?}: wanted {expected:?}, found {found:#?}"));
+        }
+    }
+    assert!(missed.is_empty(), "{} missed: {}", missed.len(), missed.join("\n"));
+}
+
+const IN_LOOKUPS: &[(&str, &str, &str)] = &[
+    // Record types.
+    (
+        "default: Business }",
+        "default: Busines }",
+        "error fields.RecordTypeId: Account has no record type Busines | did you mean `Business`?",
+    ),
+    (
+        "Business: Household",
+        "Business: Partner",
+        "error fields.RecordTypeId: Account has no record type Partner | make it",
+    ),
+    (
+        "Business: Household",
+        "Bisiness: Household",
+        "warning fields.RecordTypeId: Account of the source has no record type Bisiness | did you mean `Business`?",
+    ),
+    (
+        "RecordTypeId: { from: RecordTypeId, as: record_type, table: { Business: Household }, default: Business }",
+        "RecordTypeId: { record_type: Partner }",
+        "error fields.RecordTypeId: Account has no record type Partner",
+    ),
+    (
+        "RecordTypeId: { from",
+        "ParentId: { from",
+        "error fields.ParentId: ParentId leads to Account, and RecordType is looked for",
+    ),
+    ("RecordTypeId: { from", "Region__c: { from", "warning fields.Region__c: Region__c is no lookup"),
+    // Owners.
+    (
+        "Support: Leads_EMEA",
+        "Support: Leads_EMAE",
+        "error fields.OwnerId: the target has no queue Leads_EMAE | did you mean `Leads_EMEA`?",
+    ),
+    ("Support: Leads_EMEA", "Suport: Leads_EMEA", "warning fields.OwnerId: the source has no queue Suport"),
+    (
+        "com: olga@target",
+        "com: olgo@target",
+        "error fields.OwnerId: the target has no user olgo@target.example.com | look at the user name",
+    ),
+    ("{ olga@source", "{ olgo@source", "warning fields.OwnerId: the source has no user olgo@source.example.com"),
+    (
+        "fallback: integration@target",
+        "fallback: nils@target",
+        "error fields.OwnerId: the user nils@target.example.com of the target is not active",
+    ),
+    (
+        "OwnerId: { owner: Support }",
+        "OwnerId: { owner: Nobody }",
+        "error fields.OwnerId: the target has no queue Nobody",
+    ),
+    (
+        "default: Business }\n",
+        "default: Business }\n      OwnerId: { owner: Support }\n",
+        "error fields.OwnerId: OwnerId leads to User, and Group is looked for",
+    ),
+    (
+        "default: Business }\n",
+        "default: Business }\n      OwnerId: { owner: Support }\n",
+        "error fields.OwnerId: the queue Support of the target may not own Account | add Account to its supported objects",
+    ),
+    // Records by a value.
+    (
+        "find: Contact",
+        "find: Contct",
+        "error fields.ContactId: the org shows no object Contct | did you mean `Contact`?",
+    ),
+    ("find: Contact, by: Email", "find: Contact, by: Emial", "error fields.ContactId: Contact has no field Emial"),
+    (
+        "find: Contact, by: Email",
+        "find: Contact, by: HasOptedOutOfEmail",
+        "error fields.ContactId: Contact.HasOptedOutOfEmail holds no text",
+    ),
+    (
+        "find: Contact, by: Email",
+        "find: Contact, by: Description",
+        "error fields.ContactId: Contact cannot be searched by Description",
+    ),
+    (
+        "find: Contact, by: Email",
+        "find: Contact, by: Phone",
+        "warning fields.ContactId: Contact.Phone is neither an External ID nor unique",
+    ),
+    (
+        "find: Contact, by: Email",
+        "find: Account, by: Source_Id__c",
+        "error fields.ContactId: ContactId leads to Contact, and Account is looked for",
+    ),
+    (
+        "find: Invoice__c, by: Ext__c",
+        "find: Invoice__c, by: Ext_Number__c",
+        "error fields.Invoice__c: Invoice__c.Ext_Number__c",
+    ),
+    ("lower(Subject)", "lower(Subjct)", "error fields.ContactId: Case shows no field Subjct"),
+    // What happens where nothing is found.
+    (
+        "from: Name, if_missing: wait",
+        "from: Name, if_missing: fill_later",
+        "error fields.Invoice__c: Invoice__c is required",
+    ),
+    ("from: Name, if_missing: wait", "from: Name, if_missing: skip", "error fields.Invoice__c: Invoice__c is required"),
+    // Parents.
+    (
+        "[accounts, cases], from: WhatId",
+        "[accounts, lines], from: WhatId",
+        "error fields.WhatId: WhatId leads to Account, Case, Opportunity, Invoice__c, and the pipeline lines writes",
+    ),
+];
+
 /// As somebody who may not do much.
 fn limited(org: &str) -> Json {
     json!([{"consumer_key": "limited", "consumer_secret": "limited-secret",
