@@ -395,3 +395,6 @@ fn id_in(path: &FieldPath, view: &View<'_>) -> Result<RecordId, Ends> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

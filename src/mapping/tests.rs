@@ -84,13 +84,14 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         pipelines,
         state: "unused".into(),
         late_landing: Duration::from_secs(600),
+        look_again: Duration::from_secs(60),
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
     };
     Mapping::new(&config.pipelines[0], &config)
 }
 
-fn part(kind: ChangeKind, fields: &[(&str, Field)]) -> Part {
+pub(super) fn part(kind: ChangeKind, fields: &[(&str, Field)]) -> Part {
     let header = Header {
         entity_name: "Contact".parse().unwrap(),
         record_ids: vec![id(RECORD)],
