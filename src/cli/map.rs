@@ -143,6 +143,8 @@ struct Row<'o> {
     rule: Option<&'o str>,
     /// What is written, or why nothing is.
     value: Result<&'o Value, String>,
+    /// It is emptied for now, because its lookup leads nowhere yet: why.
+    for_now: Option<String>,
 }
 
 /// In the order of the config.
@@ -163,11 +165,12 @@ fn rows(outcome: &Outcome) -> Vec<Row<'_>> {
         field: &traced.field,
         rule: Some(traced.rule.as_str()),
         value: fields.and_then(|fields| fields.get(&traced.field)).ok_or_else(|| why(traced)),
+        for_now: matches!(traced.gave, Gave::Missing(_)).then(|| why(traced)),
     });
     // Of a record that is gone nothing is mapped, and the flag is all that is written.
     let written = fields.into_iter().flatten();
     let untraced = written.filter(|(field, _)| outcome.traced.iter().all(|traced| traced.field != **field));
-    traced.chain(untraced.map(|(field, value)| Row { field, rule: None, value: Ok(value) })).collect()
+    traced.chain(untraced.map(|(field, value)| Row { field, rule: None, value: Ok(value), for_now: None })).collect()
 }
 
 /// Why there is no value.
@@ -201,9 +204,10 @@ fn text(pipeline: &str, scene: &Scene, outcome: &Outcome) -> String {
     }
     let mut list = table::plain_list();
     for row in rows(outcome) {
-        let shown = match row.value {
-            Ok(value) => cases::shown(value),
-            Err(why) => format!("- ({why})"),
+        let shown = match (row.value, row.for_now) {
+            (Ok(value), None) => cases::shown(value),
+            (Ok(value), Some(why)) => format!("{} ({why})", cases::shown(value)),
+            (Err(why), _) => format!("- ({why})"),
         };
         list.add_row([format!("  {}", row.field), shown, short(row.rule.unwrap_or("flag"))]);
     }
@@ -255,7 +259,7 @@ fn json(outcome: &Outcome) -> serde_json::Value {
             "rule": row.rule.unwrap_or("flag"),
             "written": row.value.is_ok(),
             "value": row.value.as_ref().ok().copied().cloned().map(serde_json::Value::from),
-            "why": row.value.err(),
+            "why": row.value.err().or(row.for_now),
         })
     });
     json!({

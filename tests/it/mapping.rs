@@ -253,8 +253,7 @@ async fn a_record_is_read_from_the_source_org() {
         out(&output).lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let owner = shown.iter().find(|line| line.starts_with("OwnerId")).unwrap();
     assert!(owner.starts_with("OwnerId \"005") && owner.ends_with("owner of OwnerId"), "{shown:#?}");
-    let seller =
-        "Seller__c - (LOOKUP_MISSING: target has no Contact with this Email) Contact found by Email = \"a@x.example\"";
+    let seller = "Seller__c null (LOOKUP_MISSING: target has no Contact with this Email) Contact found by Email = \"a@x.example\"";
     assert!(shown.iter().any(|line| line == seller), "{shown:#?}");
     folder.write("bridge.yaml", &config.replace("upper(Name)", "upper(Nmae)"));
     let output = map(id);
