@@ -4,6 +4,9 @@
 mod fields;
 mod gather;
 mod pipeline;
+mod rights;
+#[cfg(test)]
+mod testing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use crate::event::{ObjectName, OrgName, PipelineName};
 use crate::org::Capture;
 use crate::org::Org;
 use crate::org::describe::{GlobalDescribe, ObjectDescribe};
-use crate::org::setup::{Asked, Automation, AutomationKind, ObjectPermissions, SystemPermissions};
+use crate::org::setup::{Asked, Automation, AutomationKind, ObjectPermissions, Sharing, SystemPermissions};
 
 /// One thing that a person should know, with its place in the config. Names objects and fields, never a value of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,8 @@ struct KnownOrg {
     capture: Option<Asked<Capture>>,
     system: Asked<SystemPermissions>,
     permissions: Asked<BTreeMap<ObjectName, ObjectPermissions>>,
+    /// Of the objects for which the org tells it.
+    sharing: BTreeMap<ObjectName, Sharing>,
     automation: BTreeMap<AutomationKind, Asked<Vec<Automation>>>,
 }
 

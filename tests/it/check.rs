@@ -209,6 +209,13 @@ async fn each_mistake_in_a_config_is_found_at_its_place() {
     assert!(missed.is_empty(), "{} missed: {}", missed.len(), missed.join("\n"));
 }
 
+/// Records that are private to their owners.
+const VAULTS: &str = "  - name: vaults
+    from: { org: source, source: poll, object: Vault__c }
+    to: { org: target, object: Vault__c, key: Ext__c }
+    fields: { Ext__c: Id, Name: Name }
+";
+
 /// As somebody who may not do much.
 fn limited(org: &str) -> Json {
     json!([{"consumer_key": "limited", "consumer_secret": "limited-secret",
@@ -276,18 +283,53 @@ async fn what_is_wrong_in_an_org_is_found_and_said_in_the_words_of_setup() {
         let found = pair.found(&pair.config(&pipelines)).await;
         assert!(found.iter().any(|found| found.starts_with(expected)), "{body}: wanted {expected:?}, found {found:#?}");
     }
-    for (org, expected) in [
-        ("source", "warning from.object: the bridge's user may not see all records of Account"),
-        ("target", "error to.object: the bridge's user may not create records of Account"),
-        ("target", "error to.object: the bridge's user may not delete records of Account"),
+    for (org, pipelines, expected) in [
+        (
+            "source",
+            ACCOUNTS.to_owned(),
+            "error from.object: the bridge's user may not see all records of Account: its channel is refused",
+        ),
+        (
+            "source",
+            ACCOUNTS.replace("/data/AccountChangeEvent", "/data/ChangeEvents"),
+            "error from.object: the bridge's user may not see all records of Account: its events do not come",
+        ),
+        (
+            "source",
+            ACCOUNTS
+                .replace("/data/AccountChangeEvent, object: Account", "/data/UserChangeEvent, object: User")
+                .replace("Name: Name", "Name: Name.LastName"),
+            "error from.object: the bridge's user may not see all records of User",
+        ),
+        // Everybody sees accounts: that they are public is proof.
+        ("source", ACCOUNTS.replace("channel: /data/AccountChangeEvent", "source: poll"), ""),
+        (
+            "source",
+            VAULTS.to_owned(),
+            "warning from.object: sharing may hide records of Vault__c: records of others are private",
+        ),
+        ("target", ACCOUNTS.to_owned(), "error to.object: the bridge's user may not create records of Account"),
+        ("target", ACCOUNTS.to_owned(), "error to.object: the bridge's user may not delete records of Account"),
+        (
+            "target",
+            VAULTS.to_owned(),
+            "warning to.object: the bridge's user may not change records of Vault__c that others own",
+        ),
     ] {
         let pair = Pair::new().await;
         pair.control(org, "apps", limited(org)).await;
-        let mut config = pair.config(ACCOUNTS);
+        let mut config = pair.config(&pipelines);
         let secret = secrecy::SecretString::from("limited-secret");
         config.orgs.get_mut(&org.parse().unwrap()).unwrap().login =
             config::Login::ClientCredentials { key: "limited".to_owned(), secret };
         let found = pair.found(&config).await;
-        assert!(found.iter().any(|found| found.starts_with(expected)), "{org}: wanted {expected:?}, found {found:#?}");
+        if expected.is_empty() {
+            assert!(!found.iter().any(|found| found.contains(" from.object: ")), "{org}: {found:#?}");
+        } else {
+            assert!(
+                found.iter().any(|found| found.starts_with(expected)),
+                "{org}: wanted {expected:?}, found {found:#?}"
+            );
+        }
     }
 }

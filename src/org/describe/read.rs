@@ -9,7 +9,7 @@ use super::{
 
 impl ObjectDescribe {
     /// Reads the answer of `GET /sobjects/{object}/describe`. `None` where it is no such answer.
-    pub(in crate::org) fn read(json: &Json) -> Option<Self> {
+    pub(crate) fn read(json: &Json) -> Option<Self> {
         let fields = json.get("fields")?.as_array()?.iter().filter_map(field);
         Some(Self {
             object: ObjectSummary::read(json)?,
