@@ -3,6 +3,7 @@
 
 mod fields;
 mod gather;
+mod money;
 mod pipeline;
 mod rights;
 #[cfg(test)]
@@ -53,6 +54,8 @@ struct KnownOrg {
     permissions: Asked<BTreeMap<ObjectName, ObjectPermissions>>,
     /// Of the objects for which the org tells it.
     sharing: BTreeMap<ObjectName, Sharing>,
+    /// What amounts are in, where no record says otherwise and the org tells it.
+    currency: Option<String>,
     automation: BTreeMap<AutomationKind, Asked<Vec<Automation>>>,
 }
 

@@ -348,6 +348,18 @@ pub enum Fill {
     },
 }
 
+impl Fill {
+    /// The source fields that it reads.
+    pub fn reads(&self) -> impl Iterator<Item = &FieldPath> {
+        let (one, many) = match self {
+            Self::Source(path) | Self::Table { from: path, .. } | Self::Parent { from: path, .. } => (Some(path), None),
+            Self::Expression(expression) => (None, Some(expression.reads())),
+            Self::Constant(_) => (None, None),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+}
+
 impl std::convert::From<Fill> for FieldRule {
     fn from(fill: Fill) -> Self {
         Self { fill, write_on: WriteOn::default(), on_null: OnNull::default(), truncate: None }

@@ -1,4 +1,4 @@
-//! What is asked of the orgs: logins, objects with their fields, channels, permissions, sharing, automation. A few requests for
+//! What is asked of the orgs: logins, objects with their fields, channels, permissions, sharing, currency, automation. A few requests for
 //! each org, however many pipelines there are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -55,6 +55,7 @@ async fn of_org(config: &Config, name: &OrgName, org: &Org) -> Result<KnownOrg, 
         system: org.system_permissions().await?,
         permissions: org.object_permissions(&there).await?,
         sharing: sharing.collect(),
+        currency: org.default_currency().await?,
         automation: org.automation(&written).await?,
     })
 }

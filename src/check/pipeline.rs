@@ -1,6 +1,6 @@
 //! One pipeline against the two orgs: its objects, channel, key, and what runs in the target by itself.
 
-use super::{Finding, Findings, Known, KnownOrg, fields, rights};
+use super::{Finding, Findings, Known, KnownOrg, fields, money, rights};
 use crate::config::{Config, Fill, NoLongerMatching, PipelineConfig, WriteOn};
 use crate::event::{FieldName, ObjectName};
 use crate::mapping::Expression;
@@ -45,6 +45,9 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
             from.as_deref(),
             to.as_deref(),
         );
+    }
+    if let (Some(source), Some(target), Some(from), Some(to)) = (source, target, &from, &to) {
+        money::judge(&mut findings, pipeline, (source, from), (target, to));
     }
     if let Some(from) = &from {
         for path in pipeline.when.iter().flat_map(Expression::reads) {

@@ -19,6 +19,7 @@ pub fn org() -> KnownOrg {
         system: Asked::Known(SystemPermissions::default()),
         permissions: Asked::Known(BTreeMap::new()),
         sharing: BTreeMap::new(),
+        currency: None,
         automation: BTreeMap::new(),
     }
 }
