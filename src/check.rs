@@ -1,6 +1,7 @@
 //! `orgbridge check` beyond the file: what the two orgs say of a config. `gather` asks them, the other modules judge and
 //! know no socket.
 
+mod dependents;
 mod fields;
 mod gather;
 mod money;

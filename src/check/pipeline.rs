@@ -1,6 +1,6 @@
 //! One pipeline against the two orgs: its objects, channel, key, and what runs in the target by itself.
 
-use super::{Finding, Findings, Known, KnownOrg, fields, money, rights};
+use super::{Finding, Findings, Known, KnownOrg, dependents, fields, money, rights};
 use crate::config::{Config, Fill, NoLongerMatching, PipelineConfig, WriteOn};
 use crate::event::{FieldName, ObjectName};
 use crate::mapping::Expression;
@@ -35,6 +35,7 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
         key(&mut findings, pipeline, to);
         required(&mut findings, pipeline, to);
         flag(&mut findings, pipeline, to);
+        dependents::judge(&mut findings, pipeline, to);
     }
     for (name, rule) in &pipeline.fields {
         fields::judge(

@@ -168,6 +168,11 @@ const IN_THE_CONFIG: &[(&str, &str, &str)] = &[
         "Rating: { from: Industry, table: { Banking: Hot, Media: Lukewarm }, default: Cold }",
         "error fields.Rating: the picklist does not take this value",
     ),
+    (
+        "Phone: Phone",
+        "RecordTypeId: { value: 0125e000000AbCdAAK }",
+        "error fields.RecordTypeId: Account has no record type with this id | take the id of one of the target org",
+    ),
     ("Phone: Phone", "Rating: Industry", "warning fields.Rating: the target's picklist takes no Agriculture"),
     (
         "Phone: Phone",
