@@ -1,8 +1,8 @@
 //! A pipeline's rules, with every reference followed once, so that applying them cannot fail.
 
-use super::Expression;
 use super::rule::{Fill, Given, Lookup, Rule, Writing};
 use super::view::View;
+use super::{Expression, person};
 use crate::config::{self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, Publishing, WriteOn};
 use crate::event::{FieldName, FieldPath, ObjectName, RecordId};
 use crate::privacy::ObjectPrivacy;
@@ -23,12 +23,20 @@ pub struct Mapping {
     pub(super) when_no_longer_matching: NoLongerMatching,
     pub(super) flag: Option<Flag>,
     pub(super) rules: Vec<(FieldName, Rule)>,
+    /// It reads what accounts have from their contacts.
+    pub(super) persons: bool,
 }
 
 impl Mapping {
     pub fn new(pipeline: &PipelineConfig, config: &Config) -> Self {
         let rules =
             pipeline.fields.iter().filter_map(|(name, rule)| Some((name.clone(), compile(name, rule, config)?)));
+        let mut reads = pipeline
+            .fields
+            .iter()
+            .flat_map(|(_, rule)| rule.fill.reads())
+            .chain(pipeline.when.iter().flat_map(Expression::reads));
+        let persons = reads.any(|path| person::is_of_contact(&pipeline.from.object, path));
         Self {
             source_object: pipeline.from.object.clone(),
             target_object: pipeline.to.object.clone(),
@@ -45,6 +53,7 @@ impl Mapping {
             when_no_longer_matching: pipeline.when_no_longer_matching,
             flag: pipeline.flag.clone(),
             rules: rules.collect(),
+            persons,
         }
     }
 

@@ -35,6 +35,8 @@ pub enum WhyRead {
     Fields(Vec<FieldPath>),
     /// Something that `when` reads changed: what changed before was perhaps left out.
     Condition,
+    /// It may be a person account, of which it does not say what belongs to the contact.
+    Person,
     /// It has no counterpart yet, which gets all of it.
     Unlinked,
 }
@@ -49,6 +51,10 @@ impl fmt::Display for WhyRead {
             }
             Self::Condition => f.write_str(
                 "something that `when` reads changed, so what changed before may not have been written: all of it is",
+            ),
+            Self::Person => f.write_str(
+                "it may be a person account, and says nothing of the fields that belong to the contact: they may have \
+                 changed",
             ),
             Self::Unlinked => f.write_str("it has no counterpart in the target yet, which gets all of it"),
         }
@@ -69,6 +75,7 @@ impl Mapping {
         match self.matching(&view) {
             Matching::Unknown => return WhyRead::Fields(unknown(&mut condition()).into_iter().collect()),
             Matching::Yes if condition().any(|path| view.changed(path)) => return WhyRead::Condition,
+            Matching::Yes if self.may_leave_out(&view) => return WhyRead::Person,
             Matching::Yes | Matching::No | Matching::Failed(_) => {}
         }
         let asking = |(name, rule): &&(FieldName, Rule)| rule.give(name, &view, Writing::Update) == Given::Unknown;

@@ -14,6 +14,7 @@ mod faults;
 mod mapping;
 mod memory;
 mod other_org;
+mod person;
 mod poll;
 mod price;
 mod privacy;
