@@ -5,6 +5,7 @@ mod dependents;
 mod fields;
 mod gather;
 mod money;
+mod persons;
 mod pipeline;
 mod rights;
 #[cfg(test)]

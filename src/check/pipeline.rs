@@ -1,11 +1,11 @@
 //! One pipeline against the two orgs: its objects, channel, key, and what runs in the target by itself.
 
-use super::{Finding, Findings, Known, KnownOrg, dependents, fields, money, rights};
+use super::{Finding, Findings, Known, KnownOrg, dependents, fields, money, persons, rights};
 use crate::config::{Config, Fill, NoLongerMatching, PipelineConfig, WriteOn};
 use crate::event::{FieldName, ObjectName};
 use crate::mapping::Expression;
 use crate::org::FREE_ENTITIES;
-use crate::org::describe::{FieldKind, ObjectDescribe};
+use crate::org::describe::{FieldDescribe, FieldKind, ObjectDescribe};
 use crate::org::setup::{Asked, AutomationKind};
 
 /// A record id has so many characters.
@@ -49,6 +49,9 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
     }
     if let (Some(source), Some(target), Some(from), Some(to)) = (source, target, &from, &to) {
         money::judge(&mut findings, pipeline, (source, from), (target, to));
+    }
+    if let (Some(source), Some(from)) = (source, &from) {
+        persons::judge(&mut findings, pipeline, config, source, from);
     }
     if let Some(from) = &from {
         for path in pipeline.when.iter().flat_map(Expression::reads) {
@@ -172,7 +175,11 @@ fn required(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectD
             .iter()
             .any(|(field, rule)| field.as_str().eq_ignore_ascii_case(name.as_str()) && rule.write_on != WriteOn::Update)
     };
-    for field in to.required_on_create().filter(|field| !filled(&field.name)) {
+    // The org makes a person's name of its parts.
+    let is_named = |field: &FieldDescribe| {
+        field.name.as_str() == "Name" && to.named("LastName").is_some_and(|last| filled(&last.name))
+    };
+    for field in to.required_on_create().filter(|field| !filled(&field.name) && !is_named(field)) {
         let message = format!("{} needs {} ({}), and nothing fills it", to.name(), field.name, field.label);
         let remedy = format!("add `{}: …` to the fields: a field of the source, or {{ value: … }}", field.name);
         findings.error(&["fields"], message, remedy);

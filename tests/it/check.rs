@@ -1,11 +1,12 @@
 //! `orgbridge check` against two orgs: each mistake is found, at its place, and nothing is found where there is none.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use orgbridge::bridge;
 use orgbridge::check::{self, Place};
 use orgbridge::config::{self, Config, Severity};
-use orgbridge::emulator::{Emulator, Options};
+use orgbridge::emulator::{Emulator, Options, Scenario};
 use serde_json::{Value as Json, json};
 
 struct Pair {
@@ -15,8 +16,12 @@ struct Pair {
 
 impl Pair {
     async fn new() -> Self {
+        Self::of(Options::default()).await
+    }
+
+    async fn of(options: Options) -> Self {
         orgbridge::org::install_crypto();
-        let emulator = Emulator::start(Options::default()).await.unwrap();
+        let emulator = Emulator::start(options).await.unwrap();
         Self { emulator, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
@@ -337,4 +342,45 @@ async fn what_is_wrong_in_an_org_is_found_and_said_in_the_words_of_setup() {
             );
         }
     }
+}
+
+const PERSONS: &str = "  - name: people
+    from: { org: source, channel: /data/AccountChangeEvent, object: Account }
+    to: { org: target, object: Account, key: Source_Id__c }
+    fields: { Source_Id__c: Id, LastName: Name.LastName, PersonEmail: PersonEmail }
+  - name: contacts
+    from: { org: source, channel: /data/ContactChangeEvent, object: Contact }
+    to: { org: target, object: Contact, key: Source_Id__c }
+    fields: { Source_Id__c: Id, LastName: Name.LastName }
+";
+
+#[tokio::test]
+async fn a_person_is_written_once_and_what_its_events_leave_out_is_told() {
+    let scenario = Scenario::read("persons.yaml", "person_accounts: true\n").unwrap();
+    let options = Options { scenario: Some(Arc::new(scenario)), ..Options::default() };
+    let pair = Pair::of(options).await;
+    let twice = "warning when: contacts of person accounts come here, and people writes the same persons as accounts";
+    let left_out = "note fields.PersonEmail: each update of an account has to be read";
+    let when = |pipeline: &str, when: &str| {
+        let start = format!("  - name: {pipeline}\n");
+        PERSONS.replace(&start, &format!("{start}    when: {when}\n"))
+    };
+    for (pipelines, expected) in [
+        (PERSONS.to_owned(), &[twice][..]),
+        (when("contacts", "IsPersonAccount != true"), &[]),
+        (when("people", "IsPersonAccount != true"), &[]),
+        (when("contacts", "Name.LastName != \"x\""), &[twice]),
+    ] {
+        let found = pair.found(&pair.config(&pipelines)).await;
+        let found: Vec<&String> = found.iter().filter(|found| !found.contains("when the bridge writes")).collect();
+        assert!(found.iter().all(|found| !found.starts_with("error")), "{found:#?}");
+        for finding in [twice, left_out] {
+            assert_eq!(found.iter().any(|found| found.starts_with(finding)), expected.contains(&finding), "{found:#?}");
+        }
+    }
+    pair.control("source", "capture", json!({"object": "Contact", "on": false})).await;
+    let accounts = PERSONS.split("  - name: contacts").next().unwrap();
+    let found = pair.found(&pair.config(accounts)).await;
+    assert!(found.iter().any(|found| found.starts_with(left_out)), "{found:#?}");
+    assert!(!found.iter().any(|found| found.starts_with("error")), "{found:#?}");
 }
