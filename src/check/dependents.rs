@@ -45,7 +45,15 @@ fn written(fill: &Fill) -> impl Iterator<Item = &Value> {
     let (constant, table) = match fill {
         Fill::Constant(value) => (Some(value), None),
         Fill::Table { entries, default, .. } => (None, Some(entries.values().chain(default))),
-        Fill::Source(_) | Fill::Expression(_) | Fill::Parent { .. } => (None, None),
+        // What these bring is in one of the orgs.
+        Fill::Source(_)
+        | Fill::Expression(_)
+        | Fill::Parent { .. }
+        | Fill::Find { .. }
+        | Fill::RecordType(_)
+        | Fill::RecordTypeOf { .. }
+        | Fill::Owner(_)
+        | Fill::OwnerOf { .. } => (None, None),
     };
     constant.into_iter().chain(table.into_iter().flatten())
 }

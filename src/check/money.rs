@@ -80,14 +80,8 @@ fn amounts<'p>(pipeline: &'p PipelineConfig, from: &ObjectDescribe, to: &ObjectD
     };
     let mut found = Vec::new();
     for (name, rule) in pipeline.fields.iter().filter(|(name, _)| is_amount(to, name)) {
-        match &rule.fill {
-            Fill::Source(path) if is_amount(from, &path.object_field()) => found.push((name, true)),
-            Fill::Expression(expression)
-                if expression.reads().iter().any(|path| is_amount(from, &path.object_field())) =>
-            {
-                found.push((name, false));
-            }
-            Fill::Source(_) | Fill::Expression(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Parent { .. } => {}
+        if rule.fill.reads().any(|path| is_amount(from, &path.object_field())) {
+            found.push((name, matches!(rule.fill, Fill::Source(_))));
         }
     }
     found

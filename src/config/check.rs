@@ -2,6 +2,7 @@
 
 mod cases;
 mod compounds;
+mod lookups;
 mod orgs;
 mod pipelines;
 mod privacy;
@@ -45,6 +46,10 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Field", &rules::FIELD),
     ("Computed", &rules::COMPUTED),
     ("Parent", &rules::PARENT),
+    ("Find", &lookups::FIND),
+    ("RecordType", &lookups::RECORD_TYPE),
+    ("Owner", &lookups::OWNER),
+    ("TakenAs", &lookups::TAKEN_AS),
     ("Instead", &rules::INSTEAD),
     ("Case", &cases::CASE),
     ("CaseChange", &cases::CHANGE),

@@ -14,11 +14,10 @@ use tracing::{debug, error, info, warn};
 
 use super::machine::{Child, Machine, Read, ReadWhat, Stretch};
 use crate::config::Brakes;
-use crate::event::Found;
-use crate::event::{FieldPath, OrgName, Part, PipelineName, RecordId, Seq, Timestamp};
+use crate::event::{FieldPath, Found, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::journal::{Scanned, scan};
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Replies};
 use crate::org::{CallError, Org, SaveResult};
 use crate::publish::outcome::{Delays, judge};
 use crate::publish::{self, Batch, Source};
@@ -68,7 +67,8 @@ enum Done {
 
 /// What an org answered to a read.
 enum Heard {
-    Records(HashMap<RecordId, Found>),
+    /// And what their lookups lead to.
+    Records(HashMap<RecordId, Found>, Replies),
     Targets(HashMap<String, RecordId>),
     Children(Vec<Child>),
 }
@@ -279,6 +279,7 @@ impl<S: Store> Driver<S> {
         let (store, target) = (self.store.clone(), self.org.clone());
         let children: HashMap<_, _> =
             self.sources.iter().map(|(id, (_, source, mapping))| (*id, (source.clone(), mapping.clone()))).collect();
+        let replies = self.machine.replies().clone();
         self.tasks.spawn(async move {
             let before = source.api_calls() + target.api_calls();
             let answer = match &read.what {
@@ -293,7 +294,9 @@ impl<S: Store> Driver<S> {
                             let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
                             found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
                         }
-                        Ok(Heard::Records(found))
+                        let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
+                        let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
+                        fresh.map(|fresh| Heard::Records(found, fresh))
                     }
                     Err(error) => Err(error),
                 },
@@ -364,20 +367,17 @@ impl<S: Store> Driver<S> {
         // What was settled meanwhile must be in the answer.
         self.commit().await?;
         let records: Vec<_> = match &heard {
-            Heard::Records(found) => found
-                .values()
-                .filter_map(|found| match found {
-                    Found::Record(record) => Some(record.clone()),
-                    Found::Deleted | Found::NotVisible => None,
-                })
-                .collect(),
+            Heard::Records(found, _) => found.values().filter_map(Found::record).cloned().collect(),
             Heard::Targets(_) | Heard::Children(_) => Vec::new(),
         };
         let question = self.machine.question_of_read(&read, &records);
         let answer = self.store.known(read.pipeline, question).await?;
         let now = Instant::now();
         match heard {
-            Heard::Records(found) => self.machine.read_records(read, found, &answer, now),
+            Heard::Records(found, replies) => {
+                self.machine.learn(replies, now);
+                self.machine.read_records(read, found, &answer, now);
+            }
             Heard::Targets(held) => self.machine.read_targets(read, &held, &answer, now),
             Heard::Children(children) => self.machine.read_children(read, &children, now),
         }

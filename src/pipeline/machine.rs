@@ -22,9 +22,10 @@ use tokio::time::Instant;
 
 use crate::config::{Brakes, OnDelete, OnUndelete, WhenTargetGone};
 use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
-use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs};
+use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies};
 use crate::pipeline::brakes::Brake;
 use crate::pipeline::progress::Progress;
+use crate::pipeline::replies::Remembered;
 use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
 use crate::store::{
     Answer, Applied, LinkChange, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
@@ -141,6 +142,8 @@ pub struct Machine {
     active: HashMap<Source, Active>,
     readings: Readings,
     outbox: Outbox,
+    /// What lookups lead to.
+    remembered: Remembered,
     /// Records whose next step may be taken.
     stepping: BTreeSet<Source>,
     /// Steps that wait, of all records.
@@ -163,6 +166,7 @@ impl Machine {
             active: HashMap::new(),
             readings: Readings::default(),
             outbox: Outbox::default(),
+            remembered: Remembered::default(),
             stepping: BTreeSet::new(),
             held: 0,
             suspects: HashMap::new(),
@@ -351,7 +355,11 @@ impl Machine {
             return;
         }
         let Some(line) = self.lines.get_mut(&source.pipeline) else { return };
-        let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
+        let known = Known {
+            link: link_of(&self.outbox, source, answer),
+            parents: &answer.parents,
+            replies: self.remembered.replies(),
+        };
         let cover = Cover { source, from: part.seq, to: part.seq, clears_suspect: false };
         match line.mapping.apply(part, &known, cover) {
             Mapped::Write(write) => {
@@ -361,7 +369,7 @@ impl Machine {
                     active.covered = part.seq;
                 }
             }
-            Mapped::Needs(Needs::Record) => {
+            Mapped::Needs(Needs::Record | Needs::Lookups) => {
                 self.read(source, part.seq, false, false, now);
                 self.because(source, part);
             }
@@ -376,6 +384,7 @@ impl Machine {
                 self.park_from_oldest(cover, &refusal, now);
                 self.one_more_failed(source.pipeline);
             }
+            Mapped::Waits(failure) => self.park_from_oldest(cover, &waits(failure), now),
         }
         // What the outbox refuses to hold must be known before the record's next part is looked at.
         self.collect(now);
@@ -446,6 +455,7 @@ impl Machine {
     /// What time it is. Suspects whose lost requests can no longer land are read and written once more.
     pub fn tick(&mut self, now: Instant, wall: Timestamp) {
         self.wall = wall;
+        self.remembered.age(now);
         while let Some(&(at, source)) = self.due.first() {
             if at > now {
                 break;
@@ -486,6 +496,16 @@ impl Machine {
             });
         self.parked_last = waiting.collect();
         (settlement != Settlement::default()).then_some(settlement)
+    }
+
+    /// What the orgs answered to lookups, as long as it is believed.
+    pub fn replies(&self) -> &Arc<Replies> {
+        self.remembered.replies()
+    }
+
+    /// What the orgs answered beside a read.
+    pub fn learn(&mut self, replies: Replies, now: Instant) {
+        self.remembered.learn(replies, now);
     }
 
     /// Whether more pages should be asked for.
@@ -535,6 +555,15 @@ fn unmappable(failure: Failure) -> Refusal {
         fields: vec![failure.field.map_or("when".to_owned(), |field| field.to_string())],
         waits_for: None,
         evidence: format!("It can not be written as it is mapped: {}.", failure.reason),
+    }
+}
+
+/// What a lookup leads to may come.
+fn waits(failure: Failure) -> Refusal {
+    Refusal {
+        state: ParkedState::Waiting,
+        evidence: format!("It is written when what it leads to is there: {}.", failure.reason),
+        ..unmappable(failure)
     }
 }
 

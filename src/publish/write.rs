@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::config::SaveOptions;
+use crate::config::{IfMissing, SaveOptions};
 use crate::event::{FieldName, ObjectName, RecordId, Seq, Value};
 use crate::store::{Parent, PipelineId};
 
@@ -84,6 +84,9 @@ pub enum Body {
 pub enum Cell {
     Value(Value),
     Parent(Reference),
+    /// Nothing is written yet: what the lookup leads to is not in the target. Once the write is done this is remembered; the
+    /// parent, where it is one that a pipeline writes.
+    Unfilled(Option<Parent>),
 }
 
 impl Cell {
@@ -92,7 +95,7 @@ impl Cell {
         match self {
             Self::Value(Value::Text(text)) if !text.is_empty() => Some(text.clone()),
             Self::Value(Value::Number(number)) => Some(number.to_string()),
-            Self::Value(_) | Self::Parent(_) => None,
+            Self::Value(_) | Self::Parent(_) | Self::Unfilled(_) => None,
         }
     }
 }
@@ -101,16 +104,28 @@ impl Cell {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     pub parent: Parent,
-    /// Relationship name and External ID field, where the parent's key follows from its id. Preferred over the link:
-    /// the org itself finds the parent, even one that was made anew.
-    pub external: Option<(String, FieldName)>,
+    /// Where the parent's key follows from its id. Preferred over the link: the org itself finds the parent, even one that
+    /// was made anew.
+    pub by_key: Option<ByKey>,
     pub link: Option<RecordId>,
+    /// What happens to the write when the target does not have the parent.
+    pub if_missing: IfMissing,
+}
+
+/// A parent named by its External ID, whose value is its id in the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByKey {
+    /// The name of the relationship: `Account` for `AccountId`.
+    pub relationship: String,
+    pub key: FieldName,
+    /// The relationship leads to several objects, so the call must say which is meant (facts: rest.md section 7).
+    pub typed: bool,
 }
 
 impl Reference {
     /// The target cannot be told yet which record is meant.
     pub fn is_open(&self) -> bool {
-        self.external.is_none() && self.link.is_none()
+        self.by_key.is_none() && self.link.is_none()
     }
 }
 
@@ -192,8 +207,38 @@ impl Write {
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.fields().into_iter().flat_map(BTreeMap::values).filter_map(|cell| match cell {
             Cell::Parent(reference) => Some(reference),
-            Cell::Value(_) => None,
+            Cell::Value(_) | Cell::Unfilled(_) => None,
         })
+    }
+
+    /// The fields that are left out until what they lead to is there.
+    pub fn unfilled(&self) -> impl Iterator<Item = (&FieldName, Option<&Parent>)> {
+        self.fields().into_iter().flatten().filter_map(|(field, cell)| match cell {
+            Cell::Unfilled(parent) => Some((field, parent.as_ref())),
+            Cell::Value(_) | Cell::Parent(_) => None,
+        })
+    }
+
+    /// The write without the references to a parent that the target does not have, as far as they allow that.
+    pub fn without(mut self, parent: &Parent) -> Self {
+        if let Body::Whole(fields) | Body::Partial(fields) = &mut self.body {
+            fields.retain(|_, cell| match cell {
+                Cell::Parent(reference) if reference.parent == *parent => match reference.if_missing {
+                    IfMissing::FillLater => {
+                        *cell = Cell::Unfilled(Some(parent.clone()));
+                        true
+                    }
+                    IfMissing::Skip => false,
+                    IfMissing::Wait | IfMissing::Fail => true,
+                },
+                Cell::Parent(_) | Cell::Value(_) | Cell::Unfilled(_) => true,
+            });
+        }
+        if !self.references().any(|reference| reference.parent == *parent) {
+            self.lock_keys.retain(|known| known != parent);
+            self.waits_for.retain(|known| known != parent);
+        }
+        self
     }
 
     /// The oldest part that this write settles: how long it has waited.
@@ -218,7 +263,7 @@ impl Write {
         }
         let cell = |cell: &Cell| match cell {
             Cell::Value(value) => of(value) + 64,
-            Cell::Parent(_) => 128,
+            Cell::Parent(_) | Cell::Unfilled(_) => 128,
         };
         256 + self.fields().map_or(0, |fields| fields.values().map(cell).sum())
     }

@@ -30,7 +30,7 @@ fn an_update_that_may_leave_out_what_belongs_to_the_contact_is_read() {
         vec![("IsPersonAccount", Field::Same(Value::Bool(true)))],
     ] {
         assert_eq!(update(&fields), Mapped::Needs(Needs::Record), "{fields:?}");
-        assert_eq!(mapping.why_read(&part(ChangeKind::Update, &fields)), WhyRead::Person, "{fields:?}");
+        assert_eq!(mapping.why_read(&part(ChangeKind::Update, &fields), &linked()), WhyRead::Person, "{fields:?}");
     }
 }
 
@@ -92,7 +92,7 @@ fn what_is_whole_is_not_read_and_a_read_is_whole() {
     }
     let values = [("Name.FirstName", "Ada"), ("PersonEmail", "a@example.com")];
     let values = values.map(|(path, value)| (path.parse().unwrap(), Value::text(value))).into();
-    let known = Known { link: unlinked(), parents: &HashMap::new() };
+    let known = Known { link: unlinked(), parents: &HashMap::new(), replies: &Replies::new() };
     let read = mapping.apply_read(&Record { id: id(RECORD), values }, None, &known, cover());
     assert_eq!(written(read).body, expected);
 }

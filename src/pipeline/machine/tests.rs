@@ -19,7 +19,7 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
     let mut fields = vec![field("Key__c", "Id"), field("A", "A"), field("B", "B")];
     fields.push(("Region__c".parse().unwrap(), Fill::Constant(Value::text("EMEA")).into()));
     if let Some(lookup) = parent {
-        let rule = Fill::Parent { pipeline: "accounts".parse().unwrap(), from: lookup.parse().unwrap() };
+        let rule = Fill::Parent { pipelines: vec!["accounts".parse().unwrap()], from: lookup.parse().unwrap() };
         fields.push((lookup.parse().unwrap(), rule.into()));
     }
     PipelineConfig {
@@ -109,6 +109,7 @@ impl Target {
                     }
                     Value::text(reference.parent.record.as_str())
                 }
+                Cell::Unfilled(_) => continue,
             };
             values.insert(name.to_string(), value);
         }
