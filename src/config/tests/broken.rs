@@ -12,7 +12,7 @@ fn found(text: &str) -> Vec<(usize, usize, String)> {
 
 #[test]
 fn aliases_of_aliases_are_counted_and_not_walked_through() {
-    let ten = |item: &str| vec![item; 10].join(", ");
+    let ten = |item: &str| [item; 10].join(", ");
     let mut text = format!("version: 1\nx0: &x0 [{}]\n", ten("a"));
     for level in 1..12 {
         text.push_str(&format!("x{level}: &x{level} [{}]\n", ten(&format!("*x{}", level - 1))));
