@@ -147,6 +147,8 @@ pub struct Config {
     pub state: PathBuf,
     /// How long after a lost answer the request may still land in the target (default 10 minutes).
     pub late_landing: Duration,
+    /// How soon a lookup that led to nothing is tried again (default 1 minute); then each time after twice as long.
+    pub look_again: Duration,
     /// The tests of the mapping: those of the config, and those of the file beside it.
     pub cases: Vec<Case>,
     /// How often a truth probe compares what changed in a source org with what its events told (default 15 minutes).
@@ -335,7 +337,7 @@ pub struct FieldRule {
 pub enum IfMissing {
     /// It is not written before that record is there.
     Wait,
-    /// It is written without the field, and once more when that record is there.
+    /// It is written with the field empty, and once more when that record is there.
     FillLater,
     /// It is written without the field.
     Skip,

@@ -106,8 +106,6 @@ pub const NO_TABLE_ENTRY: &str = "NO_TABLE_ENTRY";
 /// An expression has no result for this record.
 pub const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
 
-/// What a lookup leads to is not in the target.
-pub const LOOKUP_MISSING: &str = "LOOKUP_MISSING";
 /// A lookup leads to several records of the target.
 pub const LOOKUP_AMBIGUOUS: &str = "LOOKUP_AMBIGUOUS";
 
@@ -381,7 +379,10 @@ impl Draft {
             (Given::Asks(_), _) => return Taken::Asks,
             (Given::Missing(failure), _) => match rule.if_missing {
                 IfMissing::Wait => return Taken::Waits(failure),
-                IfMissing::FillLater => drop(self.fields.insert(name.clone(), Cell::Unfilled(None))),
+                IfMissing::FillLater => {
+                    let unfilled = Cell::Unfilled { parent: None, emptied: rule.can_be_empty() };
+                    self.fields.insert(name.clone(), unfilled);
+                }
                 IfMissing::Skip => {}
                 IfMissing::Fail => return Taken::Failed(failure),
             },

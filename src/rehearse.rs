@@ -158,7 +158,7 @@ fn values(cells: BTreeMap<FieldName, Cell>) -> BTreeMap<FieldName, Value> {
         Cell::Value(value) => Some(value),
         Cell::Parent(Reference { link: Some(id), .. }) => Some(Value::text(id.as_str())),
         Cell::Parent(Reference { parent, .. }) => Some(Value::text(parent.record.as_str())),
-        Cell::Unfilled(_) => None,
+        Cell::Unfilled { emptied, .. } => emptied.then_some(Value::Null),
     };
     cells.into_iter().filter_map(|(field, cell)| Some((field, value(cell)?))).collect()
 }

@@ -146,6 +146,10 @@ pub struct Publish {
     /// lost are written once more after that time. A number and a unit: 10s, 10m. If absent: 10m, at most a day.
     #[serde(default)]
     pub late_landing: Option<String>,
+    /// How soon a lookup that led to nothing in the target is tried again; each further time comes after twice as long, at
+    /// most a day. If absent: 1m.
+    #[serde(default)]
+    pub look_again: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -697,7 +701,8 @@ pub enum OwnerKey {
 pub enum IfMissing {
     /// The record is not written before that record is there.
     Wait,
-    /// It is written without the field, and once more when that record is there.
+    /// It is written with the field empty, and once more when that record is there. Owners and record types are left as
+    /// they are meanwhile.
     FillLater,
     /// It is written without the field.
     Skip,

@@ -99,6 +99,12 @@ impl Mapping {
             || self.flag.as_ref().is_some_and(|flag| flag.field == *target)
     }
 
+    /// The target fields whose value is a record of the target.
+    pub fn lookup_fields(&self) -> impl Iterator<Item = &FieldName> {
+        let is_lookup = |rule: &Rule| matches!(rule.fill, Fill::Parent(_) | Fill::Search(_));
+        self.rules.iter().filter(move |(_, rule)| is_lookup(rule)).map(|(name, _)| name)
+    }
+
     /// Target fields and the objects' fields that fill them, for showing and comparing.
     pub fn target_fields(&self) -> impl Iterator<Item = &FieldName> {
         self.rules.iter().map(|(name, _)| name).chain(self.flag.iter().map(|flag| &flag.field))

@@ -6,10 +6,10 @@ use super::expression::{Expression, Unevaluated};
 use super::lookup::{Ask, Ends, Replies, Search};
 use super::parents::Parents;
 use super::view::View;
-use super::{COMPOUND_VALUE, Failure, LOOKUP_AMBIGUOUS, LOOKUP_MISSING, NO_TABLE_ENTRY};
+use super::{COMPOUND_VALUE, Failure, LOOKUP_AMBIGUOUS, NO_TABLE_ENTRY};
 use crate::config::{IfMissing, OnNull, WriteOn};
 use crate::event::{FieldName, FieldPath, Value};
-use crate::store::Parent;
+use crate::store::{LOOKUP_MISSING, Parent};
 
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
@@ -84,6 +84,14 @@ impl Rule {
             Fill::Constant(_) => (None, None),
         };
         one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    /// A record always has an owner, and where there are record types one of these.
+    pub fn can_be_empty(&self) -> bool {
+        match &self.fill {
+            Fill::Search(search) => search.is_record(),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Parent(_) => true,
+        }
     }
 
     /// It only tells who or what made the change: reason enough to be written with it, but not to write.

@@ -86,6 +86,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         pipelines,
         state: "unused".into(),
         late_landing: Duration::from_secs(600),
+        look_again: Duration::from_secs(60),
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
     };

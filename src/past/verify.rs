@@ -159,8 +159,8 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
                         let may_lack = matches!(reference.if_missing, IfMissing::FillLater | IfMissing::Skip);
                         wanted == points_to && (wanted.is_some() || may_lack)
                     }
-                    // What it leads to is not there, so nothing was written.
-                    Cell::Unfilled(_) => true,
+                    // What it leads to is not there.
+                    Cell::Unfilled { emptied, .. } => !emptied || actual.is_null(),
                 };
                 (!equal).then_some(name)
             };

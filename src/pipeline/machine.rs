@@ -26,9 +26,10 @@ use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies}
 use crate::pipeline::brakes::Brake;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replies::Remembered;
-use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
+use crate::publish::{Batch, Body, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
 use crate::store::{
     Answer, Applied, LinkChange, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
+    Unfilled,
 };
 use reading::{Because, Reading, Readings, Stage};
 
@@ -239,6 +240,17 @@ impl Machine {
         let makers = self.lines.iter().filter(|(_, line)| line.mapping.target_object == parent.target_object);
         for pipeline in makers.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.read(Source { pipeline, record: parent.record }, Seq::ZERO, false, false, now);
+        }
+    }
+
+    /// A record that was written without a lookup that can perhaps be filled now. `told`: its parent has a link, so one that
+    /// the org did not find just now is written again, as for [`Self::woken`].
+    pub fn fill(&mut self, source: Source, told: bool, now: Instant) {
+        if told && self.parked_last.contains_key(&source) {
+            self.woken(source, now);
+        } else if !self.is_halted(source.pipeline) {
+            // It holds no parts, as a parked row does; and what is being read already knows of the parent when it is mapped.
+            self.read(source, Seq::ZERO, false, false, now);
         }
     }
 
@@ -494,7 +506,11 @@ impl Machine {
             settlement.park.iter().filter(|row| row.code != PARENT_GONE).filter_map(|row| {
                 Some((Source { pipeline: row.pipeline, record: row.record }, row.waits_for.clone()?))
             });
-        self.parked_last = waiting.collect();
+        let unfilled = settlement
+            .unfilled
+            .iter()
+            .filter_map(|row| Some((Source { pipeline: row.pipeline, record: row.record }, row.parent.clone()?)));
+        self.parked_last = waiting.chain(unfilled).collect();
         (settlement != Settlement::default()).then_some(settlement)
     }
 

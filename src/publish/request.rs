@@ -52,7 +52,8 @@ fn record(write: &Write) -> Map<String, Json> {
                     record.insert(field.to_string(), link.map_or(Json::Null, |id| json!(id.as_str())));
                 }
             },
-            Cell::Unfilled(_) => {}
+            Cell::Unfilled { emptied: true, .. } => drop(record.insert(field.to_string(), Json::Null)),
+            Cell::Unfilled { emptied: false, .. } => {}
         }
     }
     record

@@ -84,9 +84,14 @@ pub enum Body {
 pub enum Cell {
     Value(Value),
     Parent(Reference),
-    /// Nothing is written yet: what the lookup leads to is not in the target. Once the write is done this is remembered; the
-    /// parent, where it is one that a pipeline writes.
-    Unfilled(Option<Parent>),
+    /// What the lookup leads to is not in the target yet. Once the write is done this is remembered.
+    Unfilled {
+        /// Where a pipeline writes it.
+        parent: Option<Parent>,
+        /// The field is emptied: what it leads to in the target is not what it should, and would take the record along
+        /// when it is deleted. Otherwise it is left as it is, for it can not be empty.
+        emptied: bool,
+    },
 }
 
 impl Cell {
@@ -95,7 +100,7 @@ impl Cell {
         match self {
             Self::Value(Value::Text(text)) if !text.is_empty() => Some(text.clone()),
             Self::Value(Value::Number(number)) => Some(number.to_string()),
-            Self::Value(_) | Self::Parent(_) | Self::Unfilled(_) => None,
+            Self::Value(_) | Self::Parent(_) | Self::Unfilled { .. } => None,
         }
     }
 }
@@ -207,15 +212,7 @@ impl Write {
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.fields().into_iter().flat_map(BTreeMap::values).filter_map(|cell| match cell {
             Cell::Parent(reference) => Some(reference),
-            Cell::Value(_) | Cell::Unfilled(_) => None,
-        })
-    }
-
-    /// The fields that are left out until what they lead to is there.
-    pub fn unfilled(&self) -> impl Iterator<Item = (&FieldName, Option<&Parent>)> {
-        self.fields().into_iter().flatten().filter_map(|(field, cell)| match cell {
-            Cell::Unfilled(parent) => Some((field, parent.as_ref())),
-            Cell::Value(_) | Cell::Parent(_) => None,
+            Cell::Value(_) | Cell::Unfilled { .. } => None,
         })
     }
 
@@ -225,13 +222,13 @@ impl Write {
             fields.retain(|_, cell| match cell {
                 Cell::Parent(reference) if reference.parent == *parent => match reference.if_missing {
                     IfMissing::FillLater => {
-                        *cell = Cell::Unfilled(Some(parent.clone()));
+                        *cell = Cell::Unfilled { parent: Some(parent.clone()), emptied: true };
                         true
                     }
                     IfMissing::Skip => false,
                     IfMissing::Wait | IfMissing::Fail => true,
                 },
-                Cell::Parent(_) | Cell::Value(_) | Cell::Unfilled(_) => true,
+                Cell::Parent(_) | Cell::Value(_) | Cell::Unfilled { .. } => true,
             });
         }
         if !self.references().any(|reference| reference.parent == *parent) {
@@ -239,6 +236,12 @@ impl Write {
             self.waits_for.retain(|known| known != parent);
         }
         self
+    }
+
+    /// Whether it changes nothing: all that it had was left out.
+    pub fn is_empty(&self) -> bool {
+        let left_out = |cell: &Cell| matches!(cell, Cell::Unfilled { emptied: false, .. });
+        self.fields().is_some_and(|fields| fields.values().all(left_out))
     }
 
     /// The oldest part that this write settles: how long it has waited.
@@ -263,7 +266,7 @@ impl Write {
         }
         let cell = |cell: &Cell| match cell {
             Cell::Value(value) => of(value) + 64,
-            Cell::Parent(_) | Cell::Unfilled(_) => 128,
+            Cell::Parent(_) | Cell::Unfilled { .. } => 128,
         };
         256 + self.fields().map_or(0, |fields| fields.values().map(cell).sum())
     }

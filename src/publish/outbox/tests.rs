@@ -110,7 +110,7 @@ fn of_second_pipeline(mut write: Write) -> Write {
 fn value<'a>(write: &'a Write, field: &str) -> Option<&'a str> {
     match write.fields()?.get(&field.parse::<FieldName>().unwrap())? {
         Cell::Value(value) => value.as_text(),
-        Cell::Parent(_) | Cell::Unfilled(_) => None,
+        Cell::Parent(_) | Cell::Unfilled { .. } => None,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::config::{IfMissing, SaveOptions};
 use crate::event::{ObjectName, RecordId, Seq, Value};
 use crate::org::{Lost, Refusal as OrgRefusal};
 use crate::publish::{Cell, Cover, FlightId, Key, Manner, Reference, Source};
-use crate::store::PipelineId;
+use crate::store::{Parent, PipelineId};
 
 /// The delay of a record that was sent so many times.
 const EACH: Duration = Duration::from_secs(1);

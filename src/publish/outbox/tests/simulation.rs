@@ -79,7 +79,7 @@ impl Target {
                     Some(row) => row["Key__c"].clone(),
                     None => return Verdict::Reread,
                 },
-                Cell::Unfilled(_) => continue,
+                Cell::Unfilled { .. } => String::new(),
             };
             values.insert(name.to_string(), value);
         }
