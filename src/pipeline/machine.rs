@@ -159,7 +159,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(late_landing: Duration) -> Self {
+    /// `look_again`: how long it is believed that a lookup leads to nothing.
+    pub fn new(late_landing: Duration, look_again: Duration) -> Self {
         Self {
             late_landing,
             wall: Timestamp(0),
@@ -167,7 +168,7 @@ impl Machine {
             active: HashMap::new(),
             readings: Readings::default(),
             outbox: Outbox::default(),
-            remembered: Remembered::default(),
+            remembered: Remembered::new(look_again),
             stepping: BTreeSet::new(),
             held: 0,
             suspects: HashMap::new(),

@@ -10,14 +10,14 @@ use crate::mapping::{Ask, Replies, Reply};
 
 /// A user may be deactivated, and a queue renamed.
 const FOUND: Duration = Duration::from_secs(600);
-/// What is missing may come any time.
-const MISSING: Duration = Duration::from_secs(60);
 /// Replies above which all are forgotten.
 const MOST: usize = 50_000;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Remembered {
+    /// How long it is believed that there is nothing: it may come any time.
+    nothing_for: Duration,
     /// Shared with who is asking: what is known already need not be asked.
     replies: Arc<Replies>,
     found: VecDeque<(Instant, Ask)>,
@@ -25,6 +25,10 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    pub fn new(nothing_for: Duration) -> Self {
+        Self { nothing_for, replies: Arc::default(), found: VecDeque::new(), missing: VecDeque::new() }
+    }
+
     pub fn replies(&self) -> &Arc<Replies> {
         &self.replies
     }
@@ -34,13 +38,13 @@ impl Remembered {
             return;
         }
         if self.replies.len() + fresh.len() > MOST {
-            *self = Self::default();
+            *self = Self::new(self.nothing_for);
         }
         let replies = Arc::make_mut(&mut self.replies);
         for (ask, reply) in fresh {
             match reply {
                 Reply::One(_) => self.found.push_back((now + FOUND, ask.clone())),
-                Reply::Nothing | Reply::Several => self.missing.push_back((now + MISSING, ask.clone())),
+                Reply::Nothing | Reply::Several => self.missing.push_back((now + self.nothing_for, ask.clone())),
             }
             replies.insert(ask, reply);
         }
@@ -61,6 +65,8 @@ mod tests {
     use super::*;
     use crate::mapping::{Asked, Only};
 
+    const MISSING: Duration = Duration::from_secs(60);
+
     fn ask(value: &str) -> Ask {
         let (by, want) = ("Email".parse().unwrap(), "Id".parse().unwrap());
         let object = "Contact".parse().unwrap();
@@ -70,7 +76,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_missing_is_asked_again_sooner_than_what_was_found() {
         let start = Instant::now();
-        let mut remembered = Remembered::default();
+        let mut remembered = Remembered::new(MISSING);
         let fresh = [(ask("a"), Reply::One("003".to_owned())), (ask("b"), Reply::Nothing)];
         remembered.learn(fresh.into(), start);
         let known = |remembered: &Remembered| [ask("a"), ask("b")].map(|ask| remembered.replies().contains_key(&ask));
@@ -85,7 +91,7 @@ mod tests {
     #[test]
     fn it_does_not_grow_without_end() {
         let now = Instant::now();
-        let mut remembered = Remembered::default();
+        let mut remembered = Remembered::new(MISSING);
         for n in 0..MOST + 10 {
             remembered.learn([(ask(&n.to_string()), Reply::Nothing)].into(), now);
         }

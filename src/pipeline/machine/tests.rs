@@ -304,7 +304,7 @@ impl World {
             late: Vec::new(),
             target: Target::default(),
             memory: Memory::default(),
-            machine: Machine::new(LATE),
+            machine: Machine::new(LATE, LATE),
             commits: 0,
         };
         world.restart();
@@ -313,7 +313,7 @@ impl World {
 
     /// A new process on the same state: what was in memory is gone.
     fn restart(&mut self) {
-        self.machine = Machine::new(LATE);
+        self.machine = Machine::new(LATE, LATE);
         for (id, mapping) in self.mappings.clone() {
             let watermark = self.memory.watermarks.get(&id).copied().unwrap_or_default();
             self.machine.add_pipeline(id, mapping, watermark);
