@@ -336,15 +336,14 @@ fn known_in_source<'n>(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
-    use std::sync::Arc;
+    use std::collections::BTreeMap;
 
     use serde_json::json;
 
-    use super::super::{Finding, Findings, KnownOrg};
     use super::*;
+    use crate::check::testing;
     use crate::config::testing::between_two_orgs;
-    use crate::org::setup::{RecordType, SystemPermissions};
+    use crate::org::setup::RecordType;
 
     /// What is said of a record type of the target.
     fn said(active: bool, available: bool) -> Vec<String> {
@@ -356,7 +355,6 @@ mod tests {
     fields: { Key__c: Id, RecordTypeId: { record_type: Partner } }
 ",
         );
-        let (pipeline, account) = (&config.pipelines[0], ObjectName::known("Account"));
         let describe = json!({"name": "Account",
             "fields": [{"name": "RecordTypeId", "type": "reference", "referenceTo": ["RecordType"]}],
             "recordTypeInfos": [{"active": active, "available": available, "defaultRecordTypeMapping": false,
@@ -368,30 +366,23 @@ mod tests {
             name: "Partner".to_owned(),
             active,
         };
-        let target = KnownOrg {
-            all: Arc::default(),
-            objects: HashMap::from([(account.clone(), Arc::new(ObjectDescribe::read(&describe).unwrap()))]),
-            capture: None,
-            system: Asked::Known(SystemPermissions::default()),
-            permissions: Asked::Known(BTreeMap::new()),
-            automation: BTreeMap::new(),
-            record_types: BTreeMap::from([(account, Asked::Known(vec![known]))]),
-            queues: None,
-            users: None,
-        };
+        let record_types = BTreeMap::from([(ObjectName::known("Account"), Asked::Known(vec![known]))]);
+        let target = KnownOrg { record_types, ..testing::org_with(&[describe]) };
+        let pipeline = &config.pipelines[0];
         let mut findings = Findings { pipeline: &pipeline.name, found: Vec::new() };
         let sides = Sides { pipeline, source: None, target: Some(&target) };
         for (name, rule) in &pipeline.fields {
             judge(&mut findings, (name, rule), &sides);
         }
-        let short = |finding: Finding| format!("{} {}", finding.severity.as_str(), finding.message);
-        findings.found.into_iter().map(short).collect()
+        testing::shown(findings.found)
     }
 
     #[test]
     fn a_record_type_must_be_active_and_be_the_users_to_give() {
+        let at = "error fields.RecordTypeId:";
         assert_eq!(said(true, true), [""; 0]);
-        assert_eq!(said(true, false), ["error the bridge's user may not give records the record type Partner"]);
-        assert_eq!(said(false, false), ["error the record type Partner of Account is not active"]);
+        let denied = format!("{at} the bridge's user may not give records the record type Partner");
+        assert_eq!(said(true, false), [denied]);
+        assert_eq!(said(false, false), [format!("{at} the record type Partner of Account is not active")]);
     }
 }
