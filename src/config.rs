@@ -221,6 +221,7 @@ pub struct PipelineConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publishing {
     pub options: SaveOptions,
+    pub may_delete: MayDelete,
     pub when_target_gone: WhenTargetGone,
     pub on_undelete: OnUndelete,
     /// Changes that wait for the target become one write. Otherwise each is written by itself, in order.
@@ -231,6 +232,7 @@ impl Default for Publishing {
     fn default() -> Self {
         Self {
             options: SaveOptions::default(),
+            may_delete: MayDelete::default(),
             when_target_gone: WhenTargetGone::default(),
             on_undelete: OnUndelete::default(),
             coalesce: true,
@@ -265,6 +267,16 @@ pub enum Duplicates {
     Fail,
     /// It is saved where the rule only alerts; a rule that blocks refuses it all the same.
     SaveAlerts,
+}
+
+/// Which records of the target a pipeline that deletes may delete.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MayDelete {
+    /// Those that the bridge is known to have created. Others are kept.
+    #[default]
+    Created,
+    /// Any counterpart.
+    Any,
 }
 
 /// What happens when the counterpart was deleted in the target by somebody else.

@@ -61,6 +61,9 @@ pub enum Skip {
     UndeleteIgnored,
     /// A delete of a record that never had a counterpart, and whose key does not follow from its id.
     NeverLinked,
+    /// A delete of a record without a link: whatever holds its key in the target was not created by the bridge, as far as it
+    /// knows, and only what it created may go (`may_delete: created`).
+    NotCreated,
     /// The event names no record; it is a gap.
     NoRecord,
 }
@@ -73,6 +76,10 @@ impl std::fmt::Display for Skip {
             Self::DeleteIgnored => "deletes are ignored (on_delete: ignore)",
             Self::UndeleteIgnored => "what comes back is left deleted (on_undelete: ignore)",
             Self::NeverLinked => "it was never written, so there is nothing to delete",
+            Self::NotCreated => {
+                "a record with its key in the target is kept, for the bridge is not known to have created it \
+                 (may_delete: created)"
+            }
             Self::NoRecord => "the event names no record: it is a gap",
         })
     }
@@ -363,6 +370,7 @@ impl Draft {
             key,
             key_field: mapping.key.clone(),
             body: body(self.fields),
+            if_created: false,
             manner: Manner { options: mapping.publishing.options, coalesce: mapping.publishing.coalesce },
             lock_keys: self.lock_keys,
             waits_for: self.waits_for,

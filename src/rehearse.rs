@@ -6,7 +6,7 @@ pub mod input;
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::config::OnDelete;
+use crate::config::{MayDelete, OnDelete};
 use crate::event::{FieldName, Header, ObjectName, Part, Record, RecordId, Seq, Value};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Skip, Traced, WhyRead};
 use crate::publish::{Body, Cell, Cover, Key, Reference, Source};
@@ -54,6 +54,8 @@ pub enum What {
     Delete {
         object: ObjectName,
         record: Option<RecordId>,
+        /// It is kept if the bridge did not create it.
+        if_created: bool,
     },
     Skipped(Skip),
     Failed(Failure),
@@ -116,16 +118,18 @@ fn parents(mapping: &Mapping, scene: &Scene) -> HashMap<Parent, ParentState> {
 
 fn what(mapping: &Mapping, mapped: Mapped) -> What {
     let object = mapping.target_object.clone();
+    let if_created = mapping.publishing.may_delete == MayDelete::Created;
     let write = match mapped {
         Mapped::Write(write) => write,
         Mapped::Needs(Needs::Record) => return What::NeedsRecord,
-        Mapped::Needs(Needs::TargetOf { .. }) => return What::Delete { object, record: None },
+        Mapped::Needs(Needs::TargetOf { .. }) if if_created => return What::Skipped(Skip::NotCreated),
+        Mapped::Needs(Needs::TargetOf { .. }) => return What::Delete { object, record: None, if_created },
         Mapped::Skipped(skip) => return What::Skipped(skip),
         Mapped::Failed(failure) => return What::Failed(failure),
     };
     let record = write.key.linked();
     match (write.body, record) {
-        (Body::Delete, record) => What::Delete { object, record },
+        (Body::Delete, record) => What::Delete { object, record, if_created },
         (Body::Whole(cells) | Body::Partial(cells), Some(record)) => {
             What::Update { object, record, fields: values(cells) }
         }

@@ -285,6 +285,9 @@ pub struct Pipeline {
     /// ignore.
     #[serde(default)]
     pub on_delete: Option<OnDelete>,
+    /// Which records of the target `on_delete: delete` and `when_no_longer_matching: delete` may delete. If absent: created.
+    #[serde(default)]
+    pub may_delete: Option<MayDelete>,
     /// When the pipeline stops by itself, so that a mistake in the source does not reach the target whole. What comes then
     /// waits, until `orgbridge resume PIPELINE`.
     #[serde(default)]
@@ -322,6 +325,15 @@ pub struct Brakes {
     #[serde(default)]
     #[schemars(extend("type" = ["string", "integer", "null"]))]
     pub failures: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MayDelete {
+    /// Those that the bridge created, as far as it knows for sure. Others are kept.
+    Created,
+    /// Any counterpart, also one that was there before the bridge.
+    Any,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

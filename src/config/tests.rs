@@ -256,6 +256,11 @@ fn a_pipeline_says_how_its_records_get_into_the_target() {
         ["recreate", "skip", "fail"].map(gone),
         [WhenTargetGone::Recreate, WhenTargetGone::Skip, WhenTargetGone::Fail]
     );
+    let may = |written: &str| publishing(&format!("    on_delete: delete\n{written}")).may_delete;
+    assert_eq!(
+        ["", "    may_delete: created\n", "    may_delete: any\n"].map(may),
+        [MayDelete::Created, MayDelete::Created, MayDelete::Any]
+    );
     let undelete = |written: &str| publishing(&format!("    on_undelete: {written}\n")).on_undelete;
     assert_eq!(["recreate", "ignore"].map(undelete), [OnUndelete::Recreate, OnUndelete::Ignore]);
     assert!(!publishing("    coalesce: false\n").coalesce);

@@ -49,6 +49,8 @@ impl Brake {
             return None;
         }
         let (window, what) = match (&write.body, &write.key) {
+            // It counts when it is decided.
+            (Body::Delete, _) if write.if_created => return None,
             (Body::Delete, _) => (self.deletes.as_mut()?, "deletes"),
             (Body::Whole(_), Key::External { .. }) => (self.creates.as_mut()?, "creates"),
             (Body::Whole(_), Key::Record { .. }) | (Body::Partial(_), _) => return None,
@@ -123,7 +125,7 @@ mod tests {
         let source = Source { pipeline: PipelineId(1), record: "001000000000001AAA".parse().unwrap() };
         let covers = vec![Cover { source, from: Seq(7), to: Seq(9), clears_suspect: false }];
         let (key_field, manner) = ("Key__c".parse().unwrap(), Manner::default());
-        Write { key, key_field, body, manner, lock_keys: Vec::new(), waits_for: Vec::new(), covers }
+        Write { key, key_field, body, if_created: false, manner, lock_keys: Vec::new(), waits_for: Vec::new(), covers }
     }
 
     fn by_id(body: Body) -> Write {

@@ -9,6 +9,7 @@
 //! than the rest can be taken along by an older delete of its parent, and the parts that would bring it back would be
 //! skipped as applied.) So nothing older is ever offered after something newer.
 
+mod deletes;
 mod outcomes;
 mod reading;
 mod reads;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{Brakes, OnDelete, OnUndelete, WhenTargetGone};
+use crate::config::{Brakes, MayDelete, OnDelete, OnUndelete, WhenTargetGone};
 use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs};
 use crate::pipeline::brakes::Brake;
@@ -107,6 +108,8 @@ pub struct Counts {
     pub reads: u64,
     /// Writes that found their counterpart gone, and left it so.
     pub left_gone: u64,
+    /// Deletes that were not made, because the bridge is not known to have created the counterpart.
+    pub kept: u64,
 }
 
 #[derive(Debug)]
@@ -354,13 +357,16 @@ impl Machine {
         let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
         let cover = Cover { source, from: part.seq, to: part.seq, clears_suspect: false };
         match line.mapping.apply(part, &known, cover) {
-            Mapped::Write(write) => {
-                if self.offer(*write, now)
-                    && let Some(active) = self.active.get_mut(&source)
-                {
-                    active.covered = part.seq;
+            Mapped::Write(write) => match self.judged(*write, source, answer) {
+                Some(write) => {
+                    if self.offer(write, now)
+                        && let Some(active) = self.active.get_mut(&source)
+                    {
+                        active.covered = part.seq;
+                    }
                 }
-            }
+                None => self.untrack_only(source, part.seq),
+            },
             Mapped::Needs(Needs::Record) => {
                 self.read(source, part.seq, false, false, now);
                 self.because(source, part);

@@ -55,6 +55,8 @@ pub struct Batch {
 pub enum Verdict {
     Saved {
         id: RecordId,
+        /// Whether the record is new; not always said.
+        created: Option<bool>,
     },
     Deleted,
     /// Refused for now; nothing was done.
@@ -103,8 +105,8 @@ impl fmt::Debug for Refusal {
 /// What leaves the outbox, or must be remembered of what stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handed {
-    /// Done in the target. `id` is the record there; none after a delete.
-    Settled { write: Write, id: Option<RecordId> },
+    /// Done in the target. `id` is the record there; none after a delete. `created`: whether it is new, if that was said.
+    Settled { write: Write, id: Option<RecordId>, created: Option<bool> },
     /// Refused for good or until a parent comes. `covers` holds what waited behind it too.
     Parked { covers: Vec<Cover>, refusal: Refusal, sent: bool },
     /// The source must be read whole before anything can be written.
@@ -356,13 +358,13 @@ impl Outbox {
             let tries = tries.saturating_add(1);
             let sources = sources(&write);
             match verdict {
-                Verdict::Saved { id } => {
-                    self.landed(&write, Some(id), now);
-                    self.handed.push(Handed::Settled { write, id: Some(id) });
+                Verdict::Saved { id, created } => {
+                    self.landed(&write, Some(id), created, now);
+                    self.handed.push(Handed::Settled { write, id: Some(id), created });
                 }
                 Verdict::Deleted => {
-                    self.landed(&write, None, now);
-                    self.handed.push(Handed::Settled { write, id: None });
+                    self.landed(&write, None, None, now);
+                    self.handed.push(Handed::Settled { write, id: None, created: None });
                 }
                 Verdict::Retry { at } => {
                     self.handed.push(Handed::Answered { sources });
@@ -425,7 +427,7 @@ impl Outbox {
     }
 
     /// What waits for the same records is now an update of the record that was made, or has lost it.
-    fn landed(&mut self, write: &Write, id: Option<RecordId>, now: Instant) {
+    fn landed(&mut self, write: &Write, id: Option<RecordId>, created: Option<bool>, now: Instant) {
         let object = write.key.object().clone();
         for source in sources(write) {
             let Some(&waiting_id) = self.by_source.get(&source) else { continue };
@@ -440,6 +442,7 @@ impl Outbox {
             };
             if let Some(mut waiting) = self.remove(waiting_id) {
                 waiting.write.key = key;
+                waiting.write.if_created &= created != Some(true);
                 self.put(waiting.write, waiting.tries, waiting.cohort, waiting.not_before, now);
             }
         }
@@ -739,7 +742,7 @@ fn external_key(write: &Write) -> Option<Key> {
     Some(Key::External { object: write.key.object().clone(), field: write.key_field.clone(), value })
 }
 
-/// None: it cannot go out as it is, because an update or a delete needs the record's id.
+/// None: it cannot go out as it is, because an update or a delete needs the record's id, or a delete must be judged.
 fn call_of(write: &Write) -> Option<Call> {
     let (object, options) = (write.key.object().clone(), write.manner.options);
     match (&write.body, &write.key) {
@@ -747,6 +750,7 @@ fn call_of(write: &Write) -> Option<Call> {
             Some(Call::Upsert { object, key_field: field.clone(), options })
         }
         (Body::Whole(_) | Body::Partial(_), Key::Record { .. }) => Some(Call::Update { object, options }),
+        (Body::Delete, Key::Record { .. }) if write.if_created => None,
         (Body::Delete, Key::Record { .. }) => Some(Call::Delete { object }),
         (Body::Partial(_) | Body::Delete, Key::External { .. }) => None,
     }

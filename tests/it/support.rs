@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::config::{
-    Brakes, Config, Fill, From, Login, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, Publishing,
+    Brakes, Config, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, Publishing,
     PubsubEndpoint, Start, To,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg};
@@ -367,6 +367,6 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
         flag: None,
         on_delete: OnDelete::Delete,
         brakes: Brakes::default(),
-        publishing: Publishing::default(),
+        publishing: Publishing { may_delete: MayDelete::Any, ..Publishing::default() },
     }
 }

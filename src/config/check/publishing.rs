@@ -1,9 +1,9 @@
-//! The keys of a pipeline that say how its records get into the target. `on_undelete` stands by itself, for `references`
-//! compares it with others.
+//! The keys of a pipeline that say how its records get into the target. `on_undelete` and `may_delete` stand by themselves,
+//! for `references` compares them with others.
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Walk, quoted};
-use super::super::{AssignmentRules, Duplicates, OnUndelete, Publishing, SaveOptions, WhenTargetGone};
+use super::super::{AssignmentRules, Duplicates, MayDelete, OnUndelete, Publishing, SaveOptions, WhenTargetGone};
 use crate::event::RecordId;
 
 /// The key prefix of assignment rules.
@@ -58,6 +58,11 @@ fn assignment_rules(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Assignm
         walk.find(&text.span, message, remedy);
     }
     rule.map(AssignmentRules::Rule)
+}
+
+pub(super) fn may_delete(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At<MayDelete>> {
+    let value = walk.choice(entry, &[("created", MayDelete::Created), ("any", MayDelete::Any)])?;
+    Some(At { value, raw: String::new(), span: entry.0.span.clone() })
 }
 
 pub(super) fn on_undelete(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At<OnUndelete>> {

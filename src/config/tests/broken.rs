@@ -155,6 +155,8 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ("on_delete: ignore", "flag: NAME", 20, 11, "`fields` fills this field, too"),
     ("on_delete: ignore", "flag: { field: Gone__c }", 20, 5, "a flag needs the key `set`"),
     ("on_delete: ignore", "when_no_longer_matching: keep", 20, 5, "without a condition every record matches"),
+    ("on_delete: ignore", "on_delete: delete\n    may_delete: all", 21, 17, "`may_delete` cannot be `all`"),
+    ("on_delete: ignore", "may_delete: any", 20, 5, "this pipeline deletes nothing in the target"),
     ("on_delete: ignore", "assignment_rules: active", 20, 23, "`assignment_rules` cannot be `active`"),
     (
         "on_delete: ignore",

@@ -17,7 +17,7 @@ impl Machine {
 
     pub(super) fn take_handed(&mut self, handed: Handed, now: Instant) {
         match handed {
-            Handed::Settled { write, id } => {
+            Handed::Settled { write, id, created } => {
                 let whole = matches!(write.body, Body::Whole(_));
                 let deleted = matches!(write.body, Body::Delete);
                 for cover in &write.covers {
@@ -30,7 +30,8 @@ impl Machine {
                     self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone: deleted }));
                     match (id, write.key.linked()) {
                         (Some(target), _) if whole => {
-                            self.settlement.links.push(LinkChange::Set { pipeline, source: record, target });
+                            let created = self.surely(created, cover.source);
+                            self.settlement.links.push(LinkChange::Set { pipeline, source: record, target, created });
                         }
                         (None, Some(target)) if deleted => {
                             self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });

@@ -237,13 +237,16 @@ impl Machine {
                 }),
             };
             match mapped {
-                Ok(Mapped::Write(write)) => {
-                    if self.offer(*write, now)
-                        && let Some(active) = self.active.get_mut(&source)
-                    {
-                        active.covered = active.covered.max(at);
+                Ok(Mapped::Write(write)) => match self.judged(*write, source, answer) {
+                    Some(write) => {
+                        if self.offer(write, now)
+                            && let Some(active) = self.active.get_mut(&source)
+                        {
+                            active.covered = active.covered.max(at);
+                        }
                     }
-                }
+                    None => self.skip_read(cover, now),
+                },
                 Ok(Mapped::Needs(Needs::TargetOf { key })) => {
                     self.look_up(cover, key, false, now);
                     continue;
@@ -285,13 +288,16 @@ impl Machine {
                         false => mapping.apply_deleted(record, &known, cover),
                     };
                     match mapped {
-                        Mapped::Write(write) => {
-                            if self.offer(*write, now)
-                                && let Some(active) = self.active.get_mut(&source)
-                            {
-                                active.covered = active.covered.max(to);
+                        Mapped::Write(write) => match self.judged(*write, source, answer) {
+                            Some(write) => {
+                                if self.offer(write, now)
+                                    && let Some(active) = self.active.get_mut(&source)
+                                {
+                                    active.covered = active.covered.max(to);
+                                }
                             }
-                        }
+                            None => self.nothing_to_do(cover, false, now),
+                        },
                         // The config ignores it, which it did not when it was asked.
                         Mapped::Skipped(_) | Mapped::Needs(_) | Mapped::Failed(_) => {
                             self.nothing_to_do(cover, false, now);

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Brakes, Config, Fill, Flag, From, Limit, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Start, To,
+    Brakes, Config, Fill, Flag, From, Limit, MayDelete, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Start,
+    To,
 };
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
 use crate::publish::{Call, Cell, Write};
@@ -38,7 +39,7 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
         flag: None,
         on_delete: OnDelete::Delete,
         brakes: Brakes::default(),
-        publishing: Publishing::default(),
+        publishing: Publishing { may_delete: MayDelete::Any, ..Publishing::default() },
     }
 }
 
@@ -84,11 +85,21 @@ struct Target {
     made: u64,
     /// What was written to which record, in order.
     log: Vec<(RecordId, BTreeMap<String, Value>)>,
+    /// Records that a call deleted, without those that went with them.
+    deleted: Vec<RecordId>,
 }
 
 impl Target {
     fn holder(&self, key: &str) -> Option<RecordId> {
         self.rows.iter().find(|(_, (held, _))| held == key).map(|(id, _)| *id)
+    }
+
+    /// A record that somebody made before the bridge came, with the key of one of the source.
+    fn hold(&mut self, n: usize) {
+        let key = record_id(n).to_string();
+        let fields = BTreeMap::from([("Key__c".to_owned(), Value::text(key.as_str()))]);
+        self.made += 1;
+        self.rows.insert(target_id(self.made), (key, fields));
     }
 
     /// Does one write as the platform would.
@@ -115,14 +126,15 @@ impl Target {
         match call {
             Call::Upsert { key_field, .. } => {
                 let key = values[key_field.as_str()].as_text().unwrap().to_owned();
-                let id = self.holder(&key).unwrap_or_else(|| {
+                let holder = self.holder(&key);
+                let id = holder.unwrap_or_else(|| {
                     self.made += 1;
                     target_id(self.made)
                 });
                 let row = self.rows.entry(id).or_insert((key, BTreeMap::new()));
                 self.log.push((id, values.clone()));
                 row.1.extend(values);
-                Verdict::Saved { id }
+                Verdict::Saved { id, created: Some(holder.is_none()) }
             }
             Call::Update { .. } => {
                 let id = write.key.linked().unwrap();
@@ -130,13 +142,14 @@ impl Target {
                     Some(row) => {
                         self.log.push((id, values.clone()));
                         row.1.extend(values);
-                        Verdict::Saved { id }
+                        Verdict::Saved { id, created: None }
                     }
                     None => Verdict::Gone,
                 }
             }
             Call::Delete { .. } => {
                 let id = write.key.linked().unwrap();
+                self.deleted.push(id);
                 if let Some((key, _)) = self.rows.remove(&id) {
                     // An account takes its contacts with it.
                     self.rows.retain(|_, (_, fields)| {
@@ -158,6 +171,7 @@ impl Target {
 struct Memory {
     applied: HashMap<(PipelineId, RecordId), Applied>,
     links: HashMap<RecordId, RecordId>,
+    created: HashSet<RecordId>,
     parked: HashMap<(PipelineId, RecordId), Parked>,
     sent: BTreeMap<(PipelineId, RecordId), bool>,
     watermarks: HashMap<PipelineId, Seq>,
@@ -182,12 +196,18 @@ impl Memory {
         }
         for change in settlement.links {
             match change {
-                LinkChange::Set { source, target, .. } => {
-                    self.links.insert(source, target);
+                LinkChange::Set { source, target, created, .. } => {
+                    let before = self.links.insert(source, target);
+                    if created == Some(true) {
+                        self.created.insert(source);
+                    } else if before != Some(target) {
+                        self.created.remove(&source);
+                    }
                 }
                 LinkChange::Drop { source, target, .. } => {
                     if self.links.get(&source) == Some(&target) {
                         self.links.remove(&source);
+                        self.created.remove(&source);
                     }
                 }
             }
@@ -459,6 +479,7 @@ impl World {
                 .filter_map(|record| Some((*record, *self.memory.applied.get(&key(record))?)))
                 .collect(),
             links: question.records.iter().filter_map(pick).collect(),
+            created: question.records.iter().filter(|record| self.memory.created.contains(record)).copied().collect(),
             parked: question
                 .records
                 .iter()
@@ -1043,4 +1064,137 @@ fn a_record_that_failed_and_is_flagged_then_is_no_failed_record_any_more() {
     let held = world.target.mirror();
     assert_eq!(held[record_id(0).as_str()]["Gone__c"], Value::Bool(true));
     assert_eq!(world.memory.parked.len(), 0);
+}
+
+fn kept(world: &World) -> u64 {
+    world.machine.pipelines().map(|(_, counts, _)| counts.kept).sum()
+}
+
+/// A target that holds a record with the key of account 0 already, if `found`, under a pipeline that deletes only what the
+/// bridge created.
+fn careful(found: bool) -> World {
+    let mut world = World::with(|pipeline| pipeline.publishing.may_delete = MayDelete::Created);
+    if found {
+        world.target.hold(0);
+    }
+    world
+}
+
+#[test]
+fn of_records_that_are_deleted_in_the_source_only_those_go_that_the_bridge_created() {
+    for (found, delete) in [(false, DELETE), (false, DELETE_AS_GAP), (true, DELETE), (true, DELETE_AS_GAP)] {
+        let mut world = careful(found);
+        world.change_source(0, 1);
+        world.finish();
+        // A later whole write does not make it the bridge's, or not.
+        world.emit(0, 4, ChangeKind::Update, Fields::new());
+        world.finish();
+        let link = world.memory.links.get(&record_id(0)).copied();
+        world.restart();
+        world.change_source(0, delete);
+        world.finish();
+        assert_eq!((world.target.rows.len() as u64, kept(&world)), (u64::from(found), u64::from(found)), "{delete}");
+        assert_eq!(world.memory.links.get(&record_id(0)).copied(), link.filter(|_| found), "the link is kept");
+        // It comes back, and is the same record.
+        world.change_source(0, UNDELETE);
+        world.finish();
+        assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+    }
+}
+
+#[test]
+fn a_record_of_which_nobody_knows_whether_the_bridge_created_it_is_kept() {
+    for how in [0, 1] {
+        let mut world = careful(false);
+        world.change_source(0, 1);
+        world.deliver();
+        world.page(1);
+        assert!(world.send());
+        // The answer is lost, and the next one says that the record was there already.
+        world.answer_batch(0, how);
+        world.land_late(0);
+        world.finish();
+        assert!(!world.memory.created.contains(&record_id(0)));
+        world.change_source(0, DELETE);
+        world.finish();
+        assert_eq!((world.target.rows.len(), kept(&world)), (1, 1), "{how}");
+    }
+}
+
+#[test]
+fn a_delete_that_comes_while_its_record_is_made_waits_for_what_the_org_says_of_it() {
+    for found in [false, true] {
+        for out in [false, true] {
+            let mut world = careful(found);
+            world.change_source(0, 1);
+            world.deliver();
+            world.page(1);
+            if out {
+                assert!(world.send());
+            }
+            world.change_source(0, DELETE);
+            world.deliver();
+            world.page(1);
+            world.finish();
+            assert_eq!(world.target.rows.len(), usize::from(found), "{found} {out}");
+            assert_eq!(kept(&world), u64::from(found), "{found} {out}");
+            assert!(world.memory.parked.is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_a_lost_request_makes_anew_after_the_delete_is_deleted_too() {
+    let mut world = careful(false);
+    world.change_source(0, 1);
+    world.finish();
+    world.target.rows.clear();
+    // It is gone there, so it is made anew: with a request that is lost, and lands when all is over.
+    change_b(&mut world, 0, "b");
+    world.deliver();
+    world.page(1);
+    assert!(world.send());
+    world.answer_batch(0, 7);
+    while world.ask() {}
+    while !world.asked.is_empty() {
+        world.answer_read(0);
+        while world.ask() {}
+    }
+    assert!(world.send());
+    world.answer_batch(0, 0);
+    world.change_source(0, DELETE);
+    world.deliver();
+    world.page(1);
+    while world.ask() {}
+    world.answer_read(0);
+    assert!(world.target.rows.is_empty());
+    world.land_late(0);
+    assert_eq!(world.target.rows.len(), 1);
+    world.finish();
+    assert_eq!((world.target.rows.len(), kept(&world)), (0, 0));
+}
+
+proptest! {
+    #[test]
+    fn no_record_that_was_there_before_is_ever_deleted_and_all_others_end_as_the_source_says(
+        found in proptest::collection::btree_set(0_usize..10, 0..6),
+        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
+    ) {
+        let mut world = careful(false);
+        found.into_iter().for_each(|n| world.target.hold(n));
+        let before: Vec<RecordId> = world.target.rows.keys().copied().collect();
+        for (op, pick, how) in steps {
+            world.step(op, pick, how);
+        }
+        world.finish();
+        let deleted: Vec<_> = world.target.deleted.iter().filter(|id| before.contains(id)).collect();
+        prop_assert!(deleted.is_empty(), "{:?}", deleted);
+        let mut held = world.target.mirror();
+        let expected = world.expected();
+        held.retain(|key, _| expected.contains_key(key));
+        prop_assert_eq!(shown(&held), shown(&expected));
+        prop_assert!(world.memory.sent.is_empty(), "something is still suspect");
+        prop_assert!(world.memory.parked.is_empty(), "{:?}", world.memory.parked);
+        prop_assert_eq!(world.memory.watermarks.get(&ACCOUNTS).copied().unwrap_or_default(), world.head());
+    }
 }

@@ -44,6 +44,7 @@ fn write(n: usize, body: Body) -> Write {
         key: Key::Record { object: object(), id: record_id(n) },
         key_field: "Key__c".parse().unwrap(),
         body,
+        if_created: false,
         manner: Manner::default(),
         lock_keys: Vec::new(),
         waits_for: Vec::new(),
@@ -109,8 +110,8 @@ fn assert_failed(verdict: Verdict, code: &str) {
 #[test]
 fn a_saved_record_is_saved_and_after_a_delete_it_is_gone() {
     for (call, expected) in [
-        (upsert(), Verdict::Saved { id: record_id(9) }),
-        (update(), Verdict::Saved { id: record_id(9) }),
+        (upsert(), Verdict::Saved { id: record_id(9), created: None }),
+        (update(), Verdict::Saved { id: record_id(9), created: None }),
         (delete(), Verdict::Deleted),
     ] {
         assert_eq!(judged(&batch(call, Alone, write(1, whole()), 0), Ok(vec![saved()])).verdicts, [expected]);
@@ -351,7 +352,7 @@ fn a_key_that_is_taken_holds_no_neighbours_and_is_tried_a_few_times_only() {
     };
     let in_company = batch(update(), InCompany, write(1, whole()), 0);
     let verdicts = judged(&in_company, Ok(vec![taken(), saved()])).verdicts;
-    assert_eq!(verdicts, [Verdict::Split, Verdict::Saved { id: record_id(9) }]);
+    assert_eq!(verdicts, [Verdict::Split, Verdict::Saved { id: record_id(9), created: None }]);
     for tries in 0..ALONE_MAX {
         let alone = batch(update(), Alone, write(1, whole()), tries);
         assert_eq!(judged(&alone, Ok(vec![taken()])).verdicts, [again(tries)]);

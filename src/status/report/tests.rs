@@ -66,6 +66,7 @@ pub(crate) fn full() -> Report {
             parked: 2,
             failed: 1,
             left_gone: Some(3),
+            kept: Some(7),
             halted: text("more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)"),
             causes: vec![
                 Cause { code: "STRING_TOO_LONG".to_owned(), failed: true, records: 1 },
@@ -147,6 +148,7 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "parked": 2,
       "failed": 1,
       "left_gone": 3,
+      "kept": 7,
       "halted": "more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)",
       "causes": [
         {
@@ -267,6 +269,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "parked": 1,
       "failed": 1,
       "left_gone": null,
+      "kept": null,
       "halted": null,
       "causes": [
         {
@@ -306,6 +309,7 @@ fn live(subscription: SubscriptionStatus) -> Status {
         parked: 0,
         failed: 0,
         left_gone: 0,
+        kept: 0,
         api_calls: 7,
         watermark: Seq(1),
         halted: None,
@@ -352,6 +356,7 @@ async fn a_running_bridge_adds_to_the_state_file_what_it_alone_knows() {
             r#""in_flight": 4,"#,
             r#""lag_seconds": 61,"#,
             r#""left_gone": 0,"#,
+            r#""kept": 0,"#,
             r#""trouble": "the storage is full""#,
         ]
     );
