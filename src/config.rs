@@ -224,6 +224,7 @@ pub struct Publishing {
     pub may_delete: MayDelete,
     pub when_target_gone: WhenTargetGone,
     pub on_undelete: OnUndelete,
+    pub key_changes: KeyChanges,
     /// Changes that wait for the target become one write. Otherwise each is written by itself, in order.
     pub coalesce: bool,
 }
@@ -235,6 +236,7 @@ impl Default for Publishing {
             may_delete: MayDelete::default(),
             when_target_gone: WhenTargetGone::default(),
             on_undelete: OnUndelete::default(),
+            key_changes: KeyChanges::default(),
             coalesce: true,
         }
     }
@@ -299,6 +301,16 @@ pub enum OnUndelete {
     Recreate,
     /// Nothing: the counterpart stays deleted, also when the record changes later.
     Ignore,
+}
+
+/// What happens when a change gives the key of a record with a counterpart another value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyChanges {
+    /// The counterpart gets the new value, by its link.
+    #[default]
+    Update,
+    /// The pipeline halts.
+    Halt,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

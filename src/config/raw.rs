@@ -299,6 +299,9 @@ pub struct Pipeline {
     /// absent: recreate.
     #[serde(default)]
     pub when_target_gone: Option<WhenTargetGone>,
+    /// What happens when a change gives the key of a record that was written another value. If absent: update.
+    #[serde(default)]
+    pub key_changes: Option<KeyChanges>,
     /// Whether the assignment rules of the target org may give the records another owner: true for the active ones, or
     /// the id of one (01Q...). If absent: false, so that a record has the owner that it is given here.
     #[serde(default)]
@@ -354,6 +357,15 @@ pub enum WhenTargetGone {
     Skip,
     /// The record is a failed record, with the code TARGET_GONE.
     Fail,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyChanges {
+    /// Its counterpart gets the new value, and stays its counterpart.
+    Update,
+    /// The pipeline halts before it is written, and waits for `orgbridge resume PIPELINE`.
+    Halt,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

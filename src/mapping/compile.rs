@@ -4,7 +4,7 @@ use super::Expression;
 use super::rule::{Fill, Given, Lookup, Rule, Writing};
 use super::view::View;
 use crate::config::{self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, Publishing, WriteOn};
-use crate::event::{FieldName, FieldPath, ObjectName, RecordId};
+use crate::event::{ChangeKind, FieldName, FieldPath, ObjectName, Part, RecordId};
 use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
 
@@ -73,6 +73,13 @@ impl Mapping {
             Given::Value(value) => Cell::Value(value).key_text(),
             Given::Parent(_) | Given::Left(_) | Given::Unknown | Given::Failed(_) => None,
         }
+    }
+
+    /// Whether a change touches what the key is filled from.
+    pub fn changes_key(&self, part: &Part) -> bool {
+        let view = View::partial(part);
+        let key = self.rules.iter().find(|(name, _)| *name == self.key);
+        part.kind() == ChangeKind::Update && key.is_some_and(|(_, rule)| rule.reads().any(|path| view.changed(path)))
     }
 
     /// Whether the field follows its source also after the record was created.

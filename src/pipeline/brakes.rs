@@ -1,4 +1,5 @@
-//! When a pipeline stops by itself: more deletes or creates in a time than anybody expects, or failed records in a row.
+//! When a pipeline stops by itself: more deletes or creates in a time than anybody expects, failed records in a row, or a
+//! key that changes.
 //! Pure; time is an argument.
 
 use std::collections::VecDeque;
@@ -60,6 +61,15 @@ impl Brake {
         }
         let Limit { most, within } = window.limit;
         self.halt(format!("more than {most} {what} in {}", humantime::format_duration(within)))
+    }
+
+    /// A write is about to give a counterpart another key, which is a reason to halt. None: a person let it pass.
+    pub fn rekeyed(&mut self, write: &Write) -> Option<String> {
+        if write.age() <= self.passes_to {
+            return None;
+        }
+        let records = write.covers.iter().map(|cover| cover.source.record.to_string()).collect::<Vec<_>>().join(", ");
+        self.halt(format!("the key {} of {records} changed, and it has a counterpart", write.key_field))
     }
 
     /// A record could not be mapped. Some: one too many in a row.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{Brakes, MayDelete, OnDelete, OnUndelete, WhenTargetGone};
+use crate::config::{Brakes, KeyChanges, MayDelete, OnDelete, OnUndelete, WhenTargetGone};
 use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs};
 use crate::pipeline::brakes::Brake;
@@ -326,6 +326,7 @@ impl Machine {
         self.settlement.widen.push((source.pipeline, source.record, part.seq));
         if !self.is_halted(source.pipeline) {
             self.read(source, from, false, true, at);
+            self.note_key(source, part);
         }
         self.untrack(source, part.seq);
     }
@@ -359,7 +360,9 @@ impl Machine {
         match line.mapping.apply(part, &known, cover) {
             Mapped::Write(write) => match self.judged(*write, source, answer) {
                 Some(write) => {
-                    if self.offer(write, now)
+                    // A change writes what changed.
+                    let rekeys = matches!(write.body, Body::Partial(_));
+                    if self.offer(write, rekeys, now)
                         && let Some(active) = self.active.get_mut(&source)
                     {
                         active.covered = part.seq;
@@ -387,14 +390,19 @@ impl Machine {
         self.collect(now);
     }
 
-    /// Hands a write to the outbox. False: its pipeline is halted, or is halted by it, and its record is parked.
-    fn offer(&mut self, write: Write, now: Instant) -> bool {
+    /// Hands a write to the outbox. False: its pipeline is halted, or is halted by it, and its record is parked. `rekeys`: if
+    /// the key is in it, a counterpart gets another value there.
+    fn offer(&mut self, write: Write, rekeys: bool, now: Instant) -> bool {
         let mut halted = false;
         // As it is mapped, a write covers one record; only waiting writes merge.
         for pipeline in write.covers.iter().map(|cover| cover.source.pipeline) {
             let Some(line) = self.lines.get_mut(&pipeline) else { continue };
-            if let Some(why) = (!line.brake.is_halted()).then(|| line.brake.about_to(&write, now)).flatten() {
-                self.settlement.halts.push((pipeline, why, self.wall));
+            if !line.brake.is_halted() {
+                let why = line.brake.about_to(&write, now);
+                let rekeys = rekeys && write.fields().is_some_and(|fields| fields.contains_key(&write.key_field));
+                let halts = rekeys && line.mapping.publishing.key_changes == KeyChanges::Halt;
+                let why = why.or_else(|| halts.then(|| line.brake.rekeyed(&write)).flatten());
+                self.settlement.halts.extend(why.map(|why| (pipeline, why, self.wall)));
             }
             halted |= line.brake.is_halted();
         }

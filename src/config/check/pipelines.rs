@@ -23,6 +23,7 @@ pub(in super::super) const PIPELINE: Keys = Keys {
         "may_delete",
         "on_undelete",
         "when_target_gone",
+        "key_changes",
         "assignment_rules",
         "duplicates",
         "coalesce",

@@ -3,7 +3,9 @@
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Walk, quoted};
-use super::super::{AssignmentRules, Duplicates, MayDelete, OnUndelete, Publishing, SaveOptions, WhenTargetGone};
+use super::super::{
+    AssignmentRules, Duplicates, KeyChanges, MayDelete, OnUndelete, Publishing, SaveOptions, WhenTargetGone,
+};
 use crate::event::RecordId;
 
 /// The key prefix of assignment rules.
@@ -31,6 +33,10 @@ pub(super) fn check(walk: &mut Walk<'_>, pipeline: &Block<'_>) -> Option<Publish
         }
         None => Some(usual.when_target_gone),
     };
+    let key_changes = match pipeline.entry("key_changes") {
+        Some(entry) => walk.choice(entry, &[("update", KeyChanges::Update), ("halt", KeyChanges::Halt)]),
+        None => Some(usual.key_changes),
+    };
     let coalesce = match pipeline.entry("coalesce") {
         Some(entry) => walk.choice(entry, &[("true", true), ("false", false)]),
         None => Some(usual.coalesce),
@@ -38,6 +44,7 @@ pub(super) fn check(walk: &mut Walk<'_>, pipeline: &Block<'_>) -> Option<Publish
     Some(Publishing {
         options: SaveOptions { assignment_rules: assignment_rules?, duplicates: duplicates? },
         when_target_gone: when_target_gone?,
+        key_changes: key_changes?,
         coalesce: coalesce?,
         ..usual
     })

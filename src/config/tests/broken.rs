@@ -165,6 +165,7 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
         23,
         "`assignment_rules` cannot be `001000000000001AAA`",
     ),
+    ("on_delete: ignore", "key_changes: stop", 20, 18, "`key_changes` cannot be `stop`"),
     ("on_delete: ignore", "duplicates: save", 20, 17, "`duplicates` cannot be `save`"),
     ("on_delete: ignore", "when_target_gone: remake", 20, 23, "`when_target_gone` cannot be `remake`"),
     (

@@ -34,6 +34,8 @@ pub struct Reading {
     pub because: Because,
     /// An undelete is among the changes: its counterpart is looked for by its key, whatever the link says.
     pub revives: bool,
+    /// One of the changes gives the key another value.
+    pub rekeys: bool,
     /// Parts that came since, in order.
     pub joined: Vec<Part>,
 }
@@ -103,6 +105,7 @@ impl Reading {
             children: None,
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),
+            rekeys: false,
             joined,
         }
     }
@@ -119,6 +122,7 @@ impl Reading {
             children: None,
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),
+            rekeys: false,
             joined,
         }
     }

@@ -62,6 +62,15 @@ impl Machine {
             reading.because.also(part);
             reading.revives |= reading::is_undelete(part);
         }
+        self.note_key(source, part);
+    }
+
+    /// Whether a read that is wanted, or just now made of the record, stands for a change of its key.
+    pub(super) fn note_key(&mut self, source: Source, part: &Part) {
+        let changes = self.lines.get(&source.pipeline).is_some_and(|line| line.mapping.changes_key(part));
+        if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+            reading.rekeys |= changes;
+        }
     }
 
     /// The target record of a delete without a link is to be looked up.
@@ -110,6 +119,7 @@ impl Machine {
                         None => {
                             // All of it is in the journal, so the answer will stand for it, and is no single change's.
                             for part in reading.joined.drain(..) {
+                                reading.rekeys |= line.mapping.changes_key(&part);
                                 if !matches!(reading.because, Because::Nothing) {
                                     reading.because.also(&part);
                                 }
@@ -205,6 +215,7 @@ impl Machine {
             let mut cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
             let because = std::mem::take(&mut reading.because);
             let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
+            let rekeys = std::mem::take(&mut reading.rekeys) && known.link != LinkState::None;
             let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
             // Where a counterpart that is gone is made anew anyway, the link may be tried.
             let by_key = reading.revives && mapping.publishing.when_target_gone != WhenTargetGone::Recreate;
@@ -239,7 +250,7 @@ impl Machine {
             match mapped {
                 Ok(Mapped::Write(write)) => match self.judged(*write, source, answer) {
                     Some(write) => {
-                        if self.offer(write, now)
+                        if self.offer(write, rekeys, now)
                             && let Some(active) = self.active.get_mut(&source)
                         {
                             active.covered = active.covered.max(at);
@@ -290,7 +301,7 @@ impl Machine {
                     match mapped {
                         Mapped::Write(write) => match self.judged(*write, source, answer) {
                             Some(write) => {
-                                if self.offer(write, now)
+                                if self.offer(write, false, now)
                                     && let Some(active) = self.active.get_mut(&source)
                                 {
                                     active.covered = active.covered.max(to);
