@@ -169,11 +169,24 @@ fn a_record_that_was_twice_in_a_request_goes_out_apart() {
 fn a_target_record_that_is_gone_ends_a_delete_and_makes_an_update_look_for_it_anew() {
     for code in ["ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"] {
         assert_eq!(verdict(delete(), InCompany, Body::Delete, 0, code), Verdict::Deleted, "{code}");
-        assert_eq!(verdict(update(), InCompany, whole(), 0, code), Verdict::Gone, "{code}");
+        // It names no field, or its id.
+        for fields in [Vec::new(), vec!["Id".to_owned()]] {
+            let refused = SaveResult::Refused(OrgRefusal::new(RecordError::new(code, "", fields), Vec::new()));
+            let gone = judged(&batch(update(), Alone, write(1, whole()), 0), Ok(vec![refused]));
+            assert_eq!(gone.verdicts, [Verdict::Gone], "{code}");
+        }
         // An upsert has no row of its own to lose.
         assert_eq!(verdict(upsert(), InCompany, whole(), 0, code), Verdict::Split, "{code}");
         assert_eq!(verdict(upsert(), Alone, whole(), 0, code), again(0), "{code}");
         assert_failed(verdict(upsert(), Alone, whole(), 3, code), code);
+    }
+}
+
+#[test]
+fn an_update_that_names_what_is_gone_is_read_whole_once_and_is_then_a_failed_record() {
+    for code in ["ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"] {
+        assert_eq!(verdict(update(), InCompany, partial(), 0, code), Verdict::Reread, "{code}");
+        assert_failed(verdict(update(), InCompany, whole(), 0, code), code);
     }
 }
 
