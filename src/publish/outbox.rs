@@ -113,7 +113,8 @@ pub enum Handed {
     Read { covers: Vec<Cover>, delete: Option<Key>, sent: bool },
     /// The link leads nowhere: the record must be read whole and made anew.
     /// `revives`: what waited behind it was to find or make the record by its key, after an undelete.
-    Gone { covers: Vec<Cover>, target: Option<RecordId>, revives: bool },
+    /// `alone`: the write that found it so, if nothing waited behind it.
+    Gone { covers: Vec<Cover>, target: Option<RecordId>, revives: bool, alone: Option<Write> },
     /// The answer was lost; the write waits again.
     Lost { sources: Vec<Source> },
     /// The answer is known; the write waits again.
@@ -398,7 +399,8 @@ impl Outbox {
                     let target = write.key.linked();
                     let revives = sources.iter().any(|source| self.is_revived(*source));
                     let (covers, others) = self.with_what_waits(&write);
-                    self.handed.push(Handed::Gone { covers, target, revives });
+                    let alone = (covers == write.covers).then_some(write);
+                    self.handed.push(Handed::Gone { covers, target, revives, alone });
                     self.hand_others(others);
                 }
                 Verdict::Reread => self.hand_for_reading(write, true),
@@ -426,24 +428,28 @@ impl Outbox {
         self.handed.push(Handed::Lost { sources });
     }
 
-    /// What waits for the same records is now an update of the record that was made, or has lost it.
+    /// What waits for the same records is now an update of the record that was made. After a delete it has lost its record: as
+    /// an update it may lack what only a create writes, so it is read.
     fn landed(&mut self, write: &Write, id: Option<RecordId>, created: Option<bool>, now: Instant) {
         let object = write.key.object().clone();
         for source in sources(write) {
             let Some(&waiting_id) = self.by_source.get(&source) else { continue };
             let Some(waiting) = self.waiting.get(&waiting_id) else { continue };
-            let key = match (id, &waiting.write.key) {
-                (Some(id), Key::External { .. }) => Key::Record { object: object.clone(), id },
-                (None, Key::Record { .. }) => match external_key(&waiting.write) {
-                    Some(key) => key,
-                    None => continue,
-                },
-                _ => continue,
-            };
-            if let Some(mut waiting) = self.remove(waiting_id) {
-                waiting.write.key = key;
-                waiting.write.if_created &= created != Some(true);
-                self.put(waiting.write, waiting.tries, waiting.cohort, waiting.not_before, now);
+            let deletes = matches!(waiting.write.body, Body::Delete);
+            match (id, &waiting.write.key) {
+                (Some(id), Key::External { .. }) => {
+                    if let Some(mut waiting) = self.remove(waiting_id) {
+                        waiting.write.key = Key::Record { object: object.clone(), id };
+                        waiting.write.if_created &= created != Some(true);
+                        self.put(waiting.write, waiting.tries, waiting.cohort, waiting.not_before, now);
+                    }
+                }
+                (None, Key::Record { .. }) if !deletes => {
+                    if let Some(waiting) = self.remove(waiting_id) {
+                        self.hand_for_reading(waiting.write, false);
+                    }
+                }
+                (Some(_), Key::Record { .. }) | (None, _) => {}
             }
         }
     }
@@ -735,11 +741,6 @@ fn exclusive(write: &Write) -> impl Iterator<Item = Token> + '_ {
 /// that was written before (of a parent that comes back) would be lost.
 fn decides(write: &Write) -> bool {
     matches!((&write.body, &write.key), (Body::Whole(_), Key::External { .. }) | (Body::Delete, _))
-}
-
-fn external_key(write: &Write) -> Option<Key> {
-    let value = write.fields()?.get(&write.key_field)?.key_text()?;
-    Some(Key::External { object: write.key.object().clone(), field: write.key_field.clone(), value })
 }
 
 /// None: it cannot go out as it is, because an update or a delete needs the record's id, or a delete must be judged.

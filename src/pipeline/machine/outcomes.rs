@@ -69,7 +69,7 @@ impl Machine {
                     }
                 }
             }
-            Handed::Gone { covers, target, revives } => {
+            Handed::Gone { covers, target, revives, alone } => {
                 for cover in covers {
                     let Source { pipeline, record } = cover.source;
                     // A lost request may have been what deleted it, and what comes back from the bin is wanted again.
@@ -86,6 +86,18 @@ impl Machine {
                             continue;
                         }
                         Some(WhenTargetGone::Recreate) | None => {}
+                    }
+                    // A flag wants no record made anew. The link stays, so that what comes when it matches again finds that it
+                    // is gone, and looks after its children.
+                    let line = self.lines.get_mut(&pipeline);
+                    if let Some(line) =
+                        line.filter(|line| alone.as_ref().is_some_and(|write| line.mapping.flags(write)))
+                    {
+                        line.counts.skipped += 1;
+                        self.settlement.answered.push((pipeline, record));
+                        self.nothing_to_do(cover, false, now);
+                        self.next_step(cover.source);
+                        continue;
                     }
                     self.settlement.answered.push((pipeline, record));
                     self.read(cover.source, cover.from, cover.clears_suspect, false, now);

@@ -1295,3 +1295,30 @@ fn a_key_change_that_joins_a_read_halts_too_and_a_record_without_a_counterpart_h
     world.finish();
     assert_eq!((keys(&world), world.memory.halts.len()), (vec!["v2"], 0));
 }
+
+#[test]
+fn a_flag_that_finds_its_counterpart_gone_parks_no_children_and_its_record_is_made_anew_when_it_matches_again() {
+    let mut world = World::with(|pipeline| {
+        let set = Value::Bool(true);
+        pipeline.flag = Some(Flag { field: "Gone__c".parse().unwrap(), set, clear: Value::Bool(false) });
+        pipeline.on_delete = OnDelete::Flag;
+        pipeline.when = Some(Expression::compile(RESTS_ON_B).unwrap());
+        pipeline.when_no_longer_matching = NoLongerMatching::Flag;
+    });
+    world.change_source(0, 1);
+    world.finish();
+    // A contact of it.
+    world.change_source(4, 1);
+    world.finish();
+    let rows = std::mem::take(&mut world.target.rows);
+    assert_eq!(rows.len(), 2);
+    change_b(&mut world, 0, "out");
+    world.finish();
+    assert!(world.target.rows.is_empty() && world.memory.parked.is_empty(), "{:?}", world.memory.parked);
+    assert_eq!(world.machine.pipelines().map(|(_, counts, _)| counts.skipped).sum::<u64>(), 1);
+    // Its contact is written with it.
+    change_b(&mut world, 0, "in");
+    world.finish();
+    assert_eq!(world.target.rows.len(), 2);
+    assert!(world.memory.parked.is_empty());
+}

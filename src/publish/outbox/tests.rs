@@ -645,12 +645,21 @@ fn a_delete_that_is_not_decided_never_becomes_one_that_is_by_merging_with_what_i
 }
 
 #[test]
-fn a_whole_write_that_waits_looks_for_its_record_anew_when_the_link_is_lost() {
+fn what_waits_for_a_record_that_was_deleted_is_read_because_it_lacks_what_only_a_create_writes() {
+    for behind in [rewrite(1, 2), update(1, 2)] {
+        let mut bench = Bench::with([delete(1, 1)]);
+        let batch = bench.next().unwrap();
+        bench.offer(behind);
+        let handed = bench.save(&batch);
+        let read = Handed::Read { covers: vec![cover(1, 2, 2)], delete: None, sent: false };
+        assert!(matches!(&handed[..], [first, Handed::Settled { id: None, .. }] if *first == read), "{handed:?}");
+        assert!(bench.outbox.is_empty());
+    }
+    // What was made to find its record by the key goes on.
     let mut bench = Bench::with([delete(1, 1)]);
     let batch = bench.next().unwrap();
-    bench.offer(rewrite(1, 2));
-    let handed = bench.save(&batch);
-    assert!(matches!(&handed[..], [Handed::Settled { id: None, .. }]));
+    bench.offer(create(1, 2));
+    bench.save(&batch);
     assert_eq!(bench.next().unwrap().writes[0].key, by_value(1));
 }
 
@@ -709,7 +718,8 @@ fn what_waits_behind_a_record_that_is_gone_leaves_with_it_and_another_source_goe
     bench.offer(of_second_pipeline(update(1, 3)));
     let handed = bench.settle(&batch, |_| Verdict::Gone);
     let other = Cover { source: Source { pipeline: SECOND, record: record(1) }, ..cover(1, 3, 3) };
-    let gone = Handed::Gone { covers: vec![cover(1, 1, 2)], target: Some(counterpart(record(1))), revives: false };
+    let target = Some(counterpart(record(1)));
+    let gone = Handed::Gone { covers: vec![cover(1, 1, 2)], target, revives: false, alone: None };
     assert_eq!(handed, [gone, Handed::Read { covers: vec![other], delete: None, sent: false }]);
     assert!(bench.outbox.is_empty());
 }
