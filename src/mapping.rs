@@ -145,6 +145,24 @@ impl Mapping {
         Draft::default().write(self, self.by_link(target), cover, |_| Body::Delete)
     }
 
+    /// What becomes of a counterpart that was looked up for a record which does not match any more.
+    pub fn apply_unmatched(&self, target: RecordId, cover: Cover) -> Mapped {
+        self.unmatched(self.by_link(target), cover)
+    }
+
+    /// The key of a record that does not match, where a counterpart of it would have to go, or be flagged.
+    pub fn unmatched_key(&self, record: &Record) -> Option<String> {
+        let view = self.view(View::read(record, None));
+        if self.when_no_longer_matching == NoLongerMatching::Keep || !self.unmatches(&view) {
+            return None;
+        }
+        let (_, rule) = self.rules.iter().find(|(name, _)| *name == self.key)?;
+        match rule.give(&self.key, &view, Writing::Create) {
+            Given::Value(value) => Cell::Value(value).key_text(),
+            Given::Parent(_) | Given::Left(_) | Given::Unknown | Given::Failed(_) => None,
+        }
+    }
+
     /// The parents whose links a part asks for.
     pub fn parents_of(&self, part: &Part) -> Vec<Parent> {
         match part.kind() {
@@ -264,22 +282,27 @@ impl Mapping {
 
     /// The record is not one of those that are written. Its counterpart, if it has one, is from before.
     fn not_matching(&self, view: &View<'_>, known: &Known<'_>, cover: Cover) -> Mapped {
-        // Who made a change says nothing of the record: only that the change is left out.
-        let for_good = match self.matching(&view.of_nobody()) {
-            Matching::No => self.when.as_ref().is_some_and(|when| !when.reads().is_empty()),
-            Matching::Yes | Matching::Unknown | Matching::Failed(_) => false,
-        };
         let key = match &known.link {
             LinkState::Linked(id) => self.by_link(*id),
             LinkState::Coming(key) => key.clone(),
             LinkState::None => return Mapped::Skipped(Skip::Filtered),
         };
+        if self.unmatches(view) { self.unmatched(key, cover) } else { Mapped::Skipped(Skip::Filtered) }
+    }
+
+    /// Whether the record itself does not match: who made a change says nothing of it, only that the change is left out.
+    fn unmatches(&self, view: &View<'_>) -> bool {
+        match self.matching(&view.of_nobody()) {
+            Matching::No => self.when.as_ref().is_some_and(|when| !when.reads().is_empty()),
+            Matching::Yes | Matching::Unknown | Matching::Failed(_) => false,
+        }
+    }
+
+    fn unmatched(&self, key: Key, cover: Cover) -> Mapped {
         match self.when_no_longer_matching {
-            NoLongerMatching::Flag if for_good => self.flagged(key, cover),
-            NoLongerMatching::Delete if for_good => Draft::default().write(self, key, cover, |_| Body::Delete),
-            NoLongerMatching::Keep | NoLongerMatching::Flag | NoLongerMatching::Delete => {
-                Mapped::Skipped(Skip::Filtered)
-            }
+            NoLongerMatching::Flag => self.flagged(key, cover),
+            NoLongerMatching::Delete => Draft::default().write(self, key, cover, |_| Body::Delete),
+            NoLongerMatching::Keep => Mapped::Skipped(Skip::Filtered),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal,
 use crate::store::{
     Answer, Applied, LinkChange, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
 };
-use reading::{Because, Reading, Readings, Stage};
+use reading::{Because, LookUp, Reading, Readings, Stage};
 
 /// Why the children of a record wait that is made anew.
 const PARENT_GONE: &str = "PARENT_GONE";
@@ -374,7 +374,7 @@ impl Machine {
                 self.read(source, part.seq, false, false, now);
                 self.because(source, part);
             }
-            Mapped::Needs(Needs::TargetOf { key }) => self.look_up(cover, key, false, now),
+            Mapped::Needs(Needs::TargetOf { key }) => self.look_up(cover, key, LookUp::Gone, now),
             Mapped::Skipped(_) => {
                 line.counts.skipped += 1;
                 // Only this part: older ones may still wait for the target.

@@ -62,7 +62,7 @@ impl Machine {
                         self.settlement.answered.push((cover.source.pipeline, cover.source.record));
                     }
                     match &delete {
-                        Some(Key::External { value, .. }) => self.look_up(cover, value.clone(), true, now),
+                        Some(Key::External { value, .. }) => self.look_up(cover, value.clone(), LookUp::Removal, now),
                         Some(Key::Record { .. }) | None => {
                             self.read(cover.source, cover.from, cover.clears_suspect, false, now);
                         }
