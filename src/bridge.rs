@@ -282,6 +282,7 @@ pub async fn run<S: Store>(
             store: store.clone(),
             head: head.subscribe(),
             late_landing: config.late_landing,
+            look_again: config.look_again,
             board: board.clone(),
         };
         let (store, token) = (store.clone(), cancel.clone());
@@ -375,6 +376,7 @@ fn first_status(pipeline: &PipelineConfig, row: &PipelineRow) -> PipelineStatus 
         applied: 0,
         parked: row.parked,
         failed: row.failed,
+        unfilled: row.unfilled,
         left_gone: 0,
         kept: 0,
         api_calls: 0,

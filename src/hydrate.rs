@@ -1,8 +1,11 @@
-//! Asks the two orgs what mapping needs to know: whole records, whether a missing one was deleted, who holds a key, and
-//! whose parent a record is. In batches; it decides nothing.
+//! Asks the two orgs what mapping needs to know: whole records, whether a missing one was deleted, who holds a key, whose
+//! parent a record is, and what `lookups` lead to. In batches; it decides nothing.
+
+mod lookups;
 
 use std::collections::HashMap;
 
+pub use lookups::ask;
 use serde_json::{Map, Value as Json};
 
 use crate::event::Found;

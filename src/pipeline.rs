@@ -7,5 +7,6 @@ pub mod brakes;
 pub mod driver;
 pub mod machine;
 mod progress;
+mod replies;
 
 pub use driver::{Line, PipelineError, Target, run};

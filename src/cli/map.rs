@@ -141,7 +141,12 @@ struct Row<'o> {
 fn rows(outcome: &Outcome) -> Vec<Row<'_>> {
     let fields = match &outcome.what {
         What::Upsert { fields, .. } | What::Update { fields, .. } => Some(fields),
-        What::Delete { .. } | What::Skipped(_) | What::Failed(_) | What::NeedsRecord => None,
+        What::Delete { .. }
+        | What::Skipped(_)
+        | What::Failed(_)
+        | What::NeedsRecord
+        | What::NeedsAnswers(_)
+        | What::Waits(_) => None,
     };
     let traced = outcome.traced.iter().map(|traced| Row {
         field: &traced.field,
@@ -161,7 +166,8 @@ fn why(traced: &Traced) -> String {
         Gave::Something => "left as it is".to_owned(),
         Gave::Nothing(left) => left.to_string(),
         Gave::Unknown => "only the whole record can tell".to_owned(),
-        Gave::Failed(failure) => format!("{}: {}", failure.code, failure.reason),
+        Gave::Asks(ask) => format!("{} must be asked", ask.of.org),
+        Gave::Missing(failure) | Gave::Failed(failure) => format!("{}: {}", failure.code, failure.reason),
     }
 }
 
@@ -226,6 +232,8 @@ fn json(outcome: &Outcome) -> serde_json::Value {
         What::Skipped(_) => ("skip", None),
         What::Failed(_) => ("fail", None),
         What::NeedsRecord => ("needs_record", None),
+        What::NeedsAnswers(_) => ("needs_answers", None),
+        What::Waits(_) => ("wait", None),
     };
     let fields = rows(outcome).into_iter().map(|row| {
         json!({

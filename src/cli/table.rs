@@ -168,6 +168,7 @@ mod tests {
             applied: 4,
             parked: 1,
             failed: 5,
+            unfilled: 8,
             left_gone: 7,
             kept: 8,
             api_calls: 6,

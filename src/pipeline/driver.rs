@@ -14,11 +14,10 @@ use tracing::{debug, error, info, warn};
 
 use super::machine::{Child, Machine, Read, ReadWhat, Stretch};
 use crate::config::Brakes;
-use crate::event::Found;
-use crate::event::{FieldPath, OrgName, Part, PipelineName, RecordId, Seq, Timestamp};
+use crate::event::{FieldPath, Found, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::journal::{Scanned, scan};
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Replies};
 use crate::org::{CallError, Org, SaveResult};
 use crate::publish::outcome::{Delays, judge};
 use crate::publish::{self, Batch, Source};
@@ -32,6 +31,8 @@ const READS_MAX: usize = 4;
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 /// Parked records that are looked at together when a pipeline goes on.
 const HELD_PAGE: usize = 500;
+/// Lookups that are tried again at once.
+const OVERDUE_PAGE: usize = 1_000;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
@@ -42,6 +43,8 @@ pub struct Target<S> {
     pub store: S,
     pub head: watch::Receiver<Seq>,
     pub late_landing: Duration,
+    /// How soon a lookup that led to nothing is tried again.
+    pub look_again: Duration,
     pub board: Board,
 }
 
@@ -68,7 +71,8 @@ enum Done {
 
 /// What an org answered to a read.
 enum Heard {
-    Records(HashMap<RecordId, Found>),
+    /// And what their lookups lead to.
+    Records(HashMap<RecordId, Found>, Replies),
     Targets(HashMap<String, RecordId>),
     Children(Vec<Child>),
 }
@@ -122,16 +126,19 @@ struct Driver<S> {
     read_failures: Backoff,
     trouble: Option<String>,
     calls: BTreeMap<PipelineId, u64>,
-    parked: HashMap<PipelineId, (u64, u64)>,
+    /// Records of each pipeline that wait, that failed, and that lack a lookup.
+    parked: HashMap<PipelineId, [u64; 3]>,
     parked_moved: bool,
     /// Where to go on with what waited for a pipeline that was halted; none when all of it was looked at.
     held: Option<Option<(PipelineId, RecordId)>>,
+    look_again: Duration,
+    looked: Instant,
     shown: Instant,
 }
 
 impl<S: Store> Driver<S> {
     async fn start(target: Target<S>) -> Result<Self, PipelineError> {
-        let mut machine = Machine::new(target.late_landing);
+        let mut machine = Machine::new(target.late_landing, target.look_again);
         let (now, wall) = (Instant::now(), Timestamp::now());
         machine.tick(now, wall);
         let mut sources = HashMap::new();
@@ -170,6 +177,8 @@ impl<S: Store> Driver<S> {
             parked: HashMap::new(),
             parked_moved: true,
             held: Some(None),
+            look_again: target.look_again,
+            looked: now,
             shown: now - STATUS_EVERY,
         })
     }
@@ -179,6 +188,7 @@ impl<S: Store> Driver<S> {
         self.machine.tick(Instant::now(), Timestamp::now());
         self.commit().await?;
         self.release(stopping).await?;
+        self.look_again(stopping).await?;
         self.step().await?;
         while !stopping && let Some(batch) = self.machine.next_batch(Instant::now()) {
             // What leaves the outbox on the way must be safe before its neighbours go out.
@@ -205,7 +215,7 @@ impl<S: Store> Driver<S> {
         if self.shown.elapsed() >= STATUS_EVERY {
             if std::mem::take(&mut self.parked_moved) {
                 let rows = self.store.pipelines().await?;
-                self.parked = rows.into_iter().map(|row| (row.id, (row.parked, row.failed))).collect();
+                self.parked = rows.into_iter().map(|row| (row.id, [row.parked, row.failed, row.unfilled])).collect();
             }
             self.show();
         }
@@ -224,6 +234,24 @@ impl<S: Store> Driver<S> {
             for (pipeline, record, from) in page.into_iter().filter(|(id, ..)| self.sources.contains_key(id)) {
                 self.machine.release(Source { pipeline, record }, from, now);
             }
+        }
+        Ok(())
+    }
+
+    /// What lookups led to nothing, and is tried again because of the time alone.
+    async fn look_again(&mut self, stopping: bool) -> Result<(), StoreError> {
+        if stopping || self.looked.elapsed() < self.look_again || !self.machine.has_room() {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        let overdue = self.store.overdue(Timestamp::now(), self.look_again, OVERDUE_PAGE).await?;
+        let now = Instant::now();
+        let own = |id: &PipelineId| self.sources.contains_key(id);
+        for (pipeline, record) in overdue.woken.into_iter().filter(|(id, _)| own(id)) {
+            self.machine.wake(Source { pipeline, record }, now);
+        }
+        for (pipeline, record) in overdue.fillable.into_iter().filter(|(id, _)| own(id)) {
+            self.machine.fill(Source { pipeline, record }, false, now);
         }
         Ok(())
     }
@@ -252,7 +280,8 @@ impl<S: Store> Driver<S> {
     /// Everything that was decided becomes durable before anything that follows from it is done.
     async fn commit(&mut self) -> Result<(), StoreError> {
         while let Some(settlement) = self.machine.take_settlement() {
-            self.parked_moved |= !settlement.park.is_empty() || !settlement.close.is_empty();
+            self.parked_moved |=
+                !settlement.park.is_empty() || !settlement.close.is_empty() || !settlement.unfilled.is_empty();
             let halts: Vec<_> = settlement.halts.iter().map(|(id, why, _)| (*id, why.clone())).collect();
             for (pipeline, why) in halts {
                 let name = self.name(pipeline);
@@ -270,6 +299,9 @@ impl<S: Store> Driver<S> {
             for (pipeline, record) in settled.woken {
                 self.machine.woken(Source { pipeline, record }, now);
             }
+            for (pipeline, record) in settled.fillable {
+                self.machine.fill(Source { pipeline, record }, true, now);
+            }
         }
         Ok(())
     }
@@ -279,6 +311,7 @@ impl<S: Store> Driver<S> {
         let (store, target) = (self.store.clone(), self.org.clone());
         let children: HashMap<_, _> =
             self.sources.iter().map(|(id, (_, source, mapping))| (*id, (source.clone(), mapping.clone()))).collect();
+        let replies = self.machine.replies().clone();
         self.tasks.spawn(async move {
             let before = source.api_calls() + target.api_calls();
             let answer = match &read.what {
@@ -293,7 +326,9 @@ impl<S: Store> Driver<S> {
                             let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
                             found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
                         }
-                        Ok(Heard::Records(found))
+                        let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
+                        let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
+                        fresh.map(|fresh| Heard::Records(found, fresh))
                     }
                     Err(error) => Err(error),
                 },
@@ -364,20 +399,17 @@ impl<S: Store> Driver<S> {
         // What was settled meanwhile must be in the answer.
         self.commit().await?;
         let records: Vec<_> = match &heard {
-            Heard::Records(found) => found
-                .values()
-                .filter_map(|found| match found {
-                    Found::Record(record) => Some(record.clone()),
-                    Found::Deleted | Found::NotVisible => None,
-                })
-                .collect(),
+            Heard::Records(found, _) => found.values().filter_map(Found::record).cloned().collect(),
             Heard::Targets(_) | Heard::Children(_) => Vec::new(),
         };
         let question = self.machine.question_of_read(&read, &records);
         let answer = self.store.known(read.pipeline, question).await?;
         let now = Instant::now();
         match heard {
-            Heard::Records(found) => self.machine.read_records(read, found, &answer, now),
+            Heard::Records(found, replies) => {
+                self.machine.learn(replies, now);
+                self.machine.read_records(read, found, &answer, now);
+            }
             Heard::Targets(held) => self.machine.read_targets(read, &held, &answer, now),
             Heard::Children(children) => self.machine.read_children(read, &children, now),
         }
@@ -420,7 +452,7 @@ impl<S: Store> Driver<S> {
             for (id, counts, progress) in self.machine.pipelines() {
                 let Some((name, _, _)) = self.sources.get(&id) else { continue };
                 let Some(shown) = status.pipelines.get_mut(name) else { continue };
-                let (parked, failed) = self.parked.get(&id).copied().unwrap_or_default();
+                let [parked, failed, unfilled] = self.parked.get(&id).copied().unwrap_or_default();
                 let age = |at: Timestamp| Duration::from_millis((now.0 - at.0).max(0).unsigned_abs());
                 if counts.kept > shown.kept {
                     let records = counts.kept - shown.kept;
@@ -435,6 +467,7 @@ impl<S: Store> Driver<S> {
                     applied: counts.applied,
                     parked,
                     failed,
+                    unfilled,
                     left_gone: counts.left_gone,
                     kept: counts.kept,
                     api_calls: self.calls.get(&id).copied().unwrap_or_default(),

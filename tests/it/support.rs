@@ -267,6 +267,13 @@ impl World {
         source.delete(&ids).await.unwrap();
     }
 
+    /// Creates a record, as somebody in the org of this session.
+    pub async fn create_there(&self, session: &orgbridge::org::Session, object: &str, mut record: Json) {
+        record["attributes"] = json!({"type": object});
+        let body = json!({"allOrNone": true, "records": [record]});
+        self.composite(session, reqwest::Method::POST, &body).await;
+    }
+
     async fn composite(&self, session: &orgbridge::org::Session, method: reqwest::Method, body: &Json) -> Vec<Json> {
         use secrecy::ExposeSecret;
         let url = format!("{}services/data/v66.0/composite/sobjects", session.instance_url);
@@ -332,6 +339,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         ],
         state,
         late_landing: Duration::from_secs(3),
+        look_again: Duration::from_secs(60),
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
     }
@@ -342,7 +350,7 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
     let mut fields = vec![source("Source_Id__c", "Id")];
     fields.extend(same.iter().map(|field| source(field, field)));
     fields.extend(other.iter().map(|(target, path)| source(target, path)));
-    let lookup = Fill::Parent { pipeline: "accounts".parse().unwrap(), from: parent.parse().unwrap() };
+    let lookup = Fill::Parent { pipelines: vec!["accounts".parse().unwrap()], from: parent.parse().unwrap() };
     fields.push((parent.parse().unwrap(), lookup.into()));
     if object == "Account" {
         fields.push(("Region__c".parse().unwrap(), Fill::Constant(Value::text("EMEA")).into()));

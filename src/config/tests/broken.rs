@@ -411,7 +411,7 @@ fn a_mapping_of_what_is_left_out_is_refused_at_its_place() {
 #[test]
 fn what_privacy_hides_finds_no_parent_and_tells_no_records_apart_and_hash_needs_a_secret() {
     let text = private("{ mask: [ParentId] }", "Industry");
-    assert_eq!(found(&text), [(20, 27, "a parent is found by its id, and `privacy` hides it".to_owned())]);
+    assert_eq!(found(&text), [(20, 27, "a lookup needs the value as it is, and `privacy` hides it".to_owned())]);
     let text =
         private("{ mask: [AccountNumber] }", "Industry").replacen("Emea_Id__c: Id", "Emea_Id__c: AccountNumber", 1);
     let alike = "the key must tell records apart, and `mask` makes them alike";

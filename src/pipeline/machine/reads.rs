@@ -214,7 +214,11 @@ impl Machine {
             let from = if reading.from == Seq::ZERO { oldest } else { reading.from.min(oldest) };
             let mut cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
             let because = std::mem::take(&mut reading.because);
-            let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
+            let known = Known {
+                link: link_of(&self.outbox, source, answer),
+                parents: &answer.parents,
+                replies: self.remembered.replies(),
+            };
             let rekeys = std::mem::take(&mut reading.rekeys) && known.link != LinkState::None;
             let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
             // Where a counterpart that is gone is made anew anyway, the link may be tried.
@@ -272,8 +276,14 @@ impl Machine {
                     self.look_up(cover, key, lookup, now);
                     continue;
                 }
+                // What was learned beside the read was not all; what is asked with the next one is.
+                Ok(Mapped::Needs(Needs::Lookups)) => {
+                    self.read(source, cover.from, cover.clears_suspect, false, now);
+                    continue;
+                }
                 // A whole record never needs itself.
                 Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.skip_read(cover, now),
+                Ok(Mapped::Waits(failure)) => self.park(cover, &waits(failure), false, now),
                 Ok(Mapped::Failed(failure)) => {
                     let refusal = unmappable(failure);
                     self.park(cover, &refusal, false, now);
@@ -303,7 +313,11 @@ impl Machine {
             let why = reading.why;
             match held.get(&key) {
                 Some(target) => {
-                    let known = Known { link: LinkState::Linked(*target), parents: &answer.parents };
+                    let known = Known {
+                        link: LinkState::Linked(*target),
+                        parents: &answer.parents,
+                        replies: self.remembered.replies(),
+                    };
                     let mapped = match why {
                         LookUp::Removal => mapping.apply_removed(*target, cover),
                         LookUp::Unmatched => mapping.apply_unmatched(*target, cover),
@@ -321,7 +335,7 @@ impl Machine {
                             None => self.nothing_to_do(cover, false, now),
                         },
                         // The config ignores it, which it did not when it was asked.
-                        Mapped::Skipped(_) | Mapped::Needs(_) | Mapped::Failed(_) => {
+                        Mapped::Skipped(_) | Mapped::Needs(_) | Mapped::Failed(_) | Mapped::Waits(_) => {
                             self.nothing_to_do(cover, false, now);
                         }
                     }

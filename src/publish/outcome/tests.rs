@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::SaveOptions;
+use crate::config::{IfMissing, SaveOptions};
 use crate::event::{ObjectName, RecordId, Seq, Value};
 use crate::org::{Lost, Refusal as OrgRefusal};
 use crate::publish::{Cell, Cover, FlightId, Key, Manner, Reference, Source};
-use crate::store::PipelineId;
+use crate::store::{Parent, PipelineId};
 
 /// The delay of a record that was sent so many times.
 const EACH: Duration = Duration::from_secs(1);
@@ -219,7 +219,8 @@ fn a_refusal_that_would_meet_every_record_waits_and_says_what_is_wrong() {
 fn a_child_waits_for_the_parent_that_the_message_names() {
     let mut child = write(1, whole());
     let parent = |n| Parent { target_object: object(), record: record_id(n) };
-    let reference = |n| Cell::Parent(Reference { parent: parent(n), external: None, link: None });
+    let reference =
+        |n| Cell::Parent(Reference { parent: parent(n), by_key: None, link: None, if_missing: IfMissing::Wait });
     let fields = [("A__c", reference(5)), ("B__c", reference(6)), ("C__c", Cell::Value(Value::Null))];
     child.body = Body::Whole(fields.map(|(name, cell)| (name.parse().unwrap(), cell)).into());
     let waits_for = |child: &Write, key: &str| {
@@ -235,6 +236,27 @@ fn a_child_waits_for_the_parent_that_the_message_names() {
     assert_eq!(waits_for(&child, "something else"), (ParkedState::Waiting, Some(parent(5))));
     // What names no parent cannot wait for one.
     assert_eq!(waits_for(&write(1, whole()), "x"), (ParkedState::Failed, None));
+}
+
+#[test]
+fn a_missing_parent_is_left_out_or_fails_the_record_where_that_is_wanted() {
+    let parent = Parent { target_object: object(), record: record_id(5) };
+    let verdict = |if_missing| {
+        let mut child = write(1, whole());
+        let reference = Reference { parent: parent.clone(), by_key: None, link: None, if_missing };
+        child.body = Body::Whole([("A__c".parse().unwrap(), Cell::Parent(reference))].into());
+        let message =
+            format!("Foreign key external ID: {} not found for field Key__c in entity Account", parent.record);
+        judged(&batch(upsert(), Alone, child, 0), Ok(vec![refused("INVALID_FIELD", &message)])).verdicts.remove(0)
+    };
+    for if_missing in [IfMissing::FillLater, IfMissing::Skip] {
+        assert_eq!(verdict(if_missing), Verdict::Without(parent.clone()));
+    }
+    let Verdict::Refused(refusal) = verdict(IfMissing::Fail) else { panic!("it is not refused") };
+    assert_eq!(
+        (refusal.state, refusal.code.as_str(), refusal.waits_for),
+        (ParkedState::Failed, "PARENT_MISSING", None)
+    );
 }
 
 #[test]
