@@ -1,10 +1,10 @@
 //! A pipeline's rules, with every reference followed once, so that applying them cannot fail.
 
-use super::Expression;
 use super::lookup::{Replies, Search};
 use super::parents::{Parents, Written, standard_prefix};
 use super::rule::{Fill, Given, Rule, Writing};
 use super::view::View;
+use super::{Expression, person};
 use crate::config::{
     self, Config, FieldRule, Flag, IfMissing, NoLongerMatching, OnDelete, PipelineConfig, Publishing, WriteOn,
 };
@@ -27,6 +27,8 @@ pub struct Mapping {
     pub(super) when_no_longer_matching: NoLongerMatching,
     pub(super) flag: Option<Flag>,
     pub(super) rules: Vec<(FieldName, Rule)>,
+    /// It reads what accounts have from their contacts.
+    pub(super) persons: bool,
 }
 
 impl Mapping {
@@ -35,6 +37,9 @@ impl Mapping {
             .fields
             .iter()
             .filter_map(|(name, rule)| Some((name.clone(), compile(name, rule, pipeline, config)?)));
+        let of_fields = pipeline.fields.iter().flat_map(|(_, rule)| rule.fill.reads());
+        let mut reads = of_fields.chain(pipeline.when.iter().flat_map(Expression::reads));
+        let persons = reads.any(|path| person::is_of_contact(&pipeline.from.object, path));
         Self {
             source_object: pipeline.from.object.clone(),
             target_object: pipeline.to.object.clone(),
@@ -51,6 +56,7 @@ impl Mapping {
             when_no_longer_matching: pipeline.when_no_longer_matching,
             flag: pipeline.flag.clone(),
             rules: rules.collect(),
+            persons,
         }
     }
 

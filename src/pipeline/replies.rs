@@ -10,6 +10,8 @@ use crate::mapping::{Ask, Replies, Reply};
 
 /// A user may be deactivated, and a queue renamed.
 const FOUND: Duration = Duration::from_secs(600);
+/// Asking again is no remedy for what the target keeps saying.
+const DOUBT_AGAIN: Duration = Duration::from_secs(60);
 /// Replies above which all are forgotten.
 const MOST: usize = 50_000;
 
@@ -22,11 +24,23 @@ pub struct Remembered {
     replies: Arc<Replies>,
     found: VecDeque<(Instant, Ask)>,
     missing: VecDeque<(Instant, Ask)>,
+    /// When it was doubted last.
+    doubted: Option<Instant>,
 }
 
 impl Remembered {
     pub fn new(nothing_for: Duration) -> Self {
-        Self { nothing_for, replies: Arc::default(), found: VecDeque::new(), missing: VecDeque::new() }
+        Self { nothing_for, replies: Arc::default(), found: VecDeque::new(), missing: VecDeque::new(), doubted: None }
+    }
+
+    /// The target says that something is not as it was. False: what is remembered is not to blame, or was doubted just now.
+    pub fn doubt(&mut self, now: Instant) -> bool {
+        let just_now = self.doubted.is_some_and(|before| before + DOUBT_AGAIN > now);
+        if just_now || self.replies.is_empty() {
+            return false;
+        }
+        *self = Self { doubted: Some(now), ..Self::new(self.nothing_for) };
+        true
     }
 
     pub fn replies(&self) -> &Arc<Replies> {
@@ -38,7 +52,7 @@ impl Remembered {
             return;
         }
         if self.replies.len() + fresh.len() > MOST {
-            *self = Self::new(self.nothing_for);
+            *self = Self { doubted: self.doubted, ..Self::new(self.nothing_for) };
         }
         let replies = Arc::make_mut(&mut self.replies);
         for (ask, reply) in fresh {
@@ -86,6 +100,19 @@ mod tests {
         assert_eq!(known(&remembered), [true, false]);
         remembered.age(start + FOUND);
         assert_eq!(known(&remembered), [false, false]);
+    }
+
+    #[test]
+    fn what_was_doubted_is_forgotten_and_not_doubted_again_at_once() {
+        let start = Instant::now();
+        let mut remembered = Remembered::new(MISSING);
+        assert!(!remembered.doubt(start), "nothing is remembered");
+        let learn = |remembered: &mut Remembered, now| remembered.learn([(ask("a"), Reply::Nothing)].into(), now);
+        learn(&mut remembered, start);
+        assert!(remembered.doubt(start) && remembered.replies().is_empty());
+        learn(&mut remembered, start);
+        assert!(!remembered.doubt(start + DOUBT_AGAIN / 2));
+        assert!(remembered.doubt(start + DOUBT_AGAIN));
     }
 
     #[test]

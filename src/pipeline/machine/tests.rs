@@ -1,6 +1,10 @@
 //! The order rule under test: a source, a bus that delays, a journal, a target that loses answers and does the work
 //! later, and crashes, all in one thread and driven by drawn numbers. Whatever is drawn, the two sides end equal.
 
+mod deletes;
+mod keys;
+mod unmatched;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -9,7 +13,7 @@ use crate::config::{
     PipelineConfig, Publishing, Start, To,
 };
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
-use crate::mapping::Expression;
+use crate::mapping::{Ask, Asked, Expression, Only, Reply};
 use crate::publish::{Call, Write};
 
 const ACCOUNTS: PipelineId = PipelineId(1);
@@ -782,6 +786,8 @@ fn ends_equal(mut world: World, steps: Vec<(u8, usize, u16)>) -> Result<(), Test
     Ok(())
 }
 
+/// A condition of which a change of other fields does not tell.
+const RESTS_ON_B: &str = "B != \"out\"";
 /// Ways to change account 0 in the source: see `World::change_source`.
 const DELETE: u16 = 5;
 const DELETE_AS_GAP: u16 = 20;
@@ -1126,298 +1132,39 @@ fn a_record_that_failed_and_is_flagged_then_is_no_failed_record_any_more() {
     assert_eq!(world.memory.parked.len(), 0);
 }
 
-fn kept(world: &World) -> u64 {
-    world.machine.pipelines().map(|(_, counts, _)| counts.kept).sum()
-}
-
-/// A target that holds a record with the key of account 0 already, if `found`, under a pipeline that deletes only what the
-/// bridge created.
-fn careful(found: bool) -> World {
-    let mut world = World::with(|pipeline| pipeline.publishing.may_delete = MayDelete::Created);
-    if found {
-        world.target.hold(0);
-    }
-    world
-}
-
 #[test]
-fn of_records_that_are_deleted_in_the_source_only_those_go_that_the_bridge_created() {
-    for (found, delete) in [(false, DELETE), (false, DELETE_AS_GAP), (true, DELETE), (true, DELETE_AS_GAP)] {
-        let mut world = careful(found);
-        world.change_source(0, 1);
-        world.finish();
-        // A later whole write does not make it the bridge's, or not.
-        world.emit(0, 4, ChangeKind::Update, Fields::new());
-        world.finish();
-        let link = world.memory.links.get(&record_id(0)).copied();
-        world.restart();
-        world.change_source(0, delete);
-        world.finish();
-        assert_eq!((world.target.rows.len() as u64, kept(&world)), (u64::from(found), u64::from(found)), "{delete}");
-        assert_eq!(world.memory.links.get(&record_id(0)).copied(), link.filter(|_| found), "the link is kept");
-        // It comes back, and is the same record.
-        world.change_source(0, UNDELETE);
-        world.finish();
-        assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
-    }
-}
-
-#[test]
-fn a_record_of_which_nobody_knows_whether_the_bridge_created_it_is_kept() {
-    for how in [0, 1] {
-        let mut world = careful(false);
-        world.change_source(0, 1);
+fn an_owner_that_is_not_active_any_more_is_looked_for_again_once() {
+    let mut world = World::new();
+    let refused = |world: &mut World, n| {
+        world.change_source(n, 1);
         world.deliver();
-        world.page(1);
+        world.page(5);
         assert!(world.send());
-        // The answer is lost, and the next one says that the record was there already.
-        world.answer_batch(0, how);
-        world.land_late(0);
-        world.finish();
-        assert!(!world.memory.created.contains(&record_id(0)));
-        world.change_source(0, DELETE);
-        world.finish();
-        assert_eq!((world.target.rows.len(), kept(&world)), (1, 1), "{how}");
-    }
-}
-
-#[test]
-fn a_delete_that_comes_while_its_record_is_made_waits_for_what_the_org_says_of_it() {
-    for found in [false, true] {
-        for out in [false, true] {
-            let mut world = careful(found);
-            world.change_source(0, 1);
-            world.deliver();
-            world.page(1);
-            if out {
-                assert!(world.send());
-            }
-            world.change_source(0, DELETE);
-            world.deliver();
-            world.page(1);
-            world.finish();
-            assert_eq!(world.target.rows.len(), usize::from(found), "{found} {out}");
-            assert_eq!(kept(&world), u64::from(found), "{found} {out}");
-            assert!(world.memory.parked.is_empty());
-        }
-    }
-}
-
-#[test]
-fn what_a_lost_request_makes_anew_after_the_delete_is_deleted_too() {
-    let mut world = careful(false);
-    world.change_source(0, 1);
-    world.finish();
-    world.target.rows.clear();
-    // It is gone there, so it is made anew: with a request that is lost, and lands when all is over.
-    change_b(&mut world, 0, "b");
-    world.deliver();
-    world.page(1);
-    assert!(world.send());
-    world.answer_batch(0, 7);
-    while world.ask() {}
-    while !world.asked.is_empty() {
-        world.answer_read(0);
-        while world.ask() {}
-    }
-    assert!(world.send());
-    world.answer_batch(0, 0);
-    world.change_source(0, DELETE);
-    world.deliver();
-    world.page(1);
-    while world.ask() {}
-    world.answer_read(0);
-    assert!(world.target.rows.is_empty());
-    world.land_late(0);
-    assert_eq!(world.target.rows.len(), 1);
-    world.finish();
-    assert_eq!((world.target.rows.len(), kept(&world)), (0, 0));
-}
-
-proptest! {
-    #[test]
-    fn no_record_that_was_there_before_is_ever_deleted_and_all_others_end_as_the_source_says(
-        found in proptest::collection::btree_set(0_usize..10, 0..6),
-        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
-    ) {
-        let mut world = careful(false);
-        found.into_iter().for_each(|n| world.target.hold(n));
-        let before: Vec<RecordId> = world.target.rows.keys().copied().collect();
-        for (op, pick, how) in steps {
-            world.step(op, pick, how);
-        }
-        world.finish();
-        let deleted: Vec<_> = world.target.deleted.iter().filter(|id| before.contains(id)).collect();
-        prop_assert!(deleted.is_empty(), "{:?}", deleted);
-        let mut held = world.target.mirror();
-        let expected = world.expected();
-        held.retain(|key, _| expected.contains_key(key));
-        prop_assert_eq!(shown(&held), shown(&expected));
-        prop_assert!(world.memory.sent.is_empty(), "something is still suspect");
-        prop_assert!(world.memory.parked.is_empty(), "{:?}", world.memory.parked);
-        prop_assert_eq!(world.memory.watermarks.get(&ACCOUNTS).copied().unwrap_or_default(), world.head());
-    }
-}
-
-/// An account, written, whose key is its field A: "v1".
-fn keyed_by_a(key_changes: KeyChanges, when: Option<&str>) -> World {
-    let mut world = World::with(|pipeline| {
-        pipeline.fields[0].1 = Fill::Source("A".parse().unwrap()).into();
-        pipeline.when = when.map(|when| Expression::compile(when).unwrap());
-        pipeline.publishing.key_changes = key_changes;
-    });
-    world.change_source(0, 1);
-    world.finish();
-    world
-}
-
-fn change_fields(world: &mut World, fields: &[(&str, &str)]) {
-    let fields: BTreeMap<String, Value> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), Value::text(*value))).collect();
-    world.source.get_mut(&0).unwrap().fields.extend(fields.clone());
-    let told = fields.into_iter().map(|(name, value)| (name, Field::New(value))).collect();
-    world.emit(0, 1, ChangeKind::Update, told);
-}
-
-fn keys(world: &World) -> Vec<&str> {
-    world.target.rows.values().map(|(key, _)| key.as_str()).collect()
-}
-
-const RESTS_ON_B: &str = "B != \"out\"";
-
-#[test]
-fn a_key_that_changes_is_written_to_the_counterpart_that_the_link_names() {
-    for when in [None, Some(RESTS_ON_B)] {
-        let mut world = keyed_by_a(KeyChanges::Update, when);
-        let id = world.memory.links[&record_id(0)];
-        change_fields(&mut world, &[("A", "v2")]);
-        world.finish();
-        assert_eq!((keys(&world), world.memory.links[&record_id(0)]), (vec!["v2"], id));
-        world.change_source(0, DELETE);
-        world.finish();
-        assert!(world.target.rows.is_empty());
-    }
-}
-
-#[test]
-fn a_key_that_changes_halts_a_pipeline_that_says_so_until_somebody_lets_it_pass() {
-    // By the change alone, and where the record is read for it.
-    for when in [None, Some(RESTS_ON_B)] {
-        let mut world = keyed_by_a(KeyChanges::Halt, when);
-        change_b(&mut world, 0, "b");
-        world.finish();
-        assert_eq!(written_to_b(&world, 0).last().map(String::as_str), Some("b"), "no other change is stopped");
-        change_fields(&mut world, &[("A", "v2")]);
-        change_b(&mut world, 0, "c");
-        world.finish();
-        let why = format!("the key Key__c of {} changed, and it has a counterpart", record_id(0));
-        assert_eq!(world.memory.halts, [why]);
-        assert_eq!(world.memory.parked[&(ACCOUNTS, record_id(0))].code, PIPELINE_HALTED);
-        assert_eq!(keys(&world), ["v1"]);
-
-        let brakes = Brakes::default();
-        world.machine.set_brakes(ACCOUNTS, &brakes, false, world.head());
-        let from = world.memory.parked[&(ACCOUNTS, record_id(0))].from;
-        world.machine.release(Source { pipeline: ACCOUNTS, record: record_id(0) }, from, world.now);
-        world.finish();
-        assert_eq!((keys(&world), world.memory.parked.len()), (vec!["v2"], 0));
-        // The next one is another decision.
-        change_fields(&mut world, &[("A", "v3")]);
-        world.finish();
-        assert_eq!((keys(&world), world.memory.halts.len()), (vec!["v2"], 2));
-    }
-}
-
-#[test]
-fn a_key_change_that_joins_a_read_halts_too_and_a_record_without_a_counterpart_has_no_key_to_change() {
-    let mut world = keyed_by_a(KeyChanges::Halt, None);
-    world.emit(0, 4, ChangeKind::Update, Fields::new());
-    world.deliver();
-    world.page(1);
-    change_fields(&mut world, &[("A", "v2")]);
-    world.deliver();
-    world.page(1);
-    world.finish();
-    assert_eq!((keys(&world), world.memory.halts.len()), (vec!["v1"], 1));
-
-    let mut world = keyed_by_a(KeyChanges::Halt, Some(RESTS_ON_B));
-    world.memory.links.clear();
-    world.target.rows.clear();
-    change_fields(&mut world, &[("A", "v2")]);
-    world.finish();
-    assert_eq!((keys(&world), world.memory.halts.len()), (vec!["v2"], 0));
-    // One that does not match any more is not written, whatever its key is.
-    change_fields(&mut world, &[("A", "v3"), ("B", "out")]);
-    world.finish();
-    assert_eq!((keys(&world), world.memory.halts.len()), (vec!["v2"], 0));
-}
-
-#[test]
-fn a_flag_that_finds_its_counterpart_gone_parks_no_children_and_its_record_is_made_anew_when_it_matches_again() {
-    let mut world = World::with(|pipeline| {
-        let set = Value::Bool(true);
-        pipeline.flag = Some(Flag { field: "Gone__c".parse().unwrap(), set, clear: Value::Bool(false) });
-        pipeline.on_delete = OnDelete::Flag;
-        pipeline.when = Some(Expression::compile(RESTS_ON_B).unwrap());
-        pipeline.when_no_longer_matching = NoLongerMatching::Flag;
-    });
-    world.change_source(0, 1);
-    world.finish();
-    // A contact of it.
-    world.change_source(4, 1);
-    world.finish();
-    let rows = std::mem::take(&mut world.target.rows);
-    assert_eq!(rows.len(), 2);
-    change_b(&mut world, 0, "out");
-    world.finish();
-    assert!(world.target.rows.is_empty() && world.memory.parked.is_empty(), "{:?}", world.memory.parked);
-    assert_eq!(world.machine.pipelines().map(|(_, counts, _)| counts.skipped).sum::<u64>(), 1);
-    // Its contact is written with it.
-    change_b(&mut world, 0, "in");
-    world.finish();
-    assert_eq!(world.target.rows.len(), 2);
-    assert!(world.memory.parked.is_empty());
-}
-
-/// Contacts whose field A ends with 7 do not match.
-fn is_left_out(row: &BTreeMap<String, Value>) -> bool {
-    row.contains_key("AccountId") && row["A"].as_text().is_some_and(|text| text.ends_with('7'))
-}
-
-proptest! {
-    #[test]
-    fn of_records_that_match_no_more_none_is_left_or_each_is_flagged_whatever_happens_on_the_way(
-        flags in any::<bool>(),
-        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
-    ) {
-        let mut world = World::with(|pipeline| {
-            if pipeline.name.as_str() == "contacts" {
-                pipeline.when = Some(Expression::compile("!endsWith(A, \"7\")").unwrap());
-                pipeline.when_no_longer_matching = NoLongerMatching::Delete;
-                if flags {
-                    let (set, clear) = (Value::Bool(true), Value::Bool(false));
-                    pipeline.flag = Some(Flag { field: "Gone__c".parse().unwrap(), set, clear });
-                    pipeline.when_no_longer_matching = NoLongerMatching::Flag;
-                }
-            }
-        });
-        for (op, pick, how) in steps {
-            world.step(op, pick, how);
-        }
-        world.finish();
-        let mut expected = world.expected();
-        let mut held = world.target.mirror();
-        if flags {
-            // What it holds else is as of when it matched.
-            held.retain(|key, row| !is_left_out(&expected[key]) || row["Gone__c"] != Value::Bool(true));
-            for row in held.values_mut().filter(|row| row.contains_key("AccountId")) {
-                prop_assert_eq!(row.remove("Gone__c"), Some(Value::Bool(false)));
-            }
-        }
-        expected.retain(|_, row| !is_left_out(row));
-        prop_assert_eq!(shown(&held), shown(&expected));
-        prop_assert!(world.memory.sent.is_empty(), "something is still suspect");
-        prop_assert!(world.memory.parked.is_empty(), "{:?}", world.memory.parked);
-        prop_assert_eq!(world.memory.watermarks.get(&CONTACTS).copied().unwrap_or_default(), world.head());
-    }
+        let batch = world.flights.remove(0);
+        let refusal = Refusal {
+            state: ParkedState::Failed,
+            code: INACTIVE_OWNER.to_owned(),
+            fields: vec!["OwnerId".to_owned()],
+            waits_for: None,
+            evidence: String::new(),
+        };
+        world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
+        world.commit();
+        (world.machine.next_read(world.now).is_some(), world.memory.parked.len())
+    };
+    let ask = Ask {
+        of: Asked {
+            org: "target".parse().unwrap(),
+            object: "User".parse().unwrap(),
+            by: "Username".parse().unwrap(),
+            want: "Id".parse().unwrap(),
+            only: Only::ActiveUsers,
+        },
+        value: "ada@hq.example".to_owned(),
+    };
+    let found = Reply::One("005T00000000001IAA".to_owned());
+    world.machine.learn([(ask.clone(), found.clone())].into(), world.now);
+    assert_eq!(refused(&mut world, 0), (true, 0));
+    world.machine.learn([(ask, found)].into(), world.now);
+    assert_eq!(refused(&mut world, 1), (false, 1), "it was looked for just now");
 }
