@@ -3,14 +3,15 @@
 //! A CREATE, an UNDELETE and a read are whole: every mapped field is written, empty ones as null. An UPDATE is partial:
 //! only what changed. What cannot be judged on the part alone is answered with [`Mapped::Needs`].
 //!
-//! `expression` is the language of conditions and computed fields, `rule` one field's rule, `view` what is known of a
-//! record at the moment.
+//! `expression` is the language of conditions and computed fields, `rule` one field's rule, `types` what the target's fields
+//! take, `view` what is known of a record at the moment.
 
 mod compile;
 pub mod expression;
 mod known;
 mod rule;
 mod trace;
+mod types;
 mod view;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use known::{Known, LinkState};
 pub use rule::Left;
 use rule::{Fill, Given, Lookup, Rule, Writing};
 pub use trace::{Gave, Traced, WhyRead};
+pub use types::{Kind, Types};
 use view::View;
 
 use crate::config::{NoLongerMatching, OnDelete, OnUndelete};
@@ -93,6 +95,8 @@ pub const KEY_EMPTY: &str = "KEY_EMPTY";
 pub const COMPOUND_VALUE: &str = "COMPOUND_VALUE";
 /// A table has neither an entry for the value nor a default.
 pub const NO_TABLE_ENTRY: &str = "NO_TABLE_ENTRY";
+/// A value that cannot become what the target's field takes.
+pub const TYPE_MISMATCH: &str = "TYPE_MISMATCH";
 /// An expression has no result for this record.
 pub const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
 
@@ -347,7 +351,7 @@ impl Draft {
             Cell::Parent(Reference {
                 parent,
                 link,
-                external: lookup.key_is_id.then(|| (lookup.relationship.clone(), lookup.key.clone())),
+                external: lookup.relationship.clone().filter(|_| lookup.key_is_id).map(|name| (name, lookup.key.clone())),
             }),
         );
     }

@@ -205,8 +205,9 @@ fn a_field_says_what_becomes_of_its_value() {
     assert_eq!(rule("{ from: Industry }"), source("Industry").into());
     assert_eq!(
         rule("{ from: Industry, write_on: create, on_null: skip, truncate: 80 }"),
-        FieldRule { fill: source("Industry"), write_on: WriteOn::Create, on_null: OnNull::Skip, truncate: Some(80) }
+        FieldRule { fill: source("Industry"), write_on: WriteOn::Create, on_null: OnNull::Skip, truncate: Some(Truncate::To(80)) }
     );
+    assert_eq!(rule("{ from: Industry, truncate: true }").truncate, Some(Truncate::Field));
     assert_eq!(rule("{ from: Industry, write_on: [create, update] }").write_on, WriteOn::Both);
     assert_eq!(rule("{ value: 7, write_on: [update] }").write_on, WriteOn::Update);
     let instead = OnNull::Value(Value::Number("0".parse().unwrap()));

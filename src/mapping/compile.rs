@@ -1,9 +1,14 @@
 //! A pipeline's rules, with every reference followed once, so that applying them cannot fail.
 
+use std::sync::Arc;
+
 use super::Expression;
 use super::rule::{Fill, Given, Lookup, Rule, Writing};
+use super::types::{Kind, Types};
 use super::view::View;
-use crate::config::{self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, Publishing, WriteOn};
+use crate::config::{
+    self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Truncate, WriteOn,
+};
 use crate::event::{FieldName, FieldPath, ObjectName, RecordId};
 use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
@@ -23,6 +28,7 @@ pub struct Mapping {
     pub(super) when_no_longer_matching: NoLongerMatching,
     pub(super) flag: Option<Flag>,
     pub(super) rules: Vec<(FieldName, Rule)>,
+    types: Arc<Types>,
 }
 
 impl Mapping {
@@ -45,7 +51,47 @@ impl Mapping {
             when_no_longer_matching: pipeline.when_no_longer_matching,
             flag: pipeline.flag.clone(),
             rules: rules.collect(),
+            types: Arc::default(),
         }
+    }
+
+    /// The same with what the describes say, which is looked up here, once, and not with each record.
+    #[must_use]
+    pub fn with_types(mut self, types: Arc<Types>) -> Self {
+        for (name, rule) in &mut self.rules {
+            let known = types.field(name);
+            rule.takes = known.map_or(Kind::Other, |field| field.kind);
+            if rule.truncate == Some(Truncate::Field) {
+                rule.cut = known.and_then(|field| field.length);
+            }
+            if let Fill::Parent(lookup) = &mut rule.fill {
+                lookup.relationship = match known {
+                    Some(field) => field.relationship.clone(),
+                    None => Some(relationship(name)),
+                };
+            }
+        }
+        if let Some(flag) = &mut self.flag
+            && let Some(field) = types.field(&flag.field)
+        {
+            for value in [&mut flag.set, &mut flag.clear] {
+                // What cannot be converted the org refuses, and `check` told of it.
+                *value = field.kind.fit(value.clone()).unwrap_or_else(|_| value.clone());
+            }
+        }
+        self.types = types;
+        self
+    }
+
+    /// What is known of the fields.
+    pub fn types(&self) -> &Arc<Types> {
+        &self.types
+    }
+
+    /// The fields whose text is to be cut to what they take, which is not known.
+    pub fn uncut(&self) -> impl Iterator<Item = &FieldName> {
+        let uncut = |(_, rule): &&(FieldName, Rule)| rule.truncate == Some(Truncate::Field) && rule.cut.is_none();
+        self.rules.iter().filter(uncut).map(|(name, _)| name)
     }
 
     /// The source fields that a read must ask for.
@@ -103,11 +149,18 @@ fn compile(name: &FieldName, rule: &FieldRule, config: &Config) -> Option<Rule> 
                 target_object: parent.to.object.clone(),
                 key: parent.to.key.clone(),
                 key_is_id: key_is_id(parent),
-                relationship: relationship(name),
+                relationship: Some(relationship(name)),
             })
         }
     };
-    Some(Rule { fill, write_on: rule.write_on, on_null: rule.on_null.clone(), truncate: rule.truncate })
+    Some(Rule {
+        fill,
+        write_on: rule.write_on,
+        on_null: rule.on_null.clone(),
+        truncate: rule.truncate,
+        cut: rule.truncate.and_then(Truncate::length),
+        takes: Kind::Other,
+    })
 }
 
 fn key_is_id(pipeline: &PipelineConfig) -> bool {
@@ -116,8 +169,7 @@ fn key_is_id(pipeline: &PipelineConfig) -> bool {
     })
 }
 
-/// The relationship name by the platform's naming rule. Describes may say otherwise for a few standard fields; they are
-/// read by a later release, until then a lookup that does not follow the rule is refused by the org by name.
+/// The relationship name by the platform's naming rule, for what was not described.
 fn relationship(field: &FieldName) -> String {
     let name = field.as_str();
     match (name.strip_suffix("__c"), name.strip_suffix("Id")) {

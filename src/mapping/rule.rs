@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::expression::{Expression, Unevaluated};
+use super::types::Kind;
 use super::view::View;
-use super::{COMPOUND_VALUE, Failure, NO_TABLE_ENTRY};
-use crate::config::{OnNull, WriteOn};
+use super::{COMPOUND_VALUE, Failure, NO_TABLE_ENTRY, TYPE_MISMATCH};
+use crate::config::{OnNull, Truncate, WriteOn};
 use crate::event::{FieldName, FieldPath, ObjectName, RecordId, Value};
 use crate::store::Parent;
 
@@ -14,7 +15,11 @@ pub(super) struct Rule {
     pub fill: Fill,
     pub write_on: WriteOn,
     pub on_null: OnNull,
-    pub truncate: Option<usize>,
+    pub truncate: Option<Truncate>,
+    /// Where longer text is cut, as far as that is known.
+    pub cut: Option<usize>,
+    /// What the field takes.
+    pub takes: Kind,
 }
 
 #[derive(Debug, Clone)]
@@ -35,8 +40,8 @@ pub(super) struct Lookup {
     pub key: FieldName,
     /// The parent's key value is its record id, so the parent can be named without knowing its counterpart.
     pub key_is_id: bool,
-    /// `Account` for `AccountId`, `Parent__r` for `Parent__c`.
-    pub relationship: String,
+    /// `Account` for `AccountId`, `Parent__r` for `Parent__c`. None: the org has no name for it, and takes only an id.
+    pub relationship: Option<String>,
 }
 
 impl Lookup {
@@ -145,18 +150,32 @@ impl Rule {
                 }
             },
         };
-        match (value, &self.on_null) {
-            (Value::Compound(_), _) => {
-                failed(COMPOUND_VALUE, "it would be a compound; only the parts of one can be written".to_owned())
-            }
-            (Value::Null, OnNull::Skip) => Given::Left(Left::Null),
-            (Value::Null, OnNull::Value(instead)) => Given::Value(instead.clone()),
-            (Value::Text(text), _) => Given::Value(Value::Text(match self.truncate {
-                Some(length) => text.chars().take(length).collect(),
-                None => text,
-            })),
-            (value, _) => Given::Value(value),
+        if matches!(value, Value::Compound(_)) {
+            return failed(COMPOUND_VALUE, "it would be a compound; only the parts of one can be written".to_owned());
         }
+        let fitted = match (self.takes.fit(value), &self.on_null) {
+            (Ok(Value::Null), OnNull::Skip) => return Given::Left(Left::Null),
+            (Ok(Value::Null), OnNull::Value(instead)) => self.takes.fit(instead.clone()),
+            (Ok(Value::Text(text)), _) => Ok(Value::Text(self.shortened(text))),
+            (fitted, _) => fitted,
+        };
+        match fitted {
+            Ok(value) => Given::Value(value),
+            Err(is) => {
+                let reason = format!("the value is {is} and cannot become {}, which {target} takes", self.takes);
+                failed(TYPE_MISMATCH, reason)
+            }
+        }
+    }
+
+    /// Counted in characters.
+    fn shortened(&self, mut text: String) -> String {
+        if let Some(cut) = self.cut
+            && let Some((end, _)) = text.char_indices().nth(cut)
+        {
+            text.truncate(end);
+        }
+        text
     }
 }
 
