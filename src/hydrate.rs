@@ -1,13 +1,14 @@
-//! Asks the two orgs what mapping needs to know: whole records, whether a missing one was deleted, who holds a key, and
-//! whose parent a record is. In batches; it decides nothing.
+//! Asks the two orgs what mapping needs to know: whole records, whether a missing one was deleted, who holds a key, whose
+//! parent a record is, and what the target's fields take. In batches; it decides nothing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use crate::event::Found;
 use crate::event::{FieldName, FieldPath, ObjectName, Record, RecordId, Value};
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Types};
 use crate::org::{CallError, Org, soql};
 use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
@@ -83,6 +84,14 @@ pub async fn children(
         }
     }
     Ok(children)
+}
+
+/// The mapping with what the two orgs say of its objects.
+pub async fn typed(mapping: Mapping, source: &Org, target: &Org) -> Result<Mapping, CallError> {
+    let to = target.describe(&mapping.target_object).await?;
+    let from = source.describe(&mapping.source_object).await?;
+    let types = Types::new(mapping.target_fields(), Some(&to), std::iter::once(from.as_ref()));
+    Ok(mapping.with_types(Arc::new(types)))
 }
 
 /// A row under the names that events use, without what the source's privacy rules forbid.

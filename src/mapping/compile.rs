@@ -88,6 +88,11 @@ impl Mapping {
         &self.types
     }
 
+    /// Some text is cut to what its field takes.
+    pub fn follows_lengths(&self) -> bool {
+        self.rules.iter().any(|(_, rule)| rule.truncate == Some(Truncate::Field))
+    }
+
     /// The fields whose text is to be cut to what they take, which is not known.
     pub fn uncut(&self) -> impl Iterator<Item = &FieldName> {
         let uncut = |(_, rule): &&(FieldName, Rule)| rule.truncate == Some(Truncate::Field) && rule.cut.is_none();

@@ -25,3 +25,4 @@ mod setup;
 mod state;
 mod support;
 mod truth;
+mod types;

@@ -622,8 +622,16 @@ impl World {
             83..=91 => self.answer_batch(pick, how),
             92..=93 => self.land_late(pick),
             94..=97 => self.pass(1 + u64::from(how) % 20),
-            _ => self.restart(),
+            98..=99 => self.restart(),
+            _ => self.remap(pick),
         }
+    }
+
+    /// A describe has changed.
+    fn remap(&mut self, pick: usize) {
+        let (id, mapping) = self.mappings[pick % 2].clone();
+        self.machine.set_mapping(id, mapping, self.now);
+        self.commit();
     }
 
     /// No more faults: everything is delivered and settled.
@@ -685,6 +693,18 @@ proptest! {
         steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
     ) {
         ends_equal(World::with(|pipeline| pipeline.publishing.coalesce = false), steps)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_target_ends_equal_where_the_types_change_meanwhile(
+        steps in proptest::collection::vec((0_u8..108, any::<usize>(), any::<u16>()), 0..300),
+        coalesce in any::<bool>(),
+    ) {
+        ends_equal(World::with(|pipeline| pipeline.publishing.coalesce = coalesce), steps)?;
     }
 }
 
