@@ -127,3 +127,26 @@ async fn a_longer_field_is_noticed_by_a_new_schema_of_the_pubsub_api() {
 async fn a_longer_field_is_noticed_by_a_new_schema_of_the_streaming_api() {
     a_longer_field_is_noticed(Transport::Cometd).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_whose_target_is_not_described_begins_without_and_is_given_its_types_later() {
+    let world = World::with(|config| fill(config, 0, &[("Region__c", cut("Description"))])).await;
+    let hidden = json!([{"kind": "refuse", "method": "GET", "path": "*/sobjects/Account/describe*"}]);
+    world.rules(world.target(), hidden).await;
+    let mut world = started(world).await;
+    let account = |name: &str, length: usize| json!({"Name": name, "Description": "x".repeat(length)});
+    world.create("Account", vec![account("short", 10)]).await;
+    world.caught_up().await;
+    assert_eq!(in_target(&world, "SELECT Id FROM Account").await.len(), 1);
+    world.no_faults(world.target()).await;
+    let mut tries = 0;
+    while in_target(&world, "SELECT Region__c FROM Account WHERE Name = 'long'").await.is_empty() {
+        assert!(tries < 30, "it is never described");
+        tries += 1;
+        world.create("Account", vec![account("long", 400)]).await;
+        world.caught_up().await;
+    }
+    let found = in_target(&world, "SELECT Region__c FROM Account WHERE Name = 'long'").await;
+    assert_eq!(found[0]["Region__c"].as_str().unwrap().len(), 255);
+    world.stop().await;
+}
