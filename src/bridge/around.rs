@@ -15,7 +15,7 @@ pub struct Around<S> {
     store: S,
     doubts: Doubts,
     /// The schema of the last event of each object on each channel.
-    schemas: Arc<Mutex<HashMap<(Channel, ObjectName), String>>>,
+    schemas: Arc<Mutex<HashMap<Channel, HashMap<ObjectName, String>>>>,
 }
 
 impl<S> Around<S> {
@@ -38,10 +38,13 @@ impl<S: Store> Surroundings for Around<S> {
 
     fn saw_schema(&self, channel: &Channel, object: &ObjectName, id: &str) {
         let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = schemas.entry((channel.clone(), object.clone())).or_insert_with(|| id.to_owned());
-        if last != id {
-            id.clone_into(last);
-            self.doubts.raise(self.org.name(), object);
+        match schemas.get_mut(channel).and_then(|of_channel| of_channel.get_mut(object)) {
+            Some(last) if last == id => {}
+            Some(last) => {
+                id.clone_into(last);
+                self.doubts.raise(self.org.name(), object);
+            }
+            None => drop(schemas.entry(channel.clone()).or_default().insert(object.clone(), id.to_owned())),
         }
     }
 

@@ -148,7 +148,10 @@ pub async fn run(pipelines: Vec<Ends>, mut doubted: Doubted, cancel: Cancellatio
                     () = cancel.cancelled() => return,
                     answer = described(org.refresh_describe(&object.1)) => answer,
                 };
-                if answer.is_err() {
+                if let Err(why) = answer {
+                    if !failing.contains_key(&object) && org.known_describe(&object.1).is_some() {
+                        warn!(org = %object.0, object = %object.1, %why, "not described anew; it is asked again");
+                    }
                     let backoff = failing.entry(object.clone()).or_insert_with(|| Backoff::new(RETRY_FIRST, RETRY_MAX));
                     due.insert(object, Instant::now() + backoff.next_delay());
                     continue;

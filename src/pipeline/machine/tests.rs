@@ -798,6 +798,40 @@ fn the_steps_of_a_pipeline_that_halts_are_parked_with_the_one_that_halted_it_and
 }
 
 #[test]
+fn what_was_refused_or_waits_is_mapped_anew_when_the_types_change() {
+    let reads = |world: &World| world.machine.pipelines().map(|(_, counts, _)| counts.reads).sum::<u64>();
+    let later = |world: &World| vec![Verdict::Held { at: world.now + Duration::from_secs(3_600) }];
+    for in_flight in [false, true] {
+        let mut world = World::new();
+        world.change_source(0, 1);
+        world.deliver();
+        world.page(5);
+        assert!(world.send());
+        let batch = world.flights.remove(0);
+        if !in_flight {
+            world.machine.batch_done(batch.flight, later(&world), world.now);
+        }
+        world.remap(0);
+        if in_flight {
+            world.machine.batch_done(batch.flight, later(&world), world.now);
+        }
+        world.commit();
+        assert!(world.ask(), "the record is read at once");
+        world.finish();
+        assert_eq!((shown(&world.target.mirror()), reads(&world)), (shown(&world.expected()), 1));
+        // A refusal of what was mapped since is held as ever.
+        change_b(&mut world, 0, "b");
+        world.deliver();
+        world.page(5);
+        assert!(world.send());
+        let batch = world.flights.remove(0);
+        world.machine.batch_done(batch.flight, later(&world), world.now);
+        world.commit();
+        assert!(!world.ask());
+    }
+}
+
+#[test]
 fn a_counterpart_that_is_gone_is_made_anew_unless_told_otherwise() {
     let mut world = gone_in_target(|_| {});
     change_b(&mut world, 0, "b");
