@@ -147,6 +147,8 @@ pub struct Config {
     pub state: PathBuf,
     /// How long after a lost answer the request may still land in the target (default 10 minutes).
     pub late_landing: Duration,
+    /// How soon a lookup that led to nothing is tried again (default 1 minute); then each time after twice as long.
+    pub look_again: Duration,
     /// The tests of the mapping: those of the config, and those of the file beside it.
     pub cases: Vec<Case>,
     /// How often a truth probe compares what changed in a source org with what its events told (default 15 minutes).
@@ -326,6 +328,21 @@ pub struct FieldRule {
     pub on_null: OnNull,
     /// How longer text is cut. None: it is written as it is, and the org refuses what is too long.
     pub truncate: Option<Truncate>,
+    /// What happens when a lookup finds no record of the target. None: as its field demands.
+    pub if_missing: Option<IfMissing>,
+}
+
+/// What happens to a record of which a lookup finds no record of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfMissing {
+    /// It is not written before that record is there.
+    Wait,
+    /// It is written with the field empty, and once more when that record is there.
+    FillLater,
+    /// It is written without the field.
+    Skip,
+    /// It is a failed record.
+    Fail,
 }
 
 /// Where a field's value comes from.
@@ -341,16 +358,117 @@ pub enum Fill {
         default: Option<Value>,
     },
     Expression(Expression),
-    /// The target record that `pipeline` made of the source record that the source field `from` names.
+    /// The target record that one of the pipelines made of the source record that the source field `from` names: the first
+    /// whose object it is of.
     Parent {
-        pipeline: PipelineName,
+        pipelines: Vec<PipelineName>,
         from: FieldPath,
     },
+    /// The target record of `object` that holds a value in the field `by`.
+    Find {
+        object: ObjectName,
+        by: FieldName,
+        value: Sought,
+    },
+    /// The record type of the target object with this developer name.
+    RecordType(String),
+    /// The record type of the target object for that of the source record: by a table of developer names, or of the same
+    /// name. `default` is for those that the table does not list, or that the target does not have.
+    RecordTypeOf {
+        from: FieldPath,
+        table: BTreeMap<String, String>,
+        default: Option<String>,
+    },
+    Owner(OwnerName),
+    OwnerOf {
+        from: FieldPath,
+        by: OwnerKey,
+        /// User names and developer names of queues of the source, with those of the target.
+        table: BTreeMap<String, OwnerName>,
+        /// For owners that are not found, or not active.
+        fallback: Option<OwnerName>,
+    },
+}
+
+impl Fill {
+    /// The one field of the source that it takes as it is.
+    pub fn from(&self) -> Option<&FieldPath> {
+        match self {
+            Self::Source(from)
+            | Self::Table { from, .. }
+            | Self::Parent { from, .. }
+            | Self::Find { value: Sought::Field(from), .. }
+            | Self::RecordTypeOf { from, .. }
+            | Self::OwnerOf { from, .. } => Some(from),
+            Self::Constant(_)
+            | Self::Expression(_)
+            | Self::Find { value: Sought::Expression(_), .. }
+            | Self::RecordType(_)
+            | Self::Owner(_) => None,
+        }
+    }
+
+    pub fn expression(&self) -> Option<&Expression> {
+        match self {
+            Self::Expression(expression) | Self::Find { value: Sought::Expression(expression), .. } => Some(expression),
+            Self::Source(_)
+            | Self::Table { .. }
+            | Self::Parent { .. }
+            | Self::Find { value: Sought::Field(_), .. }
+            | Self::RecordTypeOf { .. }
+            | Self::OwnerOf { .. }
+            | Self::Constant(_)
+            | Self::RecordType(_)
+            | Self::Owner(_) => None,
+        }
+    }
+
+    /// Whether it is found in the target.
+    pub fn is_lookup(&self) -> bool {
+        match self {
+            Self::Source(_) | Self::Constant(_) | Self::Table { .. } | Self::Expression(_) => false,
+            Self::Parent { .. }
+            | Self::Find { .. }
+            | Self::RecordType(_)
+            | Self::RecordTypeOf { .. }
+            | Self::Owner(_)
+            | Self::OwnerOf { .. } => true,
+        }
+    }
+}
+
+/// A value that a lookup looks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sought {
+    Field(FieldPath),
+    Expression(Expression),
+}
+
+/// Who owns a record in the target: a user by the user name, or a queue by the developer name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnerName {
+    User(String),
+    Queue(String),
+}
+
+impl OwnerName {
+    /// Only user names have an @.
+    pub fn of(name: &str) -> Self {
+        if name.contains('@') { Self::User(name.to_owned()) } else { Self::Queue(name.to_owned()) }
+    }
+}
+
+/// By what a user of the source is found again in the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnerKey {
+    Username,
+    FederationId,
+    Email,
 }
 
 impl std::convert::From<Fill> for FieldRule {
     fn from(fill: Fill) -> Self {
-        Self { fill, write_on: WriteOn::default(), on_null: OnNull::default(), truncate: None }
+        Self { fill, write_on: WriteOn::default(), on_null: OnNull::default(), truncate: None, if_missing: None }
     }
 }
 

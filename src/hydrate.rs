@@ -1,9 +1,12 @@
 //! Asks the two orgs what mapping needs to know: whole records, whether a missing one was deleted, who holds a key, whose
-//! parent a record is, and what the target's fields take. In batches; it decides nothing.
+//! parent a record is, what the target's fields take, and what `lookups` lead to. In batches; it decides nothing.
+
+mod lookups;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use lookups::ask;
 use serde_json::{Map, Value as Json};
 
 use crate::event::Found;
@@ -89,8 +92,11 @@ pub async fn children(
 /// The mapping with what the two orgs say of its objects.
 pub async fn typed(mapping: Mapping, source: &Org, target: &Org) -> Result<Mapping, CallError> {
     let to = target.describe(&mapping.target_object).await?;
-    let from = source.describe(&mapping.source_object).await?;
-    let types = Types::new(mapping.target_fields(), Some(&to), std::iter::once(from.as_ref()));
+    let mut parents = Vec::new();
+    for object in mapping.parent_objects() {
+        parents.push(source.describe(object).await?);
+    }
+    let types = Types::new(mapping.target_fields(), Some(&to), parents.iter().map(AsRef::as_ref));
     Ok(mapping.with_types(Arc::new(types)))
 }
 

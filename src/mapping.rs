@@ -4,11 +4,14 @@
 //! only what changed. What cannot be judged on the part alone is answered with [`Mapped::Needs`].
 //!
 //! `expression` is the language of conditions and computed fields, `rule` one field's rule, `types` what the target's fields
-//! take, `view` what is known of a record at the moment.
+//! take, `view` what is known of a record at the moment; `parents` are records that other pipelines write, `lookup` finds all
+//! others by asking.
 
 mod compile;
 pub mod expression;
 mod known;
+mod lookup;
+mod parents;
 mod rule;
 mod trace;
 mod types;
@@ -20,15 +23,17 @@ pub use compile::Mapping;
 use expression::Unevaluated;
 pub use expression::{Expression, ExpressionProblem};
 pub use known::{Known, LinkState};
+pub use lookup::{Ask, Asked, Only, Replies, Reply};
+use parents::Parents;
 pub use rule::Left;
-use rule::{Fill, Given, Lookup, Rule, Writing};
+use rule::{Fill, Given, Rule, Writing};
 pub use trace::{Gave, Traced, WhyRead};
 pub use types::{Kind, Types};
 use view::View;
 
-use crate::config::{NoLongerMatching, OnDelete, OnUndelete};
+use crate::config::{IfMissing, NoLongerMatching, OnDelete, OnUndelete};
 use crate::event::{ChangeKind, FieldName, Header, Part, Record, RecordId};
-use crate::publish::{Body, Cell, Cover, Key, Manner, Reference, Write};
+use crate::publish::{Body, Cell, Cover, Key, Manner, Write};
 use crate::store::Parent;
 
 /// What mapping says of a part.
@@ -41,12 +46,16 @@ pub enum Mapped {
     Skipped(Skip),
     /// It can never be written as it is: a failed record.
     Failed(Failure),
+    /// It is not to be written before what a lookup leads to is there.
+    Waits(Failure),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Needs {
     /// The whole record as the source has it now.
     Record,
+    /// What lookups lead to. It is asked together with the whole record, as the source has it then.
+    Lookups,
     /// The target record that holds this key value, if any: a delete without a link.
     TargetOf { key: String },
 }
@@ -99,6 +108,9 @@ pub const NO_TABLE_ENTRY: &str = "NO_TABLE_ENTRY";
 pub const TYPE_MISMATCH: &str = "TYPE_MISMATCH";
 /// An expression has no result for this record.
 pub const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
+
+/// A lookup leads to several records of the target.
+pub const LOOKUP_AMBIGUOUS: &str = "LOOKUP_AMBIGUOUS";
 
 /// Whether a record is one of those that the pipeline writes.
 enum Matching {
@@ -160,11 +172,22 @@ impl Mapping {
     }
 
     fn parents(&self, view: &View<'_>) -> Vec<Parent> {
-        let parent = |(_, rule): &(FieldName, Rule)| match &rule.fill {
-            Fill::Parent(lookup) => lookup.parent(&view.value(&lookup.from)?),
-            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) => None,
+        let named = |(_, rule): &(FieldName, Rule)| match &rule.fill {
+            Fill::Parent(parents) => view.value(&parents.from).map(|value| parents.named_by(&value)),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Search(_) => None,
         };
-        self.rules.iter().filter_map(parent).collect()
+        self.rules.iter().filter_map(named).flatten().collect()
+    }
+
+    /// What must be asked before a record that was read can be mapped, as far as that can be told: what is asked next may
+    /// depend on the answers.
+    pub fn asks(&self, record: &Record, replies: &Replies) -> Vec<Ask> {
+        let view = self.view(View::read(record, None));
+        let searches = self.rules.iter().filter_map(|(_, rule)| match &rule.fill {
+            Fill::Search(search) => Some(search),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Parent(_) => None,
+        });
+        searches.filter_map(|search| search.asks(&view, replies)).collect()
     }
 
     fn matching(&self, view: &View<'_>) -> Matching {
@@ -195,12 +218,20 @@ impl Mapping {
             LinkState::None | LinkState::Coming(_) => Writing::Create,
         };
         let mut draft = Draft::default();
+        let (mut asks, mut waits) = (false, None);
         for (name, rule) in &self.rules {
-            match draft.take(name, rule, rule.give(name, view, writing), known) {
+            match draft.take(name, rule, rule.give(name, view, writing, known.replies), known) {
                 Taken::Yes => {}
                 Taken::Unknown => return Mapped::Needs(Needs::Record),
+                Taken::Asks => asks = true,
                 Taken::Failed(failure) => return Mapped::Failed(failure),
+                Taken::Waits(failure) => waits = Some(failure),
             }
+        }
+        match waits {
+            _ if asks => return Mapped::Needs(Needs::Lookups),
+            Some(failure) => return Mapped::Waits(failure),
+            None => {}
         }
         if let Some(flag) = &self.flag {
             draft.fields.insert(flag.field.clone(), Cell::Value(flag.clear.clone()));
@@ -233,26 +264,31 @@ impl Mapping {
             Matching::Failed(failure) => return Mapped::Failed(failure),
         }
         let mut draft = Draft::default();
-        let mut unread = false;
+        let (mut unread, mut asks, mut waits) = (false, false, None);
         for (name, rule) in self.rules.iter().filter(|(_, rule)| !rule.is_companion()) {
-            match draft.take(name, rule, rule.give(name, view, Writing::Update), known) {
+            match draft.take(name, rule, rule.give(name, view, Writing::Update, known.replies), known) {
                 Taken::Yes => {}
                 Taken::Unknown => unread = true,
+                Taken::Asks => asks = true,
                 Taken::Failed(failure) => return Mapped::Failed(failure),
+                Taken::Waits(failure) => waits = Some(failure),
             }
         }
-        if draft.fields.is_empty() && !unread {
+        if draft.fields.is_empty() && !unread && !asks && waits.is_none() {
             return Mapped::Skipped(Skip::NothingMapped);
         }
-        let key = match &known.link {
+        let key = match (&known.link, waits) {
             _ if unread => return Mapped::Needs(Needs::Record),
-            LinkState::None => return Mapped::Needs(Needs::Record),
-            LinkState::Coming(key) => key.clone(),
-            LinkState::Linked(id) => self.by_link(*id),
+            _ if asks => return Mapped::Needs(Needs::Lookups),
+            (_, Some(failure)) => return Mapped::Waits(failure),
+            (LinkState::None, None) => return Mapped::Needs(Needs::Record),
+            (LinkState::Coming(key), None) => key.clone(),
+            (LinkState::Linked(id), None) => self.by_link(*id),
         };
         // What only says who made the change goes along with what changed.
         for (name, rule) in self.rules.iter().filter(|(_, rule)| rule.is_companion()) {
-            if let Taken::Failed(failure) = draft.take(name, rule, rule.give(name, view, Writing::Update), known) {
+            let given = rule.give(name, view, Writing::Update, known.replies);
+            if let Taken::Failed(failure) = draft.take(name, rule, given, known) {
                 return Mapped::Failed(failure);
             }
         }
@@ -326,6 +362,8 @@ struct Draft {
 enum Taken {
     Yes,
     Unknown,
+    Asks,
+    Waits(Failure),
     Failed(Failure),
 }
 
@@ -333,27 +371,37 @@ impl Draft {
     fn take(&mut self, name: &FieldName, rule: &Rule, given: Given, known: &Known<'_>) -> Taken {
         match (given, &rule.fill) {
             (Given::Value(value), _) => drop(self.fields.insert(name.clone(), Cell::Value(value))),
-            (Given::Parent(parent), Fill::Parent(lookup)) => self.refer(name, lookup, parent, known),
+            (Given::Parents(named), Fill::Parent(parents)) => self.refer(name, (rule, parents), named, known),
             (Given::Unknown, _) => return Taken::Unknown,
+            (Given::Asks(_), _) => return Taken::Asks,
+            (Given::Missing(failure), _) => match rule.if_missing {
+                IfMissing::Wait => return Taken::Waits(failure),
+                IfMissing::FillLater => {
+                    let unfilled = Cell::Unfilled { parent: None, emptied: rule.can_be_empty() };
+                    self.fields.insert(name.clone(), unfilled);
+                }
+                IfMissing::Skip => {}
+                IfMissing::Fail => return Taken::Failed(failure),
+            },
             (Given::Failed(failure), _) => return Taken::Failed(failure),
-            // Only a rule of that kind gives a parent.
-            (Given::Left(_) | Given::Parent(_), _) => {}
+            // Only a rule of that kind gives parents.
+            (Given::Left(_) | Given::Parents(_), _) => {}
         }
         Taken::Yes
     }
 
-    fn refer(&mut self, name: &FieldName, lookup: &Lookup, parent: Parent, known: &Known<'_>) {
-        let link = known.parent_link(&parent);
+    /// Of several that it could be, the one that has a counterpart; else the first.
+    fn refer(&mut self, name: &FieldName, (rule, parents): (&Rule, &Parents), named: Vec<Parent>, known: &Known<'_>) {
+        let linked = named.iter().find_map(|parent| Some((parent.clone(), known.parent_link(parent)?)));
+        let Some((parent, link)) = linked
+            .map(|(parent, link)| (parent, Some(link)))
+            .or_else(|| named.into_iter().next().map(|parent| (parent, None)))
+        else {
+            return;
+        };
         self.lock_keys.push(parent.clone());
         self.waits_for.push(parent.clone());
-        self.fields.insert(
-            name.clone(),
-            Cell::Parent(Reference {
-                parent,
-                link,
-                external: lookup.relationship.clone().filter(|_| lookup.key_is_id).map(|name| (name, lookup.key.clone())),
-            }),
-        );
+        self.fields.insert(name.clone(), Cell::Parent(parents.reference(parent, link, rule.if_missing)));
     }
 
     fn write(

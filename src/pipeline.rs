@@ -8,6 +8,7 @@ pub mod brakes;
 pub mod driver;
 pub mod machine;
 mod progress;
+mod replies;
 pub mod types;
 
 pub use driver::{Line, PipelineError, Target, run};

@@ -7,4 +7,4 @@ mod write;
 
 pub use outbox::{BATCH_MAX, Batch, Call, FlightId, Handed, Outbox, Refusal, Verdict};
 pub use request::send;
-pub use write::{Body, Cell, Cover, Key, Manner, Reference, Source, Write};
+pub use write::{Body, ByKey, Cell, Cover, Key, Manner, Reference, Source, Write};

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::config::OnDelete;
 use crate::event::{FieldName, Header, ObjectName, Part, Record, RecordId, Seq, Value};
-use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Skip, Traced, WhyRead};
+use crate::mapping::{Ask, Failure, Gave, Known, LinkState, Mapped, Mapping, Needs, Replies, Skip, Traced, WhyRead};
 use crate::publish::{Body, Cell, Cover, Key, Reference, Source};
 use crate::store::{Parent, ParentState, PipelineId};
 
@@ -23,6 +23,8 @@ pub struct Scene {
     pub link: Option<RecordId>,
     /// Counterparts of parents, by the parents' ids in the source.
     pub parents: BTreeMap<RecordId, RecordId>,
+    /// What the orgs answer to the questions of lookups.
+    pub replies: Replies,
 }
 
 /// What would be done.
@@ -59,6 +61,10 @@ pub enum What {
     Failed(Failure),
     /// The change does not say enough, and no record was given.
     NeedsRecord,
+    /// The orgs must be asked for what lookups lead to, and the answers are not given.
+    NeedsAnswers(Vec<Ask>),
+    /// It waits for what a lookup leads to.
+    Waits(Failure),
 }
 
 /// Stands for a counterpart that there is, and that nobody named.
@@ -70,7 +76,7 @@ pub fn some_counterpart() -> Option<RecordId> {
 pub fn rehearse(mapping: &Mapping, scene: &Scene) -> Outcome {
     let parents = parents(mapping, scene);
     let link = scene.link.map_or(LinkState::None, LinkState::Linked);
-    let known = Known { link: link.clone(), parents: &parents };
+    let known = Known { link, parents: &parents, replies: &scene.replies };
     let mut header: Option<&Header> = None;
     let mut why_read = None;
     if let Some(part) = &scene.part {
@@ -78,22 +84,22 @@ pub fn rehearse(mapping: &Mapping, scene: &Scene) -> Outcome {
         // It is looked for by its key: as if it were found, where the flag is what it gets.
         if let (Mapped::Needs(Needs::TargetOf { .. }), OnDelete::Flag) = (&mapped, mapping.on_delete) {
             let link = some_counterpart().map_or(LinkState::None, LinkState::Linked);
-            mapped = mapping.apply(part, &Known { link, parents: &parents }, cover(part.record));
+            mapped = mapping.apply(part, &Known { link, ..known.clone() }, cover(part.record));
         }
         header = Some(&part.change.header);
-        let read = mapped == Mapped::Needs(Needs::Record);
-        why_read = read.then(|| mapping.why_read(part));
+        let read = matches!(mapped, Mapped::Needs(Needs::Record | Needs::Lookups));
+        why_read = read.then(|| mapping.why_read(part, &known.link));
         if !read || scene.record.is_none() {
-            return Outcome { what: what(mapping, mapped), read, why_read, traced: mapping.trace(part, &link) };
+            let traced = mapping.trace(part, &known);
+            return Outcome { what: what(mapping, mapped, &traced), read, why_read, traced };
         }
     }
     match &scene.record {
-        Some(record) => Outcome {
-            what: what(mapping, mapping.apply_read(record, header, &known, cover(record.id))),
-            read: true,
-            why_read,
-            traced: mapping.trace_read(record, header, &link),
-        },
+        Some(record) => {
+            let traced = mapping.trace_read(record, header, &known);
+            let mapped = mapping.apply_read(record, header, &known, cover(record.id));
+            Outcome { what: what(mapping, mapped, &traced), read: true, why_read, traced }
+        }
         None => Outcome { what: What::NeedsRecord, read: true, why_read, traced: Vec::new() },
     }
 }
@@ -114,11 +120,19 @@ fn parents(mapping: &Mapping, scene: &Scene) -> HashMap<Parent, ParentState> {
         .collect()
 }
 
-fn what(mapping: &Mapping, mapped: Mapped) -> What {
+fn what(mapping: &Mapping, mapped: Mapped, traced: &[Traced]) -> What {
     let object = mapping.target_object.clone();
     let write = match mapped {
         Mapped::Write(write) => write,
         Mapped::Needs(Needs::Record) => return What::NeedsRecord,
+        Mapped::Needs(Needs::Lookups) => {
+            let asks = traced.iter().filter_map(|traced| match &traced.gave {
+                Gave::Asks(ask) => Some(ask.clone()),
+                _ => None,
+            });
+            return What::NeedsAnswers(asks.collect());
+        }
+        Mapped::Waits(failure) => return What::Waits(failure),
         Mapped::Needs(Needs::TargetOf { .. }) => return What::Delete { object, record: None },
         Mapped::Skipped(skip) => return What::Skipped(skip),
         Mapped::Failed(failure) => return What::Failed(failure),
@@ -141,9 +155,10 @@ fn what(mapping: &Mapping, mapped: Mapped) -> What {
 
 fn values(cells: BTreeMap<FieldName, Cell>) -> BTreeMap<FieldName, Value> {
     let value = |cell| match cell {
-        Cell::Value(value) => value,
-        Cell::Parent(Reference { link: Some(id), .. }) => Value::text(id.as_str()),
-        Cell::Parent(Reference { parent, .. }) => Value::text(parent.record.as_str()),
+        Cell::Value(value) => Some(value),
+        Cell::Parent(Reference { link: Some(id), .. }) => Some(Value::text(id.as_str())),
+        Cell::Parent(Reference { parent, .. }) => Some(Value::text(parent.record.as_str())),
+        Cell::Unfilled { emptied, .. } => emptied.then_some(Value::Null),
     };
-    cells.into_iter().map(|(field, cell)| (field, value(cell))).collect()
+    cells.into_iter().filter_map(|(field, cell)| Some((field, value(cell)?))).collect()
 }

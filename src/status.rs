@@ -35,6 +35,8 @@ pub struct PipelineStatus {
     pub parked: u64,
     /// Failed records.
     pub failed: u64,
+    /// Records that were written without a lookup, because what it leads to is not in the target yet.
+    pub unfilled: u64,
     /// Writes whose counterpart was gone from the target, and was left so (`when_target_gone: skip`), since the start.
     pub left_gone: u64,
     /// Calls of the REST API to both orgs.

@@ -25,6 +25,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use crate::event::Arrival;
 use crate::event::{
@@ -129,10 +130,15 @@ pub struct PipelineRow {
     /// Rows of `parked` that wait, and that failed.
     pub parked: u64,
     pub failed: u64,
+    /// Records that were written without a lookup, which is filled when what it leads to comes.
+    pub unfilled: u64,
     pub halted: Option<Halted>,
     /// When it was resumed last, the journal reached up to here.
     pub passes_to: Seq,
 }
+
+/// The code of a parked row that waits for what a lookup leads to; of a failed record, that it is not there.
+pub const LOOKUP_MISSING: &str = "LOOKUP_MISSING";
 
 /// The code of a parked row that waits for its pipeline.
 pub const PIPELINE_HALTED: &str = "PIPELINE_HALTED";
@@ -302,6 +308,11 @@ pub struct Settlement {
     /// Rows to add. One that exists is widened to hold both ranges; code, state and evidence are the newer ones, and
     /// attempts add up.
     pub park: Vec<Parked>,
+    /// Lookups that were left out before and are not any more. With a row of `parked`, that is with a whole write, all of a
+    /// record end.
+    pub filled: Vec<(PipelineId, RecordId, FieldName)>,
+    /// Lookups that were left out of what was written.
+    pub unfilled: Vec<Unfilled>,
     /// Rows that exist are widened to this number, nothing else changes; where none exists nothing happens.
     pub widen: Vec<(PipelineId, RecordId, Seq)>,
     /// Rows of `sent` whose outcome is known. One that is suspect stays.
@@ -313,6 +324,17 @@ pub struct Settlement {
     /// Pipelines that stopped by themselves: why, and when by our clock. One that is halted already stays as it is.
     pub halts: Vec<(PipelineId, String, Timestamp)>,
     pub watermarks: Vec<(PipelineId, Seq)>,
+}
+
+/// A lookup that leads to nothing in the target yet. Its record was written without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfilled {
+    pub pipeline: PipelineId,
+    pub record: RecordId,
+    pub field: FieldName,
+    /// Where a pipeline writes what it leads to. Anything else is looked for again after a time.
+    pub parent: Option<Parent>,
+    pub tried_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -329,6 +351,8 @@ pub enum LinkChange {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settled {
     pub woken: Vec<(PipelineId, RecordId)>,
+    /// The same for records with a lookup that was left out.
+    pub fillable: Vec<(PipelineId, RecordId)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -528,6 +552,16 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Rows of `parked` that should be tried now: they were widened after their last try, or wait for a parent that has
     /// a link; not those of a halted pipeline. Asked once at the start; a running bridge hears of both as they happen.
     fn restless(&self) -> impl Future<Output = Result<Vec<(PipelineId, RecordId)>, StoreError>> + Send;
+
+    /// What should be tried again at this time although nothing told of it: records that wait for what a lookup leads to,
+    /// or were written without it. The first time `pause` after the last try, then each time after twice as long, at most
+    /// a day. Not those of a halted pipeline; at most `limit` of each.
+    fn overdue(
+        &self,
+        now: Timestamp,
+        pause: Duration,
+        limit: usize,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
     /// See [`Settlement`].
     fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<Settled, StoreError>> + Send;

@@ -18,18 +18,12 @@ pub(super) fn judge(
     to: Option<&ObjectDescribe>,
 ) {
     let at = &["fields", name.as_str()];
-    let source = match (&rule.fill, from) {
-        (Fill::Source(path) | Fill::Table { from: path, .. } | Fill::Parent { from: path, .. }, Some(from)) => {
-            read(findings, at, path, from, polled)
+    if let (Some(expression), Some(from)) = (rule.fill.expression(), from) {
+        for path in expression.reads() {
+            read(findings, at, path, from, polled);
         }
-        (Fill::Expression(expression), Some(from)) => {
-            for path in expression.reads() {
-                read(findings, at, path, from, polled);
-            }
-            None
-        }
-        (_, None) | (Fill::Constant(_), Some(_)) => None,
-    };
+    }
+    let source = rule.fill.from().zip(from).and_then(|(path, from)| read(findings, at, path, from, polled));
     let Some(to) = to else { return };
     let Some(target) = to.field(name) else {
         findings.error(at, format!("{} has no field {name}", to.name()), meant(to, name));
@@ -75,12 +69,14 @@ pub(super) fn judge(
                 compare(findings, at, source, target, rule.truncate);
             }
         }
-        Fill::Parent { pipeline: parent, .. } => {
+        Fill::Parent { pipelines, .. } => {
             lookup(findings, at, target, source);
-            let parent = config.pipelines.iter().find(|other| other.name == *parent);
-            if let (Some(parent), Some(reference)) = (parent, target.kind.reference())
-                && !reference.leads_to(parent.to.object.as_str())
-            {
+            let parents = config.pipelines.iter().filter(|other| pipelines.contains(&other.name));
+            for parent in parents {
+                let Some(reference) = target.kind.reference() else { continue };
+                if reference.leads_to(parent.to.object.as_str()) {
+                    continue;
+                }
                 let leads: Vec<&str> = reference.targets.iter().map(|object| object.as_str()).collect();
                 let message = format!(
                     "{name} leads to {}, and the pipeline {} writes {}",
@@ -91,7 +87,12 @@ pub(super) fn judge(
                 findings.error(at, message, "name the pipeline that writes such records");
             }
         }
-        Fill::Expression(_) => {}
+        Fill::Expression(_)
+        | Fill::Find { .. }
+        | Fill::RecordType(_)
+        | Fill::RecordTypeOf { .. }
+        | Fill::Owner(_)
+        | Fill::OwnerOf { .. } => {}
     }
 }
 
@@ -301,12 +302,14 @@ fn compare(
             return;
         }
         (Kind::DateTime, Kind::Date) => {
-            let message = format!("{} has a time of day, and {} has none: it gets the day in UTC", source.name, target.name);
+            let message =
+                format!("{} has a time of day, and {} has none: it gets the day in UTC", source.name, target.name);
             findings.note(at, message, "if that is not the day that is meant, compute it: { cel: … }");
             return;
         }
         (Kind::Date, Kind::DateTime) => {
-            let message = format!("{} has no time of day, and {} has: it gets midnight in UTC", source.name, target.name);
+            let message =
+                format!("{} has no time of day, and {} has: it gets midnight in UTC", source.name, target.name);
             findings.note(at, message, "if that is not the time that is meant, compute it: { cel: … }");
             return;
         }

@@ -68,9 +68,9 @@ impl Map {
                 if let Some(target) = orgs.get(&pipeline.to.org) {
                     match hydrate::typed(mapping.clone(), source, target).await {
                         Ok(typed) => mapping = typed,
-                        Err(error) => eprintln!(
-                            "What the fields take is not known, so values are shown as they come: {error}"
-                        ),
+                        Err(error) => {
+                            eprintln!("What the fields take is not known, so values are shown as they come: {error}")
+                        }
                     }
                 }
                 let found = hydrate::records(source, &mapping, &[id]).await.with_context(|| {
@@ -153,7 +153,12 @@ struct Row<'o> {
 fn rows(outcome: &Outcome) -> Vec<Row<'_>> {
     let fields = match &outcome.what {
         What::Upsert { fields, .. } | What::Update { fields, .. } => Some(fields),
-        What::Delete { .. } | What::Skipped(_) | What::Failed(_) | What::NeedsRecord => None,
+        What::Delete { .. }
+        | What::Skipped(_)
+        | What::Failed(_)
+        | What::NeedsRecord
+        | What::NeedsAnswers(_)
+        | What::Waits(_) => None,
     };
     let traced = outcome.traced.iter().map(|traced| Row {
         field: &traced.field,
@@ -173,7 +178,8 @@ fn why(traced: &Traced) -> String {
         Gave::Something => "left as it is".to_owned(),
         Gave::Nothing(left) => left.to_string(),
         Gave::Unknown => "only the whole record can tell".to_owned(),
-        Gave::Failed(failure) => format!("{}: {}", failure.code, failure.reason),
+        Gave::Asks(ask) => format!("{} must be asked", ask.of.org),
+        Gave::Missing(failure) | Gave::Failed(failure) => format!("{}: {}", failure.code, failure.reason),
     }
 }
 
@@ -238,6 +244,8 @@ fn json(outcome: &Outcome) -> serde_json::Value {
         What::Skipped(_) => ("skip", None),
         What::Failed(_) => ("fail", None),
         What::NeedsRecord => ("needs_record", None),
+        What::NeedsAnswers(_) => ("needs_answers", None),
+        What::Waits(_) => ("wait", None),
     };
     let fields = rows(outcome).into_iter().map(|row| {
         json!({

@@ -164,6 +164,7 @@ mod tests {
             applied: 4,
             parked: 1,
             failed: 5,
+            unfilled: 8,
             left_gone: 7,
             api_calls: 6,
             watermark: Seq(1),

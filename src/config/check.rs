@@ -2,6 +2,7 @@
 
 mod cases;
 mod compounds;
+mod lookups;
 mod orgs;
 mod pipelines;
 mod privacy;
@@ -24,7 +25,7 @@ pub(super) const DOCUMENT: Keys = Keys {
     optional: &["state", "publish", "subscribe", "tests"],
 };
 const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
-const PUBLISH: Keys = Keys { block: "`publish`", required: &[], optional: &["late_landing"] };
+const PUBLISH: Keys = Keys { block: "`publish`", required: &[], optional: &["late_landing", "look_again"] };
 
 /// Which block of the JSON Schema has which keys; the config itself is `DOCUMENT`.
 #[cfg(test)]
@@ -45,6 +46,10 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Field", &rules::FIELD),
     ("Computed", &rules::COMPUTED),
     ("Parent", &rules::PARENT),
+    ("Find", &lookups::FIND),
+    ("RecordType", &lookups::RECORD_TYPE),
+    ("Owner", &lookups::OWNER),
+    ("TakenAs", &lookups::TAKEN_AS),
     ("Instead", &rules::INSTEAD),
     ("Case", &cases::CASE),
     ("CaseChange", &cases::CHANGE),
@@ -52,6 +57,8 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
 ];
 
 const LATE_LANDING: Duration = Duration::from_secs(600);
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN_MIN: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_secs(900);
 const PROBE_MIN: Duration = Duration::from_millis(500);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -66,9 +73,9 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         Some(entry) => walk.text(entry).map(|text| beside(path, &text.value)),
         None => Some(path.with_extension("db")),
     };
-    let late_landing = match document.entry("publish") {
+    let publish = match document.entry("publish") {
         Some(entry) => publish(walk, entry),
-        None => Some(LATE_LANDING),
+        None => Some((LATE_LANDING, LOOK_AGAIN)),
     };
     let probe_every = match document.entry("subscribe") {
         Some((key, node)) => {
@@ -99,14 +106,8 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     let orgs: BTreeMap<OrgName, _> =
         orgs?.into_values().flatten().map(|config| (config.name.clone(), config)).collect();
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
-    Some(Config {
-        orgs,
-        pipelines,
-        state: state?,
-        late_landing: late_landing?,
-        cases: cases?,
-        probe_every: probe_every?,
-    })
+    let (late_landing, look_again) = publish?;
+    Some(Config { orgs, pipelines, state: state?, late_landing, look_again, cases: cases?, probe_every: probe_every? })
 }
 
 /// A file that holds nothing but tests. `pipelines`: the names that they may use.
@@ -126,12 +127,18 @@ fn version(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
     }
 }
 
-fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Duration> {
+/// `late_landing` and `look_again`.
+fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<(Duration, Duration)> {
     let publish = walk.block(node, &key.span, &PUBLISH)?;
-    match publish.entry("late_landing") {
+    let late_landing = match publish.entry("late_landing") {
         Some(entry) => duration(walk, entry, Duration::ZERO, DAY),
         None => Some(LATE_LANDING),
-    }
+    };
+    let look_again = match publish.entry("look_again") {
+        Some(entry) => duration(walk, entry, LOOK_AGAIN_MIN, DAY),
+        None => Some(LOOK_AGAIN),
+    };
+    Some((late_landing?, look_again?))
 }
 
 /// A number and a unit, between two bounds.

@@ -146,6 +146,10 @@ pub struct Publish {
     /// lost are written once more after that time. A number and a unit: 10s, 10m. If absent: 10m, at most a day.
     #[serde(default)]
     pub late_landing: Option<String>,
+    /// How soon a lookup that led to nothing in the target is tried again; each further time comes after twice as long, at
+    /// most a day. If absent: 1m.
+    #[serde(default)]
+    pub look_again: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -455,6 +459,10 @@ pub enum Rule {
     Field(Field),
     Computed(Computed),
     Parent(Parent),
+    Find(Find),
+    RecordType(RecordType),
+    Owner(Owner),
+    TakenAs(TakenAs),
 }
 
 /// The same value for every record.
@@ -590,13 +598,134 @@ impl JsonSchema for Truncate {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parent {
-    /// The pipeline that writes the parent records; this one itself for a hierarchy.
-    pub parent: String,
+    /// The pipeline that writes the parent records; this one itself for a hierarchy. Several where the lookup names records
+    /// of several objects (WhatId, WhoId): [accounts, projects].
+    pub parent: OneOrSeveral,
     /// The lookup field of the source.
     pub from: String,
+    /// What happens while the parent is not in the target. If absent: wait where the field is required or master-detail,
+    /// else fill_later.
+    #[serde(default)]
+    pub if_missing: Option<IfMissing>,
     /// At which writes. If absent: at all.
     #[serde(default)]
     pub write_on: Option<WriteOn>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrSeveral {
+    One(String),
+    Several(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// The target record that holds a value in a field: a parent by its External ID or by a natural key such as an e-mail
+/// address. It need not come from the source.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["from"] }, { "required": ["cel"] }]))]
+pub struct Find {
+    /// The object of the target.
+    pub find: String,
+    /// Its field that holds the value.
+    pub by: String,
+    /// The field of the source that has the value.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// The value as an expression.
+    #[serde(default)]
+    pub cel: Option<String>,
+    /// What happens while there is no such record. If absent: wait where the field is required or master-detail, else
+    /// fill_later.
+    #[serde(default)]
+    pub if_missing: Option<IfMissing>,
+    /// What is written where the value is empty. If absent: send.
+    #[serde(default)]
+    pub on_null: Option<OnNullWord>,
+    /// At which writes. If absent: at all.
+    #[serde(default)]
+    pub write_on: Option<WriteOn>,
+}
+
+/// The record type of the target object with this developer name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordType {
+    pub record_type: String,
+    /// At which writes. If absent: at all.
+    #[serde(default)]
+    pub write_on: Option<WriteOn>,
+}
+
+/// The same owner for every record: the user name of a user, or the developer name of a queue, of the target.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    pub owner: String,
+    /// At which writes. If absent: at all.
+    #[serde(default)]
+    pub write_on: Option<WriteOn>,
+}
+
+/// The record type or the owner that stands in the target for that of the source record.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TakenAs {
+    /// The field of the source: RecordTypeId, OwnerId.
+    pub from: String,
+    #[serde(rename = "as")]
+    pub taken_as: TakenAsKind,
+    /// One name for another. Record types: developer names. Owners: user names and developer names of queues. What is not
+    /// listed has the same name in the target; users are found by `match`.
+    #[serde(default)]
+    #[schemars(extend("minProperties" = 1))]
+    pub table: Option<BTreeMap<String, String>>,
+    /// Record types: that of records whose own is not found. If absent: such a record fails, by name.
+    #[serde(default)]
+    pub default: Option<String>,
+    /// Owners: by what users are the same in both orgs. If absent: federation_id.
+    #[serde(default, rename = "match")]
+    pub matched: Option<OwnerKey>,
+    /// Owners: that of records whose own is not found or not active. If absent: such a record fails, by name.
+    #[serde(default)]
+    pub fallback: Option<String>,
+    /// What happens where nothing is found, nor a `default` or `fallback` given. If absent: fail.
+    #[serde(default)]
+    pub if_missing: Option<IfMissing>,
+    /// At which writes. If absent: at all.
+    #[serde(default)]
+    pub write_on: Option<WriteOn>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TakenAsKind {
+    RecordType,
+    Owner,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnerKey {
+    /// The Federation ID, which single sign-on uses.
+    FederationId,
+    Username,
+    /// Where two users of the target have the same, neither is taken.
+    Email,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IfMissing {
+    /// The record is not written before that record is there.
+    Wait,
+    /// It is written with the field empty, and once more when that record is there. Owners and record types are left as
+    /// they are meanwhile.
+    FillLater,
+    /// It is written without the field.
+    Skip,
+    /// It is a failed record.
+    Fail,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

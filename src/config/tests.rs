@@ -108,7 +108,10 @@ fn a_config_means_what_it_says() {
             ("Emea_Id__c", Fill::Source("Id".parse().unwrap())),
             ("Name", Fill::Source("Name".parse().unwrap())),
             ("Region__c", Fill::Constant(Value::text("EMEA"))),
-            ("ParentId", Fill::Parent { pipeline: "accounts".parse().unwrap(), from: "ParentId".parse().unwrap() }),
+            (
+                "ParentId",
+                Fill::Parent { pipelines: vec!["accounts".parse().unwrap()], from: "ParentId".parse().unwrap() }
+            ),
         ]
     );
     assert_eq!(contacts.fields[1].1.fill, Fill::Source("Name.LastName".parse().unwrap()));
@@ -205,7 +208,13 @@ fn a_field_says_what_becomes_of_its_value() {
     assert_eq!(rule("{ from: Industry }"), source("Industry").into());
     assert_eq!(
         rule("{ from: Industry, write_on: create, on_null: skip, truncate: 80 }"),
-        FieldRule { fill: source("Industry"), write_on: WriteOn::Create, on_null: OnNull::Skip, truncate: Some(Truncate::To(80)) }
+        FieldRule {
+            fill: source("Industry"),
+            write_on: WriteOn::Create,
+            on_null: OnNull::Skip,
+            truncate: Some(Truncate::To(80)),
+            if_missing: None
+        }
     );
     assert_eq!(rule("{ from: Industry, truncate: true }").truncate, Some(Truncate::Field));
     assert_eq!(rule("{ from: Industry, write_on: [create, update] }").write_on, WriteOn::Both);

@@ -26,6 +26,13 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// A name that stands in this program.
+            #[allow(dead_code)] // not for every kind of name
+            pub(crate) fn known(text: &'static str) -> Self {
+                debug_assert!(text.parse::<Self>().is_ok());
+                Self(text.into())
+            }
         }
 
         impl FromStr for $type {

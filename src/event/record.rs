@@ -19,3 +19,12 @@ pub enum Found {
     Deleted,
     NotVisible,
 }
+
+impl Found {
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Deleted | Self::NotVisible => None,
+        }
+    }
+}

@@ -1,13 +1,16 @@
 //! A pipeline's rules, with every reference followed once, so that applying them cannot fail.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Expression;
-use super::rule::{Fill, Given, Lookup, Rule, Writing};
+use super::lookup::{Replies, Search};
+use super::parents::{Parents, Written, standard_prefix};
+use super::rule::{Fill, Given, Rule, Writing};
 use super::types::{Kind, Types};
 use super::view::View;
 use crate::config::{
-    self, Config, FieldRule, Flag, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Truncate, WriteOn,
+    self, Config, FieldRule, Flag, IfMissing, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Truncate, WriteOn,
 };
 use crate::event::{FieldName, FieldPath, ObjectName, RecordId};
 use crate::privacy::ObjectPrivacy;
@@ -33,8 +36,10 @@ pub struct Mapping {
 
 impl Mapping {
     pub fn new(pipeline: &PipelineConfig, config: &Config) -> Self {
-        let rules =
-            pipeline.fields.iter().filter_map(|(name, rule)| Some((name.clone(), compile(name, rule, config)?)));
+        let rules = pipeline
+            .fields
+            .iter()
+            .filter_map(|(name, rule)| Some((name.clone(), compile(name, rule, pipeline, config)?)));
         Self {
             source_object: pipeline.from.object.clone(),
             target_object: pipeline.to.object.clone(),
@@ -64,11 +69,19 @@ impl Mapping {
             if rule.truncate == Some(Truncate::Field) {
                 rule.cut = known.and_then(|field| field.length);
             }
-            if let Fill::Parent(lookup) = &mut rule.fill {
-                lookup.relationship = match known {
-                    Some(field) => field.relationship.clone(),
-                    None => Some(relationship(name)),
-                };
+            if rule.asked_if_missing.is_none() {
+                rule.if_missing = if_missing(&rule.fill, known.map(|field| field.is_required_reference));
+            }
+            if let Fill::Parent(parents) = &mut rule.fill {
+                parents.relationship =
+                    known.map_or_else(|| Some(relationship(name)), |field| field.relationship.clone());
+                parents.polymorphic =
+                    known.map_or_else(|| is_polymorphic(name, parents.written.len()), |field| field.is_polymorphic);
+                for written in &mut parents.written {
+                    let prefix =
+                        types.prefix(&written.source_object).or_else(|| standard_prefix(&written.source_object));
+                    written.prefix = prefix.map(str::to_owned);
+                }
             }
         }
         if let Some(flag) = &mut self.flag
@@ -111,18 +124,33 @@ impl Mapping {
 
     /// The source fields that name parents, with the target object that the parents' pipeline writes.
     pub fn lookups(&self) -> impl Iterator<Item = (&FieldPath, &ObjectName)> {
-        self.rules.iter().filter_map(|(_, rule)| match &rule.fill {
-            Fill::Parent(lookup) => Some((&lookup.from, &lookup.target_object)),
-            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) => None,
-        })
+        let parents = self.rules.iter().filter_map(|(_, rule)| match &rule.fill {
+            Fill::Parent(parents) => Some(parents),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Search(_) => None,
+        });
+        parents.flat_map(|parents| parents.written.iter().map(|written| (&parents.from, &written.target_object)))
+    }
+
+    /// The objects of the source that other pipelines bring over and this one names.
+    pub fn parent_objects(&self) -> BTreeSet<&ObjectName> {
+        let parents = self.rules.iter().filter_map(|(_, rule)| match &rule.fill {
+            Fill::Parent(parents) => Some(&parents.written),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Search(_) => None,
+        });
+        parents.flatten().map(|written| &written.source_object).collect()
     }
 
     /// The key value of a source record, where it follows from the record's id.
     pub fn key_of(&self, record: RecordId) -> Option<String> {
         let (_, rule) = self.rules.iter().find(|(name, _)| *name == self.key)?;
-        match rule.give(&self.key, &self.view(View::id(record)), Writing::Create) {
+        match rule.give(&self.key, &self.view(View::id(record)), Writing::Create, &Replies::new()) {
             Given::Value(value) => Cell::Value(value).key_text(),
-            Given::Parent(_) | Given::Left(_) | Given::Unknown | Given::Failed(_) => None,
+            Given::Parents(_)
+            | Given::Asks(_)
+            | Given::Missing(_)
+            | Given::Left(_)
+            | Given::Unknown
+            | Given::Failed(_) => None,
         }
     }
 
@@ -132,33 +160,54 @@ impl Mapping {
             || self.flag.as_ref().is_some_and(|flag| flag.field == *target)
     }
 
+    /// The target fields whose value is a record of the target.
+    pub fn lookup_fields(&self) -> impl Iterator<Item = &FieldName> {
+        let is_lookup = |rule: &Rule| matches!(rule.fill, Fill::Parent(_) | Fill::Search(_));
+        self.rules.iter().filter(move |(_, rule)| is_lookup(rule)).map(|(name, _)| name)
+    }
+
     /// Target fields and the objects' fields that fill them, for showing and comparing.
     pub fn target_fields(&self) -> impl Iterator<Item = &FieldName> {
         self.rules.iter().map(|(name, _)| name).chain(self.flag.iter().map(|flag| &flag.field))
     }
 }
 
-fn compile(name: &FieldName, rule: &FieldRule, config: &Config) -> Option<Rule> {
+fn compile(name: &FieldName, rule: &FieldRule, pipeline: &PipelineConfig, config: &Config) -> Option<Rule> {
     let fill = match &rule.fill {
+        config::Fill::Find { .. }
+        | config::Fill::RecordType(_)
+        | config::Fill::RecordTypeOf { .. }
+        | config::Fill::Owner(_)
+        | config::Fill::OwnerOf { .. } => {
+            let search = Search::new(&rule.fill, &pipeline.to.object, &pipeline.from.org, &pipeline.to.org)?;
+            Fill::Search(Box::new(search))
+        }
         config::Fill::Source(path) => Fill::Source(path.clone()),
         config::Fill::Constant(value) => Fill::Constant(value.clone()),
         config::Fill::Table { from, entries, default } => {
             Fill::Table { from: from.clone(), entries: entries.clone(), default: default.clone() }
         }
         config::Fill::Expression(expression) => Fill::Expression(expression.clone()),
-        config::Fill::Parent { pipeline: parent, from } => {
+        config::Fill::Parent { pipelines, from } => {
             // A checked config names only pipelines that it has.
-            let parent = config.pipelines.iter().find(|other| other.name == *parent)?;
-            Fill::Parent(Lookup {
-                from: from.clone(),
+            let parents = pipelines.iter().filter_map(|name| config.pipelines.iter().find(|other| other.name == *name));
+            let written = parents.map(|parent| Written {
                 target_object: parent.to.object.clone(),
-                key: parent.to.key.clone(),
-                key_is_id: key_is_id(parent),
+                source_object: parent.from.object.clone(),
+                prefix: standard_prefix(&parent.from.object).map(str::to_owned),
+                id_key: key_is_id(parent).then(|| parent.to.key.clone()),
+            });
+            Fill::Parent(Parents {
+                from: from.clone(),
+                written: written.collect(),
                 relationship: Some(relationship(name)),
+                polymorphic: is_polymorphic(name, pipelines.len()),
             })
         }
     };
     Some(Rule {
+        if_missing: rule.if_missing.unwrap_or_else(|| if_missing(&fill, None)),
+        asked_if_missing: rule.if_missing,
         fill,
         write_on: rule.write_on,
         on_null: rule.on_null.clone(),
@@ -166,6 +215,23 @@ fn compile(name: &FieldName, rule: &FieldRule, config: &Config) -> Option<Rule> 
         cut: rule.truncate.and_then(Truncate::length),
         takes: Kind::Other,
     })
+}
+
+/// Standard fields that name records of several objects, for what was not described.
+const POLYMORPHIC: &[&str] = &["OwnerId", "WhatId", "WhoId"];
+
+fn is_polymorphic(field: &FieldName, pipelines: usize) -> bool {
+    pipelines > 1 || POLYMORPHIC.contains(&field.as_str())
+}
+
+/// Where the config does not say. A record type or an owner that is not there is a mistake. What the record cannot be
+/// without it waits for, and so does what nobody described.
+fn if_missing(fill: &Fill, required: Option<bool>) -> IfMissing {
+    match (fill, required) {
+        (Fill::Search(search), _) if !search.is_record() => IfMissing::Fail,
+        (_, Some(false)) => IfMissing::FillLater,
+        (_, Some(true) | None) => IfMissing::Wait,
+    }
 }
 
 fn key_is_id(pipeline: &PipelineConfig) -> bool {

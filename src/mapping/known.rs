@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::lookup::Replies;
 use crate::event::RecordId;
 use crate::publish::Key;
 use crate::store::{Parent, ParentState};
@@ -10,6 +11,8 @@ use crate::store::{Parent, ParentState};
 pub struct Known<'a> {
     pub link: LinkState,
     pub parents: &'a HashMap<Parent, ParentState>,
+    /// What the orgs answered to the questions of lookups.
+    pub replies: &'a Replies,
 }
 
 /// Whether the source record has its counterpart.
@@ -29,6 +32,6 @@ impl<'a> Known<'a> {
 
     /// The same, as if the record had no counterpart.
     pub fn unlinked(&self) -> Known<'a> {
-        Known { link: LinkState::None, parents: self.parents }
+        Known { link: LinkState::None, ..*self }
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::expression::{Expression, Unevaluated};
+use super::lookup::{Ask, Ends, Replies, Search};
+use super::parents::Parents;
 use super::types::Kind;
 use super::view::View;
-use super::{COMPOUND_VALUE, Failure, NO_TABLE_ENTRY, TYPE_MISMATCH};
-use crate::config::{OnNull, Truncate, WriteOn};
-use crate::event::{FieldName, FieldPath, ObjectName, RecordId, Value};
-use crate::store::Parent;
+use super::{COMPOUND_VALUE, Failure, LOOKUP_AMBIGUOUS, NO_TABLE_ENTRY, TYPE_MISMATCH};
+use crate::config::{IfMissing, OnNull, Truncate, WriteOn};
+use crate::event::{FieldName, FieldPath, Value};
+use crate::store::{LOOKUP_MISSING, Parent};
 
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
@@ -20,6 +22,10 @@ pub(super) struct Rule {
     pub cut: Option<usize>,
     /// What the field takes.
     pub takes: Kind,
+    /// What happens where a lookup finds nothing.
+    pub if_missing: IfMissing,
+    /// As the config says it, if it does.
+    pub asked_if_missing: Option<IfMissing>,
 }
 
 #[derive(Debug, Clone)]
@@ -28,28 +34,8 @@ pub(super) enum Fill {
     Constant(Value),
     Table { from: FieldPath, entries: BTreeMap<String, Value>, default: Option<Value> },
     Expression(Expression),
-    Parent(Lookup),
-}
-
-/// A reference to a record that another pipeline writes.
-#[derive(Debug, Clone)]
-pub(super) struct Lookup {
-    pub from: FieldPath,
-    pub target_object: ObjectName,
-    /// The key field of the other pipeline's target object.
-    pub key: FieldName,
-    /// The parent's key value is its record id, so the parent can be named without knowing its counterpart.
-    pub key_is_id: bool,
-    /// `Account` for `AccountId`, `Parent__r` for `Parent__c`. None: the org has no name for it, and takes only an id.
-    pub relationship: Option<String>,
-}
-
-impl Lookup {
-    /// The parent that a value names; none where it is empty, or nothing that can be a record id.
-    pub fn parent(&self, value: &Value) -> Option<Parent> {
-        let record = value.as_text()?.parse::<RecordId>().ok()?;
-        Some(Parent { target_object: self.target_object.clone(), record })
-    }
+    Parent(Parents),
+    Search(Box<Search>),
 }
 
 /// How a record is about to be written.
@@ -67,7 +53,12 @@ pub(super) enum Writing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Given {
     Value(Value),
-    Parent(Parent),
+    /// One of these, the record that other pipelines write; by their order.
+    Parents(Vec<Parent>),
+    /// This must be asked first.
+    Asks(Ask),
+    /// There is nothing that it leads to, or not yet.
+    Missing(Failure),
     /// Nothing is written to the field, and why.
     Left(Left),
     /// Only the whole record can tell.
@@ -95,22 +86,31 @@ impl Rule {
     pub fn reads(&self) -> impl Iterator<Item = &FieldPath> {
         let (one, many) = match &self.fill {
             Fill::Source(path) | Fill::Table { from: path, .. } => (Some(path), None),
-            Fill::Parent(lookup) => (Some(&lookup.from), None),
+            Fill::Parent(parents) => (Some(&parents.from), None),
             Fill::Expression(expression) => (None, Some(expression.reads())),
+            Fill::Search(search) => search.reads(),
             Fill::Constant(_) => (None, None),
         };
         one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    /// A record always has an owner, and where there are record types one of these.
+    pub fn can_be_empty(&self) -> bool {
+        match &self.fill {
+            Fill::Search(search) => search.is_record(),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Parent(_) => true,
+        }
     }
 
     /// It only tells who or what made the change: reason enough to be written with it, but not to write.
     pub fn is_companion(&self) -> bool {
         match &self.fill {
             Fill::Expression(expression) => expression.reads_header() && expression.reads().is_empty(),
-            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Parent(_) => false,
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Parent(_) | Fill::Search(_) => false,
         }
     }
 
-    pub fn give(&self, target: &FieldName, view: &View<'_>, writing: Writing) -> Given {
+    pub fn give(&self, target: &FieldName, view: &View<'_>, writing: Writing, replies: &Replies) -> Given {
         match (self.write_on, writing) {
             (WriteOn::Create, Writing::Renew | Writing::Update) => return Given::Left(Left::NotOnUpdate),
             (WriteOn::Update, Writing::Create) => return Given::Left(Left::NotOnCreate),
@@ -134,12 +134,28 @@ impl Rule {
                     None => return failed(NO_TABLE_ENTRY, format!("the value of {from} is not in the table")),
                 },
             },
-            Fill::Parent(lookup) => match view.value(&lookup.from) {
+            Fill::Parent(parents) => match view.value(&parents.from) {
                 None => return Given::Unknown,
-                Some(value) => match lookup.parent(&value) {
-                    Some(parent) => return Given::Parent(parent),
-                    None => Value::Null,
+                Some(value) => match parents.named_by(&value) {
+                    named if !named.is_empty() => return Given::Parents(named),
+                    // It is of an object that nobody brings over.
+                    _ if self.if_missing == IfMissing::Fail && !value.is_null() => {
+                        return failed(LOOKUP_MISSING, format!("no pipeline writes what {} names", parents.from));
+                    }
+                    _ => Value::Null,
                 },
+            },
+            Fill::Search(search) => match search.find(view, replies) {
+                Ends::At(id) => Value::text(id.as_str()),
+                Ends::Null => Value::Null,
+                Ends::Unknown => return Given::Unknown,
+                Ends::Asks(ask) => return Given::Asks(ask),
+                Ends::NoHeader => return Given::Left(Left::NoHeader),
+                Ends::Missing(reason) => {
+                    return Given::Missing(Failure { code: LOOKUP_MISSING, field: Some(target.clone()), reason });
+                }
+                Ends::Ambiguous(reason) => return failed(LOOKUP_AMBIGUOUS, reason),
+                Ends::Failed { code, reason } => return failed(code, reason),
             },
             Fill::Expression(expression) => match expression.evaluate(view) {
                 Ok(value) => value,

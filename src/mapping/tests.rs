@@ -10,7 +10,7 @@ use crate::config::{
     WriteOn,
 };
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
-use crate::publish::Source;
+use crate::publish::{ByKey, Reference, Source};
 use crate::store::{ParentState, PipelineId};
 
 mod typed;
@@ -59,7 +59,7 @@ fn from(path: &str) -> FieldRule {
 }
 
 fn parent(pipeline: &str, from: &str) -> FieldRule {
-    config::Fill::Parent { pipeline: pipeline.parse().unwrap(), from: from.parse().unwrap() }.into()
+    config::Fill::Parent { pipelines: vec![pipeline.parse().unwrap()], from: from.parse().unwrap() }.into()
 }
 
 /// Contacts with each kind of rule. Accounts are found by their record id, regions by a code.
@@ -87,6 +87,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         pipelines,
         state: "unused".into(),
         late_landing: Duration::from_secs(600),
+        look_again: Duration::from_secs(60),
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
     };
@@ -148,7 +149,7 @@ fn linked() -> LinkState {
 }
 
 fn apply_to(mapping: &Mapping, link: LinkState, kind: ChangeKind, fields: &[(&str, Field)]) -> Mapped {
-    mapping.apply(&part(kind, fields), &Known { link, parents: &HashMap::new() }, cover())
+    mapping.apply(&part(kind, fields), &Known { link, parents: &HashMap::new(), replies: &Replies::new() }, cover())
 }
 
 fn apply(link: LinkState, kind: ChangeKind, fields: &[(&str, Field)]) -> Mapped {
@@ -273,8 +274,8 @@ fn an_undelete_is_a_whole_write_that_looks_for_its_record_anew() {
 fn a_parent_is_named_by_its_key_where_that_follows_from_its_id() {
     let parent = Parent { target_object: "Account__c".parse().unwrap(), record: id(ACCOUNT) };
     let write = written(apply(linked(), ChangeKind::Update, &[("AccountId", text(ACCOUNT))]));
-    let external = Some(("Account__r".to_owned(), name("Key__c")));
-    let reference = Reference { parent: parent.clone(), external, link: None };
+    let by_key = Some(ByKey { relationship: "Account__r".to_owned(), key: name("Key__c"), typed: false });
+    let reference = Reference { parent: parent.clone(), by_key, link: None, if_missing: IfMissing::Wait };
     assert!(!reference.is_open());
     assert_eq!(cell(&write, "Account__c"), Some(Cell::Parent(reference)));
     assert_eq!((write.lock_keys, write.waits_for), (vec![parent.clone()], vec![parent]));
@@ -289,8 +290,12 @@ fn any_other_parent_is_named_by_its_link_and_is_open_while_it_has_none() {
         let parents = HashMap::from([(parent.clone(), ParentState { link, parked: false })]);
         let change = part(ChangeKind::Update, &[("Region__c", text(region.as_str()))]);
         assert_eq!(contacts().parents_of(&change), std::slice::from_ref(&parent));
-        let write = written(contacts().apply(&change, &Known { link: linked(), parents: &parents }, cover()));
-        let reference = Reference { parent: parent.clone(), external: None, link };
+        let write = written(contacts().apply(
+            &change,
+            &Known { link: linked(), parents: &parents, replies: &Replies::new() },
+            cover(),
+        ));
+        let reference = Reference { parent: parent.clone(), by_key: None, link, if_missing: IfMissing::Wait };
         assert_eq!(reference.is_open(), link.is_none());
         assert_eq!(cell(&write, "RegionId"), Some(Cell::Parent(reference)));
         assert_eq!(write.waits_for, std::slice::from_ref(&parent));
@@ -328,7 +333,7 @@ fn the_relationship_of_a_lookup_follows_the_naming_rule() {
         let mapping = mapping(pipeline("contacts", "Contact", "Key__c", fields(field)));
         let write = written(apply_to(&mapping, linked(), ChangeKind::Update, &[("AccountId", text(ACCOUNT))]));
         let reference = write.references().next().unwrap();
-        assert_eq!(reference.external.as_ref().unwrap().0, relationship);
+        assert_eq!(reference.by_key.as_ref().unwrap().relationship, relationship);
     }
 }
 
@@ -340,7 +345,13 @@ fn a_delete_goes_where_the_link_leads_or_asks_who_holds_the_key() {
         assert_eq!(written(apply(LinkState::Coming(by_value()), kind, &[])).key, by_value());
         assert_eq!(apply(unlinked(), kind, &[]), Mapped::Needs(Needs::TargetOf { key: RECORD.to_owned() }));
     }
-    let deleted = |link| contacts().apply_deleted(id(RECORD), &Known { link, parents: &HashMap::new() }, cover());
+    let deleted = |link| {
+        contacts().apply_deleted(
+            id(RECORD),
+            &Known { link, parents: &HashMap::new(), replies: &Replies::new() },
+            cover(),
+        )
+    };
     assert_eq!(written(deleted(linked())).key, by_link());
     assert_eq!(deleted(unlinked()), Mapped::Needs(Needs::TargetOf { key: RECORD.to_owned() }));
 }
@@ -360,7 +371,7 @@ fn a_delete_is_ignored_where_the_config_says_so() {
     for link in [unlinked(), linked(), LinkState::Coming(by_value())] {
         let mapped = apply_to(&ignoring, link.clone(), ChangeKind::Delete, &[]);
         assert_eq!(mapped, Mapped::Skipped(Skip::DeleteIgnored));
-        let known = Known { link, parents: &HashMap::new() };
+        let known = Known { link, parents: &HashMap::new(), replies: &Replies::new() };
         assert_eq!(ignoring.apply_deleted(id(RECORD), &known, cover()), Mapped::Skipped(Skip::DeleteIgnored));
     }
 }
@@ -400,7 +411,7 @@ fn a_compound_field_that_is_mapped_as_one_is_a_failed_record() {
 fn a_read_that_shows_only_empty_fields_empties_them() {
     let mapping = contacts();
     let values = mapping.reads().into_iter().map(|path| (path, Value::Null)).collect();
-    let known = Known { link: linked(), parents: &HashMap::new() };
+    let known = Known { link: linked(), parents: &HashMap::new(), replies: &Replies::new() };
     let write = written(mapping.apply_read(&Record { id: id(RECORD), values }, None, &known, cover()));
     assert_eq!(write.key, by_link());
     assert!(matches!(write.body, Body::Whole(_)));
@@ -570,7 +581,7 @@ fn who_made_a_change_is_written_with_it_and_is_no_reason_to_write() {
     assert_eq!(cell(&write, "By__c"), put(Value::text("005000000000001AAA")));
     // A read that stands for no change leaves the field as it is.
     let parents = HashMap::new();
-    let known = Known { link: linked(), parents: &parents };
+    let known = Known { link: linked(), parents: &parents, replies: &Replies::new() };
     let record = Record { id: id(RECORD), values: BTreeMap::new() };
     assert_eq!(cell(&written(beside.apply_read(&record, None, &known, cover())), "By__c"), None);
 }
@@ -623,7 +634,7 @@ fn a_condition_on_who_made_the_change_leaves_out_the_change_and_not_the_record()
         assert_eq!(mapped, Mapped::Skipped(Skip::Filtered), "{kind:?}: nothing is deleted");
     }
     let parents = HashMap::new();
-    let known = Known { link: linked(), parents: &parents };
+    let known = Known { link: linked(), parents: &parents, replies: &Replies::new() };
     let record = Record { id: id(RECORD), values: BTreeMap::new() };
     written(mapping.apply_read(&record, None, &known, cover()));
     let header = part(ChangeKind::Update, &[]).change.header.clone();
@@ -686,7 +697,7 @@ proptest! {
     ) {
         let mapping = contacts();
         let parents = HashMap::new();
-        let known = Known { link: linked(), parents: &parents };
+        let known = Known { link: linked(), parents: &parents, replies: &Replies::new() };
         let whole = |values: &BTreeMap<FieldPath, Value>| {
             let record = Record { id: id(RECORD), values: values.clone() };
             match written(mapping.apply_read(&record, None, &known, cover())).body {
@@ -746,7 +757,7 @@ proptest! {
         };
         let link = |held: &Option<BTreeMap<FieldName, Cell>>| if held.is_some() { linked() } else { unlinked() };
         let whole = |held: Option<BTreeMap<FieldName, Cell>>, values| {
-            let known = Known { link: link(&held), parents: &parents };
+            let known = Known { link: link(&held), parents: &parents, replies: &Replies::new() };
             write(held, mapping.apply_read(&read(values), None, &known, cover()))
         };
         let held = whole(None, &before);
@@ -758,7 +769,7 @@ proptest! {
                 fields.entry(path.top().to_owned()).or_insert_with(|| Field::Same(value.clone()));
             }
         }
-        let known = Known { link: link(&held), parents: &parents };
+        let known = Known { link: link(&held), parents: &parents, replies: &Replies::new() };
         let by_change = match mapping.apply(&change, &known, cover()) {
             Mapped::Needs(Needs::Record) => whole(held.clone(), &after),
             mapped => write(held.clone(), mapped),
@@ -777,7 +788,7 @@ proptest! {
     #[test]
     fn an_event_of_a_new_record_and_a_read_of_it_become_the_same_write(values in values()) {
         let (mapping, parents) = (contacts(), HashMap::new());
-        let known = Known { link: unlinked(), parents: &parents };
+        let known = Known { link: unlinked(), parents: &parents, replies: &Replies::new() };
         let filled = values.iter().filter(|(_, value)| !value.is_null());
         let created = mapping.apply(&event(ChangeKind::Create, filled), &known, cover());
         let record = Record { id: id(RECORD), values: values.clone() };

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::rule::{Fill, Given, Left, Rule, Writing};
 use super::view::View;
-use super::{Expression, Failure, LinkState, Mapping, Matching};
+use super::{Ask, Expression, Failure, Known, LinkState, Mapping, Matching, Replies};
 use crate::event::{ChangeKind, FieldName, FieldPath, Header, Part, Record};
 
 /// One field of the target, and what its rule gave.
@@ -23,6 +23,10 @@ pub enum Gave {
     Nothing(Left),
     /// The change alone does not say it.
     Unknown,
+    /// An org must be asked.
+    Asks(Ask),
+    /// The record that it leads to is not there.
+    Missing(Failure),
     Failed(Failure),
 }
 
@@ -37,6 +41,8 @@ pub enum WhyRead {
     Condition,
     /// It has no counterpart yet, which gets all of it.
     Unlinked,
+    /// An org must be asked for what a lookup leads to.
+    Lookup,
 }
 
 impl fmt::Display for WhyRead {
@@ -51,13 +57,14 @@ impl fmt::Display for WhyRead {
                 "something that `when` reads changed, so what changed before may not have been written: all of it is",
             ),
             Self::Unlinked => f.write_str("it has no counterpart in the target yet, which gets all of it"),
+            Self::Lookup => f.write_str("an org is asked for what a lookup leads to, and the record is read with it"),
         }
     }
 }
 
 impl Mapping {
     /// Why a change that needs its record needs it.
-    pub fn why_read(&self, part: &Part) -> WhyRead {
+    pub fn why_read(&self, part: &Part, link: &LinkState) -> WhyRead {
         if part.kind() != ChangeKind::Update {
             return WhyRead::Hidden;
         }
@@ -71,18 +78,23 @@ impl Mapping {
             Matching::Yes if condition().any(|path| view.changed(path)) => return WhyRead::Condition,
             Matching::Yes | Matching::No | Matching::Failed(_) => {}
         }
-        let asking = |(name, rule): &&(FieldName, Rule)| rule.give(name, &view, Writing::Update) == Given::Unknown;
+        let none = Replies::new();
+        let asking =
+            |(name, rule): &&(FieldName, Rule)| rule.give(name, &view, Writing::Update, &none) == Given::Unknown;
         let missing = self.rules.iter().filter(asking).flat_map(|(_, rule)| unknown(&mut rule.reads()));
         let missing: BTreeSet<FieldPath> = missing.collect();
-        if missing.is_empty() { WhyRead::Unlinked } else { WhyRead::Fields(missing.into_iter().collect()) }
+        if !missing.is_empty() {
+            return WhyRead::Fields(missing.into_iter().collect());
+        }
+        if matches!(link, LinkState::None) { WhyRead::Unlinked } else { WhyRead::Lookup }
     }
 
     /// What each rule gives for a change.
-    pub fn trace(&self, part: &Part, link: &LinkState) -> Vec<Traced> {
+    pub fn trace(&self, part: &Part, known: &Known<'_>) -> Vec<Traced> {
         match part.kind() {
-            ChangeKind::Create => self.traced(&self.view(View::whole(part)), whole(link)),
-            ChangeKind::Undelete => self.traced(&self.view(View::whole(part)), Writing::Create),
-            ChangeKind::Update => self.traced(&self.view(View::partial(part)), Writing::Update),
+            ChangeKind::Create => self.traced(&self.view(View::whole(part)), whole(&known.link), known.replies),
+            ChangeKind::Undelete => self.traced(&self.view(View::whole(part)), Writing::Create, known.replies),
+            ChangeKind::Update => self.traced(&self.view(View::partial(part)), Writing::Update, known.replies),
             // Nothing is mapped of these.
             ChangeKind::Delete
             | ChangeKind::GapCreate
@@ -94,16 +106,18 @@ impl Mapping {
     }
 
     /// What each rule gives for a record that was read.
-    pub fn trace_read(&self, record: &Record, header: Option<&Header>, link: &LinkState) -> Vec<Traced> {
-        self.traced(&self.view(View::read(record, header)), whole(link))
+    pub fn trace_read(&self, record: &Record, header: Option<&Header>, known: &Known<'_>) -> Vec<Traced> {
+        self.traced(&self.view(View::read(record, header)), whole(&known.link), known.replies)
     }
 
-    fn traced(&self, view: &View<'_>, writing: Writing) -> Vec<Traced> {
+    fn traced(&self, view: &View<'_>, writing: Writing, replies: &Replies) -> Vec<Traced> {
         let trace = |(field, rule): &(FieldName, Rule)| Traced {
             field: field.clone(),
             rule: rule.to_string(),
-            gave: match rule.give(field, view, writing) {
-                Given::Value(_) | Given::Parent(_) => Gave::Something,
+            gave: match rule.give(field, view, writing, replies) {
+                Given::Value(_) | Given::Parents(_) => Gave::Something,
+                Given::Asks(ask) => Gave::Asks(ask),
+                Given::Missing(failure) => Gave::Missing(failure),
                 Given::Left(left) => Gave::Nothing(left),
                 Given::Unknown => Gave::Unknown,
                 Given::Failed(failure) => Gave::Failed(failure),
@@ -135,7 +149,8 @@ impl fmt::Display for Rule {
             Fill::Constant(_) => f.write_str("constant"),
             Fill::Table { from, .. } => write!(f, "table of {from}"),
             Fill::Expression(expression) => write!(f, "cel: {}", expression.source()),
-            Fill::Parent(lookup) => write!(f, "parent named by {}", lookup.from),
+            Fill::Parent(parents) => write!(f, "parent named by {}", parents.from),
+            Fill::Search(search) => search.fmt(f),
         }
     }
 }

@@ -25,8 +25,9 @@ pub(super) struct FieldType {
     pub length: Option<usize>,
     /// `Account` of `AccountId`. Without one the parent cannot be named by an external id.
     pub relationship: Option<String>,
+    pub is_polymorphic: bool,
     /// A lookup without which a new record is refused.
-    is_required_reference: bool,
+    pub is_required_reference: bool,
 }
 
 /// What a field takes, or a value is.
@@ -84,6 +85,7 @@ impl FieldType {
             kind,
             length: field.length.filter(|_| kind == Kind::Text).and_then(|length| usize::try_from(length).ok()),
             relationship: reference.and_then(|to| to.relationship_name.clone()),
+            is_polymorphic: reference.is_some_and(|to| to.polymorphic),
             is_required_reference: reference.is_some() && (field.is_master_detail() || field.is_required_on_create()),
         }
     }
@@ -159,9 +161,7 @@ impl Kind {
             Self::Date if moment::looks_like_a_date(&text) => return Ok(Value::Text(text)),
             Self::Date => moment::moment(&text).map(|at| Value::Text(moment::date_text(at.date_naive()))),
             Self::DateTime if moment::looks_like_a_moment(&text) => return Ok(Value::Text(text)),
-            Self::DateTime => {
-                moment::date(&text).map(|date| Value::Text(moment::moment_text(moment::midnight(date))))
-            }
+            Self::DateTime => moment::date(&text).map(|date| Value::Text(moment::moment_text(moment::midnight(date)))),
             Self::Time => looks_like_a_time(&text).then(|| Value::text(text.as_str())),
         };
         became.ok_or_else(|| Self::of_text(&text))

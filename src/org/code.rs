@@ -162,10 +162,7 @@ impl Code {
     pub fn doubts_fields(&self) -> bool {
         matches!(
             self,
-            Self::InvalidField
-                | Self::InvalidFieldForInsertUpdate
-                | Self::JsonParserError
-                | Self::InvalidTypeOnField
+            Self::InvalidField | Self::InvalidFieldForInsertUpdate | Self::JsonParserError | Self::InvalidTypeOnField
         )
     }
 

@@ -34,9 +34,40 @@ pub fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     list
 }
 
+/// Values in groups whose [`list`] fits a URL each: federation ids can have 512 characters, all of which may be escaped.
+pub fn in_urls(values: &[String]) -> impl Iterator<Item = &[String]> {
+    /// Values of one list, for the reader of a log.
+    const IN_MAX: usize = 60;
+    const BYTES: usize = 8_000;
+    let mut rest = values;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |value: &&String| {
+            bytes += url::form_urlencoded::byte_serialize(literal(value).as_bytes()).map(str::len).sum::<usize>() + 3;
+            bytes <= BYTES
+        };
+        let count = rest.iter().take_while(fits).count().clamp(1, IN_MAX).min(rest.len());
+        let (now, later) = rest.split_at(count);
+        rest = later;
+        (!now.is_empty()).then_some(now)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_grouped_so_that_each_group_fits_a_url_and_none_is_lost() {
+        for (values, groups) in [
+            (Vec::new(), vec![]),
+            (vec!["a".to_owned(); 130], vec![60, 60, 10]),
+            (vec!["'".repeat(512); 5], vec![2, 2, 1]),
+            (vec!["ü".repeat(9_000), "a".to_owned()], vec![1, 1]),
+        ] {
+            assert_eq!(in_urls(&values).map(<[String]>::len).collect::<Vec<_>>(), groups);
+        }
+    }
 
     #[test]
     fn no_text_ends_its_literal() {

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
-use crate::config::{Config, NoLongerMatching, OnDelete};
-use crate::event::{FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, Seq, Value};
+use crate::config::{Config, IfMissing, NoLongerMatching, OnDelete};
+use crate::event::{FieldName, FieldPath, ObjectName, OrgName, PipelineName, Record, RecordId, Seq, Value};
 use crate::hydrate;
-use crate::mapping::{Known, LinkState, Mapped, Mapping, Skip};
+use crate::mapping::{Known, LinkState, Mapped, Mapping, Replies, Skip};
 use crate::org::{CallError, Org};
 use crate::publish::{Cell, Cover, Source};
 use crate::store::PipelineId;
@@ -89,9 +89,15 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
         let mapping = hydrate::typed(Mapping::new(pipeline, config), source, target).await?;
         let mut side =
             Side { expected: BTreeMap::new(), keys: HashMap::new(), left_out: HashSet::new(), actual: Vec::new() };
-        for row in read_all(source, &mapping.source_object, &source_fields(&mapping)).await? {
+        let paths = mapping.reads();
+        let rows = read_all(source, &mapping.source_object, &source_fields(&mapping)).await?;
+        let record = |row| Some(hydrate::record(id_of(&row)?, &paths, &mapping.privacy, row));
+        let records: Vec<Record> = rows.into_iter().filter_map(record).collect();
+        let replies =
+            hydrate::ask(&[source, target], &mapping, &records.iter().collect::<Vec<_>>(), &Replies::new()).await?;
+        for record in &records {
             comparison.records += 1;
-            match expected(&mapping, row) {
+            match expected(&mapping, record, &replies) {
                 Ok((id, key, cells)) => {
                     side.keys.insert(id, key.clone());
                     side.expected.insert(key, cells);
@@ -117,9 +123,8 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
     let mut keys: HashMap<(OrgName, ObjectName), HashMap<RecordId, String>> = HashMap::new();
     for (pipeline, side) in config.pipelines.iter().zip(&sides) {
         let place = (pipeline.to.org.clone(), pipeline.to.object.clone());
-        let key = |row: &Map<String, Json>| {
-            Cell::Value(Value::from(row.get(pipeline.to.key.as_str())?.clone())).key_text()
-        };
+        let key =
+            |row: &Map<String, Json>| Cell::Value(Value::from(row.get(pipeline.to.key.as_str())?.clone())).key_text();
         let rows = side.actual.iter().filter_map(|(id, row)| Some((*id, key(row)?)));
         held.entry(place.clone()).or_default().extend(rows);
         keys.entry(place).or_default().extend(side.keys.iter().map(|(id, key)| (*id, key.clone())));
@@ -152,8 +157,11 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
                         let wanted = keys.get(&place).unwrap_or(&none).get(&reference.parent.record);
                         let id = actual.as_str().and_then(|id| id.parse::<RecordId>().ok());
                         let points_to = id.and_then(|id| held.get(&place).unwrap_or(&none).get(&id));
-                        wanted.is_some() && wanted == points_to
+                        let may_lack = matches!(reference.if_missing, IfMissing::FillLater | IfMissing::Skip);
+                        wanted == points_to && (wanted.is_some() || may_lack)
                     }
+                    // What it leads to is not there.
+                    Cell::Unfilled { emptied, .. } => !emptied || actual.is_null(),
                 };
                 (!equal).then_some(name)
             };
@@ -183,13 +191,12 @@ const FILTERED: &str = "FILTERED";
 
 type Expected = (RecordId, String, BTreeMap<FieldName, Cell>);
 
-fn expected(mapping: &Mapping, row: Map<String, Json>) -> Result<Expected, (String, &'static str)> {
-    let Some(id) = id_of(&row) else { return Err((String::new(), "NO_ID")) };
-    let record = hydrate::record(id, &mapping.reads(), &mapping.privacy, row);
-    let known = Known { link: LinkState::None, parents: &HashMap::new() };
+fn expected(mapping: &Mapping, record: &Record, replies: &Replies) -> Result<Expected, (String, &'static str)> {
+    let id = record.id;
+    let known = Known { link: LinkState::None, parents: &HashMap::new(), replies };
     let source = Source { pipeline: PipelineId(0), record: id };
     let cover = Cover { source, from: Seq::ZERO, to: Seq::ZERO, clears_suspect: false };
-    let code = match mapping.apply_read(&record, None, &known, cover) {
+    let code = match mapping.apply_read(record, None, &known, cover) {
         Mapped::Write(write) => match (&write.key, write.fields()) {
             (crate::publish::Key::External { value, .. }, Some(fields)) => {
                 let lasting = fields.iter().filter(|(name, _)| mapping.is_lasting(name));
@@ -198,7 +205,7 @@ fn expected(mapping: &Mapping, row: Map<String, Json>) -> Result<Expected, (Stri
             }
             _ => "NO_KEY",
         },
-        Mapped::Failed(failure) => failure.code,
+        Mapped::Failed(failure) | Mapped::Waits(failure) => failure.code,
         Mapped::Skipped(Skip::Filtered) => FILTERED,
         Mapped::Needs(_) | Mapped::Skipped(_) => "NOT_MAPPED",
     };

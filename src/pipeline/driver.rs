@@ -15,11 +15,10 @@ use tracing::{debug, error, info, warn};
 use super::machine::{Child, Machine, Read, ReadWhat, Stretch};
 use super::types::{Doubts, Remapped};
 use crate::config::Brakes;
-use crate::event::Found;
-use crate::event::{FieldPath, OrgName, Part, PipelineName, RecordId, Seq, Timestamp};
+use crate::event::{FieldPath, Found, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::journal::{Scanned, scan};
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Replies};
 use crate::org::{CallError, Code, Org, SaveResult};
 use crate::publish::outcome::{Delays, judge};
 use crate::publish::{self, Batch, Source};
@@ -33,6 +32,8 @@ const READS_MAX: usize = 4;
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 /// Parked records that are looked at together when a pipeline goes on.
 const HELD_PAGE: usize = 500;
+/// Lookups that are tried again at once.
+const OVERDUE_PAGE: usize = 1_000;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
@@ -43,6 +44,8 @@ pub struct Target<S> {
     pub store: S,
     pub head: watch::Receiver<Seq>,
     pub late_landing: Duration,
+    /// How soon a lookup that led to nothing is tried again.
+    pub look_again: Duration,
     pub board: Board,
     /// For what the target refuses although it was described so.
     pub doubts: Doubts,
@@ -73,7 +76,8 @@ enum Done {
 
 /// What an org answered to a read.
 enum Heard {
-    Records(HashMap<RecordId, Found>),
+    /// And what their lookups lead to.
+    Records(HashMap<RecordId, Found>, Replies),
     Targets(HashMap<String, RecordId>),
     Children(Vec<Child>),
 }
@@ -130,10 +134,13 @@ struct Driver<S> {
     read_failures: Backoff,
     trouble: Option<String>,
     calls: BTreeMap<PipelineId, u64>,
-    parked: HashMap<PipelineId, (u64, u64)>,
+    /// Records of each pipeline that wait, that failed, and that lack a lookup.
+    parked: HashMap<PipelineId, [u64; 3]>,
     parked_moved: bool,
     /// Where to go on with what waited for a pipeline that was halted; none when all of it was looked at.
     held: Option<Option<(PipelineId, RecordId)>>,
+    look_again: Duration,
+    looked: Instant,
     shown: Instant,
 }
 
@@ -180,6 +187,8 @@ impl<S: Store> Driver<S> {
             parked: HashMap::new(),
             parked_moved: true,
             held: Some(None),
+            look_again: target.look_again,
+            looked: now,
             shown: now - STATUS_EVERY,
         })
     }
@@ -189,6 +198,7 @@ impl<S: Store> Driver<S> {
         self.machine.tick(Instant::now(), Timestamp::now());
         self.commit().await?;
         self.release(stopping).await?;
+        self.look_again(stopping).await?;
         self.step().await?;
         while !stopping && let Some(batch) = self.machine.next_batch(Instant::now()) {
             // What leaves the outbox on the way must be safe before its neighbours go out.
@@ -215,7 +225,7 @@ impl<S: Store> Driver<S> {
         if self.shown.elapsed() >= STATUS_EVERY {
             if std::mem::take(&mut self.parked_moved) {
                 let rows = self.store.pipelines().await?;
-                self.parked = rows.into_iter().map(|row| (row.id, (row.parked, row.failed))).collect();
+                self.parked = rows.into_iter().map(|row| (row.id, [row.parked, row.failed, row.unfilled])).collect();
             }
             self.show();
         }
@@ -234,6 +244,24 @@ impl<S: Store> Driver<S> {
             for (pipeline, record, from) in page.into_iter().filter(|(id, ..)| self.sources.contains_key(id)) {
                 self.machine.release(Source { pipeline, record }, from, now);
             }
+        }
+        Ok(())
+    }
+
+    /// What lookups led to nothing, and is tried again because of the time alone.
+    async fn look_again(&mut self, stopping: bool) -> Result<(), StoreError> {
+        if stopping || self.looked.elapsed() < self.look_again || !self.machine.has_room() {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        let overdue = self.store.overdue(Timestamp::now(), self.look_again, OVERDUE_PAGE).await?;
+        let now = Instant::now();
+        let own = |id: &PipelineId| self.sources.contains_key(id);
+        for (pipeline, record) in overdue.woken.into_iter().filter(|(id, _)| own(id)) {
+            self.machine.wake(Source { pipeline, record }, now);
+        }
+        for (pipeline, record) in overdue.fillable.into_iter().filter(|(id, _)| own(id)) {
+            self.machine.fill(Source { pipeline, record }, false, now);
         }
         Ok(())
     }
@@ -262,7 +290,8 @@ impl<S: Store> Driver<S> {
     /// Everything that was decided becomes durable before anything that follows from it is done.
     async fn commit(&mut self) -> Result<(), StoreError> {
         while let Some(settlement) = self.machine.take_settlement() {
-            self.parked_moved |= !settlement.park.is_empty() || !settlement.close.is_empty();
+            self.parked_moved |=
+                !settlement.park.is_empty() || !settlement.close.is_empty() || !settlement.unfilled.is_empty();
             let halts: Vec<_> = settlement.halts.iter().map(|(id, why, _)| (*id, why.clone())).collect();
             for (pipeline, why) in halts {
                 let name = self.name(pipeline);
@@ -280,6 +309,9 @@ impl<S: Store> Driver<S> {
             for (pipeline, record) in settled.woken {
                 self.machine.woken(Source { pipeline, record }, now);
             }
+            for (pipeline, record) in settled.fillable {
+                self.machine.fill(Source { pipeline, record }, true, now);
+            }
         }
         Ok(())
     }
@@ -289,6 +321,7 @@ impl<S: Store> Driver<S> {
         let (store, target) = (self.store.clone(), self.org.clone());
         let children: HashMap<_, _> =
             self.sources.iter().map(|(id, (_, source, mapping))| (*id, (source.clone(), mapping.clone()))).collect();
+        let replies = self.machine.replies().clone();
         self.tasks.spawn(async move {
             let before = source.api_calls() + target.api_calls();
             let answer = match &read.what {
@@ -303,7 +336,9 @@ impl<S: Store> Driver<S> {
                             let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
                             found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
                         }
-                        Ok(Heard::Records(found))
+                        let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
+                        let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
+                        fresh.map(|fresh| Heard::Records(found, fresh))
                     }
                     Err(error) => Err(error),
                 },
@@ -403,20 +438,17 @@ impl<S: Store> Driver<S> {
         // What was settled meanwhile must be in the answer.
         self.commit().await?;
         let records: Vec<_> = match &heard {
-            Heard::Records(found) => found
-                .values()
-                .filter_map(|found| match found {
-                    Found::Record(record) => Some(record.clone()),
-                    Found::Deleted | Found::NotVisible => None,
-                })
-                .collect(),
+            Heard::Records(found, _) => found.values().filter_map(Found::record).cloned().collect(),
             Heard::Targets(_) | Heard::Children(_) => Vec::new(),
         };
         let question = self.machine.question_of_read(&read, &records);
         let answer = self.store.known(read.pipeline, question).await?;
         let now = Instant::now();
         match heard {
-            Heard::Records(found) => self.machine.read_records(read, found, &answer, now),
+            Heard::Records(found, replies) => {
+                self.machine.learn(replies, now);
+                self.machine.read_records(read, found, &answer, now);
+            }
             Heard::Targets(held) => self.machine.read_targets(read, &held, &answer, now),
             Heard::Children(children) => self.machine.read_children(read, &children, now),
         }
@@ -459,7 +491,7 @@ impl<S: Store> Driver<S> {
             for (id, counts, progress) in self.machine.pipelines() {
                 let Some((name, _, _)) = self.sources.get(&id) else { continue };
                 let Some(shown) = status.pipelines.get_mut(name) else { continue };
-                let (parked, failed) = self.parked.get(&id).copied().unwrap_or_default();
+                let [parked, failed, unfilled] = self.parked.get(&id).copied().unwrap_or_default();
                 let age = |at: Timestamp| Duration::from_millis((now.0 - at.0).max(0).unsigned_abs());
                 *shown = PipelineStatus {
                     channel: shown.channel.clone(),
@@ -470,6 +502,7 @@ impl<S: Store> Driver<S> {
                     applied: counts.applied,
                     parked,
                     failed,
+                    unfilled,
                     left_gone: counts.left_gone,
                     api_calls: self.calls.get(&id).copied().unwrap_or_default(),
                     watermark: progress.watermark(),

@@ -22,12 +22,14 @@ use tokio::time::Instant;
 
 use crate::config::{Brakes, OnDelete, OnUndelete, WhenTargetGone};
 use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
-use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs};
+use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies};
 use crate::pipeline::brakes::Brake;
 use crate::pipeline::progress::Progress;
-use crate::publish::{Batch, Body, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
+use crate::pipeline::replies::Remembered;
+use crate::publish::{Batch, Body, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
 use crate::store::{
     Answer, Applied, LinkChange, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
+    Unfilled,
 };
 use reading::{Because, Reading, Readings, Stage};
 
@@ -141,6 +143,8 @@ pub struct Machine {
     active: HashMap<Source, Active>,
     readings: Readings,
     outbox: Outbox,
+    /// What lookups lead to.
+    remembered: Remembered,
     /// Records whose next step may be taken.
     stepping: BTreeSet<Source>,
     /// Steps that wait, of all records.
@@ -163,6 +167,7 @@ impl Machine {
             active: HashMap::new(),
             readings: Readings::default(),
             outbox: Outbox::default(),
+            remembered: Remembered::default(),
             stepping: BTreeSet::new(),
             held: 0,
             suspects: HashMap::new(),
@@ -243,6 +248,17 @@ impl Machine {
         let makers = self.lines.iter().filter(|(_, line)| line.mapping.target_object == parent.target_object);
         for pipeline in makers.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.read(Source { pipeline, record: parent.record }, Seq::ZERO, false, false, now);
+        }
+    }
+
+    /// A record that was written without a lookup that can perhaps be filled now. `told`: its parent has a link, so one that
+    /// the org did not find just now is written again, as for [`Self::woken`].
+    pub fn fill(&mut self, source: Source, told: bool, now: Instant) {
+        if told && self.parked_last.contains_key(&source) {
+            self.woken(source, now);
+        } else if !self.is_halted(source.pipeline) {
+            // It holds no parts, as a parked row does; and what is being read already knows of the parent when it is mapped.
+            self.read(source, Seq::ZERO, false, false, now);
         }
     }
 
@@ -359,7 +375,11 @@ impl Machine {
             return;
         }
         let Some(line) = self.lines.get_mut(&source.pipeline) else { return };
-        let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
+        let known = Known {
+            link: link_of(&self.outbox, source, answer),
+            parents: &answer.parents,
+            replies: self.remembered.replies(),
+        };
         let cover = Cover { source, from: part.seq, to: part.seq, clears_suspect: false };
         match line.mapping.apply(part, &known, cover) {
             Mapped::Write(write) => {
@@ -369,7 +389,7 @@ impl Machine {
                     active.covered = part.seq;
                 }
             }
-            Mapped::Needs(Needs::Record) => {
+            Mapped::Needs(Needs::Record | Needs::Lookups) => {
                 self.read(source, part.seq, false, false, now);
                 self.because(source, part);
             }
@@ -384,6 +404,7 @@ impl Machine {
                 self.park_from_oldest(cover, &refusal, now);
                 self.one_more_failed(source.pipeline);
             }
+            Mapped::Waits(failure) => self.park_from_oldest(cover, &waits(failure), now),
         }
         // What the outbox refuses to hold must be known before the record's next part is looked at.
         self.collect(now);
@@ -454,6 +475,7 @@ impl Machine {
     /// What time it is. Suspects whose lost requests can no longer land are read and written once more.
     pub fn tick(&mut self, now: Instant, wall: Timestamp) {
         self.wall = wall;
+        self.remembered.age(now);
         while let Some(&(at, source)) = self.due.first() {
             if at > now {
                 break;
@@ -492,8 +514,22 @@ impl Machine {
             settlement.park.iter().filter(|row| row.code != PARENT_GONE).filter_map(|row| {
                 Some((Source { pipeline: row.pipeline, record: row.record }, row.waits_for.clone()?))
             });
-        self.parked_last = waiting.collect();
+        let unfilled = settlement
+            .unfilled
+            .iter()
+            .filter_map(|row| Some((Source { pipeline: row.pipeline, record: row.record }, row.parent.clone()?)));
+        self.parked_last = waiting.chain(unfilled).collect();
         (settlement != Settlement::default()).then_some(settlement)
+    }
+
+    /// What the orgs answered to lookups, as long as it is believed.
+    pub fn replies(&self) -> &Arc<Replies> {
+        self.remembered.replies()
+    }
+
+    /// What the orgs answered beside a read.
+    pub fn learn(&mut self, replies: Replies, now: Instant) {
+        self.remembered.learn(replies, now);
     }
 
     /// Whether more pages should be asked for.
@@ -543,6 +579,15 @@ fn unmappable(failure: Failure) -> Refusal {
         fields: vec![failure.field.map_or("when".to_owned(), |field| field.to_string())],
         waits_for: None,
         evidence: format!("It can not be written as it is mapped: {}.", failure.reason),
+    }
+}
+
+/// What a lookup leads to may come.
+fn waits(failure: Failure) -> Refusal {
+    Refusal {
+        state: ParkedState::Waiting,
+        evidence: format!("It is written when what it leads to is there: {}.", failure.reason),
+        ..unmappable(failure)
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::write::{Body, Cover, Key, Source, Write, covers_with};
-use crate::config::SaveOptions;
+use crate::config::{IfMissing, SaveOptions};
 use crate::event::{FieldName, ObjectName, RecordId, Seq};
 use crate::store::{Parent, ParkedState, PipelineId};
 use window::Window;
@@ -26,6 +26,8 @@ pub const BATCH_MAX: usize = 200;
 /// Waiting writes above which nothing new should be offered.
 const WAITING_MAX: usize = 10_000;
 const WEIGHT_MAX: usize = 64 << 20;
+/// The code of a record whose parent the target does not have.
+const PARENT_MISSING: &str = "PARENT_MISSING";
 /// How long a chain of waiting parents is followed to find a cycle.
 const CHAIN_MAX: usize = 100;
 
@@ -77,6 +79,8 @@ pub enum Verdict {
     Unexplained(Refusal),
     /// Refused, perhaps because of a neighbour: again in a smaller batch.
     Split,
+    /// The target does not have this parent, and the write may go without it.
+    Without(Parent),
     /// The target record does not exist any more.
     Gone,
     /// The source must be asked again.
@@ -413,6 +417,12 @@ impl Outbox {
                     nth_split += 1;
                     self.put_back(write, tries, half, None, now);
                 }
+                Verdict::Without(parent) => {
+                    self.handed.push(Handed::Answered { sources });
+                    // One that is being made just now is worth waiting for.
+                    let write = if self.is_undecided(&parent) { write } else { write.without(&parent) };
+                    self.put_back(write, tries, cohort, None, now);
+                }
                 Verdict::Gone => {
                     let target = write.key.linked();
                     let revives = sources.iter().any(|source| self.is_revived(*source));
@@ -601,9 +611,17 @@ impl Outbox {
             self.block(id, token);
             return;
         }
-        let open = waiting.write.references().find(|reference| reference.is_open()).map(|open| open.parent.clone());
+        let open = waiting.write.references().find(|reference| reference.is_open());
+        let open = open.map(|open| (open.parent.clone(), open.if_missing));
         let call = call_of(&waiting.write);
         match (call, open) {
+            // Its other fields were left out, so there is nothing to send.
+            (Some(Call::Update { .. }), None) if waiting.write.is_empty() => {
+                if let Some(waiting) = self.remove(id) {
+                    let id = waiting.write.key.linked();
+                    self.handed.push(Handed::Settled { write: waiting.write, id });
+                }
+            }
             (Some(call), None) => {
                 let group = Group { call, cohort: waiting.cohort };
                 let age = waiting.write.age();
@@ -613,14 +631,14 @@ impl Outbox {
                 }
                 self.ready.entry(group).or_default().insert((age, id));
             }
-            (_, Some(parent)) => {
-                let refusal = Refusal {
-                    state: ParkedState::Waiting,
-                    code: "PARENT_MISSING".to_owned(),
-                    fields: Vec::new(),
-                    waits_for: Some(parent),
-                    evidence: "Its parent has no counterpart in the target yet.".to_owned(),
-                };
+            (_, Some((parent, IfMissing::FillLater | IfMissing::Skip))) => {
+                if let Some(waiting) = self.remove(id) {
+                    let write = waiting.write.without(&parent);
+                    self.put(write, waiting.tries, waiting.cohort, waiting.not_before, now);
+                }
+            }
+            (_, Some((parent, if_missing))) => {
+                let refusal = parent_missing(parent, if_missing, "Its parent has no counterpart in the target yet.");
                 if let Some(waiting) = self.remove(id) {
                     self.park(waiting.write, refusal, false);
                 }
@@ -736,6 +754,18 @@ impl Outbox {
     fn new_cohort(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+}
+
+/// Why a record is parked whose parent the target does not have.
+pub(super) fn parent_missing(parent: Parent, if_missing: IfMissing, evidence: &str) -> Refusal {
+    let fails = if_missing == IfMissing::Fail;
+    Refusal {
+        state: if fails { ParkedState::Failed } else { ParkedState::Waiting },
+        code: PARENT_MISSING.to_owned(),
+        fields: Vec::new(),
+        waits_for: (!fails).then_some(parent),
+        evidence: evidence.to_owned(),
     }
 }
 

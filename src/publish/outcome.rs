@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::outbox::{Batch, Call, Refusal, Verdict};
-use super::write::{Body, Write};
+use super::outbox::{Batch, Call, Refusal, Verdict, parent_missing};
+use super::write::{Body, Reference, Write};
+use crate::config::IfMissing;
 use crate::event::RecordId;
 use crate::org::{CallError, Code, Disposition, Lost, Operation, RecordError, SaveDisposition, SaveResult};
-use crate::store::{Parent, ParkedState};
+use crate::store::ParkedState;
 
 /// How often a record is repeated whose cause should pass by itself, before it is a failed record.
 const RETRY_MAX: u32 = 20;
@@ -151,8 +152,16 @@ fn record(
         SaveDisposition::Neighbour | SaveDisposition::DuplicateInBatch if !told.alone => Verdict::Split,
         SaveDisposition::Neighbour if told.tries < ALONE_MAX => Verdict::Retry { at: now + delay(told.tries) },
         SaveDisposition::AwaitParent => match missing_parent(told.write, error) {
-            Some(parent) => {
-                Verdict::Refused(Refusal { state: ParkedState::Waiting, waits_for: Some(parent), ..failed(error) })
+            Some(Reference { parent, if_missing: IfMissing::FillLater | IfMissing::Skip, .. }) => {
+                Verdict::Without(parent.clone())
+            }
+            Some(Reference { parent, if_missing: IfMissing::Wait, .. }) => Verdict::Refused(Refusal {
+                state: ParkedState::Waiting,
+                waits_for: Some(parent.clone()),
+                ..failed(error)
+            }),
+            Some(Reference { parent, if_missing: IfMissing::Fail, .. }) => {
+                Verdict::Refused(parent_missing(parent.clone(), IfMissing::Fail, error.message.reveal()))
             }
             None => Verdict::Refused(failed(error)),
         },
@@ -230,9 +239,9 @@ fn holders(said: &str) -> Vec<&str> {
 }
 
 /// The parent that the org did not find. Its message names the value; with one lookup there is nothing to choose.
-fn missing_parent(write: &Write, error: &RecordError) -> Option<Parent> {
+fn missing_parent<'w>(write: &'w Write, error: &RecordError) -> Option<&'w Reference> {
     let named = write.references().find(|reference| error.message.reveal().contains(reference.parent.record.as_str()));
-    named.or_else(|| write.references().next()).map(|reference| reference.parent.clone())
+    named.or_else(|| write.references().next())
 }
 
 impl Call {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::outbox::{Batch, Call};
-use super::write::{Cell, Write};
+use super::write::{ByKey, Cell, Write};
 use crate::event::RecordId;
 use crate::org::{CallError, Org, SaveResult};
 
@@ -39,15 +39,21 @@ fn record(write: &Write) -> Map<String, Json> {
                 record.insert(field.to_string(), value.clone().into());
             }
             // Never both the lookup and the relationship (facts: rest.md section 7).
-            Cell::Parent(reference) => match (&reference.external, &reference.link) {
-                (Some((relationship, key)), _) => {
-                    record.insert(relationship.clone(), json!({ key.as_str(): reference.parent.record.as_str() }));
+            Cell::Parent(reference) => match (&reference.by_key, &reference.link) {
+                (Some(ByKey { relationship, key, typed }), _) => {
+                    let mut named = json!({ key.as_str(): reference.parent.record.as_str() });
+                    if *typed {
+                        named["attributes"] = json!({ "type": reference.parent.target_object.as_str() });
+                    }
+                    record.insert(relationship.clone(), named);
                 }
                 (None, link) => {
                     // The outbox lets no open reference out.
                     record.insert(field.to_string(), link.map_or(Json::Null, |id| json!(id.as_str())));
                 }
             },
+            Cell::Unfilled { emptied: true, .. } => drop(record.insert(field.to_string(), Json::Null)),
+            Cell::Unfilled { emptied: false, .. } => {}
         }
     }
     record
@@ -56,6 +62,7 @@ fn record(write: &Write) -> Map<String, Json> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::IfMissing;
     use crate::event::{Seq, Value};
     use crate::publish::{Body, Cover, Key, Manner, Reference, Source};
     use crate::store::{Parent, PipelineId};
@@ -66,8 +73,9 @@ mod tests {
         let source = Source { pipeline: PipelineId(1), record: "003000000000001AAA".parse().unwrap() };
         let reference = Reference {
             parent: Parent { target_object: "Account".parse().unwrap(), record: parent },
-            external: Some(("Account".to_owned(), "Key__c".parse().unwrap())),
+            by_key: Some(ByKey { relationship: "Account".to_owned(), key: "Key__c".parse().unwrap(), typed: false }),
             link: None,
+            if_missing: IfMissing::Wait,
         };
         let write = Write {
             key: Key::Record { object: "Contact".parse().unwrap(), id: "003T00000000001IAA".parse().unwrap() },

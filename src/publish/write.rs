@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::config::SaveOptions;
+use crate::config::{IfMissing, SaveOptions};
 use crate::event::{FieldName, ObjectName, RecordId, Seq, Value};
 use crate::store::{Parent, PipelineId};
 
@@ -84,6 +84,14 @@ pub enum Body {
 pub enum Cell {
     Value(Value),
     Parent(Reference),
+    /// What the lookup leads to is not in the target yet. Once the write is done this is remembered.
+    Unfilled {
+        /// Where a pipeline writes it.
+        parent: Option<Parent>,
+        /// The field is emptied: what it leads to in the target is not what it should, and would take the record along
+        /// when it is deleted. Otherwise it is left as it is, for it can not be empty.
+        emptied: bool,
+    },
 }
 
 impl Cell {
@@ -92,7 +100,7 @@ impl Cell {
         match self {
             Self::Value(Value::Text(text)) if !text.is_empty() => Some(text.clone()),
             Self::Value(Value::Number(number)) => Some(number.to_string()),
-            Self::Value(_) | Self::Parent(_) => None,
+            Self::Value(_) | Self::Parent(_) | Self::Unfilled { .. } => None,
         }
     }
 }
@@ -101,16 +109,28 @@ impl Cell {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     pub parent: Parent,
-    /// Relationship name and External ID field, where the parent's key follows from its id. Preferred over the link:
-    /// the org itself finds the parent, even one that was made anew.
-    pub external: Option<(String, FieldName)>,
+    /// Where the parent's key follows from its id. Preferred over the link: the org itself finds the parent, even one that
+    /// was made anew.
+    pub by_key: Option<ByKey>,
     pub link: Option<RecordId>,
+    /// What happens to the write when the target does not have the parent.
+    pub if_missing: IfMissing,
+}
+
+/// A parent named by its External ID, whose value is its id in the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByKey {
+    /// The name of the relationship: `Account` for `AccountId`.
+    pub relationship: String,
+    pub key: FieldName,
+    /// The relationship leads to several objects, so the call must say which is meant (facts: rest.md section 7).
+    pub typed: bool,
 }
 
 impl Reference {
     /// The target cannot be told yet which record is meant.
     pub fn is_open(&self) -> bool {
-        self.external.is_none() && self.link.is_none()
+        self.by_key.is_none() && self.link.is_none()
     }
 }
 
@@ -192,8 +212,36 @@ impl Write {
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.fields().into_iter().flat_map(BTreeMap::values).filter_map(|cell| match cell {
             Cell::Parent(reference) => Some(reference),
-            Cell::Value(_) => None,
+            Cell::Value(_) | Cell::Unfilled { .. } => None,
         })
+    }
+
+    /// The write without the references to a parent that the target does not have, as far as they allow that.
+    pub fn without(mut self, parent: &Parent) -> Self {
+        if let Body::Whole(fields) | Body::Partial(fields) = &mut self.body {
+            fields.retain(|_, cell| match cell {
+                Cell::Parent(reference) if reference.parent == *parent => match reference.if_missing {
+                    IfMissing::FillLater => {
+                        *cell = Cell::Unfilled { parent: Some(parent.clone()), emptied: true };
+                        true
+                    }
+                    IfMissing::Skip => false,
+                    IfMissing::Wait | IfMissing::Fail => true,
+                },
+                Cell::Parent(_) | Cell::Value(_) | Cell::Unfilled { .. } => true,
+            });
+        }
+        if !self.references().any(|reference| reference.parent == *parent) {
+            self.lock_keys.retain(|known| known != parent);
+            self.waits_for.retain(|known| known != parent);
+        }
+        self
+    }
+
+    /// Whether it changes nothing: all that it had was left out.
+    pub fn is_empty(&self) -> bool {
+        let left_out = |cell: &Cell| matches!(cell, Cell::Unfilled { emptied: false, .. });
+        self.fields().is_some_and(|fields| fields.values().all(left_out))
     }
 
     /// The oldest part that this write settles: how long it has waited.
@@ -218,7 +266,7 @@ impl Write {
         }
         let cell = |cell: &Cell| match cell {
             Cell::Value(value) => of(value) + 64,
-            Cell::Parent(_) => 128,
+            Cell::Parent(_) | Cell::Unfilled { .. } => 128,
         };
         256 + self.fields().map_or(0, |fields| fields.values().map(cell).sum())
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Outcome, Scene, What, input, rehearse};
 use crate::config::{Case, CaseChange, Config, Expect};
 use crate::event::{Field, FieldName, FieldPath, Fields, Header, Part, RecordChange, Seq, Value};
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Replies};
 
 /// One case and its result.
 #[derive(Debug, Clone)]
@@ -56,6 +56,7 @@ impl Case {
             record: self.record.as_ref().map(|values| input::record(mapping, self.id, values)),
             link: self.link,
             parents: self.parents.clone(),
+            replies: Replies::new(),
         }
     }
 
@@ -125,7 +126,9 @@ fn compare(expect: &Expect, came: &What) -> Vec<Difference> {
             | What::Delete { .. }
             | What::Skipped(_)
             | What::Failed(_)
-            | What::NeedsRecord,
+            | What::NeedsRecord
+            | What::NeedsAnswers(_)
+            | What::Waits(_),
         ) => vec![Difference::Other { expected: expect.to_string(), came: came.to_string() }],
     }
 }
@@ -186,6 +189,14 @@ impl fmt::Display for What {
                 write!(f, "a failed record: {} in {place}: {}", failure.code, failure.reason)
             }
             Self::NeedsRecord => f.write_str("the record must be read: the change alone does not say enough"),
+            Self::NeedsAnswers(asks) => {
+                f.write_str("an org must be asked: ")?;
+                asks.iter().try_for_each(|ask| write!(f, "{ask:?}; "))
+            }
+            Self::Waits(failure) => {
+                let place = failure.field.as_ref().map_or("when".to_owned(), ToString::to_string);
+                write!(f, "it waits: {} in {place}: {}", failure.code, failure.reason)
+            }
         }
     }
 }

@@ -89,6 +89,8 @@ pub struct Pipeline {
     pub lag_seconds: u64,
     pub parked: u64,
     pub failed: u64,
+    /// Records that were written without a lookup, because what it leads to is not in the target yet.
+    pub unfilled: u64,
     /// Changes that were skipped since the bridge started because their counterpart was deleted in the target
     /// (`when_target_gone: skip`). Of a running bridge only.
     pub left_gone: Option<u64>,
@@ -214,6 +216,7 @@ impl Report {
                 lag_seconds: known.map_or(stored_lag, |known| known.lag).as_secs(),
                 parked: row.parked,
                 failed: row.failed,
+                unfilled: row.unfilled,
                 left_gone: known.map(|known| known.left_gone),
                 halted: row.halted.map(|halted| format!("{} (since {})", halted.why, halted.at)),
                 causes: causes

@@ -24,6 +24,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -277,6 +278,10 @@ impl Store for Sqlite {
 
     async fn restless(&self) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {
         self.read(pipelines::restless).await
+    }
+
+    async fn overdue(&self, now: Timestamp, pause: Duration, limit: usize) -> Result<Settled, StoreError> {
+        self.read(move |db| pipelines::overdue(db, now, pause, limit)).await
     }
 
     async fn sent(&self) -> Result<Vec<Sent>, StoreError> {

@@ -332,6 +332,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         ],
         state,
         late_landing: Duration::from_secs(3),
+        look_again: Duration::from_secs(60),
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
     }
@@ -342,7 +343,7 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
     let mut fields = vec![source("Source_Id__c", "Id")];
     fields.extend(same.iter().map(|field| source(field, field)));
     fields.extend(other.iter().map(|(target, path)| source(target, path)));
-    let lookup = Fill::Parent { pipeline: "accounts".parse().unwrap(), from: parent.parse().unwrap() };
+    let lookup = Fill::Parent { pipelines: vec!["accounts".parse().unwrap()], from: parent.parse().unwrap() };
     fields.push((parent.parse().unwrap(), lookup.into()));
     if object == "Account" {
         fields.push(("Region__c".parse().unwrap(), Fill::Constant(Value::text("EMEA")).into()));

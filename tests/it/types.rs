@@ -70,7 +70,7 @@ async fn values_become_what_the_target_takes_and_what_cannot_fails_alone() {
 /// names the relationship wrongly, and that is how the bridge hears of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_that_comes_later_is_noticed_when_the_target_refuses_what_is_written() {
-    let boss = Fill::Parent { pipeline: "accounts".parse().unwrap(), from: "AccountId".parse().unwrap() };
+    let boss = Fill::Parent { pipelines: vec!["accounts".parse().unwrap()], from: "AccountId".parse().unwrap() };
     let world = World::with(|config| fill(config, 1, &[("Boss__c", boss.into())])).await;
     let mut world = started(world).await;
     world.control(world.target(), "switches", json!({"malformed_fails_request": false})).await;

@@ -154,6 +154,11 @@ fn pipelines(page: &mut Page, report: &Report) {
         if !line.causes.is_empty() {
             page.line(INDENT, &format!("{}: {}", line.name, causes(line)));
         }
+        if line.unfilled > 0 {
+            let records = if line.unfilled == 1 { "1 record".to_owned() } else { format!("{} records", line.unfilled) };
+            let rest = "written without a lookup that leads to nothing yet; filled when it comes";
+            page.line(INDENT, &format!("{}: {records} {rest}", line.name));
+        }
     }
     for line in &report.pipelines {
         if let Some(halted) = &line.halted {

@@ -1,8 +1,8 @@
 //! Fields that change events never carry under the name that they have in SOQL: parts of addresses and of a person's
 //! name (facts: streaming-cometd.md section 13). Told without an org, for the objects that every org has.
 
+use super::super::FieldRule;
 use super::super::walk::{At, Walk};
-use super::super::{FieldRule, Fill};
 use super::pipelines::Pipeline;
 use crate::event::FieldPath;
 use crate::mapping::Expression;
@@ -27,14 +27,14 @@ pub(super) fn check(walk: &mut Walk<'_>, pipeline: &Pipeline) {
     let Some(object) = pipeline.from_object.as_ref().filter(|_| pipeline.poll.is_none()) else { return };
     let object = object.value.as_str();
     for rule in pipeline.fields.iter().flatten().filter_map(|field| field.rule.as_ref()) {
-        match &rule.value.fill {
-            Fill::Source(path) | Fill::Table { from: path, .. } | Fill::Parent { from: path, .. } => {
-                if !found_part(walk, object, path, rule) {
-                    whole(walk, object, path, rule);
-                }
-            }
-            Fill::Expression(expression) => parts(walk, object, expression, rule),
-            Fill::Constant(_) => {}
+        let fill = &rule.value.fill;
+        if let Some(path) = fill.from()
+            && !found_part(walk, object, path, rule)
+        {
+            whole(walk, object, path, rule);
+        }
+        if let Some(expression) = fill.expression() {
+            parts(walk, object, expression, rule);
         }
     }
     if let Some(Some(when)) = &pipeline.when {

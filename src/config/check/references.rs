@@ -61,25 +61,22 @@ fn privacy(walk: &mut Walk<'_>, orgs: &Orgs, pipeline: &Pipeline) {
     for field in pipeline.fields.iter().flatten() {
         let Some(At { value: rule, span, .. }) = &field.rule else { continue };
         let is_key = pipeline.key.as_ref().is_some_and(|key| key.value.as_str() == field.written);
-        match &rule.fill {
-            Fill::Source(from) | Fill::Table { from, .. } | Fill::Parent { from, .. } if left_out(from) => {
-                walk.find(span, LEFT_OUT, LEFT_OUT_REMEDY);
-            }
-            Fill::Parent { from, .. } if privacy.treatment(from).is_some() => {
-                let remedy = "take the lookup field from `hash` or `mask` of the source org";
-                walk.find(span, "a parent is found by its id, and `privacy` hides it", remedy);
-            }
-            Fill::Source(from) if is_key && privacy.treatment(from) == Some(Treatment::Mask) => {
+        if let Some(expression) = rule.fill.expression() {
+            let masked = |path: &&FieldPath| privacy.treatment(path) == Some(Treatment::Mask);
+            if is_key && expression.reads().iter().any(|path| masked(&path)) {
                 walk.find(span, MASKED_KEY, MASKED_KEY_REMEDY);
             }
-            Fill::Expression(expression) => {
-                let masked = |path: &&FieldPath| privacy.treatment(path) == Some(Treatment::Mask);
-                if is_key && expression.reads().iter().any(|path| masked(&path)) {
-                    walk.find(span, MASKED_KEY, MASKED_KEY_REMEDY);
-                }
-                expressions.push((expression, span));
-            }
-            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Parent { .. } => {}
+            expressions.push((expression, span));
+        }
+        let Some(from) = rule.fill.from() else { continue };
+        let treatment = privacy.treatment(from);
+        if treatment == Some(Treatment::LeaveOut) {
+            walk.find(span, LEFT_OUT, LEFT_OUT_REMEDY);
+        } else if treatment.is_some() && rule.fill.is_lookup() {
+            let remedy = format!("take `{from}` from `hash` or `mask` of the source org");
+            walk.find(span, "a lookup needs the value as it is, and `privacy` hides it", remedy);
+        } else if is_key && treatment == Some(Treatment::Mask) && matches!(rule.fill, Fill::Source(_)) {
+            walk.find(span, MASKED_KEY, MASKED_KEY_REMEDY);
         }
     }
     for (expression, span) in expressions {
@@ -174,7 +171,14 @@ fn key(walk: &mut Walk<'_>, pipeline: &Pipeline) {
         let from_source = match &rule.fill {
             Fill::Source(_) => true,
             Fill::Expression(expression) => !expression.reads().is_empty() && !expression.reads_header(),
-            Fill::Constant(_) | Fill::Table { .. } | Fill::Parent { .. } => false,
+            Fill::Constant(_)
+            | Fill::Table { .. }
+            | Fill::Parent { .. }
+            | Fill::Find { .. }
+            | Fill::RecordType(_)
+            | Fill::RecordTypeOf { .. }
+            | Fill::Owner(_)
+            | Fill::OwnerOf { .. } => false,
         };
         let plain = rule.write_on == WriteOn::Both && rule.on_null == OnNull::Send && rule.truncate.is_none();
         if !from_source {
@@ -194,8 +198,12 @@ fn key(walk: &mut Walk<'_>, pipeline: &Pipeline) {
 }
 
 fn parents(walk: &mut Walk<'_>, pipelines: &[Pipeline], pipeline: &Pipeline) {
-    for rule in pipeline.fields.iter().flatten().filter_map(|field| field.rule.as_ref()) {
-        let Fill::Parent { pipeline: name, .. } = &rule.value.fill else { continue };
+    let rules = pipeline.fields.iter().flatten().filter_map(|field| field.rule.as_ref());
+    let parents = rules.filter_map(|rule| match &rule.value.fill {
+        Fill::Parent { pipelines, .. } => Some((rule, pipelines)),
+        _ => None,
+    });
+    for (rule, name) in parents.flat_map(|(rule, names)| names.iter().map(move |name| (rule, name))) {
         let names = || pipelines.iter().filter_map(|other| Some((&other.name.as_ref()?.value, other)));
         let written = || pipelines.iter().filter_map(|other| Some(other.name.as_ref()?.raw.as_str()));
         let Some((_, parent)) = names().find(|(other, _)| *other == name) else {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk, quoted};
 use super::super::{FieldRule, Fill, OnNull, Truncate, WriteOn};
+use super::lookups;
 use crate::event::{Decimal, FieldName, FieldPath, PipelineName, Value};
 use crate::mapping::Expression;
 
@@ -17,14 +18,28 @@ pub(in super::super) const FIELD: Keys = Keys {
 pub(in super::super) const COMPUTED: Keys =
     Keys { block: "an expression", required: &["cel"], optional: &["write_on", "on_null", "truncate"] };
 pub(in super::super) const PARENT: Keys =
-    Keys { block: "a reference to a parent", required: &["parent", "from"], optional: &["write_on"] };
+    Keys { block: "a reference to a parent", required: &["parent", "from"], optional: &["if_missing", "write_on"] };
 pub(in super::super) const INSTEAD: Keys =
     Keys { block: "what is written instead", required: &["value"], optional: &[] };
 /// What a field's rule may have before it is known which one it is.
 const RULE: Keys = Keys {
     block: "a field's rule",
     required: &[],
-    optional: &["value", "from", "table", "default", "cel", "parent", "write_on", "on_null", "truncate"],
+    optional: &[
+        "value",
+        "from",
+        "table",
+        "default",
+        "cel",
+        "parent",
+        "find",
+        "record_type",
+        "owner",
+        "write_on",
+        "on_null",
+        "truncate",
+        "if_missing",
+    ],
 };
 /// The longest text that a field can hold (a long text area).
 const TEXT_MAX: usize = 131_072;
@@ -68,6 +83,14 @@ fn rule(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<FieldRule>
     let has = |name: &str| entries.iter().any(|(key, _)| key.text == name);
     let keys = if has("value") {
         &CONSTANT
+    } else if has("find") {
+        &lookups::FIND
+    } else if has("record_type") {
+        &lookups::RECORD_TYPE
+    } else if has("owner") {
+        &lookups::OWNER
+    } else if has("as") {
+        &lookups::TAKEN_AS
     } else if has("cel") {
         &COMPUTED
     } else if has("parent") {
@@ -78,7 +101,8 @@ fn rule(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<FieldRule>
         let before = walk.findings.len();
         walk.block(node, &key.span, &RULE);
         if walk.findings.len() == before {
-            let remedy = "write a source field, { from: … }, { value: … }, { cel: … } or { parent: …, from: … }";
+            let remedy = "write a source field, { from: … }, { value: … }, { cel: … }, { parent: …, from: … }, \
+                          { find: …, by: …, from: … }, { record_type: … } or { owner: … }";
             walk.find(&key.span, "nothing fills this field", remedy);
         }
         return None;
@@ -97,8 +121,18 @@ fn rule(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<FieldRule>
         Some(entry) => truncate(walk, entry).map(Some),
         None => Some(None),
     };
+    let if_missing = match block.entry("if_missing") {
+        Some(entry) => lookups::if_missing(walk, entry).map(Some),
+        None => Some(None),
+    };
     let fill = fill?;
-    let value = FieldRule { fill: fill.value, write_on: write_on?, on_null: on_null?, truncate: truncate? };
+    let value = FieldRule {
+        fill: fill.value,
+        write_on: write_on?,
+        on_null: on_null?,
+        truncate: truncate?,
+        if_missing: if_missing?,
+    };
     Some(At { value, raw: fill.raw, span: fill.span })
 }
 
@@ -115,15 +149,26 @@ fn fill(walk: &mut Walk<'_>, block: &Block<'_>, node: &Node) -> Option<At<Fill>>
         let value = constant(walk, entry)?;
         return Some(At { value: Fill::Constant(value), raw: String::new(), span: node.span.clone() });
     }
+    if let Some(fill) = lookups::fill(walk, block, node) {
+        return fill;
+    }
     if let Some(entry) = block.entry("cel") {
         let source = expression(walk, entry)?;
         return Some(At { value: Fill::Expression(source.value), raw: source.raw, span: source.span });
     }
     let from = block.entry("from").and_then(|entry| walk.name::<FieldPath>(entry));
-    if let Some(entry) = block.entry("parent") {
-        let parent = walk.name::<PipelineName>(entry)?;
-        let value = Fill::Parent { pipeline: parent.value, from: from?.value };
-        return Some(At { value, raw: parent.raw, span: parent.span });
+    if let Some((key, parents)) = block.entry("parent") {
+        let names: Vec<Option<At<PipelineName>>> = match &parents.kind {
+            Kind::List(items) => items.iter().map(|item| walk.name((key, item))).collect(),
+            _ => vec![walk.name((key, parents))],
+        };
+        if names.is_empty() {
+            walk.find(&parents.span, "no pipeline is named", "name the pipelines that write the parent records");
+        }
+        let names = names.into_iter().collect::<Option<Vec<_>>>()?;
+        let (raw, span) = (names.first()?.raw.clone(), parents.span.clone());
+        let pipelines = names.into_iter().map(|name| name.value).collect();
+        return Some(At { value: Fill::Parent { pipelines, from: from?.value }, raw, span });
     }
     let default = block.entry("default").map(|entry| constant(walk, entry));
     let Some(table) = block.entry("table") else {
@@ -195,8 +240,9 @@ fn truncate(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Truncate> {
         Ok(length) if (1..=TEXT_MAX).contains(&length) => Some(Truncate::To(length)),
         Err(_) if text.value == "true" => Some(Truncate::Field),
         Ok(_) | Err(_) => {
-            let remedy =
-                format!("write how many characters are kept, 1 to {TEXT_MAX}, or `true`: as many as the target's field takes");
+            let remedy = format!(
+                "write how many characters are kept, 1 to {TEXT_MAX}, or `true`: as many as the target's field takes"
+            );
             walk.find(&text.span, "`truncate` must be a number of characters, or true", remedy);
             None
         }

@@ -299,9 +299,27 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ),
     ("{ value: EMEA }", "{ from: Industry, table: {} }", 18, 36, "`table` is empty"),
     ("{ value: EMEA }", "{ from: Industry, table: { a: [b] } }", 18, 48, "`a` must be a single value, not a list"),
-    ("{ value: EMEA }", "{ from: Industry, truncate: yes }", 18, 46, "`truncate` must be a number of characters, or true"),
-    ("{ value: EMEA }", "{ from: Industry, truncate: false }", 18, 46, "`truncate` must be a number of characters, or true"),
-    ("{ value: EMEA }", "{ from: Industry, truncate: 0 }", 18, 46, "`truncate` must be a number of characters, or true"),
+    (
+        "{ value: EMEA }",
+        "{ from: Industry, truncate: yes }",
+        18,
+        46,
+        "`truncate` must be a number of characters, or true",
+    ),
+    (
+        "{ value: EMEA }",
+        "{ from: Industry, truncate: false }",
+        18,
+        46,
+        "`truncate` must be a number of characters, or true",
+    ),
+    (
+        "{ value: EMEA }",
+        "{ from: Industry, truncate: 0 }",
+        18,
+        46,
+        "`truncate` must be a number of characters, or true",
+    ),
     ("{ value: EMEA }", "{ from: Industry, write_on: [] }", 18, 46, "the field is never written"),
     ("{ value: EMEA }", "{ from: Industry, write_on: [delete] }", 18, 47, "`write_on` cannot be `delete`"),
     ("{ value: EMEA }", "{ from: Industry, on_null: no }", 18, 45, "`on_null` cannot be `no`"),
@@ -409,7 +427,7 @@ fn a_mapping_of_what_is_left_out_is_refused_at_its_place() {
 #[test]
 fn what_privacy_hides_finds_no_parent_and_tells_no_records_apart_and_hash_needs_a_secret() {
     let text = private("{ mask: [ParentId] }", "Industry");
-    assert_eq!(found(&text), [(20, 27, "a parent is found by its id, and `privacy` hides it".to_owned())]);
+    assert_eq!(found(&text), [(20, 27, "a lookup needs the value as it is, and `privacy` hides it".to_owned())]);
     let text =
         private("{ mask: [AccountNumber] }", "Industry").replacen("Emea_Id__c: Id", "Emea_Id__c: AccountNumber", 1);
     let alike = "the key must tell records apart, and `mask` makes them alike";

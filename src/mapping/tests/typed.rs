@@ -29,8 +29,12 @@ fn a_value_is_converted_by_the_kind_of_its_field_whatever_fills_it() {
     let rules = [
         source(TITLE).into(),
         config::Fill::Constant(Value::text("12.50")).into(),
-        config::Fill::Table { from: TITLE.parse().unwrap(), entries: BTreeMap::new(), default: Some(Value::text("12.5")) }
-            .into(),
+        config::Fill::Table {
+            from: TITLE.parse().unwrap(),
+            entries: BTreeMap::new(),
+            default: Some(Value::text("12.5")),
+        }
+        .into(),
         computed("Title + \"\""),
     ];
     for rule in rules {
@@ -66,9 +70,8 @@ fn a_value_that_cannot_become_it_is_a_failed_record_that_names_field_and_kinds_a
 #[test]
 fn text_is_cut_to_what_the_field_takes_once_that_is_known() {
     let cut = || with(source(TITLE), |rule| rule.truncate = Some(Truncate::Field));
-    let title = |mapping: &Mapping, value: Value| {
-        f_of(mapping, linked(), ChangeKind::Update, &[(TITLE, Field::New(value))])
-    };
+    let title =
+        |mapping: &Mapping, value: Value| f_of(mapping, linked(), ChangeKind::Update, &[(TITLE, Field::New(value))]);
     assert_eq!(title(&cut(), Value::text("Zürich")), put(Value::text("Zürich")));
     assert_eq!(cut().uncut().collect::<Vec<_>>(), [&name("F")]);
     let known = typed(cut(), &[("f", json!({"type": "string", "length": 3}))]);
@@ -86,7 +89,7 @@ fn a_parent_is_named_by_the_relationship_of_the_describe() {
     let named = |mapping: &Mapping| {
         let account = [("AccountId", text(ACCOUNT))];
         match f_of_field(mapping, "Account__c", &account) {
-            Some(Cell::Parent(reference)) => reference.external.map(|(relationship, _)| relationship),
+            Some(Cell::Parent(reference)) => reference.by_key.map(|key| key.relationship),
             other => panic!("{other:?}"),
         }
     };
@@ -112,4 +115,37 @@ fn a_flag_is_set_in_the_kind_of_its_field() {
     let write = written(apply_to(&mapping, linked(), ChangeKind::Delete, &[]));
     assert_eq!(cell(&write, "Gone__c"), put(Value::text("true")));
     assert!(mapping.flags(&write));
+}
+
+#[test]
+fn a_lookup_that_its_record_cannot_be_without_waits_and_any_other_is_filled_later_unless_told_otherwise() {
+    let if_missing = |mapping: &Mapping| match f_of_field(mapping, "Account__c", &[("AccountId", text(ACCOUNT))]) {
+        Some(Cell::Parent(reference)) => reference.if_missing,
+        other => panic!("{other:?}"),
+    };
+    let lookup = json!({"type": "reference", "relationshipName": "Account__r"});
+    let master = json!({"type": "reference", "relationshipName": "Account__r", "relationshipOrder": 0});
+    assert_eq!(if_missing(&contacts()), IfMissing::Wait);
+    assert_eq!(if_missing(&typed(contacts(), &[("Account__c", lookup.clone())])), IfMissing::FillLater);
+    assert_eq!(if_missing(&typed(contacts(), &[("Account__c", master)])), IfMissing::Wait);
+    let told = |rule: FieldRule| FieldRule { if_missing: Some(IfMissing::Wait), ..rule };
+    let fields = vec![("Key__c", from("Id")), ("Account__c", told(parent("accounts", "AccountId")))];
+    let told = typed(mapping(pipeline("contacts", "Contact", "Key__c", fields)), &[("Account__c", lookup)]);
+    assert_eq!(if_missing(&told), IfMissing::Wait);
+}
+
+#[test]
+fn of_several_pipelines_the_one_of_the_records_object_is_meant() {
+    let several = config::Fill::Parent {
+        pipelines: vec!["accounts".parse().unwrap(), "regions".parse().unwrap()],
+        from: "AccountId".parse().unwrap(),
+    };
+    let fields = vec![("Key__c", from("Id")), ("What__c", several.into())];
+    let mapping = mapping(pipeline("contacts", "Contact", "Key__c", fields));
+    let named =
+        |mapping: &Mapping| mapping.parents_of(&part(ChangeKind::Update, &[("AccountId", text("a0b000000000007AAA"))]));
+    assert_eq!(named(&mapping).len(), 1, "no account, by its prefix");
+    let regions = described(&json!({"name": "Region", "keyPrefix": "a0c", "fields": []}));
+    let types = Types::new(std::iter::empty(), None, std::iter::once(&regions));
+    assert_eq!(named(&mapping.with_types(Arc::new(types))), [], "and no region");
 }

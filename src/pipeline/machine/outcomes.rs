@@ -41,6 +41,7 @@ impl Machine {
                     if whole || deleted || flagged {
                         self.close(cover.source, cover.to, now);
                     }
+                    self.note_lookups(cover.source, &write);
                     self.settlement.answered.push((pipeline, record));
                     if cover.clears_suspect {
                         self.clear(cover.source);
@@ -104,6 +105,27 @@ impl Machine {
             }
             Handed::Answered { sources } => {
                 self.settlement.answered.extend(sources.into_iter().map(|source| (source.pipeline, source.record)));
+            }
+        }
+    }
+
+    /// Remembers the lookups that a write went without, and forgets those that an update brought.
+    fn note_lookups(&mut self, source: Source, write: &Write) {
+        let Source { pipeline, record } = source;
+        let (Some(line), Some(fields)) = (self.lines.get(&pipeline), write.fields()) else { return };
+        for field in line.mapping.lookup_fields() {
+            match fields.get(field) {
+                Some(Cell::Unfilled { parent, .. }) => self.settlement.unfilled.push(Unfilled {
+                    pipeline,
+                    record,
+                    field: field.clone(),
+                    parent: parent.clone(),
+                    tried_at: self.wall,
+                }),
+                Some(Cell::Value(_) | Cell::Parent(_)) if matches!(write.body, Body::Partial(_)) => {
+                    self.settlement.filled.push((pipeline, record, field.clone()));
+                }
+                Some(Cell::Value(_) | Cell::Parent(_)) | None => {}
             }
         }
     }

@@ -204,7 +204,11 @@ impl Machine {
             let from = if reading.from == Seq::ZERO { oldest } else { reading.from.min(oldest) };
             let mut cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
             let because = std::mem::take(&mut reading.because);
-            let known = Known { link: link_of(&self.outbox, source, answer), parents: &answer.parents };
+            let known = Known {
+                link: link_of(&self.outbox, source, answer),
+                parents: &answer.parents,
+                replies: self.remembered.replies(),
+            };
             let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
             // Where a counterpart that is gone is made anew anyway, the link may be tried.
             let by_key = reading.revives && mapping.publishing.when_target_gone != WhenTargetGone::Recreate;
@@ -248,8 +252,14 @@ impl Machine {
                     self.look_up(cover, key, false, now);
                     continue;
                 }
+                // What was learned beside the read was not all; what is asked with the next one is.
+                Ok(Mapped::Needs(Needs::Lookups)) => {
+                    self.read(source, cover.from, cover.clears_suspect, false, now);
+                    continue;
+                }
                 // A whole record never needs itself.
                 Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.skip_read(cover, now),
+                Ok(Mapped::Waits(failure)) => self.park(cover, &waits(failure), false, now),
                 Ok(Mapped::Failed(failure)) => {
                     let refusal = unmappable(failure);
                     self.park(cover, &refusal, false, now);
@@ -279,7 +289,11 @@ impl Machine {
             let removes = reading.removes;
             match held.get(&key) {
                 Some(target) => {
-                    let known = Known { link: LinkState::Linked(*target), parents: &answer.parents };
+                    let known = Known {
+                        link: LinkState::Linked(*target),
+                        parents: &answer.parents,
+                        replies: self.remembered.replies(),
+                    };
                     let mapped = match removes {
                         true => mapping.apply_removed(*target, cover),
                         false => mapping.apply_deleted(record, &known, cover),
@@ -293,7 +307,7 @@ impl Machine {
                             }
                         }
                         // The config ignores it, which it did not when it was asked.
-                        Mapped::Skipped(_) | Mapped::Needs(_) | Mapped::Failed(_) => {
+                        Mapped::Skipped(_) | Mapped::Needs(_) | Mapped::Failed(_) | Mapped::Waits(_) => {
                             self.nothing_to_do(cover, false, now);
                         }
                     }

@@ -5,10 +5,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Brakes, Config, Fill, Flag, From, Limit, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Start, To,
+    Brakes, Config, Fill, Flag, From, IfMissing, Limit, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Start,
+    To,
 };
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
-use crate::publish::{Call, Cell, Write};
+use crate::publish::{Call, Write};
 
 const ACCOUNTS: PipelineId = PipelineId(1);
 const CONTACTS: PipelineId = PipelineId(2);
@@ -19,7 +20,7 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
     let mut fields = vec![field("Key__c", "Id"), field("A", "A"), field("B", "B")];
     fields.push(("Region__c".parse().unwrap(), Fill::Constant(Value::text("EMEA")).into()));
     if let Some(lookup) = parent {
-        let rule = Fill::Parent { pipeline: "accounts".parse().unwrap(), from: lookup.parse().unwrap() };
+        let rule = Fill::Parent { pipelines: vec!["accounts".parse().unwrap()], from: lookup.parse().unwrap() };
         fields.push((lookup.parse().unwrap(), rule.into()));
     }
     PipelineConfig {
@@ -50,6 +51,7 @@ fn mappings(differently: impl Fn(&mut PipelineConfig)) -> [(PipelineId, Arc<Mapp
         orgs: BTreeMap::new(),
         pipelines,
         state: "unused".into(),
+        look_again: Duration::from_secs(60),
         late_landing: LATE,
         cases: Vec::new(),
         probe_every: LATE,
@@ -99,6 +101,9 @@ impl Target {
                 Cell::Value(value) => value.clone(),
                 Cell::Parent(reference) => {
                     if self.holder(reference.parent.record.as_str()).is_none() {
+                        if reference.if_missing == IfMissing::FillLater {
+                            return Verdict::Without(reference.parent.clone());
+                        }
                         return Verdict::Refused(Refusal {
                             state: ParkedState::Waiting,
                             code: "INVALID_FIELD".into(),
@@ -109,6 +114,7 @@ impl Target {
                     }
                     Value::text(reference.parent.record.as_str())
                 }
+                Cell::Unfilled { .. } => Value::Null,
             };
             values.insert(name.to_string(), value);
         }
@@ -159,13 +165,16 @@ struct Memory {
     applied: HashMap<(PipelineId, RecordId), Applied>,
     links: HashMap<RecordId, RecordId>,
     parked: HashMap<(PipelineId, RecordId), Parked>,
+    /// There is one lookup.
+    unfilled: HashMap<(PipelineId, RecordId), RecordId>,
     sent: BTreeMap<(PipelineId, RecordId), bool>,
     watermarks: HashMap<PipelineId, Seq>,
     halts: Vec<String>,
 }
 
 impl Memory {
-    fn settle(&mut self, settlement: Settlement) -> Vec<Source> {
+    /// Who is woken, and whose lookup can be filled.
+    fn settle(&mut self, settlement: Settlement) -> (Vec<Source>, Vec<Source>) {
         self.halts.extend(settlement.halts.into_iter().map(|(_, why, _)| why));
         // As the store's contract has it: who was parked just now, or waits for a link that was set just now.
         let parked_now: HashSet<_> = settlement.park.iter().map(|row| (row.pipeline, row.record)).collect();
@@ -196,7 +205,15 @@ impl Memory {
             if self.parked.get(&(pipeline, record)).is_some_and(|row| row.to <= to) {
                 self.parked.remove(&(pipeline, record));
             }
+            self.unfilled.remove(&(pipeline, record));
         }
+        for (pipeline, record, _) in settlement.filled {
+            self.unfilled.remove(&(pipeline, record));
+        }
+        let left_out = settlement.unfilled.iter();
+        let left_out: Vec<_> =
+            left_out.map(|row| ((row.pipeline, row.record), row.parent.as_ref().unwrap().record)).collect();
+        self.unfilled.extend(left_out.iter().copied());
         for row in settlement.park {
             let merged = match self.parked.remove(&(row.pipeline, row.record)) {
                 Some(old) => Parked { from: old.from.min(row.from), to: old.to.max(row.to), ..row },
@@ -230,8 +247,19 @@ impl Memory {
             let is_asked = parked_now.contains(*key) || set_now.contains(&parent.record);
             is_asked && self.links.contains_key(&parent.record)
         });
-        let woken = woken.map(|(_, row)| row);
-        woken.map(|row| Source { pipeline: row.pipeline, record: row.record }).collect()
+        let woken = woken.map(|(_, row)| Source { pipeline: row.pipeline, record: row.record }).collect();
+        let fillable = self.unfilled.iter().filter(|(key, parent)| {
+            let is_asked = left_out.iter().any(|(noted, _)| noted == *key) || set_now.contains(parent);
+            is_asked && self.links.contains_key(parent)
+        });
+        let source = |(&(pipeline, record), _): (&(PipelineId, RecordId), &RecordId)| Source { pipeline, record };
+        (woken, fillable.map(source).collect())
+    }
+
+    /// After a pause, whatever could be filled and is not.
+    fn overdue(&self) -> Vec<Source> {
+        let due = self.unfilled.iter().filter(|(_, parent)| self.links.contains_key(*parent));
+        due.map(|((pipeline, record), _)| Source { pipeline: *pipeline, record: *record }).collect()
     }
 }
 
@@ -308,9 +336,9 @@ impl World {
 
     fn commit(&mut self) {
         while let Some(settlement) = self.machine.take_settlement() {
-            for source in self.memory.settle(settlement) {
-                self.machine.woken(source, self.now);
-            }
+            let (woken, fillable) = self.memory.settle(settlement);
+            woken.into_iter().for_each(|source| self.machine.woken(source, self.now));
+            fillable.into_iter().for_each(|source| self.machine.fill(source, true, self.now));
         }
     }
 
@@ -650,7 +678,11 @@ impl World {
                 self.answer_batch(0, 7);
             }
             if self.machine.is_caught_up(self.head()) {
-                return;
+                let overdue = self.memory.overdue();
+                if overdue.is_empty() {
+                    return;
+                }
+                overdue.into_iter().for_each(|source| self.machine.fill(source, false, self.now));
             }
             self.pass(1);
         }
@@ -694,6 +726,30 @@ proptest! {
     ) {
         ends_equal(World::with(|pipeline| pipeline.publishing.coalesce = false), steps)?;
     }
+
+    #[test]
+    fn the_target_ends_equal_where_lookups_are_filled_later(
+        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
+    ) {
+        ends_equal(World::with(fill_later), steps)?;
+    }
+
+    #[test]
+    fn the_target_ends_equal_where_each_change_is_written_by_itself_and_lookups_are_filled_later(
+        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
+    ) {
+        let differently = |pipeline: &mut PipelineConfig| {
+            fill_later(pipeline);
+            pipeline.publishing.coalesce = false;
+        };
+        ends_equal(World::with(differently), steps)?;
+    }
+}
+
+fn fill_later(pipeline: &mut PipelineConfig) {
+    for (_, rule) in &mut pipeline.fields {
+        rule.if_missing = Some(IfMissing::FillLater);
+    }
 }
 
 proptest! {
@@ -716,6 +772,7 @@ fn ends_equal(mut world: World, steps: Vec<(u8, usize, u16)>) -> Result<(), Test
     prop_assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
     prop_assert!(world.memory.sent.is_empty(), "something is still suspect");
     prop_assert!(world.memory.parked.is_empty(), "{:?}", world.memory.parked);
+    prop_assert!(world.memory.unfilled.is_empty(), "{:?}", world.memory.unfilled);
     prop_assert_eq!(world.memory.watermarks.get(&ACCOUNTS).copied().unwrap_or_default(), world.head());
     prop_assert_eq!(world.machine.held, 0);
     Ok(())

@@ -5,9 +5,9 @@ mod simulation;
 use std::time::Duration;
 
 use super::*;
-use crate::config::AssignmentRules;
+use crate::config::{AssignmentRules, IfMissing};
 use crate::event::Value;
-use crate::publish::{Cell, Manner, Reference};
+use crate::publish::{ByKey, Cell, Manner, Reference};
 use crate::store::PipelineId;
 
 const FIRST: PipelineId = PipelineId(1);
@@ -88,8 +88,9 @@ fn delete(n: u32, seq: u64) -> Write {
 
 /// The same, with a parent that the target can be told of by its key, or that is open.
 fn child(mut write: Write, of: u32, named: bool) -> Write {
-    let external = named.then(|| ("Parent__r".to_owned(), "Key__c".parse().unwrap()));
-    let reference = Reference { parent: parent(of), external, link: None };
+    let by_key =
+        named.then(|| ByKey { relationship: "Parent__r".to_owned(), key: "Key__c".parse().unwrap(), typed: false });
+    let reference = Reference { parent: parent(of), by_key, link: None, if_missing: IfMissing::Wait };
     let (Body::Whole(fields) | Body::Partial(fields)) = &mut write.body else { panic!("a delete has no parent") };
     fields.insert("Parent__c".parse().unwrap(), Cell::Parent(reference));
     write.lock_keys.push(parent(of));
@@ -109,7 +110,7 @@ fn of_second_pipeline(mut write: Write) -> Write {
 fn value<'a>(write: &'a Write, field: &str) -> Option<&'a str> {
     match write.fields()?.get(&field.parse::<FieldName>().unwrap())? {
         Cell::Value(value) => value.as_text(),
-        Cell::Parent(_) => None,
+        Cell::Parent(_) | Cell::Unfilled { .. } => None,
     }
 }
 

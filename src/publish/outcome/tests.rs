@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::SaveOptions;
+use crate::config::{IfMissing, SaveOptions};
 use crate::event::{ObjectName, RecordId, Seq, Value};
 use crate::org::{Lost, Refusal as OrgRefusal};
 use crate::publish::{Cell, Cover, FlightId, Key, Manner, Reference, Source};
-use crate::store::PipelineId;
+use crate::store::{Parent, PipelineId};
 
 /// The delay of a record that was sent so many times.
 const EACH: Duration = Duration::from_secs(1);
@@ -205,7 +205,8 @@ fn a_refusal_that_would_meet_every_record_waits_and_says_what_is_wrong() {
 fn a_child_waits_for_the_parent_that_the_message_names() {
     let mut child = write(1, whole());
     let parent = |n| Parent { target_object: object(), record: record_id(n) };
-    let reference = |n| Cell::Parent(Reference { parent: parent(n), external: None, link: None });
+    let reference =
+        |n| Cell::Parent(Reference { parent: parent(n), by_key: None, link: None, if_missing: IfMissing::Wait });
     let fields = [("A__c", reference(5)), ("B__c", reference(6)), ("C__c", Cell::Value(Value::Null))];
     child.body = Body::Whole(fields.map(|(name, cell)| (name.parse().unwrap(), cell)).into());
     let waits_for = |child: &Write, key: &str| {

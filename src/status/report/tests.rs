@@ -65,6 +65,7 @@ pub(crate) fn full() -> Report {
             lag_seconds: 61,
             parked: 2,
             failed: 1,
+            unfilled: 6,
             left_gone: Some(3),
             halted: text("more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)"),
             causes: vec![
@@ -146,6 +147,7 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "lag_seconds": 61,
       "parked": 2,
       "failed": 1,
+      "unfilled": 6,
       "left_gone": 3,
       "halted": "more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)",
       "causes": [
@@ -266,6 +268,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "lag_seconds": 10,
       "parked": 1,
       "failed": 1,
+      "unfilled": 0,
       "left_gone": null,
       "halted": null,
       "causes": [
@@ -305,6 +308,7 @@ fn live(subscription: SubscriptionStatus) -> Status {
         applied: 8,
         parked: 0,
         failed: 0,
+        unfilled: 0,
         left_gone: 0,
         api_calls: 7,
         watermark: Seq(1),

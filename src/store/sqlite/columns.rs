@@ -158,8 +158,8 @@ impl FromSql for Payload {
 }
 
 /// A list for `IN (SELECT value FROM json_each(?))`. Ids are letters and digits, so nothing needs escaping.
-pub(super) fn json_list<'a>(records: impl IntoIterator<Item = &'a RecordId>) -> String {
-    let quoted: Vec<String> = records.into_iter().map(|record| format!("\"{record}\"")).collect();
+pub(super) fn json_list<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("\"{name}\"")).collect();
     format!("[{}]", quoted.join(","))
 }
 

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_subscribe.sql"),
     include_str!("migrations/0003_privacy.sql"),
     include_str!("migrations/0004_halts.sql"),
+    include_str!("migrations/0006_unfilled.sql"),
 ];
 
 /// A person's `sqlite3` may hold the file for a moment.

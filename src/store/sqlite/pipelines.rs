@@ -1,6 +1,7 @@
 //! Pipelines, what a page of them needs to know, and what they have sent.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
@@ -9,15 +10,16 @@ use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Halted, PIPELINE_HALTED, Parent, ParentState, Parked, ParkedCause, PipelineId,
-    PipelineIdentity, PipelineRow, Question, Sent, StoreError,
+    Answer, Applied, GapKind, Halted, LOOKUP_MISSING, PIPELINE_HALTED, Parent, ParentState, Parked, ParkedCause,
+    PipelineId, PipelineIdentity, PipelineRow, Question, Sent, Settled, StoreError,
 };
 
 const ROW: &str =
     "SELECT id, name, source_org, channel, source_object, target_org, target_object, key_field, watermark,
         (SELECT count(*) FROM parked WHERE pipeline = pipelines.id AND state = 'waiting'),
         (SELECT count(*) FROM parked WHERE pipeline = pipelines.id AND state = 'failed'),
-        halted, halted_at, passes_to
+        halted, halted_at, passes_to,
+        (SELECT count(DISTINCT record) FROM unfilled WHERE pipeline = pipelines.id)
     FROM pipelines WHERE removed_at IS NULL";
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<PipelineRow> {
@@ -37,6 +39,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<PipelineRow> {
         failed: row.get::<_, Count>(10)?.0,
         halted: row.get::<_, Option<String>>(11)?.zip(row.get(12)?).map(|(why, at)| Halted { why, at }),
         passes_to: row.get(13)?,
+        unfilled: row.get::<_, Count>(14)?.0,
     })
 }
 
@@ -123,6 +126,7 @@ fn give_up(db: &Connection, id: PipelineId) -> Result<(), StoreError> {
         "DELETE FROM applied WHERE pipeline = ?1",
         "DELETE FROM parked WHERE pipeline = ?1",
         "DELETE FROM sent WHERE pipeline = ?1",
+        "DELETE FROM unfilled WHERE pipeline = ?1",
     ] {
         db.execute(sql, [id])?;
     }
@@ -280,6 +284,37 @@ pub(super) fn restless(db: &Connection) -> Result<Vec<(PipelineId, RecordId)>, S
         [PIPELINE_HALTED],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )
+}
+
+pub(super) fn overdue(db: &Connection, now: Timestamp, pause: Duration, limit: usize) -> Result<Settled, StoreError> {
+    let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let due = |row: &str| format!("{row}.tried_at + min(?2 << min({row}.attempts - 1, 20), 86400000) <= ?1");
+    let woken = rows(
+        db,
+        &format!(
+            "SELECT k.pipeline, k.record FROM parked k
+             JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
+             WHERE k.code = '{LOOKUP_MISSING}' AND k.state = 'waiting' AND {} LIMIT ?3",
+            due("k")
+        ),
+        params![now, pause, limit],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let fillable = rows(
+        db,
+        &format!(
+            "SELECT DISTINCT u.pipeline, u.record FROM unfilled u
+             JOIN pipelines p ON p.id = u.pipeline AND p.halted IS NULL
+             LEFT JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
+                 AND l.source_record = u.parent_record AND l.target_object = u.parent_object
+             WHERE (u.parent_record IS NULL OR l.target_record IS NOT NULL) AND {} LIMIT ?3",
+            due("u")
+        ),
+        params![now, pause, limit],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok(Settled { woken, fillable })
 }
 
 pub(super) fn halt(db: &Connection, pipeline: PipelineId, why: &str, at: Timestamp) -> Result<(), StoreError> {

@@ -4,12 +4,26 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::columns::json_list;
 use super::gaps;
 use crate::event::{RecordId, Seq, Timestamp};
-use crate::store::{LinkChange, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError};
+use crate::store::{LinkChange, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError, Unfilled};
 
 pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled, StoreError> {
-    let Settlement { applied, links, close, park, widen, answered, cleared, suspect, halts, watermarks } = settlement;
+    let Settlement {
+        applied,
+        links,
+        close,
+        park,
+        filled,
+        unfilled,
+        widen,
+        answered,
+        cleared,
+        suspect,
+        halts,
+        watermarks,
+    } = settlement;
     for (pipeline, record, applied) in applied {
         db.prepare_cached(
             "INSERT INTO applied (pipeline, record, seq, tombstone) VALUES (?1, ?2, ?3, ?4)
@@ -24,9 +38,38 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
     for (pipeline, record, seq) in close {
         db.prepare_cached("DELETE FROM parked WHERE pipeline = ?1 AND record = ?2 AND to_seq <= ?3")?
             .execute(params![pipeline, record, seq])?;
+        let still = unfilled.iter().filter(|row| (row.pipeline, row.record) == (*pipeline, *record));
+        let still = json_list(&still.map(|row| &row.field).collect::<Vec<_>>());
+        db.prepare_cached(
+            "DELETE FROM unfilled WHERE pipeline = ?1 AND record = ?2
+             AND field NOT IN (SELECT value FROM json_each(?3))",
+        )?
+        .execute(params![pipeline, record, still])?;
     }
     for parked in park {
         park_row(db, parked)?;
+    }
+    for (pipeline, record, field) in filled {
+        db.prepare_cached("DELETE FROM unfilled WHERE pipeline = ?1 AND record = ?2 AND field = ?3")?
+            .execute(params![pipeline, record, field])?;
+    }
+    for row in unfilled {
+        let parent = row.parent.as_ref();
+        db.prepare_cached(
+            "INSERT INTO unfilled (pipeline, record, field, parent_object, parent_record, attempts, tried_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
+             ON CONFLICT (pipeline, record, field) DO UPDATE SET
+                 parent_object = excluded.parent_object, parent_record = excluded.parent_record,
+                 attempts = unfilled.attempts + 1, tried_at = excluded.tried_at",
+        )?
+        .execute(params![
+            row.pipeline,
+            row.record,
+            row.field,
+            parent.map(|parent| &parent.target_object),
+            parent.map(|parent| parent.record),
+            row.tried_at,
+        ])?;
     }
     for (pipeline, record, seq) in widen {
         db.prepare_cached("UPDATE parked SET to_seq = ?3 WHERE pipeline = ?1 AND record = ?2 AND to_seq < ?3")?
@@ -52,7 +95,7 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
         super::pipelines::halt(db, *pipeline, why, *at)?;
     }
     move_watermarks(db, watermarks)?;
-    woken(db, links, park)
+    Ok(Settled { woken: woken(db, links, park)?, fillable: fillable(db, links, unfilled)? })
 }
 
 /// A gap that names records ends with the last of its readers that passes it, so only what was passed just now is
@@ -137,7 +180,7 @@ fn park_row(db: &Connection, parked: &Parked) -> Result<(), StoreError> {
 
 /// Rows that wait for a link which is there now: it was set in this settlement, or the row was parked in it. Judged
 /// when all is written, so that the order of fields decides nothing here.
-fn woken(db: &Connection, links: &[LinkChange], park: &[Parked]) -> Result<Settled, StoreError> {
+fn woken(db: &Connection, links: &[LinkChange], park: &[Parked]) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {
     let mut candidates: BTreeSet<(PipelineId, RecordId)> =
         park.iter().filter(|row| row.waits_for.is_some()).map(|row| (row.pipeline, row.record)).collect();
     for link in links {
@@ -165,5 +208,42 @@ fn woken(db: &Connection, links: &[LinkChange], park: &[Parked]) -> Result<Settl
             .optional()?;
         woken.extend(from.map(|from| (from, pipeline, record)));
     }
-    Ok(Settled { woken: woken.into_iter().map(|(_, pipeline, record)| (pipeline, record)).collect() })
+    Ok(woken.into_iter().map(|(_, pipeline, record)| (pipeline, record)).collect())
+}
+
+/// The same for lookups that were left out.
+fn fillable(
+    db: &Connection,
+    links: &[LinkChange],
+    unfilled: &[Unfilled],
+) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {
+    let mut fillable: BTreeSet<(PipelineId, RecordId)> = BTreeSet::new();
+    for link in links {
+        let LinkChange::Set { pipeline, source, target: _ } = link else { continue };
+        let mut waiting = db.prepare_cached(
+            "SELECT u.pipeline, u.record FROM pipelines parent
+             JOIN unfilled u ON u.parent_record = ?2 AND u.parent_object = parent.target_object
+             JOIN pipelines p ON p.id = u.pipeline AND p.source_org = parent.source_org
+                 AND p.target_org = parent.target_org
+             WHERE parent.id = ?1",
+        )?;
+        for row in waiting.query_map(params![pipeline, source], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            fillable.insert(row?);
+        }
+    }
+    for row in unfilled {
+        let Some(parent) = &row.parent else { continue };
+        let linked = db
+            .prepare_cached(
+                "SELECT 1 FROM pipelines p
+                 JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
+                     AND l.source_record = ?2 AND l.target_object = ?3
+                 WHERE p.id = ?1",
+            )?
+            .exists(params![row.pipeline, parent.record, parent.target_object])?;
+        if linked {
+            fillable.insert((row.pipeline, row.record));
+        }
+    }
+    Ok(fillable.into_iter().collect())
 }

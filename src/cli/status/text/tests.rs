@@ -24,6 +24,7 @@ SUBSCRIPTIONS
                                      ANOTHER      RECORDS
  accounts  5        4          61 s  2            1
     accounts: 1 failed (STRING_TOO_LONG), 2 wait (PARENT_MISSING)
+    accounts: 6 records written without a lookup that leads to nothing yet; filled when it comes
 ! accounts is halted: more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z). If that is meant: \
 orgbridge resume accounts
 ! target: the org's data storage is full

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::super::super::error::CallError;
 use super::super::super::{Org, soql};
-use super::{Asked, NAMES_MAX, Row, flag, parsed, text};
+use super::{Asked, Row, flag, parsed, text};
 use crate::event::{ObjectName, RecordId};
 
 /// What a user is known by.
@@ -104,7 +104,7 @@ impl Org {
         let field = by.field();
         let columns = if by == UserKey::Id { "Id, IsActive".to_owned() } else { format!("Id, IsActive, {field}") };
         let mut found: HashMap<String, Vec<FoundUser>> = HashMap::new();
-        for values in in_urls(wanted) {
+        for values in soql::in_urls(wanted) {
             let list = soql::list(values.iter().map(String::as_str));
             for row in self.query(&format!("SELECT {columns} FROM User WHERE {field} IN {list}")).await? {
                 let user = parsed(&row, "Id").map(|id| FoundUser { id, active: flag(&row, "IsActive") });
@@ -141,40 +141,5 @@ impl Org {
             Ok(rows.iter().filter_map(queue).collect())
         };
         Asked::of(answer.await, READ_QUEUES)
-    }
-}
-
-/// Values in groups that fit a URL each: federation ids can have 512 characters, all of which may be escaped.
-fn in_urls(values: &[String]) -> impl Iterator<Item = &[String]> {
-    const BYTES: usize = 8_000;
-    let mut rest = values;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = |value: &&String| {
-            bytes +=
-                url::form_urlencoded::byte_serialize(soql::literal(value).as_bytes()).map(str::len).sum::<usize>() + 3;
-            bytes <= BYTES
-        };
-        let count = rest.iter().take_while(fits).count().clamp(1, NAMES_MAX).min(rest.len());
-        let (now, later) = rest.split_at(count);
-        rest = later;
-        (!now.is_empty()).then_some(now)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_grouped_so_that_each_group_fits_a_url_and_none_is_lost() {
-        for (values, groups) in [
-            (Vec::new(), vec![]),
-            (vec!["a".to_owned(); 130], vec![60, 60, 10]),
-            (vec!["'".repeat(512); 5], vec![2, 2, 1]),
-            (vec!["ü".repeat(9_000), "a".to_owned()], vec![1, 1]),
-        ] {
-            assert_eq!(in_urls(&values).map(<[String]>::len).collect::<Vec<_>>(), groups);
-        }
     }
 }

@@ -4,7 +4,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::AssignmentRules;
 
 const LATE: Duration = Duration::from_secs(30);
 /// Two pipelines write the accounts, each its own fields; one writes the contacts.
@@ -69,7 +68,7 @@ impl Target {
         for (name, cell) in write.fields().into_iter().flatten() {
             let value = match cell {
                 Cell::Value(value) => value.as_text().unwrap_or_default().to_owned(),
-                Cell::Parent(Reference { parent, external: Some(_), .. }) => {
+                Cell::Parent(Reference { parent, by_key: Some(_), .. }) => {
                     if self.holder(parent.record.as_str()).is_none() {
                         let (state, code) = (ParkedState::Waiting, "INVALID_FIELD");
                         return Verdict::Refused(Refusal { state, waits_for: Some(parent.clone()), ..failed(code) });
@@ -80,6 +79,7 @@ impl Target {
                     Some(row) => row["Key__c"].clone(),
                     None => return Verdict::Reread,
                 },
+                Cell::Unfilled { .. } => String::new(),
             };
             values.insert(name.to_string(), value);
         }
@@ -272,10 +272,14 @@ impl World {
                 "" => Cell::Value(Value::Null),
                 id if *name == "Account__c" => {
                     let parent = Parent { target_object: object(), record: id.parse().unwrap() };
-                    let external = self.by_key.then(|| ("Account__r".to_owned(), "Key__c".parse().unwrap()));
+                    let by_key = self.by_key.then(|| ByKey {
+                        relationship: "Account__r".to_owned(),
+                        key: "Key__c".parse().unwrap(),
+                        typed: false,
+                    });
                     let link = self.links.get(&parent.record).copied();
                     parents.push(parent.clone());
-                    Cell::Parent(Reference { parent, external, link })
+                    Cell::Parent(Reference { parent, by_key, link, if_missing: IfMissing::Wait })
                 }
                 text => Cell::Value(Value::text(text)),
             };
