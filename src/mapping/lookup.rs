@@ -403,3 +403,6 @@ fn user_column(by: OwnerKey) -> FieldName {
         OwnerKey::Email => "Email",
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ pub enum Left {
     NotOnCreate,
     /// `write_on: create`, and the record is not new.
     NotOnUpdate,
-    /// `on_null: skip`.
+    /// `on_null: skip`, or what no record lacks.
     Null,
     /// Its expression asks who or what changed the record, and this write repeats no single change.
     NoHeader,
@@ -147,6 +147,7 @@ impl Rule {
             },
             Fill::Search(search) => match search.find(view, replies) {
                 Ends::At(id) => Value::text(id.as_str()),
+                Ends::Null if !self.can_be_empty() => return Given::Left(Left::Null),
                 Ends::Null => Value::Null,
                 Ends::Unknown => return Given::Unknown,
                 Ends::Asks(ask) => return Given::Asks(ask),

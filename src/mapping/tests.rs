@@ -94,7 +94,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
     Mapping::new(&config.pipelines[0], &config)
 }
 
-fn part(kind: ChangeKind, fields: &[(&str, Field)]) -> Part {
+pub(super) fn part(kind: ChangeKind, fields: &[(&str, Field)]) -> Part {
     let header = Header {
         entity_name: "Contact".parse().unwrap(),
         record_ids: vec![id(RECORD)],

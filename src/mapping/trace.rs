@@ -161,7 +161,7 @@ impl fmt::Display for Left {
             Self::Unchanged => "did not change",
             Self::NotOnCreate => "written at updates only",
             Self::NotOnUpdate => "written at creates only",
-            Self::Null => "empty, and on_null: skip",
+            Self::Null => "empty, and not to be emptied",
             Self::NoHeader => "no single change is being written, so nobody made it",
         })
     }

@@ -146,7 +146,7 @@ struct Driver<S> {
 
 impl<S: Store> Driver<S> {
     async fn start(target: Target<S>) -> Result<Self, PipelineError> {
-        let mut machine = Machine::new(target.late_landing);
+        let mut machine = Machine::new(target.late_landing, target.look_again);
         let (now, wall) = (Instant::now(), Timestamp::now());
         machine.tick(now, wall);
         let mut sources = HashMap::new();

@@ -39,6 +39,8 @@ const PARENT_GONE: &str = "PARENT_GONE";
 const NO_BRAKES: Brakes = Brakes { deletes: None, creates: None, failures: None };
 /// The code of a failed record whose counterpart is gone, where that is not to be mended.
 const TARGET_GONE: &str = "TARGET_GONE";
+/// What a target says of an owner who may not own records any more.
+const INACTIVE_OWNER: &str = "INACTIVE_OWNER_OR_USER";
 /// A parked record that changes again is tried at most this often.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// When a suspect record is looked at again whose steps are not all written.
@@ -159,7 +161,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(late_landing: Duration) -> Self {
+    /// `look_again`: how long it is believed that a lookup leads to nothing.
+    pub fn new(late_landing: Duration, look_again: Duration) -> Self {
         Self {
             late_landing,
             wall: Timestamp(0),
@@ -167,7 +170,7 @@ impl Machine {
             active: HashMap::new(),
             readings: Readings::default(),
             outbox: Outbox::default(),
-            remembered: Remembered::default(),
+            remembered: Remembered::new(look_again),
             stepping: BTreeSet::new(),
             held: 0,
             suspects: HashMap::new(),
@@ -462,7 +465,13 @@ impl Machine {
     }
 
     /// The target's verdicts on a batch.
-    pub fn batch_done(&mut self, flight: FlightId, verdicts: Vec<Verdict>, now: Instant) {
+    pub fn batch_done(&mut self, flight: FlightId, mut verdicts: Vec<Verdict>, now: Instant) {
+        let inactive =
+            |verdict: &Verdict| matches!(verdict, Verdict::Refused(refusal) if refusal.code == INACTIVE_OWNER);
+        if verdicts.iter().any(inactive) && self.remembered.doubt(now) {
+            // Its owner was active when it was looked for.
+            verdicts.iter_mut().filter(|verdict| inactive(verdict)).for_each(|verdict| *verdict = Verdict::Reread);
+        }
         self.outbox.settle(flight, verdicts, now);
         self.collect(now);
     }

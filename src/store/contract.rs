@@ -4,6 +4,7 @@ pub(crate) mod figures;
 pub(crate) mod gaps;
 pub(crate) mod given;
 pub(crate) mod journal;
+pub(crate) mod lookups;
 pub(crate) mod pipelines;
 pub(crate) mod positions;
 pub(crate) mod privacy;
@@ -112,6 +113,11 @@ macro_rules! contract {
                 links_are_shared_between_the_same_two_orgs,
                 a_parent_is_parked_where_any_pipeline_that_writes_it_has_it_parked,
                 of_what_is_not_known_there_is_no_answer,
+            }
+            lookups {
+                a_lookup_can_be_filled_once_its_parent_has_a_link,
+                what_was_left_out_ends_with_a_whole_write_or_where_an_update_brings_it,
+                what_nothing_tells_of_is_tried_again_each_time_later,
             }
             settling {
                 applied_numbers_never_go_backwards,

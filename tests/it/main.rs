@@ -11,6 +11,7 @@ mod crash;
 mod equal;
 mod failed;
 mod faults;
+mod lookups;
 mod mapping;
 mod memory;
 mod other_org;

@@ -267,6 +267,13 @@ impl World {
         source.delete(&ids).await.unwrap();
     }
 
+    /// Creates a record, as somebody in the org of this session.
+    pub async fn create_there(&self, session: &orgbridge::org::Session, object: &str, mut record: Json) {
+        record["attributes"] = json!({"type": object});
+        let body = json!({"allOrNone": true, "records": [record]});
+        self.composite(session, reqwest::Method::POST, &body).await;
+    }
+
     async fn composite(&self, session: &orgbridge::org::Session, method: reqwest::Method, body: &Json) -> Vec<Json> {
         use secrecy::ExposeSecret;
         let url = format!("{}services/data/v66.0/composite/sobjects", session.instance_url);

@@ -9,6 +9,7 @@ use crate::config::{
     To,
 };
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
+use crate::mapping::{Ask, Asked, Only, Reply};
 use crate::publish::{Call, Write};
 
 const ACCOUNTS: PipelineId = PipelineId(1);
@@ -304,7 +305,7 @@ impl World {
             late: Vec::new(),
             target: Target::default(),
             memory: Memory::default(),
-            machine: Machine::new(LATE),
+            machine: Machine::new(LATE, LATE),
             commits: 0,
         };
         world.restart();
@@ -313,7 +314,7 @@ impl World {
 
     /// A new process on the same state: what was in memory is gone.
     fn restart(&mut self) {
-        self.machine = Machine::new(LATE);
+        self.machine = Machine::new(LATE, LATE);
         for (id, mapping) in self.mappings.clone() {
             let watermark = self.memory.watermarks.get(&id).copied().unwrap_or_default();
             self.machine.add_pipeline(id, mapping, watermark);
@@ -1154,4 +1155,41 @@ fn a_record_that_failed_and_is_flagged_then_is_no_failed_record_any_more() {
     let held = world.target.mirror();
     assert_eq!(held[record_id(0).as_str()]["Gone__c"], Value::Bool(true));
     assert_eq!(world.memory.parked.len(), 0);
+}
+
+#[test]
+fn an_owner_that_is_not_active_any_more_is_looked_for_again_once() {
+    let mut world = World::new();
+    let refused = |world: &mut World, n| {
+        world.change_source(n, 1);
+        world.deliver();
+        world.page(5);
+        assert!(world.send());
+        let batch = world.flights.remove(0);
+        let refusal = Refusal {
+            state: ParkedState::Failed,
+            code: INACTIVE_OWNER.to_owned(),
+            fields: vec!["OwnerId".to_owned()],
+            waits_for: None,
+            evidence: String::new(),
+        };
+        world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
+        world.commit();
+        (world.machine.next_read(world.now).is_some(), world.memory.parked.len())
+    };
+    let ask = Ask {
+        of: Asked {
+            org: "target".parse().unwrap(),
+            object: "User".parse().unwrap(),
+            by: "Username".parse().unwrap(),
+            want: "Id".parse().unwrap(),
+            only: Only::ActiveUsers,
+        },
+        value: "ada@hq.example".to_owned(),
+    };
+    let found = Reply::One("005T00000000001IAA".to_owned());
+    world.machine.learn([(ask.clone(), found.clone())].into(), world.now);
+    assert_eq!(refused(&mut world, 0), (true, 0));
+    world.machine.learn([(ask, found)].into(), world.now);
+    assert_eq!(refused(&mut world, 1), (false, 1), "it was looked for just now");
 }

@@ -386,6 +386,81 @@ fn a_write_whose_parent_the_target_cannot_be_told_is_parked_for_it() {
 
 // Locks.
 
+/// The same, with another word for what happens when the parent is missing.
+fn missing_parent_is(mut write: Write, what: IfMissing) -> Write {
+    let (Body::Whole(fields) | Body::Partial(fields)) = &mut write.body else { panic!("a delete has no parent") };
+    for cell in fields.values_mut() {
+        if let Cell::Parent(reference) = cell {
+            reference.if_missing = what;
+        }
+    }
+    write
+}
+
+fn lookup(write: &Write) -> Option<&Cell> {
+    write.fields()?.get(&"Parent__c".parse::<FieldName>().unwrap())
+}
+
+const EMPTIED: fn(u32) -> Cell = |of| Cell::Unfilled { parent: Some(parent(of)), emptied: true };
+
+#[test]
+fn a_write_goes_without_a_parent_that_the_target_does_not_have() {
+    for (what, left) in [(IfMissing::FillLater, Some(EMPTIED(9))), (IfMissing::Skip, None)] {
+        // One that is refused, and one whose parent cannot be told at all.
+        let mut bench = Bench::with([missing_parent_is(child(create(1, 1), 9, true), what)]);
+        let batch = bench.next().unwrap();
+        assert_eq!(
+            bench.settle(&batch, |_| Verdict::Without(parent(9))),
+            [Handed::Answered { sources: vec![source(1)] }]
+        );
+        let again = bench.next().unwrap();
+        assert_eq!((lookup(&again.writes[0]), &again.writes[0].waits_for), (left.as_ref(), &Vec::new()));
+        let mut open = Bench::with([missing_parent_is(child(create(1, 1), 9, false), what)]);
+        let sent = open.next().unwrap();
+        assert_eq!((lookup(&sent.writes[0]), value(&sent.writes[0], "A")), (left.as_ref(), Some("whole 1")));
+        assert!(matches!(open.save(&sent).as_slice(), [Handed::Settled { .. }]));
+    }
+}
+
+#[test]
+fn a_parent_that_is_on_its_way_by_then_is_waited_for() {
+    let child = missing_parent_is(child_of(9, create(1, 2)), IfMissing::FillLater);
+    let mut bench = Bench::with([child]);
+    let batch = bench.next().unwrap();
+    bench.offer(create(9, 3));
+    bench.settle(&batch, |_| Verdict::Without(parent(9)));
+    let made = bench.next().unwrap();
+    assert_eq!((sources_of(&made), bench.sends()), (vec![source(9)], vec![]));
+    bench.save(&made);
+    assert!(matches!(lookup(&bench.next().unwrap().writes[0]), Some(Cell::Parent(_))));
+}
+
+#[test]
+fn an_update_of_which_nothing_is_left_needs_no_call() {
+    let of_parent_alone = child(write(1, 1, by_link(1), Body::Partial(BTreeMap::new())), 9, false);
+    let mut bench = Bench::with([missing_parent_is(of_parent_alone.clone(), IfMissing::Skip)]);
+    assert_eq!(bench.sends(), []);
+    let handed = bench.outbox.take_handed();
+    assert!(
+        matches!(handed.as_slice(), [Handed::Settled { id: Some(id), .. }] if *id == counterpart(record(1))),
+        "{handed:?}"
+    );
+    let mut bench = Bench::with([missing_parent_is(of_parent_alone, IfMissing::FillLater)]);
+    assert_eq!(bench.sends(), [source(1)], "the field is emptied");
+}
+
+#[test]
+fn a_missing_parent_fails_its_child_where_that_is_wanted() {
+    let mut bench = Bench::with([missing_parent_is(child(create(1, 1), 9, false), IfMissing::Fail)]);
+    assert_eq!(bench.sends(), []);
+    let handed = bench.outbox.take_handed();
+    let [Handed::Parked { refusal, .. }] = handed.as_slice() else { panic!("{handed:?}") };
+    assert_eq!(
+        (refusal.state, refusal.code.as_str(), &refusal.waits_for),
+        (ParkedState::Failed, "PARENT_MISSING", &None)
+    );
+}
+
 #[test]
 fn writes_that_lock_one_record_share_a_batch_and_are_never_in_two_at_once() {
     let mut bench = Bench::with([child_of(1, update(2, 1)), child_of(1, update(3, 2)), child_of(1, create(4, 3))]);

@@ -225,6 +225,27 @@ fn a_child_waits_for_the_parent_that_the_message_names() {
 }
 
 #[test]
+fn a_missing_parent_is_left_out_or_fails_the_record_where_that_is_wanted() {
+    let parent = Parent { target_object: object(), record: record_id(5) };
+    let verdict = |if_missing| {
+        let mut child = write(1, whole());
+        let reference = Reference { parent: parent.clone(), by_key: None, link: None, if_missing };
+        child.body = Body::Whole([("A__c".parse().unwrap(), Cell::Parent(reference))].into());
+        let message =
+            format!("Foreign key external ID: {} not found for field Key__c in entity Account", parent.record);
+        judged(&batch(upsert(), Alone, child, 0), Ok(vec![refused("INVALID_FIELD", &message)])).verdicts.remove(0)
+    };
+    for if_missing in [IfMissing::FillLater, IfMissing::Skip] {
+        assert_eq!(verdict(if_missing), Verdict::Without(parent.clone()));
+    }
+    let Verdict::Refused(refusal) = verdict(IfMissing::Fail) else { panic!("it is not refused") };
+    assert_eq!(
+        (refusal.state, refusal.code.as_str(), refusal.waits_for),
+        (ParkedState::Failed, "PARENT_MISSING", None)
+    );
+}
+
+#[test]
 fn a_target_that_does_not_work_is_left_alone_as_long_as_it_asks_for() {
     let batch = batch(update(), InCompany, write(1, partial()), 7);
     for (asked, pause) in [(None, TARGET), (Some(1), TARGET), (Some(60), Duration::from_secs(60))] {

@@ -47,7 +47,7 @@ fn without_a_bridge_what_only_it_knows_is_left_open() {
     (one.retention_left_seconds, one.undecodable, one.open_gaps) = (Some(0), 0, 0);
     let line = &mut report.pipelines[0];
     (line.waiting, line.in_flight, line.lag_seconds, line.trouble) = (None, None, 0, None);
-    (line.causes, line.halted) = (Vec::new(), None);
+    (line.causes, line.halted, line.unfilled) = (Vec::new(), None, 0);
     assert_eq!(
         shown(&report, None),
         "\
