@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use orgbridge::config;
 use orgbridge::event::{ChangeKind, Field, Fields, Header, Part, RecordChange, RecordId, Seq, Timestamp, Value};
-use orgbridge::mapping::{Known, LinkState, Mapped, Mapping};
+use orgbridge::mapping::{Known, LinkState, Mapped, Mapping, Replies};
 use orgbridge::publish::{Cover, Source};
 use orgbridge::store::PipelineId;
 use tokio::time::Instant;
@@ -98,7 +98,7 @@ fn main() {
         ("changes of two fields", ChangeKind::Update, &changed[..], LinkState::Linked(record(1))),
     ] {
         let all: Vec<Part> = (0..1_000).map(|n| part(n, kind, fields)).collect();
-        let known = Known { link, parents: &parents };
+        let known = Known { link, parents: &parents, replies: &Replies::new() };
         let mut written = 0_u64;
         let started = Instant::now();
         for part in all.iter().cycle().take(usize::try_from(parts).unwrap()) {

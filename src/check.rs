@@ -1,9 +1,15 @@
 //! `orgbridge check` beyond the file: what the two orgs say of a config. `gather` asks them, the other modules judge and
 //! know no socket.
 
+mod dependents;
 mod fields;
 mod gather;
+mod money;
+mod persons;
 mod pipeline;
+mod rights;
+#[cfg(test)]
+mod testing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,7 +19,7 @@ use crate::event::{ObjectName, OrgName, PipelineName};
 use crate::org::Capture;
 use crate::org::Org;
 use crate::org::describe::{GlobalDescribe, ObjectDescribe};
-use crate::org::setup::{Asked, Automation, AutomationKind, ObjectPermissions, SystemPermissions};
+use crate::org::setup::{Asked, Automation, AutomationKind, ObjectPermissions, Sharing, SystemPermissions};
 
 /// One thing that a person should know, with its place in the config. Names objects and fields, never a value of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +54,10 @@ struct KnownOrg {
     capture: Option<Asked<Capture>>,
     system: Asked<SystemPermissions>,
     permissions: Asked<BTreeMap<ObjectName, ObjectPermissions>>,
+    /// Of the objects for which the org tells it.
+    sharing: BTreeMap<ObjectName, Sharing>,
+    /// What amounts are in, where no record says otherwise and the org tells it.
+    currency: Option<String>,
     automation: BTreeMap<AutomationKind, Asked<Vec<Automation>>>,
 }
 

@@ -423,6 +423,11 @@ impl Fill {
         }
     }
 
+    /// The source fields that it reads.
+    pub fn reads(&self) -> impl Iterator<Item = &FieldPath> {
+        self.from().into_iter().chain(self.expression().into_iter().flat_map(Expression::reads))
+    }
+
     /// Whether it is found in the target.
     pub fn is_lookup(&self) -> bool {
         match self {

@@ -5,13 +5,14 @@
 //!
 //! `expression` is the language of conditions and computed fields, `rule` one field's rule, `types` what the target's fields
 //! take, `view` what is known of a record at the moment; `parents` are records that other pipelines write, `lookup` finds all
-//! others by asking.
+//! others by asking. `person` is what is special about accounts that are contacts, too.
 
 mod compile;
 pub mod expression;
 mod known;
 mod lookup;
 mod parents;
+pub mod person;
 mod rule;
 mod trace;
 mod types;
@@ -252,12 +253,13 @@ impl Mapping {
     fn partial(&self, view: &View<'_>, known: &Known<'_>, cover: Cover) -> Mapped {
         let changed = |rule: &Rule| rule.reads().any(|path| view.changed(path));
         let filter_changed = self.when.iter().flat_map(Expression::reads).any(|path| view.changed(path));
-        if !filter_changed && !self.rules.iter().any(|(_, rule)| changed(rule)) {
+        let person = self.may_leave_out(view);
+        if !filter_changed && !person && !self.rules.iter().any(|(_, rule)| changed(rule)) {
             return Mapped::Skipped(Skip::NothingMapped);
         }
         match self.matching(view) {
             // It may not have matched before, and then what changed meanwhile was left out.
-            Matching::Yes if filter_changed => return Mapped::Needs(Needs::Record),
+            Matching::Yes if filter_changed || person => return Mapped::Needs(Needs::Record),
             Matching::Yes => {}
             Matching::No => return self.not_matching(view, known, cover),
             Matching::Unknown => return Mapped::Needs(Needs::Record),
@@ -293,6 +295,11 @@ impl Mapping {
             }
         }
         draft.write(self, key, cover, Body::Partial)
+    }
+
+    /// An update of an account that may be a person, with fields of the person mapped, which it may not tell.
+    fn may_leave_out(&self, view: &View<'_>) -> bool {
+        self.persons && view.part().is_some_and(person::may_leave_out)
     }
 
     /// The record is not one of those that are written. Its counterpart, if it has one, is from before.

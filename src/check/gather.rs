@@ -1,4 +1,4 @@
-//! What is asked of the orgs: logins, objects with their fields, channels, permissions, automation. A few requests for
+//! What is asked of the orgs: logins, objects with their fields, channels, permissions, sharing, currency, automation. A few requests for
 //! each org, however many pipelines there are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -45,12 +45,17 @@ async fn of_org(config: &Config, name: &OrgName, org: &Org) -> Result<KnownOrg, 
     let there: Vec<ObjectName> = objects.keys().cloned().collect();
     let written: Vec<ObjectName> = written.iter().filter(|object| objects.contains_key(*object)).cloned().collect();
     let captured = read.count() > 0;
+    let entities = org.entities(&there).await?;
+    let sharing =
+        entities.known().into_iter().flatten().filter_map(|one| Some((one.name.clone(), one.sharing.clone()?)));
     Ok(KnownOrg {
         all,
         objects,
         capture: if captured { Some(org.capture().await?) } else { None },
         system: org.system_permissions().await?,
         permissions: org.object_permissions(&there).await?,
+        sharing: sharing.collect(),
+        currency: org.default_currency().await?,
         automation: org.automation(&written).await?,
     })
 }

@@ -1,11 +1,11 @@
-//! One pipeline against the two orgs: its objects, channel, key, rights, and what runs in the target by itself.
+//! One pipeline against the two orgs: its objects, channel, key, and what runs in the target by itself.
 
-use super::{Finding, Findings, Known, KnownOrg, fields};
-use crate::config::{Config, Fill, NoLongerMatching, OnDelete, PipelineConfig, WriteOn};
+use super::{Finding, Findings, Known, KnownOrg, dependents, fields, money, persons, rights};
+use crate::config::{Config, Fill, NoLongerMatching, PipelineConfig, WriteOn};
 use crate::event::{FieldName, ObjectName};
 use crate::mapping::Expression;
 use crate::org::FREE_ENTITIES;
-use crate::org::describe::{FieldKind, ObjectDescribe};
+use crate::org::describe::{FieldDescribe, FieldKind, ObjectDescribe};
 use crate::org::setup::{Asked, AutomationKind};
 
 /// A record id has so many characters.
@@ -21,7 +21,7 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
         there(&mut findings, org, "from", &pipeline.from.object);
         if from.is_some() {
             capture(&mut findings, org, pipeline);
-            reading(&mut findings, org, &pipeline.from.object);
+            rights::reading(&mut findings, org, pipeline);
         }
     }
     if let Some(org) = target {
@@ -29,10 +29,13 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
         automation(&mut findings, org, &pipeline.to.object);
     }
     if let Some(to) = &to {
-        writing(&mut findings, pipeline, to);
+        if let Some(org) = target {
+            rights::writing(&mut findings, org, pipeline, to);
+        }
         key(&mut findings, pipeline, to);
         required(&mut findings, pipeline, to);
         flag(&mut findings, pipeline, to);
+        dependents::judge(&mut findings, pipeline, to);
     }
     for (name, rule) in &pipeline.fields {
         fields::judge(
@@ -43,6 +46,12 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
             from.as_deref(),
             to.as_deref(),
         );
+    }
+    if let (Some(source), Some(target), Some(from), Some(to)) = (source, target, &from, &to) {
+        money::judge(&mut findings, pipeline, (source, from), (target, to));
+    }
+    if let (Some(source), Some(from)) = (source, &from) {
+        persons::judge(&mut findings, pipeline, config, source, from);
     }
     if let Some(from) = &from {
         for path in pipeline.when.iter().flat_map(Expression::reads) {
@@ -135,40 +144,6 @@ fn capture(findings: &mut Findings<'_>, org: &KnownOrg, pipeline: &PipelineConfi
     }
 }
 
-/// Every record can be read.
-fn reading(findings: &mut Findings<'_>, org: &KnownOrg, object: &ObjectName) {
-    let Asked::Known(permissions) = &org.permissions else { return };
-    let system = org.system.known().copied().unwrap_or_default();
-    let Some(mine) = permissions.get(object).copied().map(|mine| mine.within(system)) else { return };
-    // An object that can be seen without a right to read it is none that such rights are for, like User.
-    if mine.read && !mine.view_all {
-        let message = format!(
-            "the bridge's user may not see all records of {object}: those that it does not see arrive as \
-                               failed reads, or not at all"
-        );
-        let remedy = "grant View All for the object in a permission set of the user (Setup > Permission Sets)";
-        findings.warn(&["from", "object"], message, remedy);
-    }
-}
-
-fn writing(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectDescribe) {
-    let object = to.name();
-    let deletes =
-        pipeline.on_delete == OnDelete::Delete || pipeline.when_no_longer_matching == NoLongerMatching::Delete;
-    for (may, needed, what) in [
-        (to.object.createable, true, "create"),
-        (to.object.updateable, true, "edit"),
-        (to.object.deletable, deletes, "delete"),
-    ] {
-        if needed && !may {
-            let message = format!("the bridge's user may not {what} records of {object}");
-            let remedy =
-                format!("grant {what} for the object in a permission set of the user (Setup > Permission Sets)");
-            findings.error(&["to", "object"], message, remedy);
-        }
-    }
-}
-
 fn key(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectDescribe) {
     let at = &["to", "key"];
     let name = &pipeline.to.key;
@@ -200,7 +175,11 @@ fn required(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectD
             .iter()
             .any(|(field, rule)| field.as_str().eq_ignore_ascii_case(name.as_str()) && rule.write_on != WriteOn::Update)
     };
-    for field in to.required_on_create().filter(|field| !filled(&field.name)) {
+    // The org makes a person's name of its parts.
+    let is_named = |field: &FieldDescribe| {
+        field.name.as_str() == "Name" && to.named("LastName").is_some_and(|last| filled(&last.name))
+    };
+    for field in to.required_on_create().filter(|field| !filled(&field.name) && !is_named(field)) {
         let message = format!("{} needs {} ({}), and nothing fills it", to.name(), field.name, field.label);
         let remedy = format!("add `{}: …` to the fields: a field of the source, or {{ value: … }}", field.name);
         findings.error(&["fields"], message, remedy);
@@ -256,12 +235,9 @@ fn automation(findings: &mut Findings<'_>, org: &KnownOrg, object: &ObjectName) 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
-    use std::sync::Arc;
-
     use super::*;
+    use crate::check::testing;
     use crate::config::testing::between_two_orgs;
-    use crate::org::setup::SystemPermissions;
     use crate::org::{Capture, CapturedChannel, Member};
 
     const CONFIG: &str = r#"pipelines:
@@ -283,14 +259,8 @@ mod tests {
             enriched: enriched.iter().map(|field| (*field).to_owned()).collect(),
         };
         let channel = CapturedChannel { channel: "/data/Mine__chn".parse().unwrap(), members: vec![member] };
-        let org = KnownOrg {
-            all: Arc::default(),
-            objects: HashMap::new(),
-            capture: Some(Asked::Known(Capture { channels: vec![channel] })),
-            system: Asked::Known(SystemPermissions::default()),
-            permissions: Asked::Known(BTreeMap::new()),
-            automation: BTreeMap::new(),
-        };
+        let capture_of = Capture { channels: vec![channel] };
+        let org = KnownOrg { capture: Some(Asked::Known(capture_of)), ..testing::org() };
         let pipeline = &config.pipelines[0];
         let mut findings = Findings { pipeline: &pipeline.name, found: Vec::new() };
         capture(&mut findings, &org, pipeline);

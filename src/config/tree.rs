@@ -10,11 +10,16 @@ use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Tag};
 
+/// So many nodes may come by aliases. A few lines can name more than any machine could walk through.
+const MAX_ALIASED: usize = 100_000;
+
 /// A value of the file; `span` is in bytes.
 #[derive(Debug)]
 pub(super) struct Node {
     pub span: Range<usize>,
     pub kind: Kind,
+    /// How many nodes it is, itself and all below it, counted wherever an alias shows them again.
+    pub size: usize,
     /// Entries of a map that mean nothing, because their key is no word or came before. Only looked at for secrets.
     pub refused: Vec<(String, Rc<Node>)>,
 }
@@ -96,6 +101,8 @@ struct Builder<'t> {
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
+    /// The nodes that came by aliases so far.
+    aliased: usize,
     findings: Vec<Finding>,
 }
 
@@ -124,7 +131,10 @@ pub(super) fn parse(text: &str) -> Parsed {
                 break;
             }
             Event::Alias(anchor) => match builder.anchors.get(&anchor).cloned() {
-                Some(node) => builder.add(node, 0),
+                Some(node) => {
+                    let fits = builder.may_repeat(&span, node.size);
+                    builder.add(if fits { node } else { null(span) }, 0);
+                }
                 None => {
                     builder.find(span.clone(), "an alias that stands inside of what it names", "write the values out");
                     builder.add(null(span), 0);
@@ -182,7 +192,7 @@ pub(super) fn line_of(text: &str, at: usize) -> usize {
 }
 
 fn scalar(span: Range<usize>, text: String, plain: bool) -> Rc<Node> {
-    Rc::new(Node { span, kind: Kind::Scalar { text, plain }, refused: Vec::new() })
+    Rc::new(Node { span, kind: Kind::Scalar { text, plain }, size: 1, refused: Vec::new() })
 }
 
 fn null(span: Range<usize>) -> Rc<Node> {
@@ -192,6 +202,21 @@ fn null(span: Range<usize>) -> Rc<Node> {
 impl Builder<'_> {
     fn find(&mut self, span: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) {
         self.findings.push(Finding { span, message: message.into(), remedy: remedy.into() });
+    }
+
+    /// Whether an alias may bring so many nodes more. What is too much is told once.
+    fn may_repeat(&mut self, span: &Range<usize>, size: usize) -> bool {
+        let before = self.aliased;
+        // The sizes stay small, for what is too large is never put into the tree.
+        self.aliased = before.saturating_add(size);
+        if before <= MAX_ALIASED && self.aliased > MAX_ALIASED {
+            self.find(
+                span.clone(),
+                format!("with this alias, aliases stand for more than {MAX_ALIASED} values"),
+                "write the values out, or name fewer of them: an alias of aliases multiplies them",
+            );
+        }
+        self.aliased <= MAX_ALIASED
     }
 
     /// True if the tag says 'text'. Tags of the YAML schema are harmless, others have no meaning here.
@@ -254,6 +279,12 @@ impl Builder<'_> {
             Content::List(items) => (Kind::List(items), Vec::new()),
             Content::Map { entries, refused, .. } => (Kind::Map(entries), refused),
         };
-        self.add(Rc::new(Node { span, kind, refused }), anchor);
+        let below = match &kind {
+            Kind::Scalar { .. } => 0,
+            Kind::List(items) => items.iter().map(|item| item.size).sum::<usize>(),
+            Kind::Map(entries) => entries.iter().map(|(_, value)| value.size).sum(),
+        };
+        let size = 1 + below + refused.iter().map(|(_, value)| value.size).sum::<usize>();
+        self.add(Rc::new(Node { span, kind, size, refused }), anchor);
     }
 }

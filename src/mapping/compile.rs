@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Expression;
 use super::lookup::{Replies, Search};
 use super::parents::{Parents, Written, standard_prefix};
 use super::rule::{Fill, Given, Rule, Writing};
 use super::types::{Kind, Types};
 use super::view::View;
+use super::{Expression, person};
 use crate::config::{
     self, Config, FieldRule, Flag, IfMissing, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Truncate, WriteOn,
 };
@@ -32,6 +32,8 @@ pub struct Mapping {
     pub(super) flag: Option<Flag>,
     pub(super) rules: Vec<(FieldName, Rule)>,
     types: Arc<Types>,
+    /// It reads what accounts have from their contacts.
+    pub(super) persons: bool,
 }
 
 impl Mapping {
@@ -40,6 +42,9 @@ impl Mapping {
             .fields
             .iter()
             .filter_map(|(name, rule)| Some((name.clone(), compile(name, rule, pipeline, config)?)));
+        let of_fields = pipeline.fields.iter().flat_map(|(_, rule)| rule.fill.reads());
+        let mut reads = of_fields.chain(pipeline.when.iter().flat_map(Expression::reads));
+        let persons = reads.any(|path| person::is_of_contact(&pipeline.from.object, path));
         Self {
             source_object: pipeline.from.object.clone(),
             target_object: pipeline.to.object.clone(),
@@ -57,6 +62,7 @@ impl Mapping {
             flag: pipeline.flag.clone(),
             rules: rules.collect(),
             types: Arc::default(),
+            persons,
         }
     }
 

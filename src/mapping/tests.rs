@@ -1,3 +1,5 @@
+mod person;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

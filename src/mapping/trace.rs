@@ -39,6 +39,8 @@ pub enum WhyRead {
     Fields(Vec<FieldPath>),
     /// Something that `when` reads changed: what changed before was perhaps left out.
     Condition,
+    /// It may be a person account, of which it does not say what belongs to the contact.
+    Person,
     /// It has no counterpart yet, which gets all of it.
     Unlinked,
     /// An org must be asked for what a lookup leads to.
@@ -55,6 +57,10 @@ impl fmt::Display for WhyRead {
             }
             Self::Condition => f.write_str(
                 "something that `when` reads changed, so what changed before may not have been written: all of it is",
+            ),
+            Self::Person => f.write_str(
+                "it may be a person account, and says nothing of the fields that belong to the contact: they may have \
+                 changed",
             ),
             Self::Unlinked => f.write_str("it has no counterpart in the target yet, which gets all of it"),
             Self::Lookup => f.write_str("an org is asked for what a lookup leads to, and the record is read with it"),
@@ -76,6 +82,7 @@ impl Mapping {
         match self.matching(&view) {
             Matching::Unknown => return WhyRead::Fields(unknown(&mut condition()).into_iter().collect()),
             Matching::Yes if condition().any(|path| view.changed(path)) => return WhyRead::Condition,
+            Matching::Yes if self.may_leave_out(&view) => return WhyRead::Person,
             Matching::Yes | Matching::No | Matching::Failed(_) => {}
         }
         let none = Replies::new();

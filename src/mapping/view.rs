@@ -52,6 +52,14 @@ impl<'v> View<'v> {
         Self { hash_key: key, ..self }
     }
 
+    /// The event that tells no more than what changed, if it is one.
+    pub fn part(&self) -> Option<&'v Part> {
+        match self.told {
+            Told::Partial(part) => Some(part),
+            Told::Whole(_) | Told::Read(_) | Told::Id => None,
+        }
+    }
+
     /// The value of a field; none where only a read can tell.
     pub fn value(&self, path: &FieldPath) -> Option<Value> {
         // `Id` is not in an event's body: it is the record's own id.
@@ -66,6 +74,12 @@ impl<'v> View<'v> {
             Told::Id => return None,
         };
         match field {
+            // The parts of a person's name, which a read has as one text.
+            Field::New(Value::Compound(_)) | Field::Same(Value::Compound(_))
+                if path.as_str() == "Name" && !matches!(self.told, Told::Read(_)) =>
+            {
+                None
+            }
             Field::New(value) | Field::Same(value) => Some(value),
             Field::Diff | Field::Patch(_) => None,
         }

@@ -1,11 +1,12 @@
 //! `orgbridge check` against two orgs: each mistake is found, at its place, and nothing is found where there is none.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use orgbridge::bridge;
 use orgbridge::check::{self, Place};
 use orgbridge::config::{self, Config, Severity};
-use orgbridge::emulator::{Emulator, Options};
+use orgbridge::emulator::{Emulator, Options, Scenario};
 use serde_json::{Value as Json, json};
 
 struct Pair {
@@ -15,8 +16,12 @@ struct Pair {
 
 impl Pair {
     async fn new() -> Self {
+        Self::of(Options::default()).await
+    }
+
+    async fn of(options: Options) -> Self {
         orgbridge::org::install_crypto();
-        let emulator = Emulator::start(Options::default()).await.unwrap();
+        let emulator = Emulator::start(options).await.unwrap();
         Self { emulator, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
@@ -177,6 +182,11 @@ const IN_THE_CONFIG: &[(&str, &str, &str)] = &[
         "Rating: { from: Industry, table: { Banking: Hot, Media: Lukewarm }, default: Cold }",
         "error fields.Rating: the picklist does not take this value",
     ),
+    (
+        "Phone: Phone",
+        "RecordTypeId: { value: 0125e000000AbCdAAK }",
+        "error fields.RecordTypeId: Account has no record type with this id | take the id of one of the target org",
+    ),
     ("Phone: Phone", "Rating: Industry", "warning fields.Rating: the target's picklist takes no Agriculture"),
     (
         "Phone: Phone",
@@ -217,6 +227,13 @@ async fn each_mistake_in_a_config_is_found_at_its_place() {
     }
     assert!(missed.is_empty(), "{} missed: {}", missed.len(), missed.join("\n"));
 }
+
+/// Records that are private to their owners.
+const VAULTS: &str = "  - name: vaults
+    from: { org: source, source: poll, object: Vault__c }
+    to: { org: target, object: Vault__c, key: Ext__c }
+    fields: { Ext__c: Id, Name: Name }
+";
 
 /// As somebody who may not do much.
 fn limited(org: &str) -> Json {
@@ -285,18 +302,94 @@ async fn what_is_wrong_in_an_org_is_found_and_said_in_the_words_of_setup() {
         let found = pair.found(&pair.config(&pipelines)).await;
         assert!(found.iter().any(|found| found.starts_with(expected)), "{body}: wanted {expected:?}, found {found:#?}");
     }
-    for (org, expected) in [
-        ("source", "warning from.object: the bridge's user may not see all records of Account"),
-        ("target", "error to.object: the bridge's user may not create records of Account"),
-        ("target", "error to.object: the bridge's user may not delete records of Account"),
+    for (org, pipelines, expected) in [
+        (
+            "source",
+            ACCOUNTS.to_owned(),
+            "error from.object: the bridge's user may not see all records of Account: its channel is refused",
+        ),
+        (
+            "source",
+            ACCOUNTS.replace("/data/AccountChangeEvent", "/data/ChangeEvents"),
+            "error from.object: the bridge's user may not see all records of Account: its events do not come",
+        ),
+        (
+            "source",
+            ACCOUNTS
+                .replace("/data/AccountChangeEvent, object: Account", "/data/UserChangeEvent, object: User")
+                .replace("Name: Name", "Name: Name.LastName"),
+            "error from.object: the bridge's user may not see all records of User",
+        ),
+        // Everybody sees accounts: that they are public is proof.
+        ("source", ACCOUNTS.replace("channel: /data/AccountChangeEvent", "source: poll"), ""),
+        (
+            "source",
+            VAULTS.to_owned(),
+            "warning from.object: sharing may hide records of Vault__c: records of others are private",
+        ),
+        ("target", ACCOUNTS.to_owned(), "error to.object: the bridge's user may not create records of Account"),
+        ("target", ACCOUNTS.to_owned(), "error to.object: the bridge's user may not delete records of Account"),
+        (
+            "target",
+            VAULTS.to_owned(),
+            "warning to.object: the bridge's user may not change records of Vault__c that others own",
+        ),
     ] {
         let pair = Pair::new().await;
         pair.control(org, "apps", limited(org)).await;
-        let mut config = pair.config(ACCOUNTS);
+        let mut config = pair.config(&pipelines);
         let secret = secrecy::SecretString::from("limited-secret");
         config.orgs.get_mut(&org.parse().unwrap()).unwrap().login =
             config::Login::ClientCredentials { key: "limited".to_owned(), secret };
         let found = pair.found(&config).await;
-        assert!(found.iter().any(|found| found.starts_with(expected)), "{org}: wanted {expected:?}, found {found:#?}");
+        if expected.is_empty() {
+            assert!(!found.iter().any(|found| found.contains(" from.object: ")), "{org}: {found:#?}");
+        } else {
+            assert!(
+                found.iter().any(|found| found.starts_with(expected)),
+                "{org}: wanted {expected:?}, found {found:#?}"
+            );
+        }
     }
+}
+
+const PERSONS: &str = "  - name: people
+    from: { org: source, channel: /data/AccountChangeEvent, object: Account }
+    to: { org: target, object: Account, key: Source_Id__c }
+    fields: { Source_Id__c: Id, LastName: Name.LastName, PersonEmail: PersonEmail }
+  - name: contacts
+    from: { org: source, channel: /data/ContactChangeEvent, object: Contact }
+    to: { org: target, object: Contact, key: Source_Id__c }
+    fields: { Source_Id__c: Id, LastName: Name.LastName }
+";
+
+#[tokio::test]
+async fn a_person_is_written_once_and_what_its_events_leave_out_is_told() {
+    let scenario = Scenario::read("persons.yaml", "person_accounts: true\n").unwrap();
+    let options = Options { scenario: Some(Arc::new(scenario)), ..Options::default() };
+    let pair = Pair::of(options).await;
+    let twice = "warning when: contacts of person accounts come here, and people writes the same persons as accounts";
+    let left_out = "note fields.PersonEmail: each update of an account has to be read";
+    let when = |pipeline: &str, when: &str| {
+        let start = format!("  - name: {pipeline}\n");
+        PERSONS.replace(&start, &format!("{start}    when: {when}\n"))
+    };
+    for (pipelines, expected) in [
+        (PERSONS.to_owned(), &[twice][..]),
+        (when("contacts", "IsPersonAccount != true"), &[]),
+        (when("people", "IsPersonAccount != true"), &[]),
+        (when("contacts", "Name.LastName != \"x\""), &[twice]),
+    ] {
+        let found = pair.found(&pair.config(&pipelines)).await;
+        let found: Vec<&String> = found.iter().filter(|found| !found.contains("when the bridge writes")).collect();
+        assert!(found.iter().all(|found| !found.starts_with("error")), "{found:#?}");
+        for finding in [twice, left_out] {
+            assert_eq!(found.iter().any(|found| found.starts_with(finding)), expected.contains(&finding), "{found:#?}");
+        }
+    }
+    pair.control("source", "capture", json!({"object": "Contact", "on": false})).await;
+    let accounts = PERSONS.split("  - name: contacts").next().unwrap();
+    let found = pair.found(&pair.config(accounts)).await;
+    assert!(found.iter().any(|found| found.starts_with(left_out)), "{found:#?}");
+    assert!(!found.iter().any(|found| found.starts_with("error")), "{found:#?}");
 }

@@ -15,6 +15,7 @@ mod lookups;
 mod mapping;
 mod memory;
 mod other_org;
+mod person;
 mod poll;
 mod price;
 mod privacy;

@@ -127,6 +127,7 @@ async fn people_queues_record_types_and_the_org_itself_are_told() {
     assert_eq!(organization.edition.as_deref(), Some("Enterprise Edition"));
     assert_eq!((organization.multi_currency, organization.person_accounts), (false, Some(false)));
     assert_eq!(known(org.currencies().await.unwrap()), []);
+    assert_eq!(org.default_currency().await.unwrap().as_deref(), Some("EUR"));
 }
 
 #[tokio::test]

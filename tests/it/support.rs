@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use orgbridge::bridge;
@@ -9,7 +10,7 @@ use orgbridge::config::{
     Brakes, Config, Fill, From, Login, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, Publishing,
     PubsubEndpoint, Start, To,
 };
-use orgbridge::emulator::{Emulator, Options, RunningOrg};
+use orgbridge::emulator::{Emulator, Options, RunningOrg, Scenario};
 use orgbridge::event::{OrgName, Timestamp, Transport, Value};
 use orgbridge::org::Org;
 use orgbridge::past::verify;
@@ -52,11 +53,17 @@ impl World {
 
     /// As `new`, with a config that differs from the usual one.
     pub async fn with(differently: impl FnOnce(&mut Config)) -> Self {
+        Self::of(None, differently).await
+    }
+
+    /// As `with`, between orgs of another scenario than the standard one.
+    pub async fn of(scenario: Option<Arc<Scenario>>, differently: impl FnOnce(&mut Config)) -> Self {
         orgbridge::org::install_crypto();
         let options = Options {
             connect_hold: Duration::from_secs(1),
             pubsub_keepalive: Duration::from_secs(1),
             bus_delay: Duration::ZERO..=BUS_DELAY,
+            scenario,
             ..Options::default()
         };
         let emulator = Emulator::start(options).await.unwrap();

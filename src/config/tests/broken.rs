@@ -10,6 +10,26 @@ fn found(text: &str) -> Vec<(usize, usize, String)> {
     problems.problems().iter().map(|problem| (problem.line, problem.column, problem.message.clone())).collect()
 }
 
+#[test]
+fn aliases_of_aliases_are_counted_and_not_walked_through() {
+    let ten = |item: &str| [item; 10].join(", ");
+    let mut text = format!("version: 1\nx0: &x0 [{}]\n", ten("a"));
+    for level in 1..12 {
+        text.push_str(&format!("x{level}: &x{level} [{}]\n", ten(&format!("*x{}", level - 1))));
+    }
+    let found = found(&with("version: 1\n", &text));
+    let of_aliases = found.iter().filter(|(.., message)| message.contains("aliases stand for more than"));
+    assert_eq!(of_aliases.map(|(line, ..)| *line).collect::<Vec<_>>(), [6], "once, where it becomes too much");
+}
+
+#[test]
+fn a_nest_without_end_is_no_end_of_the_program() {
+    for (open, close) in [("[", ""), ("[", "]"), ("{a: ", ""), ("{a: ", "}"), ("- ", "")] {
+        let nest = format!("version: 1\nx: {}{}\n", open.repeat(20_000), close.repeat(20_000));
+        assert!(!found(&with("version: 1\n", &nest)).is_empty(), "{open}{close}");
+    }
+}
+
 /// (what is replaced, by what, line, column, message)
 const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     // The config itself.

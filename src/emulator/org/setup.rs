@@ -168,7 +168,8 @@ impl Org {
         let second = now.div_euclid(super::time::SECOND);
         if let Some((object, _)) = self.schema.find("Organization") {
             let fields = json!({"Name": "Emulated", "IsSandbox": false, "OrganizationType": "Enterprise Edition",
-                "InstanceName": "EMU1", "TimeZoneSidKey": "Europe/Berlin", "LanguageLocaleKey": "en_US"});
+                "InstanceName": "EMU1", "TimeZoneSidKey": "Europe/Berlin", "LanguageLocaleKey": "en_US",
+                "DefaultCurrencyIsoCode": "EUR"});
             let (id, fields) = (self.id.clone(), fields.as_object().cloned().unwrap_or_default());
             self.put_setup_row(object, id, &fields, second);
         }

@@ -341,9 +341,29 @@ impl Compiler<'_> {
             (sign, [left, right]) if operator(sign).is_some() && call.target.is_none() => {
                 let nodes = self.two(left, right)?;
                 let operator = operator(sign)?;
+                self.dates(operator, [(left.id, &nodes[0]), (right.id, &nodes[1])]);
                 self.settled(self.token(id), Node::Binary(operator, nodes))
             }
             (name, _) => self.function(id, name, call),
+        }
+    }
+
+    /// Text that only people read as a date is compared letter by letter, which is never what was meant: not where it
+    /// must be more or less than something, nor with what is a date.
+    fn dates(&mut self, operator: Operator, sides: [(u64, &Node); 2]) {
+        let orders = match operator {
+            Operator::Less | Operator::AtMost | Operator::Greater | Operator::AtLeast => true,
+            Operator::Equal | Operator::Unequal | Operator::In => false,
+            Operator::Plus | Operator::Minus | Operator::Times | Operator::By | Operator::Rest => return,
+        };
+        let [one, other] = sides;
+        for ((id, node), (_, against)) in [(one, other), (other, one)] {
+            let Node::Const(val) = node else { continue };
+            if val.is_a_date_in_another_form() && (orders || against.is_of_time()) {
+                let remedy = "write year, month and day as \"2026-01-05\", and a time with its zone as \
+                              \"2026-01-05T08:30:00Z\"";
+                self.find(self.token(id), "this is compared as text, and not as a date", remedy);
+            }
         }
     }
 

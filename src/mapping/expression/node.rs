@@ -113,6 +113,21 @@ impl Node {
         matches!(self, Self::Const(_))
     }
 
+    /// It gives a date or a moment, as far as its name tells: an expression does not know the types of fields.
+    pub fn is_of_time(&self) -> bool {
+        match self {
+            Self::Header(part) => *part == HeaderPart::Time,
+            Self::Const(val) => matches!(val, Val::Date(_) | Val::Moment(_)),
+            Self::Call(function, _) => ["date", "datetime", "add_days", "add_months"].contains(&function.name),
+            // Of the standard fields: who names one of his own so may well keep text in it.
+            Self::Field(path, _) => {
+                let name = path.part().unwrap_or(path.top());
+                ["Date", "date", "SystemModstamp"].iter().any(|end| name.ends_with(end))
+            }
+            _ => false,
+        }
+    }
+
     /// The source fields that it or a part of it reads.
     pub fn fields(&self, into: &mut BTreeSet<FieldPath>) {
         match self {

@@ -99,6 +99,15 @@ impl Val {
         }
     }
 
+    /// It, or an entry of it, is text that only people read as a date.
+    pub fn is_a_date_in_another_form(&self) -> bool {
+        match self {
+            Self::Text(text) => moment::is_a_date_in_another_form(text),
+            Self::List(items) => items.iter().any(Self::is_a_date_in_another_form),
+            _ => false,
+        }
+    }
+
     /// Values of different kinds are not equal.
     pub fn equals(&self, other: &Self) -> bool {
         match (self, other) {

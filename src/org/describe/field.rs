@@ -121,6 +121,16 @@ pub struct PicklistValue {
     pub label: String,
     pub active: bool,
     pub default: bool,
+    /// Of a dependent picklist, bit by bit, the highest first: with which values of the controlling field it goes.
+    pub valid_for: Option<Vec<u8>>,
+}
+
+impl PicklistValue {
+    /// Whether it goes with the controlling field's value at `place`; none where the org does not say.
+    pub fn goes_with(&self, place: usize) -> Option<bool> {
+        let bits = self.valid_for.as_ref()?;
+        Some(bits.get(place / 8).is_some_and(|byte| byte & (0x80 >> (place % 8)) != 0))
+    }
 }
 
 /// A lookup or a master-detail.

@@ -1,5 +1,7 @@
 //! The org's JSON becomes a describe. A key that is missing or of another kind than usual costs nothing but itself.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 
 impl ObjectDescribe {
     /// Reads the answer of `GET /sobjects/{object}/describe`. `None` where it is no such answer.
-    pub(in crate::org) fn read(json: &Json) -> Option<Self> {
+    pub(crate) fn read(json: &Json) -> Option<Self> {
         let fields = json.get("fields")?.as_array()?.iter().filter_map(field);
         Some(Self {
             object: ObjectSummary::read(json)?,
@@ -117,7 +119,13 @@ fn picklist(json: &Json) -> Picklist {
     let value = |json: &Json| {
         let value = text(json, "value")?;
         let label = text(json, "label").unwrap_or_else(|| value.clone());
-        Some(PicklistValue { value, label, active: flag(json, "active"), default: flag(json, "defaultValue") })
+        Some(PicklistValue {
+            value,
+            label,
+            active: flag(json, "active"),
+            default: flag(json, "defaultValue"),
+            valid_for: text(json, "validFor").and_then(|bits| STANDARD.decode(bits).ok()),
+        })
     };
     let values = list(json, "picklistValues").iter().filter_map(value).collect();
     Picklist { values, restricted: flag(json, "restrictedPicklist") }

@@ -58,6 +58,36 @@ fn what_people_bring_along_is_refused_with_what_to_write_instead() {
 }
 
 #[test]
+fn a_date_in_another_form_than_the_org_s_is_refused_where_it_is_compared_as_one() {
+    for (source, caret) in [
+        ("CloseDate < \"2026-1-5\"", "\"2026-1-5\""),
+        ("\"31.01.2026\" >= When__c", "\"31.01.2026\""),
+        ("CreatedDate > \"2026-01-05T10:00:00\"", "\"2026-01-05T10:00:00\""),
+        ("CloseDate == \"01/31/2026\"", "\"01/31/2026\""),
+        ("date(Since__c) != \"2026-2-30\"", "\"2026-2-30\""),
+        ("change.time < \"2026/01/05\"", "\"2026/01/05\""),
+        ("CloseDate in [\"2026-01-05\", \"2026-1-6\"]", "["),
+        ("Name == \"x\" && add_days(CloseDate, 1) == \"2026-1-5\"", "\"2026-1-5\""),
+    ] {
+        let (at, shown) = refused(source);
+        assert!(shown.contains("compared as text"), "{source}: {shown}");
+        assert_eq!(at, caret, "{source}: {shown}");
+    }
+    for source in [
+        "CloseDate < \"2026-01-05\"",
+        "CreatedDate >= \"2026-01-05T10:00:00Z\"",
+        // These may well be texts.
+        "Batch__c == \"2026-1-5\"",
+        "Batch_Date__c == \"2026-1-5\"",
+        "format_date(CloseDate, \"dd.MM.yyyy\") == \"31.01.2026\"",
+        "Version__c < \"1.2.3\"",
+        "Name + \"2026-1-5\"",
+    ] {
+        compile(source);
+    }
+}
+
+#[test]
 fn unknown_functions_and_wrong_counts_are_found_with_what_was_meant() {
     for (source, caret, said) in [
         ("uper(Name)", "uper", "did you mean `upper`?"),

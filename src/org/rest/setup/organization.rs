@@ -64,6 +64,18 @@ impl Org {
         }))
     }
 
+    /// What amounts are in where their record does not say otherwise; none where the org does not tell.
+    pub async fn default_currency(&self) -> Result<Option<String>, CallError> {
+        if self.describe_global().await?.is_multi_currency() {
+            let currencies = self.currencies().await?.known().cloned().unwrap_or_default();
+            return Ok(currencies.into_iter().find(|currency| currency.corporate).map(|currency| currency.iso_code));
+        }
+        // UNSURE: not every org has this column.
+        let rows = self.query("SELECT DefaultCurrencyIsoCode FROM Organization LIMIT 1").await;
+        let rows = Asked::of(rows, READ_ORG)?;
+        Ok(rows.known().and_then(|rows| text(rows.first()?, "DefaultCurrencyIsoCode")))
+    }
+
     /// The currencies of an org that has several; none of one that has one.
     pub async fn currencies(&self) -> Result<Asked<Vec<Currency>>, CallError> {
         if !self.describe_global().await?.is_multi_currency() {

@@ -231,3 +231,22 @@ async fn channels_carry_their_members_and_enriched_fields_have_names() {
     assert_eq!(of("/data/Nope__chn", &account), None);
     assert!(capture.channel(&"/data/salesevents__chn".parse().unwrap()).is_some());
 }
+
+#[tokio::test]
+async fn an_org_counts_in_the_currency_that_it_tells_or_in_its_corporate_one() {
+    let of = |objects: Json, answer: Reply| async move {
+        let server = ScriptedOrg::start(move |seen: &Seen| match asked(seen).0.is_empty() {
+            true => Reply::json(200, &json!({"sobjects": objects})),
+            false => answer.clone(),
+        })
+        .await;
+        server.org().default_currency().await.unwrap()
+    };
+    let one = |value: Json| rows(json!([{"DefaultCurrencyIsoCode": value}]));
+    assert_eq!(of(json!([]), one(json!("EUR"))).await.as_deref(), Some("EUR"));
+    assert_eq!(of(json!([]), one(Json::Null)).await, None);
+    assert_eq!(of(json!([]), refused(400, "INVALID_FIELD")).await, None);
+    let currencies = rows(json!([{"IsoCode": "USD", "IsActive": true, "IsCorporate": false},
+        {"IsoCode": "CHF", "IsActive": true, "IsCorporate": true}]));
+    assert_eq!(of(json!([{"name": "CurrencyType"}]), currencies).await.as_deref(), Some("CHF"));
+}
