@@ -21,6 +21,7 @@ use crate::event::{
 use crate::journal::journal;
 use crate::mapping::Mapping;
 use crate::org::{Org, OrgError};
+use crate::pipeline::types::{self, Ends};
 use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::privacy::PrivacyRule;
 use crate::retry::Backoff;
@@ -195,6 +196,7 @@ pub async fn run<S: Store>(
         board.update(|status| drop(status.pipelines.insert(pipeline.name.clone(), first_status(pipeline, row))));
     }
     let mut stages = Stages::new(cancel.clone());
+    let (doubts, doubted) = types::Doubts::new();
 
     for (name, org) in orgs.iter().filter(|(_, org)| !channels(config, org.config()).is_empty()) {
         let (arrivals, arrived) = mpsc::channel(ARRIVALS_MAX);
@@ -251,6 +253,7 @@ pub async fn run<S: Store>(
         }
         channels.retain(|channel, _| channel.kind() != ChannelKind::Poll);
         let privacy = org.config().privacy.clone();
+        let around = Around::new(org.clone(), store.clone(), doubts.clone());
         let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
         let shown = board.clone();
         if channels.is_empty() {
@@ -258,8 +261,7 @@ pub async fn run<S: Store>(
         } else {
             stages.spawn(&format!("subscribe {name}"), async move {
                 let stop = token.child_token();
-                let work =
-                    subscription(org.clone(), channels, stage_store, arrivals, shown.clone(), nudges, stop.clone());
+                let work = subscription(channels, stage_store, arrivals, shown.clone(), nudges, around, stop.clone());
                 unless_other(&org, &shown, work, &stop, &token).await
             });
         }
@@ -269,23 +271,33 @@ pub async fn run<S: Store>(
         });
     }
 
+    let mut all_ends: Vec<Ends> = Vec::new();
     for (name, org) in orgs.iter().filter(|(name, _)| config.pipelines.iter().any(|line| line.to.org == **name)) {
+        let (to, remapped) = mpsc::unbounded_channel();
         let lines = config.pipelines.iter().zip(&rows).filter(|(pipeline, _)| pipeline.to.org == *name);
         let lines = lines.filter_map(|(pipeline, row)| {
             let source = orgs.get(&pipeline.from.org)?.clone();
-            let mapping = Arc::new(Mapping::new(pipeline, config));
-            Some(Line { row: row.clone(), source, mapping, brakes: pipeline.brakes.clone() })
+            let mapping = Mapping::new(pipeline, config);
+            let (untyped, brakes) = (Arc::new(mapping.clone()), pipeline.brakes.clone());
+            let line = Line { row: row.clone(), source: source.clone(), mapping: untyped, brakes };
+            let sources = config.pipelines.iter().map(|line| &line.from).filter(|from| from.org == pipeline.from.org);
+            let sources = sources.map(|from| from.object.clone()).collect();
+            Some((line, Ends { id: row.id, source, target: org.clone(), sources, mapping, to: to.clone() }))
         });
-        let target = Target {
+        let (lines, of_target): (Vec<Line>, Vec<Ends>) = lines.unzip();
+        all_ends.extend(of_target.iter().cloned());
+        let mut target = Target {
             org: org.clone(),
-            lines: lines.collect(),
+            lines,
             store: store.clone(),
             head: head.subscribe(),
             late_landing: config.late_landing,
             look_again: config.look_again,
             board: board.clone(),
+            doubts: doubts.clone(),
+            remapped,
         };
-        let (store, token) = (store.clone(), cancel.clone());
+        let (store, token, doubts) = (store.clone(), cancel.clone(), doubts.clone());
         stages.spawn(&format!("publish {name}"), async move {
             let (org, board, stop) = (target.org.clone(), target.board.clone(), token.child_token());
             let cancel = stop.clone();
@@ -293,12 +305,24 @@ pub async fn run<S: Store>(
                 if !log_in(&target.org, &store, &target.board, &cancel).await? {
                     return Ok(());
                 }
+                let mappings = tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    mappings = types::first(&of_target, &doubts) => mappings,
+                };
+                for (line, mapping) in target.lines.iter_mut().zip(mappings) {
+                    line.mapping = mapping;
+                }
                 pipeline::run(target, cancel).await.map_err(BridgeError::from)
             };
             unless_other(&org, &board, work, &stop, &token).await
         });
     }
     drop(head);
+    let token = cancel.clone();
+    stages.spawn("types", async move {
+        types::run(all_ends, doubted, token).await;
+        Ok(())
+    });
     let subscribed = subscribed(config, orgs);
     let (sources, token) = (orgs.clone(), cancel.clone());
     stages.spawn("retention", async move {
@@ -442,14 +466,15 @@ fn probed(config: &Config, org: &OrgName, subscription: &Subscription, channel: 
 
 /// One source org: who it is, where each channel begins, and the subscription itself.
 async fn subscription<S: Store>(
-    org: Org,
     channels: BTreeMap<Channel, Wishes>,
     store: S,
     arrivals: mpsc::Sender<(Channel, Arrival)>,
     board: Board,
     nudges: watch::Receiver<u64>,
+    surroundings: Around<S>,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
+    let org = surroundings.org.clone();
     if !log_in(&org, &store, &board, &cancel).await? {
         return Ok(());
     }
@@ -470,7 +495,6 @@ async fn subscription<S: Store>(
         }
         starts.push(ChannelStart { channel, plan, wanted });
     }
-    let surroundings = Around { org: org.clone(), store: store.clone() };
     let (state, mut states) = watch::channel(Subscriptions::new());
     let show = async {
         // Ends with the sender, which `run` holds.

@@ -350,8 +350,8 @@ pub struct FieldRule {
     pub fill: Fill,
     pub write_on: WriteOn,
     pub on_null: OnNull,
-    /// Longer text is cut to so many characters. None: it is written as it is, and the org refuses what is too long.
-    pub truncate: Option<usize>,
+    /// How longer text is cut. None: it is written as it is, and the org refuses what is too long.
+    pub truncate: Option<Truncate>,
     /// What happens when a lookup finds no record of the target. None: as its field demands.
     pub if_missing: Option<IfMissing>,
 }
@@ -509,6 +509,25 @@ impl OwnerKey {
 impl std::convert::From<Fill> for FieldRule {
     fn from(fill: Fill) -> Self {
         Self { fill, write_on: WriteOn::default(), on_null: OnNull::default(), truncate: None, if_missing: None }
+    }
+}
+
+/// Where longer text ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truncate {
+    /// After so many characters.
+    To(usize),
+    /// After as many as the target's field takes.
+    Field,
+}
+
+impl Truncate {
+    /// As far as the config says it.
+    pub fn length(self) -> Option<usize> {
+        match self {
+            Self::To(length) => Some(length),
+            Self::Field => None,
+        }
     }
 }
 

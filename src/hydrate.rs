@@ -1,16 +1,17 @@
 //! Asks the two orgs what mapping needs to know: whole records, whether a missing one was deleted, who holds a key, whose
-//! parent a record is, and what `lookups` lead to. In batches; it decides nothing.
+//! parent a record is, what the target's fields take, and what `lookups` lead to. In batches; it decides nothing.
 
 mod lookups;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub use lookups::ask;
 use serde_json::{Map, Value as Json};
 
 use crate::event::Found;
 use crate::event::{FieldName, FieldPath, ObjectName, Record, RecordId, Value};
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Types};
 use crate::org::{CallError, Org, soql};
 use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
@@ -86,6 +87,17 @@ pub async fn children(
         }
     }
     Ok(children)
+}
+
+/// The mapping with what the two orgs say of its objects.
+pub async fn typed(mapping: Mapping, source: &Org, target: &Org) -> Result<Mapping, CallError> {
+    let to = target.describe(&mapping.target_object).await?;
+    let mut parents = Vec::new();
+    for object in mapping.parent_objects() {
+        parents.push(source.describe(object).await?);
+    }
+    let types = Types::new(mapping.target_fields(), Some(&to), parents.iter().map(AsRef::as_ref));
+    Ok(mapping.with_types(Arc::new(types)))
 }
 
 /// A row under the names that events use, without what the source's privacy rules forbid.

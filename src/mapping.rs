@@ -3,9 +3,9 @@
 //! A CREATE, an UNDELETE and a read are whole: every mapped field is written, empty ones as null. An UPDATE is partial:
 //! only what changed. What cannot be judged on the part alone is answered with [`Mapped::Needs`].
 //!
-//! `expression` is the language of conditions and computed fields, `rule` one field's rule, `view` what is known of a
-//! record at the moment; `parents` are records that other pipelines write, `lookup` finds all others by asking. `person`
-//! is what is special about accounts that are contacts, too.
+//! `expression` is the language of conditions and computed fields, `rule` one field's rule, `types` what the target's fields
+//! take, `view` what is known of a record at the moment; `parents` are records that other pipelines write, `lookup` finds all
+//! others by asking. `person` is what is special about accounts that are contacts, too.
 
 mod compile;
 pub mod expression;
@@ -15,6 +15,7 @@ mod parents;
 pub mod person;
 mod rule;
 mod trace;
+mod types;
 mod view;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use parents::Parents;
 pub use rule::Left;
 use rule::{Fill, Given, Rule, Writing};
 pub use trace::{Gave, Traced, WhyRead};
+pub use types::{Kind, Types};
 use view::View;
 
 use crate::config::{IfMissing, NoLongerMatching, OnDelete, OnUndelete};
@@ -110,6 +112,8 @@ pub const KEY_EMPTY: &str = "KEY_EMPTY";
 pub const COMPOUND_VALUE: &str = "COMPOUND_VALUE";
 /// A table has neither an entry for the value nor a default.
 pub const NO_TABLE_ENTRY: &str = "NO_TABLE_ENTRY";
+/// A value that cannot become what the target's field takes.
+pub const TYPE_MISMATCH: &str = "TYPE_MISMATCH";
 /// An expression has no result for this record.
 pub const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
 

@@ -1,12 +1,14 @@
 //! Everything right of the journal for the pipelines of one target org: parts are mapped, records are read where a
 //! part does not say enough, writes go out, and each outcome is remembered.
 //!
-//! [`machine`] decides and knows no I/O; [`driver`] asks the store and the two orgs on its behalf.
+//! [`machine`] decides and knows no I/O; [`driver`] asks the store and the two orgs on its behalf; [`types`] keeps the
+//! mappings up to date with what the orgs say of their fields.
 
 pub mod brakes;
 pub mod driver;
 pub mod machine;
 mod progress;
 mod replies;
+pub mod types;
 
 pub use driver::{Line, PipelineError, Target, run};

@@ -1,8 +1,9 @@
 //! One field's rule against the two objects: that both sides are there, and that the value fits.
 
 use super::Findings;
-use crate::config::{Config, FieldRule, Fill, OnNull, WriteOn};
+use crate::config::{Config, FieldRule, Fill, OnNull, Truncate, WriteOn};
 use crate::event::{FieldName, FieldPath, Value};
+use crate::mapping::Kind;
 use crate::org::describe::{Computed, FieldDescribe, FieldKind, ObjectDescribe};
 
 /// Fields of every object of which no event tells, or which no bridge can write.
@@ -49,6 +50,9 @@ pub(super) fn judge(
             not_writable(to, target)
         };
         findings.error(at, format!("{name} cannot be changed once the record is there"), remedy);
+    }
+    if rule.truncate == Some(Truncate::Field) && Kind::of(&target.kind) != Kind::Text {
+        findings.warn(at, format!("{name} is no text, so `truncate: true` cuts nothing"), "remove `truncate` here");
     }
     if let OnNull::Value(value) = &rule.on_null {
         fits(findings, at, target, value);
@@ -221,15 +225,16 @@ fn fits(findings: &mut Findings<'_>, at: &[&str], target: &FieldDescribe, value:
     }
 }
 
-/// Why the org would not take a value. It is not shown, for a variable may have brought it; the file's line is.
+/// Why the org would not take a value. One of another kind would be converted, and was hardly meant. It is not shown, for a
+/// variable may have brought it; the file's line is.
 pub(super) fn refuses(target: &FieldDescribe, value: &Value) -> Option<String> {
     let kind = &target.kind;
     match (kind, value) {
         (_, Value::Null | Value::Compound(_)) | (FieldKind::Boolean, Value::Bool(_)) => None,
         (FieldKind::Boolean, _) => Some("the field is a checkbox: only true or false can be written".to_owned()),
-        (kind, Value::Number(_)) if sort(kind) == Sort::Number => None,
-        (kind, _) if sort(kind) == Sort::Number => Some("the field takes a number".to_owned()),
-        (kind, Value::Bool(_) | Value::Number(_)) if sort(kind) != Sort::Other => {
+        (kind, Value::Number(_)) if Kind::of(kind) == Kind::Number => None,
+        (kind, _) if Kind::of(kind) == Kind::Number => Some("the field takes a number".to_owned()),
+        (kind, Value::Bool(_) | Value::Number(_)) if Kind::of(kind) != Kind::Other => {
             Some("the field takes text: write the value in quotes".to_owned())
         }
         (FieldKind::Picklist(picklist), Value::Text(text)) if !picklist.takes(text) => {
@@ -261,62 +266,17 @@ fn lookup(findings: &mut Findings<'_>, at: &[&str], target: &FieldDescribe, sour
     }
 }
 
-/// What kind of thing two fields can exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    Text,
-    Number,
-    Bool,
-    Date,
-    DateTime,
-    Time,
-    Lookup,
-    Other,
-}
-
-fn sort(kind: &FieldKind) -> Sort {
-    match kind {
-        FieldKind::Text
-        | FieldKind::TextArea
-        | FieldKind::RichText
-        | FieldKind::Picklist(_)
-        | FieldKind::MultiPicklist(_)
-        | FieldKind::ComboBox(_)
-        | FieldKind::Email
-        | FieldKind::Phone
-        | FieldKind::Url
-        | FieldKind::AutoNumber => Sort::Text,
-        FieldKind::Number { .. }
-        | FieldKind::Currency { .. }
-        | FieldKind::Percent { .. }
-        | FieldKind::Integer { .. } => Sort::Number,
-        FieldKind::Boolean => Sort::Bool,
-        FieldKind::Date => Sort::Date,
-        FieldKind::DateTime => Sort::DateTime,
-        FieldKind::Time => Sort::Time,
-        FieldKind::Reference(_) => Sort::Lookup,
-        FieldKind::Id
-        | FieldKind::Address
-        | FieldKind::Location
-        | FieldKind::PersonName
-        | FieldKind::Encrypted
-        | FieldKind::Base64
-        | FieldKind::Any
-        | FieldKind::Other(_) => Sort::Other,
-    }
-}
-
 fn compare(
     findings: &mut Findings<'_>,
     at: &[&str],
     source: &FieldDescribe,
     target: &FieldDescribe,
-    truncate: Option<usize>,
+    truncate: Option<Truncate>,
 ) {
-    let (from, to) = (sort(&source.kind), sort(&target.kind));
+    let (from, to) = (Kind::of(&source.kind), Kind::of(&target.kind));
     match (from, to) {
-        (Sort::Other, _) | (_, Sort::Other) => return,
-        (Sort::Lookup, Sort::Lookup) => {
+        (Kind::Other, _) | (_, Kind::Other) => return,
+        (Kind::Lookup, Kind::Lookup) => {
             let message = format!("{} holds ids of the source org, which mean nothing in the target", source.name);
             findings.error(
                 at,
@@ -326,21 +286,31 @@ fn compare(
             return;
         }
         (from, to) if from == to => {}
-        // Dates, times and ids are text on the wire.
-        (Sort::Date | Sort::DateTime | Sort::Time | Sort::Lookup, Sort::Text) => {}
-        (Sort::Number | Sort::Bool, Sort::Text) => {
-            let remedy = format!("write {{ cel: text({}) }}, or choose another field", source.name);
-            findings.error(at, format!("{} is no text, and {} is", source.name, target.name), remedy);
-            return;
-        }
-        (Sort::Text, Sort::Lookup) => {
+        // Dates, times and ids are text on the wire, numbers and checkboxes become it.
+        (_, Kind::Text) => {}
+        (Kind::Text, Kind::Lookup) => {
             let message = format!("{} is text, and {} a lookup", source.name, target.name);
             findings.warn(at, message, "it must hold ids of the target org; for parents write { parent: …, from: … }");
             return;
         }
-        (Sort::DateTime, Sort::Date) => {
-            let remedy = format!("write {{ cel: date({}) }}", source.name);
-            findings.error(at, format!("{} has a time of day, and {} has none", source.name, target.name), remedy);
+        (Kind::Text, _) => {
+            let message = format!(
+                "{} is text, and {} takes {to}: a record whose text cannot become that fails (TYPE_MISMATCH)",
+                source.name, target.name
+            );
+            findings.warn(at, message, "convert it: { cel: number(…) }, date(…), or a table");
+            return;
+        }
+        (Kind::DateTime, Kind::Date) => {
+            let message =
+                format!("{} has a time of day, and {} has none: it gets the day in UTC", source.name, target.name);
+            findings.note(at, message, "if that is not the day that is meant, compute it: { cel: … }");
+            return;
+        }
+        (Kind::Date, Kind::DateTime) => {
+            let message =
+                format!("{} has no time of day, and {} has: it gets midnight in UTC", source.name, target.name);
+            findings.note(at, message, "if that is not the time that is meant, compute it: { cel: … }");
             return;
         }
         _ => {
@@ -353,10 +323,11 @@ fn compare(
         && to > 0
         && from > to
         && is_text(&target.kind)
-        && truncate.is_none_or(|cut| cut > to as usize)
+        && truncate != Some(Truncate::Field)
+        && truncate.and_then(Truncate::length).is_none_or(|cut| cut > to as usize)
     {
         let message = format!("{} holds up to {from} characters, and {} takes {to}", source.name, target.name);
-        findings.warn(at, message, format!("cut it: {{ from: …, truncate: {to} }}, or make the target's field longer"));
+        findings.warn(at, message, "cut it: { from: …, truncate: true }, or make the target's field longer");
     }
     if let (Some((whole, scale)), Some((whole_there, scale_there))) = (source.kind.digits(), target.kind.digits())
         && (whole > whole_there || scale > scale_there)

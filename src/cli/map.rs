@@ -62,11 +62,19 @@ impl Map {
             None => bail!("which pipeline? Say it with --pipeline: {}", names()),
         };
         let Some(pipeline) = pipeline else { bail!("the config has no such pipeline; it has {}", names()) };
-        let mapping = Mapping::new(pipeline, &config);
+        let mut mapping = Mapping::new(pipeline, &config);
         let orgs = if self.record.is_some() { bridge::orgs(&config)? } else { BTreeMap::new() };
         let mut scenes = match self.record {
             Some(id) => {
                 let Some(source) = orgs.get(&pipeline.from.org) else { bail!("the config names no such org") };
+                if let Some(target) = orgs.get(&pipeline.to.org) {
+                    match hydrate::typed(mapping.clone(), source, target).await {
+                        Ok(typed) => mapping = typed,
+                        Err(error) => {
+                            eprintln!("What the fields take is not known, so values are shown as they come: {error}")
+                        }
+                    }
+                }
                 let found = hydrate::records(source, &mapping, &[id]).await.with_context(|| {
                     let fields: Vec<String> = mapping.reads().iter().map(ToString::to_string).collect();
                     format!("org {}: no record could be read with the fields {}", pipeline.from.org, fields.join(", "))
@@ -111,6 +119,10 @@ impl Map {
             } else {
                 print!("{}", text(pipeline.name.as_str(), scene, &outcome));
             }
+        }
+        let uncut: Vec<&str> = mapping.uncut().map(FieldName::as_str).collect();
+        if !uncut.is_empty() && !self.json {
+            println!("Not cut here, for only the target org says how long they are: {}", uncut.join(", "));
         }
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }

@@ -553,10 +553,10 @@ pub struct Field {
     /// What is written where the field is empty. If absent: send.
     #[serde(default)]
     pub on_null: Option<OnNull>,
-    /// Longer text is cut to so many characters. If absent: the target org refuses text that is too long.
+    /// Longer text is cut to so many characters; true: to what the target's field takes. If absent: the target org refuses
+    /// text that is too long.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 131072))]
-    pub truncate: Option<u32>,
+    pub truncate: Option<Truncate>,
 }
 
 /// A value that is computed from fields of the source.
@@ -571,10 +571,10 @@ pub struct Computed {
     /// What is written where the result is null. If absent: send.
     #[serde(default)]
     pub on_null: Option<OnNull>,
-    /// Longer text is cut to so many characters. If absent: the target org refuses text that is too long.
+    /// Longer text is cut to so many characters; true: to what the target's field takes. If absent: the target org refuses
+    /// text that is too long.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 131072))]
-    pub truncate: Option<u32>,
+    pub truncate: Option<Truncate>,
 }
 
 /// At which writes a field is written. A first write that finds the record in the target by its key counts as a create.
@@ -631,6 +631,24 @@ impl JsonSchema for Scalar {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": ["string", "number", "boolean", "null"] })
+    }
+}
+
+/// A number of characters, or true.
+#[derive(Debug, Deserialize)]
+pub struct Truncate(#[allow(dead_code)] serde_json::Value);
+
+impl JsonSchema for Truncate {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Truncate".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 131_072 }, { "const": true }] })
     }
 }
 

@@ -212,10 +212,11 @@ fn a_field_says_what_becomes_of_its_value() {
             fill: source("Industry"),
             write_on: WriteOn::Create,
             on_null: OnNull::Skip,
-            truncate: Some(80),
+            truncate: Some(Truncate::To(80)),
             if_missing: None
         }
     );
+    assert_eq!(rule("{ from: Industry, truncate: true }").truncate, Some(Truncate::Field));
     assert_eq!(rule("{ from: Industry, write_on: [create, update] }").write_on, WriteOn::Both);
     assert_eq!(rule("{ value: 7, write_on: [update] }").write_on, WriteOn::Update);
     let instead = OnNull::Value(Value::Number("0".parse().unwrap()));

@@ -1,12 +1,16 @@
 //! A pipeline's rules, with every reference followed once, so that applying them cannot fail.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::lookup::{Replies, Search};
 use super::parents::{Parents, Written, standard_prefix};
 use super::rule::{Fill, Given, Rule, Writing};
+use super::types::{Kind, Types};
 use super::view::View;
 use super::{Expression, person};
 use crate::config::{
-    self, Config, FieldRule, Flag, IfMissing, NoLongerMatching, OnDelete, PipelineConfig, Publishing, WriteOn,
+    self, Config, FieldRule, Flag, IfMissing, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Truncate, WriteOn,
 };
 use crate::event::{ChangeKind, FieldName, FieldPath, ObjectName, Part, RecordId};
 use crate::privacy::ObjectPrivacy;
@@ -27,6 +31,7 @@ pub struct Mapping {
     pub(super) when_no_longer_matching: NoLongerMatching,
     pub(super) flag: Option<Flag>,
     pub(super) rules: Vec<(FieldName, Rule)>,
+    types: Arc<Types>,
     /// It reads what accounts have from their contacts.
     pub(super) persons: bool,
 }
@@ -56,8 +61,61 @@ impl Mapping {
             when_no_longer_matching: pipeline.when_no_longer_matching,
             flag: pipeline.flag.clone(),
             rules: rules.collect(),
+            types: Arc::default(),
             persons,
         }
+    }
+
+    /// The same with what the describes say, which is looked up here, once, and not with each record.
+    #[must_use]
+    pub fn with_types(mut self, types: Arc<Types>) -> Self {
+        for (name, rule) in &mut self.rules {
+            let known = types.field(name);
+            rule.takes = known.map_or(Kind::Other, |field| field.kind);
+            if rule.truncate == Some(Truncate::Field) {
+                rule.cut = known.and_then(|field| field.length);
+            }
+            if rule.asked_if_missing.is_none() {
+                rule.if_missing = if_missing(&rule.fill, known.map(|field| field.is_required_reference));
+            }
+            if let Fill::Parent(parents) = &mut rule.fill {
+                parents.relationship =
+                    known.map_or_else(|| Some(relationship(name)), |field| field.relationship.clone());
+                parents.polymorphic =
+                    known.map_or_else(|| is_polymorphic(name, parents.written.len()), |field| field.is_polymorphic);
+                for written in &mut parents.written {
+                    let prefix =
+                        types.prefix(&written.source_object).or_else(|| standard_prefix(&written.source_object));
+                    written.prefix = prefix.map(str::to_owned);
+                }
+            }
+        }
+        if let Some(flag) = &mut self.flag
+            && let Some(field) = types.field(&flag.field)
+        {
+            for value in [&mut flag.set, &mut flag.clear] {
+                // What cannot be converted the org refuses, and `check` told of it.
+                *value = field.kind.fit(value.clone()).unwrap_or_else(|_| value.clone());
+            }
+        }
+        self.types = types;
+        self
+    }
+
+    /// What is known of the fields.
+    pub fn types(&self) -> &Arc<Types> {
+        &self.types
+    }
+
+    /// Some text is cut to what its field takes.
+    pub fn follows_lengths(&self) -> bool {
+        self.rules.iter().any(|(_, rule)| rule.truncate == Some(Truncate::Field))
+    }
+
+    /// The fields whose text is to be cut to what they take, which is not known.
+    pub fn uncut(&self) -> impl Iterator<Item = &FieldName> {
+        let uncut = |(_, rule): &&(FieldName, Rule)| rule.truncate == Some(Truncate::Field) && rule.cut.is_none();
+        self.rules.iter().filter(uncut).map(|(name, _)| name)
     }
 
     /// The source fields that a read must ask for.
@@ -77,6 +135,15 @@ impl Mapping {
             Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Search(_) => None,
         });
         parents.flat_map(|parents| parents.written.iter().map(|written| (&parents.from, &written.target_object)))
+    }
+
+    /// The objects of the source that other pipelines bring over and this one names.
+    pub fn parent_objects(&self) -> BTreeSet<&ObjectName> {
+        let parents = self.rules.iter().filter_map(|(_, rule)| match &rule.fill {
+            Fill::Parent(parents) => Some(&parents.written),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Search(_) => None,
+        });
+        parents.flatten().map(|written| &written.source_object).collect()
     }
 
     /// The key value of a source record, where it follows from the record's id.
@@ -143,34 +210,44 @@ fn compile(name: &FieldName, rule: &FieldRule, pipeline: &PipelineConfig, config
             let parents = pipelines.iter().filter_map(|name| config.pipelines.iter().find(|other| other.name == *name));
             let written = parents.map(|parent| Written {
                 target_object: parent.to.object.clone(),
+                source_object: parent.from.object.clone(),
                 prefix: standard_prefix(&parent.from.object).map(str::to_owned),
                 id_key: key_is_id(parent).then(|| parent.to.key.clone()),
             });
             Fill::Parent(Parents {
                 from: from.clone(),
                 written: written.collect(),
-                relationship: relationship(name),
-                polymorphic: pipelines.len() > 1 || POLYMORPHIC.contains(&name.as_str()),
+                relationship: Some(relationship(name)),
+                polymorphic: is_polymorphic(name, pipelines.len()),
             })
         }
     };
     Some(Rule {
-        if_missing: rule.if_missing.unwrap_or_else(|| if_missing(&fill)),
+        if_missing: rule.if_missing.unwrap_or_else(|| if_missing(&fill, None)),
+        asked_if_missing: rule.if_missing,
         fill,
         write_on: rule.write_on,
         on_null: rule.on_null.clone(),
         truncate: rule.truncate,
+        cut: rule.truncate.and_then(Truncate::length),
+        takes: Kind::Other,
     })
 }
 
-/// Standard fields that name records of several objects.
+/// Standard fields that name records of several objects, for what was not described.
 const POLYMORPHIC: &[&str] = &["OwnerId", "WhatId", "WhoId"];
 
-/// Where the config does not say. A record type or an owner that is not there is a mistake.
-fn if_missing(fill: &Fill) -> IfMissing {
-    match fill {
-        Fill::Search(search) if !search.is_record() => IfMissing::Fail,
-        _ => IfMissing::Wait,
+fn is_polymorphic(field: &FieldName, pipelines: usize) -> bool {
+    pipelines > 1 || POLYMORPHIC.contains(&field.as_str())
+}
+
+/// Where the config does not say. A record type or an owner that is not there is a mistake. What the record cannot be
+/// without it waits for, and so does what nobody described.
+fn if_missing(fill: &Fill, required: Option<bool>) -> IfMissing {
+    match (fill, required) {
+        (Fill::Search(search), _) if !search.is_record() => IfMissing::Fail,
+        (_, Some(false)) => IfMissing::FillLater,
+        (_, Some(true) | None) => IfMissing::Wait,
     }
 }
 
@@ -180,8 +257,7 @@ fn key_is_id(pipeline: &PipelineConfig) -> bool {
     })
 }
 
-/// The relationship name by the platform's naming rule. Describes may say otherwise for a few standard fields; they are
-/// read by a later release, until then a lookup that does not follow the rule is refused by the org by name.
+/// The relationship name by the platform's naming rule, for what was not described.
 fn relationship(field: &FieldName) -> String {
     let name = field.as_str();
     match (name.strip_suffix("__c"), name.strip_suffix("Id")) {

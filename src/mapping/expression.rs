@@ -62,7 +62,7 @@
 mod compile;
 mod evaluate;
 mod functions;
-mod moment;
+pub(super) mod moment;
 mod node;
 mod number;
 mod parse;

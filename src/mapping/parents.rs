@@ -11,8 +11,8 @@ pub(super) struct Parents {
     pub from: FieldPath,
     /// In the order of the config.
     pub written: Vec<Written>,
-    /// `Account` for `AccountId`, `Parent__r` for `Parent__c`.
-    pub relationship: String,
+    /// `Account` for `AccountId`, `Parent__r` for `Parent__c`. None: the org has no name for it, and takes only an id.
+    pub relationship: Option<String>,
     /// The field may name records of several objects, so a record that is named by its key must say of which it is.
     pub polymorphic: bool,
 }
@@ -21,6 +21,7 @@ pub(super) struct Parents {
 #[derive(Debug, Clone)]
 pub(super) struct Written {
     pub target_object: ObjectName,
+    pub source_object: ObjectName,
     /// What the ids of its source object begin with; none where that is not known.
     pub prefix: Option<String>,
     /// The key field of its target object, where its value is the record's id in the source: then a parent can be named
@@ -43,16 +44,14 @@ impl Parents {
     /// How the target is told of this parent.
     pub fn reference(&self, parent: Parent, link: Option<RecordId>, if_missing: IfMissing) -> Reference {
         let written = self.written.iter().find(|written| written.target_object == parent.target_object);
-        let by_key = written.and_then(|written| written.id_key.clone()).map(|key| ByKey {
-            relationship: self.relationship.clone(),
-            key,
-            typed: self.polymorphic,
-        });
+        let key = written.and_then(|written| written.id_key.clone()).zip(self.relationship.clone());
+        let by_key = key.map(|(key, relationship)| ByKey { relationship, key, typed: self.polymorphic });
         Reference { parent, by_key, link, if_missing }
     }
 }
 
-/// The prefixes of standard objects; those of custom objects differ from org to org (facts: rest.md, ids).
+/// The prefixes of standard objects; those of custom objects differ from org to org (facts: rest.md, ids), and only a
+/// describe tells them.
 pub(super) fn standard_prefix(object: &ObjectName) -> Option<&'static str> {
     Some(match object.as_str() {
         "Account" => "001",

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::expression::{Expression, Unevaluated};
 use super::lookup::{Ask, Ends, Replies, Search};
 use super::parents::Parents;
+use super::types::Kind;
 use super::view::View;
-use super::{COMPOUND_VALUE, Failure, LOOKUP_AMBIGUOUS, NO_TABLE_ENTRY};
-use crate::config::{IfMissing, OnNull, WriteOn};
+use super::{COMPOUND_VALUE, Failure, LOOKUP_AMBIGUOUS, NO_TABLE_ENTRY, TYPE_MISMATCH};
+use crate::config::{IfMissing, OnNull, Truncate, WriteOn};
 use crate::event::{FieldName, FieldPath, Value};
 use crate::store::{LOOKUP_MISSING, Parent};
 
@@ -16,8 +17,15 @@ pub(super) struct Rule {
     pub fill: Fill,
     pub write_on: WriteOn,
     pub on_null: OnNull,
-    pub truncate: Option<usize>,
+    pub truncate: Option<Truncate>,
+    /// Where longer text is cut, as far as that is known.
+    pub cut: Option<usize>,
+    /// What the field takes.
+    pub takes: Kind,
+    /// What happens where a lookup finds nothing.
     pub if_missing: IfMissing,
+    /// As the config says it, if it does.
+    pub asked_if_missing: Option<IfMissing>,
 }
 
 #[derive(Debug, Clone)]
@@ -159,18 +167,32 @@ impl Rule {
                 }
             },
         };
-        match (value, &self.on_null) {
-            (Value::Compound(_), _) => {
-                failed(COMPOUND_VALUE, "it would be a compound; only the parts of one can be written".to_owned())
-            }
-            (Value::Null, OnNull::Skip) => Given::Left(Left::Null),
-            (Value::Null, OnNull::Value(instead)) => Given::Value(instead.clone()),
-            (Value::Text(text), _) => Given::Value(Value::Text(match self.truncate {
-                Some(length) => text.chars().take(length).collect(),
-                None => text,
-            })),
-            (value, _) => Given::Value(value),
+        if matches!(value, Value::Compound(_)) {
+            return failed(COMPOUND_VALUE, "it would be a compound; only the parts of one can be written".to_owned());
         }
+        let fitted = match (self.takes.fit(value), &self.on_null) {
+            (Ok(Value::Null), OnNull::Skip) => return Given::Left(Left::Null),
+            (Ok(Value::Null), OnNull::Value(instead)) => self.takes.fit(instead.clone()),
+            (Ok(Value::Text(text)), _) => Ok(Value::Text(self.shortened(text))),
+            (fitted, _) => fitted,
+        };
+        match fitted {
+            Ok(value) => Given::Value(value),
+            Err(is) => {
+                let reason = format!("the value is {is} and cannot become {}, which {target} takes", self.takes);
+                failed(TYPE_MISMATCH, reason)
+            }
+        }
+    }
+
+    /// Counted in characters.
+    fn shortened(&self, mut text: String) -> String {
+        if let Some(cut) = self.cut
+            && let Some((end, _)) = text.char_indices().nth(cut)
+        {
+            text.truncate(end);
+        }
+        text
     }
 }
 

@@ -8,11 +8,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    self, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To, WriteOn,
+    self, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To, Truncate,
+    WriteOn,
 };
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::{ByKey, Reference, Source};
 use crate::store::{ParentState, PipelineId};
+
+mod typed;
 
 const RECORD: &str = "003000000000001AAA";
 const TARGET: &str = "a03000000000001AAA";
@@ -488,7 +491,7 @@ fn what_is_written_where_the_source_is_empty_is_the_rules_choice() {
 
 #[test]
 fn long_text_is_cut_by_characters_and_nothing_else_is() {
-    let mapping = with(source(TITLE), |rule| rule.truncate = Some(3));
+    let mapping = with(source(TITLE), |rule| rule.truncate = Some(Truncate::To(3)));
     for (value, cut) in [("Zürich", "Zür"), ("Bas", "Bas"), ("", "")] {
         assert_eq!(f_of(&mapping, linked(), ChangeKind::Update, &[(TITLE, text(value))]), put(Value::text(cut)));
     }

@@ -158,6 +158,14 @@ impl Code {
         }
     }
 
+    /// The org may have other fields, or fields of another kind, than it had when it described them.
+    pub fn doubts_fields(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidField | Self::InvalidFieldForInsertUpdate | Self::JsonParserError | Self::InvalidTypeOnField
+        )
+    }
+
     /// Codes are shown in logs, so what does not look like one is not kept: it might be anything.
     fn unknown(code: &str) -> Self {
         let is_code = (1..=80).contains(&code.len())

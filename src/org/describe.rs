@@ -169,3 +169,9 @@ impl ObjectDescribe {
         self.record_types.iter().find(named)
     }
 }
+
+/// As an org would answer it.
+#[cfg(test)]
+pub(crate) fn described(json: &serde_json::Value) -> ObjectDescribe {
+    ObjectDescribe::read(json).unwrap()
+}

@@ -52,7 +52,8 @@ impl<T: Clone> Single<T> {
         self.settle(&mut failed, ask(self.known()).await)
     }
 
-    fn known(&self) -> Option<T> {
+    /// What is known, and nothing is asked.
+    pub fn known(&self) -> Option<T> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -85,8 +85,8 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
     let mut comparison = Comparison::default();
     let mut sides: Vec<Side> = Vec::new();
     for pipeline in &config.pipelines {
-        let mapping = Mapping::new(pipeline, config);
         let (Some(source), Some(target)) = (orgs.get(&pipeline.from.org), orgs.get(&pipeline.to.org)) else { continue };
+        let mapping = hydrate::typed(Mapping::new(pipeline, config), source, target).await?;
         let mut side =
             Side { expected: BTreeMap::new(), keys: HashMap::new(), left_out: HashSet::new(), actual: Vec::new() };
         let paths = mapping.reads();
@@ -123,7 +123,8 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
     let mut keys: HashMap<(OrgName, ObjectName), HashMap<RecordId, String>> = HashMap::new();
     for (pipeline, side) in config.pipelines.iter().zip(&sides) {
         let place = (pipeline.to.org.clone(), pipeline.to.object.clone());
-        let key = |row: &Map<String, Json>| Some(row.get(pipeline.to.key.as_str())?.as_str()?.to_owned());
+        let key =
+            |row: &Map<String, Json>| Cell::Value(Value::from(row.get(pipeline.to.key.as_str())?.clone())).key_text();
         let rows = side.actual.iter().filter_map(|(id, row)| Some((*id, key(row)?)));
         held.entry(place.clone()).or_default().extend(rows);
         keys.entry(place).or_default().extend(side.keys.iter().map(|(id, key)| (*id, key.clone())));

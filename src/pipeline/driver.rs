@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::machine::{Child, Machine, Read, ReadWhat, Stretch};
+use super::types::{Doubts, Remapped};
 use crate::config::Brakes;
 use crate::event::{FieldPath, Found, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::journal::{Scanned, scan};
 use crate::mapping::{Mapping, Replies};
-use crate::org::{CallError, Org, SaveResult};
+use crate::org::{CallError, Code, Org, SaveResult};
 use crate::publish::outcome::{Delays, judge};
 use crate::publish::{self, Batch, Source};
 use crate::retry::{Backoff, delay_after};
@@ -46,6 +47,10 @@ pub struct Target<S> {
     /// How soon a lookup that led to nothing is tried again.
     pub look_again: Duration,
     pub board: Board,
+    /// For what the target refuses although it was described so.
+    pub doubts: Doubts,
+    /// Mappings with newer types.
+    pub remapped: mpsc::UnboundedReceiver<Remapped>,
 }
 
 /// One pipeline: where it reads, and what it makes of it.
@@ -106,6 +111,7 @@ pub async fn run<S: Store>(target: Target<S>, cancel: CancellationToken) -> Resu
                 Some(scanned) => driver.take(scanned?).await?,
                 None => scan_ended = true,
             },
+            Some((id, mapping)) = driver.remapped.recv() => driver.remap(id, mapping),
             () = sleep_until(wakeup) => {}
         }
     }
@@ -118,6 +124,8 @@ struct Driver<S> {
     store: S,
     head: watch::Receiver<Seq>,
     board: Board,
+    doubts: Doubts,
+    remapped: mpsc::UnboundedReceiver<Remapped>,
     machine: Machine,
     tasks: JoinSet<Done>,
     batches: usize,
@@ -166,6 +174,8 @@ impl<S: Store> Driver<S> {
             store: target.store,
             head: target.head,
             board: target.board,
+            doubts: target.doubts,
+            remapped: target.remapped,
             machine,
             tasks: JoinSet::new(),
             batches: 0,
@@ -364,6 +374,9 @@ impl<S: Store> Driver<S> {
 
     fn batch_done(&mut self, batch: &Batch, answer: &Result<Vec<SaveResult>, CallError>) {
         let now = Instant::now();
+        if self.doubts_fields(batch, answer) {
+            self.doubts.raise(&self.target, batch.call.object());
+        }
         let target_delay = if answer.is_ok() { Duration::ZERO } else { self.refusals.next_delay() };
         let record = |tries| delay_after(tries, RETRY_FIRST, RETRY_MAX);
         let judgement = judge(batch, answer, now, Delays { record, target: target_delay });
@@ -382,6 +395,32 @@ impl<S: Store> Driver<S> {
             self.machine.pause(now + pause);
         }
         self.machine.batch_done(batch.flight, judgement.verdicts, now);
+    }
+
+    /// Whether the answer says that the object has other fields than it was described with.
+    fn doubts_fields(&self, batch: &Batch, answer: &Result<Vec<SaveResult>, CallError>) -> bool {
+        let cuts = |mapping: &Mapping| mapping.target_object == *batch.call.object() && mapping.follows_lengths();
+        let doubts = |code: &Code| match code {
+            // Any source can have text that is too long, but not where it was cut.
+            Code::StringTooLong => self.sources.values().any(|(.., mapping)| cuts(mapping)),
+            code => code.doubts_fields(),
+        };
+        match answer {
+            Ok(results) => results.iter().any(|result| match result {
+                SaveResult::Refused(refusal) => refusal.errors().any(|error| doubts(&error.code)),
+                SaveResult::Saved { .. } => false,
+            }),
+            Err(error) => error.code().is_some_and(doubts),
+        }
+    }
+
+    fn remap(&mut self, id: PipelineId, newer: Arc<Mapping>) {
+        let Some((name, _, mapping)) = self.sources.get_mut(&id) else { return };
+        if mapping.types() != newer.types() {
+            info!(pipeline = %name, "the target's fields are not as they were; what waits is mapped anew");
+            *mapping = newer.clone();
+            self.machine.set_mapping(id, newer, Instant::now());
+        }
     }
 
     async fn read_done(&mut self, read: Read, answer: Result<Heard, CallError>) -> Result<(), StoreError> {

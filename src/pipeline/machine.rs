@@ -202,6 +202,14 @@ impl Machine {
         }
     }
 
+    /// The same rules, with newer types. What is not written yet was mapped by the older ones, so it is read and mapped anew.
+    pub fn set_mapping(&mut self, id: PipelineId, mapping: Arc<Mapping>, now: Instant) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        line.mapping = mapping;
+        self.outbox.remap(id, now);
+        self.collect(now);
+    }
+
     /// A record that was parked from this number on because its pipeline was halted; now it goes on.
     pub fn release(&mut self, source: Source, from: Seq, now: Instant) {
         self.read(source, from, false, true, now);

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::write::{Body, Cover, Key, Source, Write, covers_with};
 use crate::config::{IfMissing, SaveOptions};
 use crate::event::{FieldName, ObjectName, RecordId, Seq};
-use crate::store::{Parent, ParkedState};
+use crate::store::{Parent, ParkedState, PipelineId};
 use window::Window;
 
 /// Records in one sObject Collections call (facts: rest.md section 6).
@@ -190,6 +190,8 @@ pub struct Outbox {
     weight: usize,
     paused_until: Option<Instant>,
     window: Window,
+    /// Pipelines whose mapping changed: what took off before, up to which flight, was mapped by the old one.
+    remapped: HashMap<PipelineId, FlightId>,
 }
 
 impl Outbox {
@@ -252,6 +254,21 @@ impl Outbox {
             (Some(pause), delayed, true) => delayed.map(|at| at.max(pause)),
             (None, delayed, _) => delayed,
         }
+    }
+
+    /// The pipeline maps differently from now on: what waits is to be read and mapped anew, and so is what is in flight, if it
+    /// comes back.
+    pub fn remap(&mut self, pipeline: PipelineId, now: Instant) {
+        self.remapped.insert(pipeline, FlightId(self.next_id));
+        let mut outdated: Vec<WriteId> = Vec::new();
+        outdated.extend(self.waiting.iter().filter(|(_, one)| is_mapped_by(&one.write, pipeline)).map(|(id, _)| *id));
+        outdated.sort_unstable();
+        for id in outdated {
+            if let Some(waiting) = self.remove(id) {
+                self.hand_for_reading(waiting.write, false);
+            }
+        }
+        self.look_after_children(now);
     }
 
     /// What changed since the last time.
@@ -362,7 +379,11 @@ impl Outbox {
         for ((write, tries), verdict) in writes.into_iter().zip(tries).zip(padded) {
             let tries = tries.saturating_add(1);
             let sources = sources(&write);
+            let is_outdated = self.remapped.iter().any(|(id, last)| flight <= *last && is_mapped_by(&write, *id));
             match verdict {
+                Verdict::Retry { .. } | Verdict::Held { .. } | Verdict::Split | Verdict::Refused(_) if is_outdated => {
+                    self.hand_for_reading(write, true);
+                }
                 Verdict::Saved { id, created } => {
                     self.landed(&write, Some(id), created, now);
                     self.handed.push(Handed::Settled { write, id: Some(id), created });
@@ -759,6 +780,11 @@ pub(super) fn parent_missing(parent: Parent, if_missing: IfMissing, evidence: &s
 
 fn sources(write: &Write) -> Vec<Source> {
     write.covers.iter().map(|cover| cover.source).collect()
+}
+
+/// A delete is the same by any mapping.
+fn is_mapped_by(write: &Write, pipeline: PipelineId) -> bool {
+    !matches!(write.body, Body::Delete) && write.covers.iter().any(|cover| cover.source.pipeline == pipeline)
 }
 
 fn exclusive(write: &Write) -> impl Iterator<Item = Token> + '_ {

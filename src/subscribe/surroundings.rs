@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::event::Channel;
+use crate::event::{Channel, ObjectName};
 
 /// Answered by the bridge; by a few lines in tests.
 pub trait Surroundings: Clone + Send + Sync + 'static {
@@ -11,6 +11,9 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
 
     /// Keeps a schema, so that a restart needs no fetch.
     fn keep_schema(&self, id: &str, schema: &str) -> impl Future<Output = ()> + Send;
+
+    /// An event of the object has this schema. Another one than before says that its fields have changed.
+    fn saw_schema(&self, channel: &Channel, object: &ObjectName, id: &str);
 
     /// Whether the org's deliveries of a day allow to start at the earliest event that it keeps. If not, the
     /// subscription goes on with the newest, and what lies between is a gap.

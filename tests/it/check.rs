@@ -121,15 +121,24 @@ const IN_THE_CONFIG: &[(&str, &str, &str)] = &[
     (
         "NumberOfEmployees: NumberOfEmployees",
         "NumberOfEmployees: Name",
-        "error fields.NumberOfEmployees: Name and NumberOfEmployees are of different kinds",
+        "warning fields.NumberOfEmployees: Name is text, and NumberOfEmployees takes a number",
     ),
     (
         "NumberOfEmployees: NumberOfEmployees",
         "NumberOfEmployees: { value: many }",
         "error fields.NumberOfEmployees: the field takes a number",
     ),
-    ("Phone: Phone", "Phone: NumberOfEmployees", "error fields.Phone: NumberOfEmployees is no text, and Phone is"),
+    (
+        "AnnualRevenue: AnnualRevenue",
+        "Reviewed__c: NumberOfEmployees",
+        "error fields.Reviewed__c: NumberOfEmployees and Reviewed__c are of different kinds",
+    ),
     ("Phone: Phone", "Phone: Description", "warning fields.Phone: Description holds up to"),
+    (
+        "NumberOfEmployees: NumberOfEmployees",
+        "NumberOfEmployees: { from: AccountNumber, truncate: true }",
+        "warning fields.NumberOfEmployees: NumberOfEmployees is no text, so `truncate: true` cuts nothing",
+    ),
     (
         "Phone: Phone",
         "Phone: { value: \"0123456789012345678901234567890123456789012\" }",

@@ -27,3 +27,4 @@ mod setup;
 mod state;
 mod support;
 mod truth;
+mod types;

@@ -113,6 +113,14 @@ fn a_record_is_mapped_from_a_file_or_from_standard_input_and_needs_no_login() {
 }
 
 #[test]
+fn text_that_is_to_be_cut_to_the_fields_length_is_named_where_no_org_says_it() {
+    let folder = Folder::new(&CONFIG.replace("{ cel: upper(Name) }", "{ cel: upper(Name), truncate: true }"));
+    let output = folder.run("map", &["-p", "accounts"], RECORD);
+    let expected = format!("{MAPPED}Not cut here, for only the target org says how long they are: Name\n");
+    assert_eq!((out(&output), output.status.code()), (expected, Some(0)));
+}
+
+#[test]
 fn a_record_that_would_fail_is_exit_code_1_and_one_that_is_left_out_is_0() {
     let folder = Folder::new(CONFIG);
     let output = folder.run("map", &["-p", "accounts"], &RECORD.replace("Hot", "Cold"));

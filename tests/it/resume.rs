@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orgbridge::config::Login;
+use orgbridge::config::{Config, IfMissing, Login};
 use orgbridge::emulator::{Emulator, Options, TrafficPlan};
 use orgbridge::store::{GapKind, Sqlite, Store};
 use serde_json::json;
@@ -85,8 +85,12 @@ async fn a_position_that_the_org_forgot_is_a_gap_that_stays_visible_and_what_com
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_without_its_parent_is_parked_and_woken_by_it() {
-    let mut world = World::new().await;
+async fn a_child_that_is_to_wait_for_its_parent_is_parked_and_woken_by_it() {
+    let waits = |config: &mut Config| {
+        let lookups = config.pipelines[1].fields.iter_mut().filter(|(name, _)| name.as_str() == "AccountId");
+        lookups.for_each(|(_, rule)| rule.if_missing = Some(IfMissing::Wait));
+    };
+    let mut world = World::with(waits).await;
     let accounts = world.create("Account", vec![json!({"Name": "older than the bridge"})]).await;
     // Its event is on the bus, so the tip is behind it.
     world.control(world.source(), "time", json!({"advance_seconds": 5})).await;

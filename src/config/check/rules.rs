@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk, quoted};
-use super::super::{FieldRule, Fill, OnNull, WriteOn};
+use super::super::{FieldRule, Fill, OnNull, Truncate, WriteOn};
 use super::lookups;
 use crate::event::{Decimal, FieldName, FieldPath, PipelineName, Value};
 use crate::mapping::Expression;
@@ -240,13 +240,16 @@ enum OnNullWord {
     Skip,
 }
 
-fn truncate(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<usize> {
+fn truncate(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Truncate> {
     let text = walk.text(entry)?;
     match text.value.parse::<usize>() {
-        Ok(length) if (1..=TEXT_MAX).contains(&length) => Some(length),
+        Ok(length) if (1..=TEXT_MAX).contains(&length) => Some(Truncate::To(length)),
+        Err(_) if text.value == "true" => Some(Truncate::Field),
         Ok(_) | Err(_) => {
-            let remedy = format!("write how many characters are kept, 1 to {TEXT_MAX}");
-            walk.find(&text.span, "`truncate` must be a number of characters", remedy);
+            let remedy = format!(
+                "write how many characters are kept, 1 to {TEXT_MAX}, or `true`: as many as the target's field takes"
+            );
+            walk.find(&text.span, "`truncate` must be a number of characters, or true", remedy);
             None
         }
     }

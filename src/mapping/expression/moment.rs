@@ -3,24 +3,28 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
 /// `2024-01-31`
-pub(super) fn date(text: &str) -> Option<NaiveDate> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 10 || !starts_like_a_date(bytes) {
+pub(in crate::mapping) fn date(text: &str) -> Option<NaiveDate> {
+    if !looks_like_a_date(text) {
         return None;
     }
     NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()
 }
 
 /// `2024-01-31T10:15:00.000Z`, `2024-01-31T10:15:00+0100`: with a zone, as all moments of an org are.
-pub(super) fn moment(text: &str) -> Option<DateTime<Utc>> {
+pub(in crate::mapping) fn moment(text: &str) -> Option<DateTime<Utc>> {
     if !looks_like_a_moment(text) {
         return None;
     }
     DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z").ok().map(|at| at.to_utc())
 }
 
+/// Cheap, and true for every text that [`date`] reads.
+pub(in crate::mapping) fn looks_like_a_date(text: &str) -> bool {
+    text.len() == 10 && starts_like_a_date(text.as_bytes())
+}
+
 /// Cheap, and true for every text that [`moment`] reads.
-pub(super) fn looks_like_a_moment(text: &str) -> bool {
+pub(in crate::mapping) fn looks_like_a_moment(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() >= 17 && bytes[10] == b'T' && starts_like_a_date(bytes)
 }
@@ -50,16 +54,16 @@ fn starts_like_a_date(bytes: &[u8]) -> bool {
             .all(|(at, c)| if at == 4 || at == 7 { *c == b'-' } else { c.is_ascii_digit() })
 }
 
-pub(super) fn midnight(date: NaiveDate) -> DateTime<Utc> {
+pub(in crate::mapping) fn midnight(date: NaiveDate) -> DateTime<Utc> {
     date.and_time(NaiveTime::MIN).and_utc()
 }
 
-pub(super) fn date_text(date: NaiveDate) -> String {
+pub(in crate::mapping) fn date_text(date: NaiveDate) -> String {
     date.format("%Y-%m-%d").to_string()
 }
 
 /// The form in which moments come by event.
-pub(super) fn moment_text(moment: DateTime<Utc>) -> String {
+pub(in crate::mapping) fn moment_text(moment: DateTime<Utc>) -> String {
     moment.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 

@@ -73,6 +73,11 @@ impl Org {
         }
     }
 
+    /// What is in memory, and nothing is asked.
+    pub fn known_describe(&self, object: &ObjectName) -> Option<Arc<ObjectDescribe>> {
+        self.shared.describes.of(object).known().map(|known| known.describe)
+    }
+
     /// The next [`Org::describe`] of the object asks the org: an event or a refusal says that it has changed.
     pub fn forget_describe(&self, object: &ObjectName) {
         lock(&self.shared.describes.objects).remove(&object.as_str().to_ascii_lowercase());

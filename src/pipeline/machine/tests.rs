@@ -678,8 +678,16 @@ impl World {
             83..=91 => self.answer_batch(pick, how),
             92..=93 => self.land_late(pick),
             94..=97 => self.pass(1 + u64::from(how) % 20),
-            _ => self.restart(),
+            98..=99 => self.restart(),
+            _ => self.remap(pick),
         }
+    }
+
+    /// A describe has changed.
+    fn remap(&mut self, pick: usize) {
+        let (id, mapping) = self.mappings[pick % 2].clone();
+        self.machine.set_mapping(id, mapping, self.now);
+        self.commit();
     }
 
     /// No more faults: everything is delivered and settled.
@@ -769,6 +777,18 @@ proptest! {
 fn fill_later(pipeline: &mut PipelineConfig) {
     for (_, rule) in &mut pipeline.fields {
         rule.if_missing = Some(IfMissing::FillLater);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_target_ends_equal_where_the_types_change_meanwhile(
+        steps in proptest::collection::vec((0_u8..108, any::<usize>(), any::<u16>()), 0..300),
+        coalesce in any::<bool>(),
+    ) {
+        ends_equal(World::with(|pipeline| pipeline.publishing.coalesce = coalesce), steps)?;
     }
 }
 
@@ -862,6 +882,40 @@ fn the_steps_of_a_pipeline_that_halts_are_parked_with_the_one_that_halted_it_and
     world.finish();
     assert!(world.memory.parked.is_empty());
     assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+}
+
+#[test]
+fn what_was_refused_or_waits_is_mapped_anew_when_the_types_change() {
+    let reads = |world: &World| world.machine.pipelines().map(|(_, counts, _)| counts.reads).sum::<u64>();
+    let later = |world: &World| vec![Verdict::Held { at: world.now + Duration::from_secs(3_600) }];
+    for in_flight in [false, true] {
+        let mut world = World::new();
+        world.change_source(0, 1);
+        world.deliver();
+        world.page(5);
+        assert!(world.send());
+        let batch = world.flights.remove(0);
+        if !in_flight {
+            world.machine.batch_done(batch.flight, later(&world), world.now);
+        }
+        world.remap(0);
+        if in_flight {
+            world.machine.batch_done(batch.flight, later(&world), world.now);
+        }
+        world.commit();
+        assert!(world.ask(), "the record is read at once");
+        world.finish();
+        assert_eq!((shown(&world.target.mirror()), reads(&world)), (shown(&world.expected()), 1));
+        // A refusal of what was mapped since is held as ever.
+        change_b(&mut world, 0, "b");
+        world.deliver();
+        world.page(5);
+        assert!(world.send());
+        let batch = world.flights.remove(0);
+        world.machine.batch_done(batch.flight, later(&world), world.now);
+        world.commit();
+        assert!(!world.ask());
+    }
 }
 
 #[test]

@@ -151,7 +151,10 @@ async fn drive(
                 let permit = permit.map_err(|_| SubscribeError::JournalGone)?;
                 if let Some(arrival) = driver.next_arrival() { permit.send(arrival) }
             }
-            received = recv(line, !session.is_full()) => driver.received(received),
+            received = recv(line, !session.is_full()) => {
+                tell_schemas(&received, &surroundings);
+                driver.received(received);
+            }
             opened = wait_for(upgrade) => driver.upgraded(opened),
             (channel, fits) = wait_for(answer) => {
                 driver.answer = None;
@@ -162,6 +165,21 @@ async fn drive(
             (logins, result) = wait_for(login) => driver.take_login(logins, result)?,
             Ok(()) = nudges.changed() => driver.session.restart(Instant::now()),
             () = sleep_until_some(deadline) => driver.session.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+fn tell_schemas(received: &Received, surroundings: &impl Surroundings) {
+    let messages: &[Incoming] = match received {
+        Received::Answer(Answer { result: Ok(answer), .. }) => &answer.messages,
+        Received::Frame(frame) => &frame.messages,
+        Received::Answer(Answer { result: Err(_), .. }) | Received::Progress | Received::Lost(_) => &[],
+    };
+    for incoming in messages {
+        if let Incoming::Event(change, Some(schema)) = incoming
+            && let Happening::Record(record) = &change.happening
+        {
+            surroundings.saw_schema(&change.channel, &record.header.entity_name, schema);
         }
     }
 }
@@ -442,7 +460,7 @@ fn is_goodbye(incoming: &Incoming) -> bool {
     match incoming {
         Incoming::Reply(reply) => reply.meta == Meta::Disconnect,
         Incoming::Disconnected => true,
-        Incoming::Event(_) | Incoming::Undecodable(_) | Incoming::Other => false,
+        Incoming::Event(..) | Incoming::Undecodable(_) | Incoming::Other => false,
     }
 }
 

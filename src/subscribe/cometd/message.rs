@@ -17,7 +17,8 @@ pub enum Incoming {
     Reply(Reply),
     /// The server ended the session by itself: `/meta/disconnect` that answers nothing.
     Disconnected,
-    Event(Box<Change>),
+    /// With the id of its schema, where it says one.
+    Event(Box<Change>, Option<String>),
     /// An event that this release cannot read. Never dropped in silence.
     Undecodable(DecodeError),
     /// Neither a reply to a meta message nor an event: nothing is lost by ignoring it.
@@ -119,10 +120,13 @@ fn one(message: Json, connection_type: &str) -> Incoming {
         };
     }
     match message.remove("data") {
-        Some(data) => match decode::change(&channel, data) {
-            Ok(change) => Incoming::Event(Box::new(change)),
-            Err(error) => Incoming::Undecodable(error),
-        },
+        Some(data) => {
+            let schema = data.get("schema").and_then(Json::as_str).map(str::to_owned);
+            match decode::change(&channel, data) {
+                Ok(change) => Incoming::Event(Box::new(change), schema),
+                Err(error) => Incoming::Undecodable(error),
+            }
+        }
         None if channel.starts_with("/meta/") || message.contains_key("successful") => Incoming::Other,
         None => Incoming::Undecodable(DecodeError::new(&channel, None, "the message is neither reply nor event")),
     }
@@ -348,7 +352,7 @@ mod tests {
                 assert_eq!(messages.len(), body.as_array().unwrap().len());
                 for message in messages {
                     assert!(
-                        matches!(message, Incoming::Reply(_) | Incoming::Event(_) | Incoming::Disconnected),
+                        matches!(message, Incoming::Reply(_) | Incoming::Event(..) | Incoming::Disconnected),
                         "{}: {message:?}",
                         vector["name"]
                     );

@@ -319,7 +319,7 @@ impl Session {
         let mut meta = Vec::new();
         for incoming in batch {
             match incoming {
-                Incoming::Event(change) => self.receive(*change, heard, now),
+                Incoming::Event(change, _) => self.receive(*change, heard, now),
                 Incoming::Undecodable(error) => self.unread(error, now),
                 Incoming::Reply(_) | Incoming::Disconnected => meta.push(incoming),
                 Incoming::Other => {}
@@ -334,7 +334,7 @@ impl Session {
                 Incoming::Disconnected if self.client_id.is_some() => {
                     self.renew(Disposition::NewSession, Trouble::Ended, now);
                 }
-                Incoming::Disconnected | Incoming::Event(_) | Incoming::Undecodable(_) | Incoming::Other => {}
+                Incoming::Disconnected | Incoming::Event(..) | Incoming::Undecodable(_) | Incoming::Other => {}
             }
         }
         // Over a WebSocket events need no reply to come with, and what came since the connect went out counts for its

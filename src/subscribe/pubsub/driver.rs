@@ -19,7 +19,7 @@ use super::demand::Demand;
 use super::error::{Disposition, Failed, Fault};
 use super::schemas::{NoSchema, Schemas};
 use super::stream::Subscription;
-use crate::event::{Arrival, Channel, ChannelKind, ReplayFrom, ReplayId, Timestamp};
+use crate::event::{Arrival, Channel, ChannelKind, Happening, ReplayFrom, ReplayId, Timestamp};
 use crate::org::{OrgError, Session};
 use crate::retry::Backoff;
 use crate::subscribe::surroundings::Surroundings;
@@ -402,6 +402,10 @@ impl<S: Surroundings> Topic<S> {
             };
             let arrivals: Vec<Arrival> = match decoded {
                 Ok(change) => {
+                    if let Happening::Record(record) = &change.happening {
+                        let object = &record.header.entity_name;
+                        self.shared.feed.surroundings.saw_schema(channel, object, &event.schema_id);
+                    }
                     committed = change.committed().or(committed);
                     self.subscription.receive(change, self.shared.feed.org.server_time()).collect()
                 }

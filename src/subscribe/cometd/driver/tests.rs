@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::event::{ReplayFrom, ReplayId};
+use crate::event::{ObjectName, ReplayFrom, ReplayId};
 use crate::subscribe::position::Plan;
 
 const CHANNEL: &str = "/data/AccountChangeEvent";
@@ -378,6 +378,8 @@ impl Surroundings for Anything {
     }
 
     async fn keep_schema(&self, _: &str, _: &str) {}
+
+    fn saw_schema(&self, _: &Channel, _: &ObjectName, _: &str) {}
 
     async fn earliest_fits(&self, _: &Channel) -> bool {
         true

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::{Login, OrgConfig, PubsubEndpoint};
-use crate::event::{Change, Happening};
+use crate::event::{Change, Happening, ObjectName};
 use crate::org::Org;
 use crate::subscribe::Subscriptions;
 use crate::subscribe::position::Plan;
@@ -27,6 +27,8 @@ impl Surroundings for Anything {
     }
 
     async fn keep_schema(&self, _: &str, _: &str) {}
+
+    fn saw_schema(&self, _: &Channel, _: &ObjectName, _: &str) {}
 
     async fn earliest_fits(&self, _: &Channel) -> bool {
         true
