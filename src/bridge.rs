@@ -378,6 +378,7 @@ fn first_status(pipeline: &PipelineConfig, row: &PipelineRow) -> PipelineStatus 
         failed: row.failed,
         unfilled: row.unfilled,
         left_gone: 0,
+        kept: 0,
         api_calls: 0,
         watermark: row.watermark,
         halted: row.halted.as_ref().map(|halted| halted.why.clone()),

@@ -223,8 +223,10 @@ pub struct PipelineConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publishing {
     pub options: SaveOptions,
+    pub may_delete: MayDelete,
     pub when_target_gone: WhenTargetGone,
     pub on_undelete: OnUndelete,
+    pub key_changes: KeyChanges,
     /// Changes that wait for the target become one write. Otherwise each is written by itself, in order.
     pub coalesce: bool,
 }
@@ -233,8 +235,10 @@ impl Default for Publishing {
     fn default() -> Self {
         Self {
             options: SaveOptions::default(),
+            may_delete: MayDelete::default(),
             when_target_gone: WhenTargetGone::default(),
             on_undelete: OnUndelete::default(),
+            key_changes: KeyChanges::default(),
             coalesce: true,
         }
     }
@@ -269,6 +273,16 @@ pub enum Duplicates {
     SaveAlerts,
 }
 
+/// Which records of the target a pipeline that deletes may delete.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MayDelete {
+    /// Those that the bridge is known to have created. Others are kept.
+    #[default]
+    Created,
+    /// Any counterpart.
+    Any,
+}
+
 /// What happens when the counterpart was deleted in the target by somebody else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WhenTargetGone {
@@ -289,6 +303,16 @@ pub enum OnUndelete {
     Recreate,
     /// Nothing: the counterpart stays deleted, also when the record changes later.
     Ignore,
+}
+
+/// What happens when a change gives the key of a record with a counterpart another value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyChanges {
+    /// The counterpart gets the new value, by its link.
+    #[default]
+    Update,
+    /// The pipeline halts.
+    Halt,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -71,6 +71,9 @@ pub enum Skip {
     UndeleteIgnored,
     /// A delete of a record that never had a counterpart, and whose key does not follow from its id.
     NeverLinked,
+    /// A delete of a record without a link: whatever holds its key in the target was not created by the bridge, as far as it
+    /// knows, and only what it created may go (`may_delete: created`).
+    NotCreated,
     /// The event names no record; it is a gap.
     NoRecord,
 }
@@ -83,6 +86,10 @@ impl std::fmt::Display for Skip {
             Self::DeleteIgnored => "deletes are ignored (on_delete: ignore)",
             Self::UndeleteIgnored => "what comes back is left deleted (on_undelete: ignore)",
             Self::NeverLinked => "it was never written, so there is nothing to delete",
+            Self::NotCreated => {
+                "a record with its key in the target is kept, for the bridge is not known to have created it \
+                 (may_delete: created)"
+            }
             Self::NoRecord => "the event names no record: it is a gap",
         })
     }
@@ -149,6 +156,20 @@ impl Mapping {
     /// The deletion of a counterpart that was looked up for a write which deletes it.
     pub fn apply_removed(&self, target: RecordId, cover: Cover) -> Mapped {
         Draft::default().write(self, self.by_link(target), cover, |_| Body::Delete)
+    }
+
+    /// What becomes of a counterpart that was looked up for a record which does not match any more.
+    pub fn apply_unmatched(&self, target: RecordId, cover: Cover) -> Mapped {
+        self.unmatched(self.by_link(target), cover)
+    }
+
+    /// The key of a record that does not match, where a counterpart of it would have to go, or be flagged.
+    pub fn unmatched_key(&self, record: &Record) -> Option<String> {
+        let view = self.view(View::read(record, None));
+        if self.when_no_longer_matching == NoLongerMatching::Keep || !self.unmatches(&view) {
+            return None;
+        }
+        self.key_in(&view)
     }
 
     /// The parents whose links a part asks for.
@@ -300,22 +321,27 @@ impl Mapping {
 
     /// The record is not one of those that are written. Its counterpart, if it has one, is from before.
     fn not_matching(&self, view: &View<'_>, known: &Known<'_>, cover: Cover) -> Mapped {
-        // Who made a change says nothing of the record: only that the change is left out.
-        let for_good = match self.matching(&view.of_nobody()) {
-            Matching::No => self.when.as_ref().is_some_and(|when| !when.reads().is_empty()),
-            Matching::Yes | Matching::Unknown | Matching::Failed(_) => false,
-        };
         let key = match &known.link {
             LinkState::Linked(id) => self.by_link(*id),
             LinkState::Coming(key) => key.clone(),
             LinkState::None => return Mapped::Skipped(Skip::Filtered),
         };
+        if self.unmatches(view) { self.unmatched(key, cover) } else { Mapped::Skipped(Skip::Filtered) }
+    }
+
+    /// Whether the record itself does not match: who made a change says nothing of it, only that the change is left out.
+    fn unmatches(&self, view: &View<'_>) -> bool {
+        match self.matching(&view.of_nobody()) {
+            Matching::No => self.when.as_ref().is_some_and(|when| !when.reads().is_empty()),
+            Matching::Yes | Matching::Unknown | Matching::Failed(_) => false,
+        }
+    }
+
+    fn unmatched(&self, key: Key, cover: Cover) -> Mapped {
         match self.when_no_longer_matching {
-            NoLongerMatching::Flag if for_good => self.flagged(key, cover),
-            NoLongerMatching::Delete if for_good => Draft::default().write(self, key, cover, |_| Body::Delete),
-            NoLongerMatching::Keep | NoLongerMatching::Flag | NoLongerMatching::Delete => {
-                Mapped::Skipped(Skip::Filtered)
-            }
+            NoLongerMatching::Flag => self.flagged(key, cover),
+            NoLongerMatching::Delete => Draft::default().write(self, key, cover, |_| Body::Delete),
+            NoLongerMatching::Keep => Mapped::Skipped(Skip::Filtered),
         }
     }
 
@@ -418,6 +444,7 @@ impl Draft {
             key,
             key_field: mapping.key.clone(),
             body: body(self.fields),
+            if_created: false,
             manner: Manner { options: mapping.publishing.options, coalesce: mapping.publishing.coalesce },
             lock_keys: self.lock_keys,
             waits_for: self.waits_for,

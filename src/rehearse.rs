@@ -6,7 +6,7 @@ pub mod input;
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::config::OnDelete;
+use crate::config::{MayDelete, OnDelete};
 use crate::event::{FieldName, Header, ObjectName, Part, Record, RecordId, Seq, Value};
 use crate::mapping::{Ask, Failure, Gave, Known, LinkState, Mapped, Mapping, Needs, Replies, Skip, Traced, WhyRead};
 use crate::publish::{Body, Cell, Cover, Key, Reference, Source};
@@ -56,6 +56,8 @@ pub enum What {
     Delete {
         object: ObjectName,
         record: Option<RecordId>,
+        /// It is kept if the bridge did not create it.
+        if_created: bool,
     },
     Skipped(Skip),
     Failed(Failure),
@@ -122,9 +124,12 @@ fn parents(mapping: &Mapping, scene: &Scene) -> HashMap<Parent, ParentState> {
 
 fn what(mapping: &Mapping, mapped: Mapped, traced: &[Traced]) -> What {
     let object = mapping.target_object.clone();
+    let if_created = mapping.publishing.may_delete == MayDelete::Created;
     let write = match mapped {
         Mapped::Write(write) => write,
         Mapped::Needs(Needs::Record) => return What::NeedsRecord,
+        Mapped::Needs(Needs::TargetOf { .. }) if if_created => return What::Skipped(Skip::NotCreated),
+        Mapped::Needs(Needs::TargetOf { .. }) => return What::Delete { object, record: None, if_created },
         Mapped::Needs(Needs::Lookups) => {
             let asks = traced.iter().filter_map(|traced| match &traced.gave {
                 Gave::Asks(ask) => Some(ask.clone()),
@@ -133,13 +138,12 @@ fn what(mapping: &Mapping, mapped: Mapped, traced: &[Traced]) -> What {
             return What::NeedsAnswers(asks.collect());
         }
         Mapped::Waits(failure) => return What::Waits(failure),
-        Mapped::Needs(Needs::TargetOf { .. }) => return What::Delete { object, record: None },
         Mapped::Skipped(skip) => return What::Skipped(skip),
         Mapped::Failed(failure) => return What::Failed(failure),
     };
     let record = write.key.linked();
     match (write.body, record) {
-        (Body::Delete, record) => What::Delete { object, record },
+        (Body::Delete, record) => What::Delete { object, record, if_created },
         (Body::Whole(cells) | Body::Partial(cells), Some(record)) => {
             What::Update { object, record, fields: values(cells) }
         }

@@ -39,6 +39,9 @@ pub struct PipelineStatus {
     pub unfilled: u64,
     /// Writes whose counterpart was gone from the target, and was left so (`when_target_gone: skip`), since the start.
     pub left_gone: u64,
+    /// Deletes that were not made, because the bridge is not known to have created the counterpart (`may_delete: created`),
+    /// since the start.
+    pub kept: u64,
     /// Calls of the REST API to both orgs.
     pub api_calls: u64,
     pub watermark: Seq,

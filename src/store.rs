@@ -22,7 +22,7 @@
 //!
 //! `store::contract` is the test suite that any backend must pass.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -188,6 +188,8 @@ pub struct Answer {
     pub applied: HashMap<RecordId, Applied>,
     /// The target record of each source record that has one, for the pipeline's own target object.
     pub links: HashMap<RecordId, RecordId>,
+    /// Source records whose target record is known to have been created by the bridge.
+    pub created: HashSet<RecordId>,
     pub parked: HashMap<RecordId, Parked>,
     pub parents: HashMap<Parent, ParentState>,
 }
@@ -339,8 +341,9 @@ pub struct Unfilled {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkChange {
-    /// Takes the place of a link that led elsewhere.
-    Set { pipeline: PipelineId, source: RecordId, target: RecordId },
+    /// Takes the place of a link that led elsewhere. `created`: whether the bridge created the target record; of a link
+    /// that leads there already only a yes changes what is known.
+    Set { pipeline: PipelineId, source: RecordId, target: RecordId, created: Option<bool> },
     /// Only where the link still leads there.
     Drop { pipeline: PipelineId, source: RecordId, target: RecordId },
 }

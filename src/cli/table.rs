@@ -67,8 +67,12 @@ fn plain(status: &Status, line: &PipelineStatus) -> String {
         0 => String::new(),
         gone => format!(", left deleted in the target {gone}"),
     };
+    let kept = match line.kept {
+        0 => String::new(),
+        kept => format!(", kept in the target {kept}"),
+    };
     format!(
-        "received {received}, journaled {journaled}, waiting {}, in flight {}, applied {}, failed records {}{gone}, API calls {}, lag {}",
+        "received {received}, journaled {journaled}, waiting {}, in flight {}, applied {}, failed records {}{gone}{kept}, API calls {}, lag {}",
         line.waiting + line.parked,
         line.in_flight,
         line.applied,
@@ -166,6 +170,7 @@ mod tests {
             failed: 5,
             unfilled: 8,
             left_gone: 7,
+            kept: 8,
             api_calls: 6,
             watermark: Seq(1),
             halted: None,
@@ -176,7 +181,7 @@ mod tests {
         status.subscriptions.insert(("source".parse().unwrap(), line.channel.clone()), subscription);
         assert_eq!(
             plain(&status, &line),
-            "received 12, journaled 11, waiting 4, in flight 2, applied 4, failed records 5, left deleted in the target 7, API calls 6, lag 1 s"
+            "received 12, journaled 11, waiting 4, in flight 2, applied 4, failed records 5, left deleted in the target 7, kept in the target 8, API calls 6, lag 1 s"
         );
     }
 }

@@ -323,6 +323,9 @@ pub struct Pipeline {
     /// ignore.
     #[serde(default)]
     pub on_delete: Option<OnDelete>,
+    /// Which records of the target `on_delete: delete` and `when_no_longer_matching: delete` may delete. If absent: created.
+    #[serde(default)]
+    pub may_delete: Option<MayDelete>,
     /// When the pipeline stops by itself, so that a mistake in the source does not reach the target whole. What comes then
     /// waits, until `orgbridge resume PIPELINE`.
     #[serde(default)]
@@ -334,6 +337,9 @@ pub struct Pipeline {
     /// absent: recreate.
     #[serde(default)]
     pub when_target_gone: Option<WhenTargetGone>,
+    /// What happens when a change gives the key of a record that was written another value. If absent: update.
+    #[serde(default)]
+    pub key_changes: Option<KeyChanges>,
     /// Whether the assignment rules of the target org may give the records another owner: true for the active ones, or
     /// the id of one (01Q...). If absent: false, so that a record has the owner that it is given here.
     #[serde(default)]
@@ -364,6 +370,15 @@ pub struct Brakes {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+pub enum MayDelete {
+    /// Those that the bridge created, as far as it knows for sure. Others are kept.
+    Created,
+    /// Any counterpart, also one that was there before the bridge.
+    Any,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum OnUndelete {
     /// Its counterpart is found by its key, or made anew.
     Recreate,
@@ -380,6 +395,15 @@ pub enum WhenTargetGone {
     Skip,
     /// The record is a failed record, with the code TARGET_GONE.
     Fail,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyChanges {
+    /// Its counterpart gets the new value, and stays its counterpart.
+    Update,
+    /// The pipeline halts before it is written, and waits for `orgbridge resume PIPELINE`.
+    Halt,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -306,8 +306,15 @@ fn a_pipeline_says_how_its_records_get_into_the_target() {
         ["recreate", "skip", "fail"].map(gone),
         [WhenTargetGone::Recreate, WhenTargetGone::Skip, WhenTargetGone::Fail]
     );
+    let may = |written: &str| publishing(&format!("    on_delete: delete\n{written}")).may_delete;
+    assert_eq!(
+        ["", "    may_delete: created\n", "    may_delete: any\n"].map(may),
+        [MayDelete::Created, MayDelete::Created, MayDelete::Any]
+    );
     let undelete = |written: &str| publishing(&format!("    on_undelete: {written}\n")).on_undelete;
     assert_eq!(["recreate", "ignore"].map(undelete), [OnUndelete::Recreate, OnUndelete::Ignore]);
+    let rekeyed = |written: &str| publishing(&format!("    key_changes: {written}\n")).key_changes;
+    assert_eq!(["update", "halt"].map(rekeyed), [KeyChanges::Update, KeyChanges::Halt]);
     assert!(!publishing("    coalesce: false\n").coalesce);
 }
 

@@ -8,7 +8,7 @@ use super::{Expression, person};
 use crate::config::{
     self, Config, FieldRule, Flag, IfMissing, NoLongerMatching, OnDelete, PipelineConfig, Publishing, WriteOn,
 };
-use crate::event::{FieldName, FieldPath, ObjectName, RecordId};
+use crate::event::{ChangeKind, FieldName, FieldPath, ObjectName, Part, RecordId};
 use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
 
@@ -81,8 +81,12 @@ impl Mapping {
 
     /// The key value of a source record, where it follows from the record's id.
     pub fn key_of(&self, record: RecordId) -> Option<String> {
+        self.key_in(&self.view(View::id(record)))
+    }
+
+    pub(super) fn key_in(&self, view: &View<'_>) -> Option<String> {
         let (_, rule) = self.rules.iter().find(|(name, _)| *name == self.key)?;
-        match rule.give(&self.key, &self.view(View::id(record)), Writing::Create, &Replies::new()) {
+        match rule.give(&self.key, view, Writing::Create, &Replies::new()) {
             Given::Value(value) => Cell::Value(value).key_text(),
             Given::Parents(_)
             | Given::Asks(_)
@@ -91,6 +95,13 @@ impl Mapping {
             | Given::Unknown
             | Given::Failed(_) => None,
         }
+    }
+
+    /// Whether a change touches what the key is filled from.
+    pub fn changes_key(&self, part: &Part) -> bool {
+        let view = View::partial(part);
+        let key = self.rules.iter().find(|(name, _)| *name == self.key);
+        part.kind() == ChangeKind::Update && key.is_some_and(|(_, rule)| rule.reads().any(|path| view.changed(path)))
     }
 
     /// Whether the field follows its source also after the record was created.

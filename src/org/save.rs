@@ -57,7 +57,8 @@ pub enum SaveDisposition {
     AwaitParent,
     /// The target record does not exist. A delete has reached its goal.
     TargetGone,
-    /// An update turned out to be a create and lacks fields: once more with the whole record.
+    /// An update turned out to be a create and lacks fields, or refers to something that is gone: once more with the whole
+    /// record, as it is by then.
     ReadWhole,
     /// A failed record: repeating cannot help.
     Dead,
@@ -130,6 +131,7 @@ impl RecordError {
             Code::RequiredFieldMissing => Do::ReadWhole,
 
             Code::EntityIsDeleted | Code::InvalidCrossReferenceKey | Code::NotFound => match operation {
+                Operation::Update if self.is_about_a_reference() => Do::ReadWhole,
                 Operation::Update | Operation::Delete => Do::TargetGone,
                 // An upsert names no target id: its parent is gone, or it was itself deleted this moment. The second
                 // try tells.
@@ -186,6 +188,14 @@ impl RecordError {
             | Code::IdempotencyNotSupported
             | Code::InvalidIdempotencyKey => Do::Dead,
         }
+    }
+}
+
+impl RecordError {
+    /// The org says of a lookup that is gone what it says of the record itself, and may name the field (facts: rest.md
+    /// sections 6 and 7; UNSURE whether it always does).
+    fn is_about_a_reference(&self) -> bool {
+        self.fields.iter().any(|field| !field.eq_ignore_ascii_case("Id"))
     }
 }
 
@@ -324,6 +334,17 @@ mod tests {
             assert_eq!(disposition(code, "", Update), Do::TargetGone, "{code}");
             assert_eq!(disposition(code, "", Delete), Do::TargetGone, "{code}");
             assert_eq!(disposition(code, "", Upsert), Do::Neighbour, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_update_whose_lookup_is_gone_says_nothing_of_the_record_itself() {
+        for code in ["ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"] {
+            let of = |field: &str, operation| RecordError::new(code, "", vec![field.into()]).disposition(operation);
+            assert_eq!(of("AccountId", Update), Do::ReadWhole, "{code}");
+            assert_eq!(of("Id", Update), Do::TargetGone, "{code}");
+            assert_eq!(of("AccountId", Delete), Do::TargetGone, "{code}: a delete refers to nothing");
+            assert_eq!(of("AccountId", Upsert), Do::Neighbour, "{code}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
-use crate::config::{Config, IfMissing, NoLongerMatching, OnDelete};
+use crate::config::{Config, IfMissing, MayDelete, NoLongerMatching, OnDelete};
 use crate::event::{FieldName, FieldPath, ObjectName, OrgName, PipelineName, Record, RecordId, Seq, Value};
 use crate::hydrate;
 use crate::mapping::{Known, LinkState, Mapped, Mapping, Replies, Skip};
@@ -142,7 +142,9 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
             let Some(cells) = side.expected.remove(&key) else {
                 let may_stay =
                     side.left_out.contains(&key) && pipeline.when_no_longer_matching != NoLongerMatching::Delete;
-                if pipeline.on_delete == OnDelete::Delete && !may_stay {
+                // Which of the others the bridge created only its state knows.
+                let goes = pipeline.publishing.may_delete == MayDelete::Any;
+                if pipeline.on_delete == OnDelete::Delete && goes && !may_stay {
                     comparison.differences.push(found(key, Differing::Surplus));
                 }
                 continue;

@@ -1,4 +1,5 @@
-//! When a pipeline stops by itself: more deletes or creates in a time than anybody expects, or failed records in a row.
+//! When a pipeline stops by itself: more deletes or creates in a time than anybody expects, failed records in a row, or a
+//! key that changes.
 //! Pure; time is an argument.
 
 use std::collections::VecDeque;
@@ -49,6 +50,8 @@ impl Brake {
             return None;
         }
         let (window, what) = match (&write.body, &write.key) {
+            // It counts when it is decided.
+            (Body::Delete, _) if write.if_created => return None,
             (Body::Delete, _) => (self.deletes.as_mut()?, "deletes"),
             (Body::Whole(_), Key::External { .. }) => (self.creates.as_mut()?, "creates"),
             (Body::Whole(_), Key::Record { .. }) | (Body::Partial(_), _) => return None,
@@ -58,6 +61,15 @@ impl Brake {
         }
         let Limit { most, within } = window.limit;
         self.halt(format!("more than {most} {what} in {}", humantime::format_duration(within)))
+    }
+
+    /// A write is about to give a counterpart another key, which is a reason to halt. None: a person let it pass.
+    pub fn rekeyed(&mut self, write: &Write) -> Option<String> {
+        if write.age() <= self.passes_to {
+            return None;
+        }
+        let records = write.covers.iter().map(|cover| cover.source.record.to_string()).collect::<Vec<_>>().join(", ");
+        self.halt(format!("the key {} of {records} changed, and it has a counterpart", write.key_field))
     }
 
     /// A record could not be mapped. Some: one too many in a row.
@@ -123,7 +135,7 @@ mod tests {
         let source = Source { pipeline: PipelineId(1), record: "001000000000001AAA".parse().unwrap() };
         let covers = vec![Cover { source, from: Seq(7), to: Seq(9), clears_suspect: false }];
         let (key_field, manner) = ("Key__c".parse().unwrap(), Manner::default());
-        Write { key, key_field, body, manner, lock_keys: Vec::new(), waits_for: Vec::new(), covers }
+        Write { key, key_field, body, if_created: false, manner, lock_keys: Vec::new(), waits_for: Vec::new(), covers }
     }
 
     fn by_id(body: Body) -> Write {

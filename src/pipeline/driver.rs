@@ -454,6 +454,10 @@ impl<S: Store> Driver<S> {
                 let Some(shown) = status.pipelines.get_mut(name) else { continue };
                 let [parked, failed, unfilled] = self.parked.get(&id).copied().unwrap_or_default();
                 let age = |at: Timestamp| Duration::from_millis((now.0 - at.0).max(0).unsigned_abs());
+                if counts.kept > shown.kept {
+                    let records = counts.kept - shown.kept;
+                    debug!(pipeline = %name, records, "not deleted: the bridge is not known to have created them");
+                }
                 *shown = PipelineStatus {
                     channel: shown.channel.clone(),
                     target: shown.target.clone(),
@@ -465,6 +469,7 @@ impl<S: Store> Driver<S> {
                     failed,
                     unfilled,
                     left_gone: counts.left_gone,
+                    kept: counts.kept,
                     api_calls: self.calls.get(&id).copied().unwrap_or_default(),
                     watermark: progress.watermark(),
                     halted: shown.halted.clone(),

@@ -9,6 +9,7 @@
 //! than the rest can be taken along by an older delete of its parent, and the parts that would bring it back would be
 //! skipped as applied.) So nothing older is ever offered after something newer.
 
+mod deletes;
 mod outcomes;
 mod reading;
 mod reads;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{Brakes, OnDelete, OnUndelete, WhenTargetGone};
+use crate::config::{Brakes, KeyChanges, MayDelete, OnDelete, OnUndelete, WhenTargetGone};
 use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies};
 use crate::pipeline::brakes::Brake;
@@ -31,7 +32,7 @@ use crate::store::{
     Answer, Applied, LinkChange, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
     Unfilled,
 };
-use reading::{Because, Reading, Readings, Stage};
+use reading::{Because, LookUp, Reading, Readings, Stage};
 
 /// Why the children of a record wait that is made anew.
 const PARENT_GONE: &str = "PARENT_GONE";
@@ -111,6 +112,8 @@ pub struct Counts {
     pub reads: u64,
     /// Writes that found their counterpart gone, and left it so.
     pub left_gone: u64,
+    /// Deletes that were not made, because the bridge is not known to have created the counterpart.
+    pub kept: u64,
 }
 
 #[derive(Debug)]
@@ -342,6 +345,7 @@ impl Machine {
         self.settlement.widen.push((source.pipeline, source.record, part.seq));
         if !self.is_halted(source.pipeline) {
             self.read(source, from, false, true, at);
+            self.note_key(source, part);
         }
         self.untrack(source, part.seq);
     }
@@ -377,18 +381,23 @@ impl Machine {
         };
         let cover = Cover { source, from: part.seq, to: part.seq, clears_suspect: false };
         match line.mapping.apply(part, &known, cover) {
-            Mapped::Write(write) => {
-                if self.offer(*write, now)
-                    && let Some(active) = self.active.get_mut(&source)
-                {
-                    active.covered = part.seq;
+            Mapped::Write(write) => match self.judged(*write, source, answer) {
+                Some(write) => {
+                    // A change writes what changed.
+                    let rekeys = matches!(write.body, Body::Partial(_));
+                    if self.offer(write, rekeys, now)
+                        && let Some(active) = self.active.get_mut(&source)
+                    {
+                        active.covered = part.seq;
+                    }
                 }
-            }
+                None => self.untrack_only(source, part.seq),
+            },
             Mapped::Needs(Needs::Record | Needs::Lookups) => {
                 self.read(source, part.seq, false, false, now);
                 self.because(source, part);
             }
-            Mapped::Needs(Needs::TargetOf { key }) => self.look_up(cover, key, false, now),
+            Mapped::Needs(Needs::TargetOf { key }) => self.look_up(cover, key, LookUp::Gone, now),
             Mapped::Skipped(_) => {
                 line.counts.skipped += 1;
                 // Only this part: older ones may still wait for the target.
@@ -405,14 +414,19 @@ impl Machine {
         self.collect(now);
     }
 
-    /// Hands a write to the outbox. False: its pipeline is halted, or is halted by it, and its record is parked.
-    fn offer(&mut self, write: Write, now: Instant) -> bool {
+    /// Hands a write to the outbox. False: its pipeline is halted, or is halted by it, and its record is parked. `rekeys`: if
+    /// the key is in it, a counterpart gets another value there.
+    fn offer(&mut self, write: Write, rekeys: bool, now: Instant) -> bool {
         let mut halted = false;
         // As it is mapped, a write covers one record; only waiting writes merge.
         for pipeline in write.covers.iter().map(|cover| cover.source.pipeline) {
             let Some(line) = self.lines.get_mut(&pipeline) else { continue };
-            if let Some(why) = (!line.brake.is_halted()).then(|| line.brake.about_to(&write, now)).flatten() {
-                self.settlement.halts.push((pipeline, why, self.wall));
+            if !line.brake.is_halted() {
+                let why = line.brake.about_to(&write, now);
+                let rekeys = rekeys && write.fields().is_some_and(|fields| fields.contains_key(&write.key_field));
+                let halts = rekeys && line.mapping.publishing.key_changes == KeyChanges::Halt;
+                let why = why.or_else(|| halts.then(|| line.brake.rekeyed(&write)).flatten());
+                self.settlement.halts.extend(why.map(|why| (pipeline, why, self.wall)));
             }
             halted |= line.brake.is_halted();
         }

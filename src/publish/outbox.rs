@@ -57,6 +57,8 @@ pub struct Batch {
 pub enum Verdict {
     Saved {
         id: RecordId,
+        /// Whether the record is new; not always said.
+        created: Option<bool>,
     },
     Deleted,
     /// Refused for now; nothing was done.
@@ -107,15 +109,16 @@ impl fmt::Debug for Refusal {
 /// What leaves the outbox, or must be remembered of what stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handed {
-    /// Done in the target. `id` is the record there; none after a delete.
-    Settled { write: Write, id: Option<RecordId> },
+    /// Done in the target. `id` is the record there; none after a delete. `created`: whether it is new, if that was said.
+    Settled { write: Write, id: Option<RecordId>, created: Option<bool> },
     /// Refused for good or until a parent comes. `covers` holds what waited behind it too.
     Parked { covers: Vec<Cover>, refusal: Refusal, sent: bool },
     /// The source must be read whole before anything can be written.
     Read { covers: Vec<Cover>, delete: Option<Key>, sent: bool },
     /// The link leads nowhere: the record must be read whole and made anew.
     /// `revives`: what waited behind it was to find or make the record by its key, after an undelete.
-    Gone { covers: Vec<Cover>, target: Option<RecordId>, revives: bool },
+    /// `alone`: the write that found it so, if nothing waited behind it.
+    Gone { covers: Vec<Cover>, target: Option<RecordId>, revives: bool, alone: Option<Write> },
     /// The answer was lost; the write waits again.
     Lost { sources: Vec<Source> },
     /// The answer is known; the write waits again.
@@ -360,13 +363,13 @@ impl Outbox {
             let tries = tries.saturating_add(1);
             let sources = sources(&write);
             match verdict {
-                Verdict::Saved { id } => {
-                    self.landed(&write, Some(id), now);
-                    self.handed.push(Handed::Settled { write, id: Some(id) });
+                Verdict::Saved { id, created } => {
+                    self.landed(&write, Some(id), created, now);
+                    self.handed.push(Handed::Settled { write, id: Some(id), created });
                 }
                 Verdict::Deleted => {
-                    self.landed(&write, None, now);
-                    self.handed.push(Handed::Settled { write, id: None });
+                    self.landed(&write, None, None, now);
+                    self.handed.push(Handed::Settled { write, id: None, created: None });
                 }
                 Verdict::Retry { at } => {
                     self.handed.push(Handed::Answered { sources });
@@ -406,7 +409,8 @@ impl Outbox {
                     let target = write.key.linked();
                     let revives = sources.iter().any(|source| self.is_revived(*source));
                     let (covers, others) = self.with_what_waits(&write);
-                    self.handed.push(Handed::Gone { covers, target, revives });
+                    let alone = (covers == write.covers).then_some(write);
+                    self.handed.push(Handed::Gone { covers, target, revives, alone });
                     self.hand_others(others);
                 }
                 Verdict::Reread => self.hand_for_reading(write, true),
@@ -434,23 +438,28 @@ impl Outbox {
         self.handed.push(Handed::Lost { sources });
     }
 
-    /// What waits for the same records is now an update of the record that was made, or has lost it.
-    fn landed(&mut self, write: &Write, id: Option<RecordId>, now: Instant) {
+    /// What waits for the same records is now an update of the record that was made. After a delete it has lost its record: as
+    /// an update it may lack what only a create writes, so it is read.
+    fn landed(&mut self, write: &Write, id: Option<RecordId>, created: Option<bool>, now: Instant) {
         let object = write.key.object().clone();
         for source in sources(write) {
             let Some(&waiting_id) = self.by_source.get(&source) else { continue };
             let Some(waiting) = self.waiting.get(&waiting_id) else { continue };
-            let key = match (id, &waiting.write.key) {
-                (Some(id), Key::External { .. }) => Key::Record { object: object.clone(), id },
-                (None, Key::Record { .. }) => match external_key(&waiting.write) {
-                    Some(key) => key,
-                    None => continue,
-                },
-                _ => continue,
-            };
-            if let Some(mut waiting) = self.remove(waiting_id) {
-                waiting.write.key = key;
-                self.put(waiting.write, waiting.tries, waiting.cohort, waiting.not_before, now);
+            let deletes = matches!(waiting.write.body, Body::Delete);
+            match (id, &waiting.write.key) {
+                (Some(id), Key::External { .. }) => {
+                    if let Some(mut waiting) = self.remove(waiting_id) {
+                        waiting.write.key = Key::Record { object: object.clone(), id };
+                        waiting.write.if_created &= created != Some(true);
+                        self.put(waiting.write, waiting.tries, waiting.cohort, waiting.not_before, now);
+                    }
+                }
+                (None, Key::Record { .. }) if !deletes => {
+                    if let Some(waiting) = self.remove(waiting_id) {
+                        self.hand_for_reading(waiting.write, false);
+                    }
+                }
+                (Some(_), Key::Record { .. }) | (None, _) => {}
             }
         }
     }
@@ -598,7 +607,7 @@ impl Outbox {
             (Some(Call::Update { .. }), None) if waiting.write.is_empty() => {
                 if let Some(waiting) = self.remove(id) {
                     let id = waiting.write.key.linked();
-                    self.handed.push(Handed::Settled { write: waiting.write, id });
+                    self.handed.push(Handed::Settled { write: waiting.write, id, created: None });
                 }
             }
             (Some(call), None) => {
@@ -764,12 +773,7 @@ fn decides(write: &Write) -> bool {
     matches!((&write.body, &write.key), (Body::Whole(_), Key::External { .. }) | (Body::Delete, _))
 }
 
-fn external_key(write: &Write) -> Option<Key> {
-    let value = write.fields()?.get(&write.key_field)?.key_text()?;
-    Some(Key::External { object: write.key.object().clone(), field: write.key_field.clone(), value })
-}
-
-/// None: it cannot go out as it is, because an update or a delete needs the record's id.
+/// None: it cannot go out as it is, because an update or a delete needs the record's id, or a delete must be judged.
 fn call_of(write: &Write) -> Option<Call> {
     let (object, options) = (write.key.object().clone(), write.manner.options);
     match (&write.body, &write.key) {
@@ -777,6 +781,7 @@ fn call_of(write: &Write) -> Option<Call> {
             Some(Call::Upsert { object, key_field: field.clone(), options })
         }
         (Body::Whole(_) | Body::Partial(_), Key::Record { .. }) => Some(Call::Update { object, options }),
+        (Body::Delete, Key::Record { .. }) if write.if_created => None,
         (Body::Delete, Key::Record { .. }) => Some(Call::Delete { object }),
         (Body::Partial(_) | Body::Delete, Key::External { .. }) => None,
     }

@@ -58,7 +58,7 @@ pub fn judge(
             for ((write, tries), result) in batch.writes.iter().zip(&batch.tries).zip(results) {
                 let verdict = match result {
                     SaveResult::Saved { .. } if batch.call.is_delete() => Verdict::Deleted,
-                    SaveResult::Saved { id, .. } => Verdict::Saved { id: *id },
+                    SaveResult::Saved { id, created } => Verdict::Saved { id: *id, created: *created },
                     SaveResult::Refused(refusal) => {
                         let operation = batch.call.operation();
                         let disposition = refusal.disposition(operation);

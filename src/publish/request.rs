@@ -87,6 +87,7 @@ mod tests {
                 ]
                 .into(),
             ),
+            if_created: false,
             manner: Manner::default(),
             lock_keys: Vec::new(),
             waits_for: Vec::new(),

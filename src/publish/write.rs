@@ -14,6 +14,9 @@ pub struct Write {
     /// The External ID field of the object, by which an upsert finds its record.
     pub key_field: FieldName,
     pub body: Body,
+    /// Of a delete: only a record that the bridge created may go, and that is not known before what is on its way for the
+    /// record has come back. It never goes out; it is handed back then.
+    pub if_created: bool,
     pub manner: Manner,
     /// Records that the org locks together with this one. No two batches in flight share one.
     pub lock_keys: Vec<Parent>,
@@ -164,6 +167,7 @@ impl Write {
     /// follows a delete. What is covered is in `covers_with` of both in any case.
     pub fn then(self, newer: Self) -> Result<Self, Vec<Cover>> {
         let covers = covers_with(&self.covers, &newer.covers);
+        let deletes = matches!(self.body, Body::Delete);
         let (body, keeps_old_parents) = match (self.body, newer.body) {
             (_, Body::Delete) => (Body::Delete, false),
             (Body::Delete, Body::Whole(fields)) => (Body::Whole(fields), false),
@@ -174,6 +178,7 @@ impl Write {
             }
             (Body::Partial(old), Body::Partial(new)) => (Body::Partial(united(old, new)), true),
         };
+        let if_created = matches!(body, Body::Delete) && newer.if_created && (self.if_created || !deletes);
         // A link that is known is not forgotten because the newer write was mapped before it landed, except by a whole
         // write that was meant to find its record anew.
         let key = match (&self.key, &newer.key, &body) {
@@ -184,6 +189,7 @@ impl Write {
             key,
             key_field: newer.key_field,
             body,
+            if_created,
             manner: newer.manner,
             lock_keys: newer.lock_keys,
             waits_for: newer.waits_for,

@@ -229,8 +229,13 @@ impl fmt::Display for What {
         match self {
             Self::Upsert { object, key, .. } => write!(f, "upsert of {object} by {key}"),
             Self::Update { object, record, .. } => write!(f, "update of {object} {record}"),
-            Self::Delete { object, record: Some(record) } => write!(f, "delete of {object} {record}"),
-            Self::Delete { object, record: None } => write!(f, "delete of the {object} with its key, if there is one"),
+            Self::Delete { object, record: Some(record), if_created } => {
+                let only = if *if_created { ", if the bridge created it" } else { "" };
+                write!(f, "delete of {object} {record}{only}")
+            }
+            Self::Delete { object, record: None, .. } => {
+                write!(f, "delete of the {object} with its key, if there is one")
+            }
             Self::Skipped(skip) => write!(f, "nothing to write: {skip}"),
             Self::Failed(failure) => {
                 let place = failure.field.as_ref().map_or("when".to_owned(), ToString::to_string);
@@ -324,6 +329,27 @@ tests:
     expect: { fail: NO_TABLE_ENTRY }
 "#);
         assert_eq!(all, vec![String::new(); 7], "{all:#?}");
+    }
+
+    #[test]
+    fn a_delete_says_whether_only_what_the_bridge_created_may_go() {
+        let said = |keys: &str, link: &str| {
+            let deletes = format!("when_no_longer_matching: delete\n    on_delete: delete{keys}\n    fields:");
+            let text = CONFIG.replace("when_no_longer_matching: delete\n    fields:", &deletes);
+            let case = format!(
+                "  - name: x\n    pipeline: accounts\n    change: {{ kind: delete }}\n{link}    expect: {{ delete: true }}\n"
+            );
+            let config = config::parse(&format!("{text}{case}"), Path::new("b.yaml"), &|_| None, &|_| unreachable!());
+            let config = config.unwrap();
+            let ran = run(&config).remove(0);
+            (ran.outcome.what.to_string(), ran.differences.is_empty())
+        };
+        let (link, any) = ("    link: 001000000000002AAA\n", "\n    may_delete: any");
+        assert_eq!(said("", link), ("delete of Account 001000000000002AAA, if the bridge created it".to_owned(), true));
+        assert_eq!(said(any, link), ("delete of Account 001000000000002AAA".to_owned(), true));
+        assert_eq!(said(any, ""), ("delete of the Account with its key, if there is one".to_owned(), true));
+        assert!(said("", "").0.contains("is kept"), "{:?}", said("", ""));
+        assert!(!said("", "").1);
     }
 
     #[test]

@@ -94,6 +94,9 @@ pub struct Pipeline {
     /// Changes that were skipped since the bridge started because their counterpart was deleted in the target
     /// (`when_target_gone: skip`). Of a running bridge only.
     pub left_gone: Option<u64>,
+    /// Deletes that were not made since the bridge started, because the bridge is not known to have created the counterpart
+    /// (`may_delete: created`). Of a running bridge only.
+    pub kept: Option<u64>,
     /// It stopped by itself, and waits for `orgbridge resume`: why.
     pub halted: Option<String>,
     pub causes: Vec<Cause>,
@@ -218,6 +221,7 @@ impl Report {
                 failed: row.failed,
                 unfilled: row.unfilled,
                 left_gone: known.map(|known| known.left_gone),
+                kept: known.map(|known| known.kept),
                 halted: row.halted.map(|halted| format!("{} (since {})", halted.why, halted.at)),
                 causes: causes
                     .map(|cause| Cause {

@@ -124,6 +124,7 @@ macro_rules! contract {
                 a_tombstone_lasts_until_the_record_is_back,
                 watermarks_never_go_backwards,
                 a_link_is_replaced_and_dropped_only_where_it_leads,
+                that_the_bridge_created_a_record_is_known_as_long_as_the_link_leads_there,
                 a_row_that_is_parked_again_is_widened_and_tells_the_newer_story,
                 a_row_is_closed_only_if_it_reaches_no_further,
                 only_rows_that_exist_are_widened,

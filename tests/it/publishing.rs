@@ -33,6 +33,10 @@ fn failed(status: &Status) -> u64 {
     status.pipelines.values().map(|line| line.failed).sum()
 }
 
+fn kept(status: &Status) -> u64 {
+    status.pipelines.values().map(|line| line.kept).sum()
+}
+
 fn left_gone(status: &Status) -> u64 {
     status.pipelines.values().map(|line| line.left_gone).sum()
 }
@@ -141,6 +145,28 @@ async fn a_key_that_another_record_holds_is_a_failed_record_that_names_the_holde
     assert_eq!((rows[0].code.as_str(), &rows[0].fields[..]), ("KEY_TAKEN", &["Emea_Id__c".to_owned()][..]));
     let holder: RecordId = by_source[ids[0].as_str()]["Id"].as_str().unwrap().parse().unwrap();
     assert!(rows[0].evidence.contains(&holder.as_str()[..15]), "{}", rows[0].evidence);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_records_that_are_deleted_in_the_source_the_one_that_the_bridge_found_in_the_target_is_kept_there() {
+    let mut world = accounts_with(Publishing::default()).await;
+    world.create("Account", vec![json!({"Name": "first"})]).await;
+    world.caught_up().await;
+    world.stop().await;
+    let ids = world.create("Account", vec![json!({"Name": "made"}), json!({"Name": "found"})]).await;
+    let (object, key) = ("Account".parse().unwrap(), "Source_Id__c".parse().unwrap());
+    let row = json!({"Name": "before", "Source_Id__c": ids[1]});
+    let target = world.orgs[&"target".parse().unwrap()].clone();
+    target.upsert(&object, &key, vec![row.as_object().unwrap().clone()], SaveOptions::default()).await.unwrap();
+    world.start();
+    world.caught_up().await;
+    world.delete_in_source(&ids).await;
+    world.caught_up().await;
+    world.until("a kept record", |status| kept(status) == 1).await;
+    let rows = in_target(&world, "SELECT Name FROM Account ORDER BY Name").await;
+    let names: Vec<_> = rows.iter().map(|row| row["Name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["first", "found"]);
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::config::{
-    Brakes, Config, Fill, From, Login, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, Publishing,
+    Brakes, Config, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, Publishing,
     PubsubEndpoint, Start, To,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg, Scenario};
@@ -382,6 +382,6 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
         flag: None,
         on_delete: OnDelete::Delete,
         brakes: Brakes::default(),
-        publishing: Publishing::default(),
+        publishing: Publishing { may_delete: MayDelete::Any, ..Publishing::default() },
     }
 }

@@ -161,6 +161,13 @@ fn pipelines(page: &mut Page, report: &Report) {
         }
     }
     for line in &report.pipelines {
+        if let Some(kept @ 1..) = line.kept {
+            let records = if kept == 1 { "1 delete" } else { &format!("{kept} deletes") };
+            let why = "the bridge is not known to have created what is there (may_delete)";
+            page.line(INDENT, &format!("{}: {records} not made in the target: {why}", line.name));
+        }
+    }
+    for line in &report.pipelines {
         if let Some(halted) = &line.halted {
             let name = &line.name;
             page.line("", &format!("! {name} is halted: {halted}. If that is meant: orgbridge resume {name}"));

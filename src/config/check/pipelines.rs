@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk};
 use super::super::{
-    Brakes, Flag, From, Limit, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing, Start, To,
+    Brakes, Flag, From, Limit, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing, Start, To,
 };
 use super::publishing;
 use super::rules::{self, Mapped};
@@ -20,8 +20,10 @@ pub(in super::super) const PIPELINE: Keys = Keys {
         "when_no_longer_matching",
         "flag",
         "on_delete",
+        "may_delete",
         "on_undelete",
         "when_target_gone",
+        "key_changes",
         "assignment_rules",
         "duplicates",
         "coalesce",
@@ -57,6 +59,8 @@ pub(super) struct Pipeline {
     pub fields: Option<Vec<Mapped>>,
     pub flag: Option<Option<At<Flag>>>,
     pub on_delete: Option<At<OnDelete>>,
+    /// None if there is a problem; Some(None) if it is not said.
+    pub may_delete: Option<Option<At<MayDelete>>>,
     brakes: Option<Brakes>,
     pub on_undelete: Option<At<OnUndelete>>,
     publishing: Option<Publishing>,
@@ -87,7 +91,11 @@ impl Pipeline {
             flag: self.flag?.map(|flag| flag.value),
             on_delete: self.on_delete?.value,
             brakes: self.brakes?,
-            publishing: Publishing { on_undelete: self.on_undelete?.value, ..self.publishing? },
+            publishing: Publishing {
+                may_delete: self.may_delete?.map_or_else(MayDelete::default, |may| may.value),
+                on_undelete: self.on_undelete?.value,
+                ..self.publishing?
+            },
         })
     }
 }
@@ -146,6 +154,15 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
                 walk.choice(entry, &choices).map(|value| At { value, raw: String::new(), span: place })
             }
             None => Some(unplaced(unsaid)),
+        },
+        may_delete: match block.entry("may_delete") {
+            Some(entry) => {
+                // What it is about may be written, and misspelt.
+                let about = ["on_delete", "when_no_longer_matching"];
+                let unread = about.iter().any(|key| block.misspelt.contains(key));
+                publishing::may_delete(walk, entry).filter(|_| !unread).map(Some)
+            }
+            None => Some(None),
         },
         brakes: match block.entry("brakes") {
             Some(entry) => brakes(walk, entry),

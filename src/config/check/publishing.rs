@@ -1,9 +1,11 @@
-//! The keys of a pipeline that say how its records get into the target. `on_undelete` stands by itself, for `references`
-//! compares it with others.
+//! The keys of a pipeline that say how its records get into the target. `on_undelete` and `may_delete` stand by themselves,
+//! for `references` compares them with others.
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Walk, quoted};
-use super::super::{AssignmentRules, Duplicates, OnUndelete, Publishing, SaveOptions, WhenTargetGone};
+use super::super::{
+    AssignmentRules, Duplicates, KeyChanges, MayDelete, OnUndelete, Publishing, SaveOptions, WhenTargetGone,
+};
 use crate::event::RecordId;
 
 /// The key prefix of assignment rules.
@@ -31,6 +33,10 @@ pub(super) fn check(walk: &mut Walk<'_>, pipeline: &Block<'_>) -> Option<Publish
         }
         None => Some(usual.when_target_gone),
     };
+    let key_changes = match pipeline.entry("key_changes") {
+        Some(entry) => walk.choice(entry, &[("update", KeyChanges::Update), ("halt", KeyChanges::Halt)]),
+        None => Some(usual.key_changes),
+    };
     let coalesce = match pipeline.entry("coalesce") {
         Some(entry) => walk.choice(entry, &[("true", true), ("false", false)]),
         None => Some(usual.coalesce),
@@ -38,6 +44,7 @@ pub(super) fn check(walk: &mut Walk<'_>, pipeline: &Block<'_>) -> Option<Publish
     Some(Publishing {
         options: SaveOptions { assignment_rules: assignment_rules?, duplicates: duplicates? },
         when_target_gone: when_target_gone?,
+        key_changes: key_changes?,
         coalesce: coalesce?,
         ..usual
     })
@@ -58,6 +65,11 @@ fn assignment_rules(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Assignm
         walk.find(&text.span, message, remedy);
     }
     rule.map(AssignmentRules::Rule)
+}
+
+pub(super) fn may_delete(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At<MayDelete>> {
+    let value = walk.choice(entry, &[("created", MayDelete::Created), ("any", MayDelete::Any)])?;
+    Some(At { value, raw: String::new(), span: entry.0.span.clone() })
 }
 
 pub(super) fn on_undelete(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At<OnUndelete>> {

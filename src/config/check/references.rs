@@ -35,6 +35,7 @@ pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipel
         compounds::check(walk, pipeline);
         flag(walk, pipeline);
         undelete(walk, pipeline);
+        may_delete(walk, pipeline);
     }
     one_writer_for_each_field(walk, pipelines);
 }
@@ -137,6 +138,19 @@ fn undelete(walk: &mut Walk<'_>, pipeline: &Pipeline) {
             "a record that came back is not told from one that matches again (when_no_longer_matching: delete)";
         let remedy = "write `on_undelete: recreate`, or `when_no_longer_matching: keep` or `flag`";
         walk.find(&undelete.span, message, remedy);
+    }
+}
+
+/// Said of a pipeline that deletes nothing, it is a mistake: somebody thinks that it does.
+fn may_delete(walk: &mut Walk<'_>, pipeline: &Pipeline) {
+    let (Some(Some(may)), Some(deleted), Some(unmatched)) =
+        (&pipeline.may_delete, &pipeline.on_delete, &pipeline.no_longer_matching)
+    else {
+        return;
+    };
+    if deleted.value != OnDelete::Delete && unmatched.value != NoLongerMatching::Delete {
+        let remedy = "add `on_delete: delete`, or remove it";
+        walk.find(&may.span, "this pipeline deletes nothing in the target", remedy);
     }
 }
 

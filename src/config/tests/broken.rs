@@ -175,6 +175,8 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ("on_delete: ignore", "flag: NAME", 20, 11, "`fields` fills this field, too"),
     ("on_delete: ignore", "flag: { field: Gone__c }", 20, 5, "a flag needs the key `set`"),
     ("on_delete: ignore", "when_no_longer_matching: keep", 20, 5, "without a condition every record matches"),
+    ("on_delete: ignore", "on_delete: delete\n    may_delete: all", 21, 17, "`may_delete` cannot be `all`"),
+    ("on_delete: ignore", "may_delete: any", 20, 5, "this pipeline deletes nothing in the target"),
     ("on_delete: ignore", "assignment_rules: active", 20, 23, "`assignment_rules` cannot be `active`"),
     (
         "on_delete: ignore",
@@ -183,6 +185,7 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
         23,
         "`assignment_rules` cannot be `001000000000001AAA`",
     ),
+    ("on_delete: ignore", "key_changes: stop", 20, 18, "`key_changes` cannot be `stop`"),
     ("on_delete: ignore", "duplicates: save", 20, 17, "`duplicates` cannot be `save`"),
     ("on_delete: ignore", "when_target_gone: remake", 20, 23, "`when_target_gone` cannot be `remake`"),
     (

@@ -17,7 +17,7 @@ impl Machine {
 
     pub(super) fn take_handed(&mut self, handed: Handed, now: Instant) {
         match handed {
-            Handed::Settled { write, id } => {
+            Handed::Settled { write, id, created } => {
                 let whole = matches!(write.body, Body::Whole(_));
                 let deleted = matches!(write.body, Body::Delete);
                 for cover in &write.covers {
@@ -30,7 +30,8 @@ impl Machine {
                     self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone: deleted }));
                     match (id, write.key.linked()) {
                         (Some(target), _) if whole => {
-                            self.settlement.links.push(LinkChange::Set { pipeline, source: record, target });
+                            let created = self.surely(created, cover.source);
+                            self.settlement.links.push(LinkChange::Set { pipeline, source: record, target, created });
                         }
                         (None, Some(target)) if deleted => {
                             self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
@@ -62,14 +63,14 @@ impl Machine {
                         self.settlement.answered.push((cover.source.pipeline, cover.source.record));
                     }
                     match &delete {
-                        Some(Key::External { value, .. }) => self.look_up(cover, value.clone(), true, now),
+                        Some(Key::External { value, .. }) => self.look_up(cover, value.clone(), LookUp::Removal, now),
                         Some(Key::Record { .. }) | None => {
                             self.read(cover.source, cover.from, cover.clears_suspect, false, now);
                         }
                     }
                 }
             }
-            Handed::Gone { covers, target, revives } => {
+            Handed::Gone { covers, target, revives, alone } => {
                 for cover in covers {
                     let Source { pipeline, record } = cover.source;
                     // A lost request may have been what deleted it, and what comes back from the bin is wanted again.
@@ -86,6 +87,18 @@ impl Machine {
                             continue;
                         }
                         Some(WhenTargetGone::Recreate) | None => {}
+                    }
+                    // A flag wants no record made anew. The link stays, so that what comes when it matches again finds that it
+                    // is gone, and looks after its children.
+                    let line = self.lines.get_mut(&pipeline);
+                    if let Some(line) =
+                        line.filter(|line| alone.as_ref().is_some_and(|write| line.mapping.flags(write)))
+                    {
+                        line.counts.skipped += 1;
+                        self.settlement.answered.push((pipeline, record));
+                        self.nothing_to_do(cover, false, now);
+                        self.next_step(cover.source);
+                        continue;
                     }
                     self.settlement.answered.push((pipeline, record));
                     self.read(cover.source, cover.from, cover.clears_suspect, false, now);

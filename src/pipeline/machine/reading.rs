@@ -26,14 +26,16 @@ pub struct Reading {
     pub has_row: bool,
     /// It was woken when the question was out already: the row may reach further than the answer, so it is read once more.
     pub again: bool,
-    /// A look-up is for a write that deletes, whatever `on_delete` says of records that are gone.
-    pub removes: bool,
+    /// Of a look-up: why.
+    pub why: LookUp,
     pub stage: Stage,
     /// Those that name it as parent must be known first; and the counterpart that is gone, if it is.
     pub children: Option<Option<RecordId>>,
     pub because: Because,
     /// An undelete is among the changes: its counterpart is looked for by its key, whatever the link says.
     pub revives: bool,
+    /// One of the changes gives the key another value.
+    pub rekeys: bool,
     /// Parts that came since, in order.
     pub joined: Vec<Part>,
 }
@@ -64,6 +66,17 @@ impl Because {
             Self::Nothing | Self::Several => None,
         }
     }
+}
+
+/// Why it is asked which record of the target holds a key. Of two reasons the later one here holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LookUp {
+    /// The record is gone: as `on_delete` says.
+    Gone,
+    /// The record does not match: as `when_no_longer_matching` says.
+    Unmatched,
+    /// For a write that deletes, whatever they say.
+    Removal,
 }
 
 #[derive(Debug)]
@@ -98,11 +111,12 @@ impl Reading {
             parked,
             has_row: parked,
             again: false,
-            removes: false,
+            why: LookUp::Gone,
             stage: Stage::Wanted { at },
             children: None,
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),
+            rekeys: false,
             joined,
         }
     }
@@ -114,11 +128,12 @@ impl Reading {
             parked: false,
             has_row: false,
             again: false,
-            removes: false,
+            why: LookUp::Gone,
             stage: Stage::KeyWanted { key, to: cover.to },
             children: None,
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),
+            rekeys: false,
             joined,
         }
     }

@@ -62,10 +62,19 @@ impl Machine {
             reading.because.also(part);
             reading.revives |= reading::is_undelete(part);
         }
+        self.note_key(source, part);
+    }
+
+    /// Whether a read that is wanted, or just now made of the record, stands for a change of its key.
+    pub(super) fn note_key(&mut self, source: Source, part: &Part) {
+        let changes = self.lines.get(&source.pipeline).is_some_and(|line| line.mapping.changes_key(part));
+        if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+            reading.rekeys |= changes;
+        }
     }
 
     /// The target record of a delete without a link is to be looked up.
-    pub(super) fn look_up(&mut self, cover: Cover, key: String, removes: bool, now: Instant) {
+    pub(super) fn look_up(&mut self, cover: Cover, key: String, why: LookUp, now: Instant) {
         let steps = self.take_steps(cover.source);
         let active = self.active.entry(cover.source).or_default();
         match &mut active.reading {
@@ -80,12 +89,12 @@ impl Machine {
                 }
                 if let Stage::KeyWanted { to, .. } | Stage::KeyAsked { to, .. } = &mut reading.stage {
                     *to = cover.to.max(*to);
-                    reading.removes |= removes;
+                    reading.why = reading.why.max(why);
                 }
             }
             other => {
                 let (again, joined) = other.take().map_or((false, steps), |reading| (reading.again, reading.joined));
-                *other = Some(Reading { again, removes, ..Reading::look_up(cover, key, joined) });
+                *other = Some(Reading { again, why, ..Reading::look_up(cover, key, joined) });
                 self.readings.want(now, cover.source);
             }
         }
@@ -110,6 +119,7 @@ impl Machine {
                         None => {
                             // All of it is in the journal, so the answer will stand for it, and is no single change's.
                             for part in reading.joined.drain(..) {
+                                reading.rekeys |= line.mapping.changes_key(&part);
                                 if !matches!(reading.because, Because::Nothing) {
                                     reading.because.also(&part);
                                 }
@@ -209,11 +219,22 @@ impl Machine {
                 parents: &answer.parents,
                 replies: self.remembered.replies(),
             };
+            let rekeys = std::mem::take(&mut reading.rekeys) && known.link != LinkState::None;
             let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
             // Where a counterpart that is gone is made anew anyway, the link may be tried.
             let by_key = reading.revives && mapping.publishing.when_target_gone != WhenTargetGone::Recreate;
-            let mapped = match found.remove(&record).unwrap_or(Found::NotVisible) {
+            let found = found.remove(&record).unwrap_or(Found::NotVisible);
+            // A request that landed late may have made a record that no link knows, of one that does not match any more.
+            let unmatched = match &found {
+                Found::Record(record) if cover.clears_suspect && known.link == LinkState::None => {
+                    mapping.unmatched_key(record)
+                }
+                Found::Record(_) | Found::Deleted | Found::NotVisible => None,
+            };
+            let lookup = if unmatched.is_some() { LookUp::Unmatched } else { LookUp::Gone };
+            let mapped = match found {
                 Found::Record(_) if stays_deleted => Ok(mapping.apply_deleted(record, &known, cover)),
+                Found::Record(_) if let Some(key) = unmatched => Ok(Mapped::Needs(Needs::TargetOf { key })),
                 Found::Record(record) if by_key => {
                     Ok(mapping.apply_read(&record, because.header(), &known.unlinked(), cover))
                 }
@@ -241,15 +262,18 @@ impl Machine {
                 }),
             };
             match mapped {
-                Ok(Mapped::Write(write)) => {
-                    if self.offer(*write, now)
-                        && let Some(active) = self.active.get_mut(&source)
-                    {
-                        active.covered = active.covered.max(at);
+                Ok(Mapped::Write(write)) => match self.judged(*write, source, answer) {
+                    Some(write) => {
+                        if self.offer(write, rekeys, now)
+                            && let Some(active) = self.active.get_mut(&source)
+                        {
+                            active.covered = active.covered.max(at);
+                        }
                     }
-                }
+                    None => self.skip_read(cover, now),
+                },
                 Ok(Mapped::Needs(Needs::TargetOf { key })) => {
-                    self.look_up(cover, key, false, now);
+                    self.look_up(cover, key, lookup, now);
                     continue;
                 }
                 // What was learned beside the read was not all; what is asked with the next one is.
@@ -286,7 +310,7 @@ impl Machine {
             let to = reading.to();
             reading.stage = Stage::Answered;
             let cover = Cover { source, from: reading.from, to, clears_suspect: reading.clears_suspect };
-            let removes = reading.removes;
+            let why = reading.why;
             match held.get(&key) {
                 Some(target) => {
                     let known = Known {
@@ -294,18 +318,22 @@ impl Machine {
                         parents: &answer.parents,
                         replies: self.remembered.replies(),
                     };
-                    let mapped = match removes {
-                        true => mapping.apply_removed(*target, cover),
-                        false => mapping.apply_deleted(record, &known, cover),
+                    let mapped = match why {
+                        LookUp::Removal => mapping.apply_removed(*target, cover),
+                        LookUp::Unmatched => mapping.apply_unmatched(*target, cover),
+                        LookUp::Gone => mapping.apply_deleted(record, &known, cover),
                     };
                     match mapped {
-                        Mapped::Write(write) => {
-                            if self.offer(*write, now)
-                                && let Some(active) = self.active.get_mut(&source)
-                            {
-                                active.covered = active.covered.max(to);
+                        Mapped::Write(write) => match self.judged(*write, source, answer) {
+                            Some(write) => {
+                                if self.offer(write, false, now)
+                                    && let Some(active) = self.active.get_mut(&source)
+                                {
+                                    active.covered = active.covered.max(to);
+                                }
                             }
-                        }
+                            None => self.nothing_to_do(cover, false, now),
+                        },
                         // The config ignores it, which it did not when it was asked.
                         Mapped::Skipped(_) | Mapped::Needs(_) | Mapped::Failed(_) | Mapped::Waits(_) => {
                             self.nothing_to_do(cover, false, now);
@@ -317,7 +345,7 @@ impl Machine {
                         let drop = LinkChange::Drop { pipeline: read.pipeline, source: record, target };
                         self.settlement.links.push(drop);
                     }
-                    self.nothing_to_do(cover, true, now);
+                    self.nothing_to_do(cover, why != LookUp::Unmatched, now);
                 }
             }
             self.collect(now);

@@ -54,7 +54,7 @@ fn cells(fields: &[(&str, &str)]) -> BTreeMap<FieldName, Cell> {
 fn write(n: u32, seq: u64, key: Key, body: Body) -> Write {
     let (lock_keys, waits_for, key_field) = (Vec::new(), Vec::new(), "Key__c".parse().unwrap());
     let manner = Manner::default();
-    Write { key, key_field, body, manner, lock_keys, waits_for, covers: vec![cover(n, seq, seq)] }
+    Write { key, key_field, body, if_created: false, manner, lock_keys, waits_for, covers: vec![cover(n, seq, seq)] }
 }
 
 fn all_fields(n: u32, seq: u64) -> Body {
@@ -122,7 +122,9 @@ fn failed(code: &str) -> Refusal {
 fn saved(write: &Write) -> Verdict {
     match write.body {
         Body::Delete => Verdict::Deleted,
-        Body::Whole(_) | Body::Partial(_) => Verdict::Saved { id: counterpart(write.covers[0].source.record) },
+        Body::Whole(_) | Body::Partial(_) => {
+            Verdict::Saved { id: counterpart(write.covers[0].source.record), created: None }
+        }
     }
 }
 
@@ -336,7 +338,7 @@ fn records_that_are_each_others_parents_do_not_wait_for_ever() {
 fn children_are_released_however_the_answer_lets_their_maker_leave() {
     let at = Instant::now();
     let settled = [
-        ("saved", Verdict::Saved { id: counterpart(record(1)) }),
+        ("saved", Verdict::Saved { id: counterpart(record(1)), created: None }),
         ("refused", Verdict::Refused(failed("STRING_TOO_LONG"))),
         ("to be read", Verdict::Reread),
         ("gone", Verdict::Gone),
@@ -685,13 +687,55 @@ fn a_delete_that_waits_for_the_link_deletes_the_record_that_was_made() {
     assert_eq!(bench.next().unwrap().writes[0].key, by_link(1));
 }
 
+fn delete_if_created(n: u32, seq: u64, key: Key) -> Write {
+    Write { key, if_created: true, ..delete(n, seq) }
+}
+
 #[test]
-fn a_whole_write_that_waits_looks_for_its_record_anew_when_the_link_is_lost() {
+fn a_delete_of_what_the_bridge_must_have_created_goes_out_only_where_it_did_just_now() {
+    for created in [Some(true), Some(false), None] {
+        let mut bench = Bench::with([create(1, 1)]);
+        let batch = bench.next().unwrap();
+        bench.offer(delete_if_created(1, 2, by_value(1)));
+        let handed = bench.settle(&batch, |_| Verdict::Saved { id: counterpart(record(1)), created });
+        if created == Some(true) {
+            assert_eq!(bench.next().unwrap().writes[0].key, by_link(1));
+        } else {
+            let read = Handed::Read { covers: vec![cover(1, 2, 2)], delete: Some(by_link(1)), sent: false };
+            assert_eq!(handed[0], read, "{created:?}");
+            assert!(bench.outbox.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_delete_that_is_not_decided_never_becomes_one_that_is_by_merging_with_what_is_no_delete() {
+    let undecided = || delete_if_created(1, 2, by_value(1));
+    let after = |older: Write| older.then(undecided()).unwrap();
+    for older in [create(1, 1), rewrite(1, 1), update(1, 1), delete_if_created(1, 1, by_link(1))] {
+        assert!(after(older.clone()).if_created, "{older:?}");
+    }
+    assert!(!after(delete(1, 1)).if_created, "its record may go in any case");
+    assert!(!undecided().then(create(1, 3)).unwrap().if_created);
+    assert!(!undecided().then(delete(1, 3)).unwrap().if_created);
+}
+
+#[test]
+fn what_waits_for_a_record_that_was_deleted_is_read_because_it_lacks_what_only_a_create_writes() {
+    for behind in [rewrite(1, 2), update(1, 2)] {
+        let mut bench = Bench::with([delete(1, 1)]);
+        let batch = bench.next().unwrap();
+        bench.offer(behind);
+        let handed = bench.save(&batch);
+        let read = Handed::Read { covers: vec![cover(1, 2, 2)], delete: None, sent: false };
+        assert!(matches!(&handed[..], [first, Handed::Settled { id: None, .. }] if *first == read), "{handed:?}");
+        assert!(bench.outbox.is_empty());
+    }
+    // What was made to find its record by the key goes on.
     let mut bench = Bench::with([delete(1, 1)]);
     let batch = bench.next().unwrap();
-    bench.offer(rewrite(1, 2));
-    let handed = bench.save(&batch);
-    assert!(matches!(&handed[..], [Handed::Settled { id: None, .. }]));
+    bench.offer(create(1, 2));
+    bench.save(&batch);
     assert_eq!(bench.next().unwrap().writes[0].key, by_value(1));
 }
 
@@ -750,7 +794,8 @@ fn what_waits_behind_a_record_that_is_gone_leaves_with_it_and_another_source_goe
     bench.offer(of_second_pipeline(update(1, 3)));
     let handed = bench.settle(&batch, |_| Verdict::Gone);
     let other = Cover { source: Source { pipeline: SECOND, record: record(1) }, ..cover(1, 3, 3) };
-    let gone = Handed::Gone { covers: vec![cover(1, 1, 2)], target: Some(counterpart(record(1))), revives: false };
+    let target = Some(counterpart(record(1)));
+    let gone = Handed::Gone { covers: vec![cover(1, 1, 2)], target, revives: false, alone: None };
     assert_eq!(handed, [gone, Handed::Read { covers: vec![other], delete: None, sent: false }]);
     assert!(bench.outbox.is_empty());
 }

@@ -44,6 +44,7 @@ fn write(n: usize, body: Body) -> Write {
         key: Key::Record { object: object(), id: record_id(n) },
         key_field: "Key__c".parse().unwrap(),
         body,
+        if_created: false,
         manner: Manner::default(),
         lock_keys: Vec::new(),
         waits_for: Vec::new(),
@@ -109,8 +110,8 @@ fn assert_failed(verdict: Verdict, code: &str) {
 #[test]
 fn a_saved_record_is_saved_and_after_a_delete_it_is_gone() {
     for (call, expected) in [
-        (upsert(), Verdict::Saved { id: record_id(9) }),
-        (update(), Verdict::Saved { id: record_id(9) }),
+        (upsert(), Verdict::Saved { id: record_id(9), created: None }),
+        (update(), Verdict::Saved { id: record_id(9), created: None }),
         (delete(), Verdict::Deleted),
     ] {
         assert_eq!(judged(&batch(call, Alone, write(1, whole()), 0), Ok(vec![saved()])).verdicts, [expected]);
@@ -168,11 +169,24 @@ fn a_record_that_was_twice_in_a_request_goes_out_apart() {
 fn a_target_record_that_is_gone_ends_a_delete_and_makes_an_update_look_for_it_anew() {
     for code in ["ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"] {
         assert_eq!(verdict(delete(), InCompany, Body::Delete, 0, code), Verdict::Deleted, "{code}");
-        assert_eq!(verdict(update(), InCompany, whole(), 0, code), Verdict::Gone, "{code}");
+        // It names no field, or its id.
+        for fields in [Vec::new(), vec!["Id".to_owned()]] {
+            let refused = SaveResult::Refused(OrgRefusal::new(RecordError::new(code, "", fields), Vec::new()));
+            let gone = judged(&batch(update(), Alone, write(1, whole()), 0), Ok(vec![refused]));
+            assert_eq!(gone.verdicts, [Verdict::Gone], "{code}");
+        }
         // An upsert has no row of its own to lose.
         assert_eq!(verdict(upsert(), InCompany, whole(), 0, code), Verdict::Split, "{code}");
         assert_eq!(verdict(upsert(), Alone, whole(), 0, code), again(0), "{code}");
         assert_failed(verdict(upsert(), Alone, whole(), 3, code), code);
+    }
+}
+
+#[test]
+fn an_update_that_names_what_is_gone_is_read_whole_once_and_is_then_a_failed_record() {
+    for code in ["ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"] {
+        assert_eq!(verdict(update(), InCompany, partial(), 0, code), Verdict::Reread, "{code}");
+        assert_failed(verdict(update(), InCompany, whole(), 0, code), code);
     }
 }
 
@@ -373,7 +387,7 @@ fn a_key_that_is_taken_holds_no_neighbours_and_is_tried_a_few_times_only() {
     };
     let in_company = batch(update(), InCompany, write(1, whole()), 0);
     let verdicts = judged(&in_company, Ok(vec![taken(), saved()])).verdicts;
-    assert_eq!(verdicts, [Verdict::Split, Verdict::Saved { id: record_id(9) }]);
+    assert_eq!(verdicts, [Verdict::Split, Verdict::Saved { id: record_id(9), created: None }]);
     for tries in 0..ALONE_MAX {
         let alone = batch(update(), Alone, write(1, whole()), tries);
         assert_eq!(judged(&alone, Ok(vec![taken()])).verdicts, [again(tries)]);

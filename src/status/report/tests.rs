@@ -67,6 +67,7 @@ pub(crate) fn full() -> Report {
             failed: 1,
             unfilled: 6,
             left_gone: Some(3),
+            kept: Some(7),
             halted: text("more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)"),
             causes: vec![
                 Cause { code: "STRING_TOO_LONG".to_owned(), failed: true, records: 1 },
@@ -149,6 +150,7 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "failed": 1,
       "unfilled": 6,
       "left_gone": 3,
+      "kept": 7,
       "halted": "more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)",
       "causes": [
         {
@@ -270,6 +272,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "failed": 1,
       "unfilled": 0,
       "left_gone": null,
+      "kept": null,
       "halted": null,
       "causes": [
         {
@@ -310,6 +313,7 @@ fn live(subscription: SubscriptionStatus) -> Status {
         failed: 0,
         unfilled: 0,
         left_gone: 0,
+        kept: 0,
         api_calls: 7,
         watermark: Seq(1),
         halted: None,
@@ -356,6 +360,7 @@ async fn a_running_bridge_adds_to_the_state_file_what_it_alone_knows() {
             r#""in_flight": 4,"#,
             r#""lag_seconds": 61,"#,
             r#""left_gone": 0,"#,
+            r#""kept": 0,"#,
             r#""trouble": "the storage is full""#,
         ]
     );

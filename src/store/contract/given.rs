@@ -198,7 +198,7 @@ pub fn failed(pipeline: PipelineId, record: RecordId, seq: u64) -> Parked {
 }
 
 pub fn link(pipeline: PipelineId, from: RecordId, to: RecordId) -> LinkChange {
-    LinkChange::Set { pipeline, source: from, target: to }
+    LinkChange::Set { pipeline, source: from, target: to, created: None }
 }
 
 pub fn applied(seq: u64) -> Applied {

@@ -64,6 +64,32 @@ pub async fn a_link_is_replaced_and_dropped_only_where_it_leads<B: Backend>() {
     }
 }
 
+pub async fn that_the_bridge_created_a_record_is_known_as_long_as_the_link_leads_there<B: Backend>() {
+    let store = B::empty().open().await;
+    let pipeline = accounts(&store).await.id;
+    let set = |to, created| LinkChange::Set { pipeline, source: account(1), target: target(to), created };
+    let steps = [
+        (set(1, None), false),
+        // Not new this time says nothing of who created it before.
+        (set(1, Some(false)), false),
+        (set(1, Some(true)), true),
+        (set(1, Some(false)), true),
+        (set(1, None), true),
+        (set(2, Some(false)), false),
+        (set(2, None), false),
+        (set(3, Some(true)), true),
+        (set(4, None), false),
+        (LinkChange::Drop { pipeline, source: account(1), target: target(4) }, false),
+        (set(4, Some(true)), true),
+    ];
+    for (step, expected) in steps {
+        settle(&store, Settlement { links: vec![step.clone()], ..Settlement::default() }).await;
+        let answer = known(&store, pipeline, &[account(1), account(2)]).await;
+        assert_eq!(answer.created.contains(&account(1)), expected, "{step:?}");
+        assert!(!answer.created.contains(&account(2)));
+    }
+}
+
 async fn park(store: &impl Store, row: Parked) -> Vec<(PipelineId, RecordId)> {
     settle(store, Settlement { park: vec![row], ..Settlement::default() }).await
 }

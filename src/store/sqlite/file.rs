@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_subscribe.sql"),
     include_str!("migrations/0003_privacy.sql"),
     include_str!("migrations/0004_halts.sql"),
+    include_str!("migrations/0005_created.sql"),
     include_str!("migrations/0006_unfilled.sql"),
 ];
 

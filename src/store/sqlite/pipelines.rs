@@ -143,14 +143,14 @@ pub(super) fn known(db: &Connection, pipeline: PipelineId, question: &Question) 
         params![pipeline, records],
         |row| Ok((row.get(0)?, Applied { seq: row.get(1)?, tombstone: row.get(2)? })),
     )?;
-    let links = rows(
+    let links: Vec<(RecordId, RecordId, Option<bool>)> = rows(
         db,
-        "SELECT l.source_record, l.target_record FROM pipelines p
+        "SELECT l.source_record, l.target_record, l.created FROM pipelines p
          JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
              AND l.target_object = p.target_object
          WHERE p.id = ?1 AND l.source_record IN (SELECT value FROM json_each(?2))",
         params![pipeline, records],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     let parked = rows(
         db,
@@ -161,7 +161,8 @@ pub(super) fn known(db: &Connection, pipeline: PipelineId, question: &Question) 
     let parents = parents(db, pipeline, &question.parents)?;
     Ok(Answer {
         applied: applied.into_iter().collect(),
-        links: links.into_iter().collect(),
+        links: links.iter().map(|(record, target, _)| (*record, *target)).collect(),
+        created: links.iter().filter(|(.., created)| *created == Some(true)).map(|(record, ..)| *record).collect(),
         parked: parked.into_iter().collect(),
         parents,
     })

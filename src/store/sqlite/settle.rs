@@ -122,15 +122,17 @@ fn move_watermarks(db: &Connection, watermarks: &[(PipelineId, Seq)]) -> Result<
 /// The link belongs to the pipeline's pair of orgs and its target object.
 fn change_link(db: &Connection, link: &LinkChange) -> Result<(), StoreError> {
     match link {
-        LinkChange::Set { pipeline, source, target } => {
+        LinkChange::Set { pipeline, source, target, created } => {
             let set = db
                 .prepare_cached(
-                    "INSERT INTO links (source_org, target_org, source_record, target_object, target_record)
-                     SELECT source_org, target_org, ?2, target_object, ?3 FROM pipelines WHERE id = ?1
+                    "INSERT INTO links (source_org, target_org, source_record, target_object, target_record, created)
+                     SELECT source_org, target_org, ?2, target_object, ?3, ?4 FROM pipelines WHERE id = ?1
                      ON CONFLICT (source_org, target_org, source_record, target_object)
-                     DO UPDATE SET target_record = excluded.target_record",
+                     DO UPDATE SET target_record = excluded.target_record,
+                         created = CASE WHEN links.target_record = excluded.target_record
+                             AND excluded.created IS NOT 1 THEN links.created ELSE excluded.created END",
                 )?
-                .execute(params![pipeline, source, target])?;
+                .execute(params![pipeline, source, target, created])?;
             if set == 0 {
                 return Err(StoreError::Database("no such pipeline".into()));
             }
@@ -184,7 +186,7 @@ fn woken(db: &Connection, links: &[LinkChange], park: &[Parked]) -> Result<Vec<(
     let mut candidates: BTreeSet<(PipelineId, RecordId)> =
         park.iter().filter(|row| row.waits_for.is_some()).map(|row| (row.pipeline, row.record)).collect();
     for link in links {
-        let LinkChange::Set { pipeline, source, target: _ } = link else { continue };
+        let LinkChange::Set { pipeline, source, .. } = link else { continue };
         let mut waiting = db.prepare_cached(
             "SELECT k.pipeline, k.record FROM pipelines parent
              JOIN parked k ON k.waits_record = ?2 AND k.waits_object = parent.target_object
@@ -219,7 +221,7 @@ fn fillable(
 ) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {
     let mut fillable: BTreeSet<(PipelineId, RecordId)> = BTreeSet::new();
     for link in links {
-        let LinkChange::Set { pipeline, source, target: _ } = link else { continue };
+        let LinkChange::Set { pipeline, source, .. } = link else { continue };
         let mut waiting = db.prepare_cached(
             "SELECT u.pipeline, u.record FROM pipelines parent
              JOIN unfilled u ON u.parent_record = ?2 AND u.parent_object = parent.target_object

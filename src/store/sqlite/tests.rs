@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::Sqlite;
 use crate::event::{Seq, Timestamp};
 use crate::store::contract::{Backend, contract};
-use crate::store::{Closed, Mended, PipelineIdentity, Store, StoreError};
+use crate::store::{Closed, Mended, PipelineId, PipelineIdentity, Question, Store, StoreError};
 
 /// A state file in a directory of its own.
 struct StateFile(TempDir);
@@ -183,7 +183,7 @@ async fn an_empty_file_is_migrated_and_a_migrated_one_is_left() {
         (version, tables.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap())
     };
     let migrated = schema();
-    assert_eq!(migrated.0, 4);
+    assert_eq!(migrated.0, 6);
     assert!(migrated.1.len() > 10);
     drop(state.open().await);
     assert_eq!(schema(), migrated);
@@ -199,6 +199,10 @@ async fn a_file_of_the_first_release_is_brought_to_this_one_with_its_gaps() {
            INSERT INTO journal (seq, subscription, replay_id, event_key, received_at, payload)
                VALUES (1, 1, x'37', 'key', 1000, '{"v":1,"event":{"uuid":null,"fields":{}}}');
            INSERT INTO gaps (subscription, kind, seq, closed_at) VALUES (1, 'position', 1, 2000), (1, 'wildcard', 1, NULL);
+           INSERT INTO pipelines (id, name, source_org, channel, source_object, target_org, target_object, key_field, watermark)
+               VALUES (1, 'accounts', 'source', '/data/AccountChangeEvent', 'Account', 'target', 'Account', 'Key__c', 0);
+           INSERT INTO links (source_org, target_org, source_record, target_object, target_record)
+               VALUES ('source', 'target', '001000000000001AAA', 'Account', '001000000000002AAA');
            PRAGMA user_version = 1"#,
     )
     .unwrap();
@@ -210,6 +214,9 @@ async fn a_file_of_the_first_release_is_brought_to_this_one_with_its_gaps() {
     assert_eq!((gap.opened, gap.records, gap.why.as_str()), (Timestamp(1000), 0, ""));
     let closed = store.mended_gaps(9).await.unwrap().remove(0).closed;
     assert_eq!(closed, Some(Closed { at: Timestamp(2000), by: Mended::CameAgain }));
+    let records = vec!["001000000000001AAA".parse().unwrap()];
+    let answer = store.known(PipelineId(1), Question { records, parents: Vec::new() }).await.unwrap();
+    assert_eq!((answer.links.len(), answer.created.len()), (1, 0), "who created it nobody noted");
 }
 
 fn refused(path: &Path) -> String {

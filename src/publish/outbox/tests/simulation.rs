@@ -90,12 +90,12 @@ impl Target {
                     format!("a01T{:011}", self.made).parse().unwrap()
                 });
                 self.rows.entry(id).or_default().extend(values);
-                Verdict::Saved { id }
+                Verdict::Saved { id, created: None }
             }
             Call::Update { .. } => match write.key.linked().and_then(|id| Some((id, self.rows.get_mut(&id)?))) {
                 Some((id, row)) => {
                     row.extend(values);
-                    Verdict::Saved { id }
+                    Verdict::Saved { id, created: None }
                 }
                 None => Verdict::Gone,
             },
@@ -295,7 +295,8 @@ impl World {
         let covers = vec![Cover { source, from: seq, to: seq, clears_suspect }];
         let (key_field, lock_keys) = ("Key__c".parse().unwrap(), parents.clone());
         let manner = self.manner(source);
-        self.outbox.offer(Write { key, key_field, body, manner, lock_keys, waits_for: parents, covers }, self.now);
+        let write = Write { key, key_field, body, if_created: false, manner, lock_keys, waits_for: parents, covers };
+        self.outbox.offer(write, self.now);
     }
 
     fn delete(&mut self, source: Source, clears_suspect: bool) {
@@ -329,7 +330,7 @@ impl World {
     fn collect(&mut self) {
         for handed in self.outbox.take_handed() {
             match handed {
-                Handed::Settled { write, id } => {
+                Handed::Settled { write, id, .. } => {
                     for cover in &write.covers {
                         self.close(cover);
                         let is_partial = matches!(write.body, Body::Partial(_));
