@@ -104,14 +104,18 @@ pub(super) struct AskedOwners {
 #[derive(Debug, Clone)]
 pub(super) enum NamedOwner {
     Constant(OwnerName),
-    From {
-        path: FieldPath,
-        source: AskedOwners,
-        /// What users are known by in both orgs.
-        known_by: (Asked, Asked),
-        table: BTreeMap<String, OwnerName>,
-        fallback: Option<OwnerName>,
-    },
+    From(Box<SourceOwner>),
+}
+
+/// The owner of the source record.
+#[derive(Debug, Clone)]
+pub(super) struct SourceOwner {
+    path: FieldPath,
+    source: AskedOwners,
+    /// What users are known by in both orgs.
+    known_by: (Asked, Asked),
+    table: BTreeMap<String, OwnerName>,
+    fallback: Option<OwnerName>,
 }
 
 /// Where a search ends.
@@ -174,7 +178,7 @@ impl Search {
             Fill::Owner(name) => Self::Owner { asked: owners(), of: NamedOwner::Constant(name.clone()) },
             Fill::OwnerOf { from: path, by, table, fallback } => {
                 let column = by.column();
-                let of = NamedOwner::From {
+                let of = NamedOwner::From(Box::new(SourceOwner {
                     path: path.clone(),
                     source: AskedOwners {
                         users: asked(from, &user, &id, &username, Only::All),
@@ -186,7 +190,7 @@ impl Search {
                     ),
                     table: table.clone(),
                     fallback: fallback.clone(),
-                };
+                }));
                 Self::Owner { asked: owners(), of }
             }
         })
@@ -200,9 +204,10 @@ impl Search {
     /// The source fields that it reads.
     pub fn reads(&self) -> (Option<&FieldPath>, Option<&BTreeSet<FieldPath>>) {
         match self {
-            Self::Record { value: Sought::Field(path), .. }
-            | Self::RecordType { of: Named::From { path, .. }, .. }
-            | Self::Owner { of: NamedOwner::From { path, .. }, .. } => (Some(path), None),
+            Self::Record { value: Sought::Field(path), .. } | Self::RecordType { of: Named::From { path, .. }, .. } => {
+                (Some(path), None)
+            }
+            Self::Owner { of: NamedOwner::From(owner), .. } => (Some(&owner.path), None),
             Self::Record { value: Sought::Expression(expression), .. } => (None, Some(expression.reads())),
             Self::RecordType { of: Named::Constant(_), .. } | Self::Owner { of: NamedOwner::Constant(_), .. } => {
                 (None, None)
@@ -254,9 +259,9 @@ impl Search {
             }
             Self::Owner { asked, of } => match of {
                 NamedOwner::Constant(name) => asked.find(name, replies),
-                NamedOwner::From { path, source, known_by, table, fallback } => {
-                    let found = owner(path, (source, asked), known_by, table, view, replies);
-                    match (found, fallback) {
+                NamedOwner::From(of) => {
+                    let found = owner(of, asked, view, replies);
+                    match (found, &of.fallback) {
                         (Ends::Missing(_) | Ends::Ambiguous(_) | Ends::Null, Some(name)) => asked.find(name, replies),
                         (found, _) => found,
                     }
@@ -309,14 +314,8 @@ fn name_of_record_type(path: &FieldPath, source: &Asked, view: &View<'_>, replie
     shown.ok_or_else(|| Ends::Missing(format!("{} does not show the record type in {path}", source.org)))
 }
 
-fn owner(
-    path: &FieldPath,
-    (source, target): (&AskedOwners, &AskedOwners),
-    known_by: &(Asked, Asked),
-    table: &BTreeMap<String, OwnerName>,
-    view: &View<'_>,
-    replies: &Replies,
-) -> Ends {
+fn owner(of: &SourceOwner, target: &AskedOwners, view: &View<'_>, replies: &Replies) -> Ends {
+    let SourceOwner { path, source, known_by, table, fallback: _ } = of;
     let find = || {
         let id = id_in(path, view)?;
         // A queue is a group (facts: rest.md, ids).
@@ -357,7 +356,7 @@ impl fmt::Display for Search {
             Self::RecordType { of: Named::Constant(name), .. } => write!(f, "record type {name}"),
             Self::RecordType { of: Named::From { path, .. }, .. } => write!(f, "record type of {path}"),
             Self::Owner { of: NamedOwner::Constant(_), .. } => f.write_str("owner"),
-            Self::Owner { of: NamedOwner::From { path, .. }, .. } => write!(f, "owner of {path}"),
+            Self::Owner { of: NamedOwner::From(owner), .. } => write!(f, "owner of {}", owner.path),
         }
     }
 }

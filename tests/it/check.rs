@@ -388,22 +388,6 @@ const IN_LOOKUPS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The examples whose fields the standard scenario has are told nothing but notes.
-#[tokio::test]
-async fn the_examples_fit_the_emulators_orgs() {
-    let pair = Pair::new().await;
-    for (example, source) in [
-        (include_str!("../../config/case-escalation.yaml"), "org: emea"),
-        (include_str!("../../config/event-triggered-action.yaml"), "org: shop"),
-    ] {
-        let pipelines = example.split_once("\npipelines:\n").unwrap().1.split("\ntests:\n").next().unwrap();
-        let pipelines = pipelines.replace(source, "org: source").replace("org: hq", "org: target");
-        let found = pair.found(&pair.config(&pipelines)).await;
-        let weighty: Vec<&String> = found.iter().filter(|found| !found.starts_with(Severity::Note.as_str())).collect();
-        assert!(weighty.is_empty(), "{weighty:#?}");
-    }
-}
-
 /// Records that are private to their owners.
 const VAULTS: &str = "  - name: vaults
     from: { org: source, source: poll, object: Vault__c }

@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod crash;
 mod equal;
+mod examples;
 mod failed;
 mod faults;
 mod lookups;

@@ -39,7 +39,7 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
         db.prepare_cached("DELETE FROM parked WHERE pipeline = ?1 AND record = ?2 AND to_seq <= ?3")?
             .execute(params![pipeline, record, seq])?;
         let still = unfilled.iter().filter(|row| (row.pipeline, row.record) == (*pipeline, *record));
-        let still = json_list(&still.map(|row| &row.field).collect::<Vec<_>>());
+        let still = json_list(still.map(|row| &row.field).collect::<Vec<_>>());
         db.prepare_cached(
             "DELETE FROM unfilled WHERE pipeline = ?1 AND record = ?2
              AND field NOT IN (SELECT value FROM json_each(?3))",
