@@ -280,8 +280,7 @@ pub async fn run<S: Store>(
             let mapping = Mapping::new(pipeline, config);
             let (untyped, brakes) = (Arc::new(mapping.clone()), pipeline.brakes.clone());
             let line = Line { row: row.clone(), source: source.clone(), mapping: untyped, brakes };
-            let sources = config.pipelines.iter().map(|line| &line.from).filter(|from| from.org == pipeline.from.org);
-            let sources = sources.map(|from| from.object.clone()).collect();
+            let sources = mapping.parent_objects().into_iter().cloned().collect();
             Some((line, Ends { id: row.id, source, target: org.clone(), sources, mapping, to: to.clone() }))
         });
         let (lines, of_target): (Vec<Line>, Vec<Ends>) = lines.unzip();

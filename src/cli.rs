@@ -1,5 +1,22 @@
 //! The commands: one enum here, one file for each below.
 
+/// As the standard one, but a reader that has left (`orgbridge check | head`) is no reason to panic.
+macro_rules! println {
+    () => {
+        println!("")
+    };
+    ($($text:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)));
+    }};
+}
+
+/// The same without the end of the line.
+macro_rules! print {
+    ($($text:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!($($text)*));
+    }};
+}
+
 mod check;
 mod demo;
 mod emulator;

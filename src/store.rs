@@ -310,8 +310,7 @@ pub struct Settlement {
     /// Rows to add. One that exists is widened to hold both ranges; code, state and evidence are the newer ones, and
     /// attempts add up.
     pub park: Vec<Parked>,
-    /// Lookups that were left out before and are not any more. With a row of `parked`, that is with a whole write, all of a
-    /// record end.
+    /// Lookups that were left out before and are not any more. All of a record end with `close`, that is with a whole write.
     pub filled: Vec<(PipelineId, RecordId, FieldName)>,
     /// Lookups that were left out of what was written.
     pub unfilled: Vec<Unfilled>,
@@ -558,9 +557,10 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// What should be tried again at this time although nothing told of it: records that wait for what a lookup leads to,
     /// or were written without it. The first time `pause` after the last try, then each time after twice as long, at most
-    /// a day. Not those of a halted pipeline; at most `limit` of each.
+    /// a day. Of these pipelines, but for halted ones; the oldest first, at most `limit` of each.
     fn overdue(
         &self,
+        pipelines: Vec<PipelineId>,
         now: Timestamp,
         pause: Duration,
         limit: usize,

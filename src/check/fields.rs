@@ -246,6 +246,9 @@ pub(super) fn refuses(target: &FieldDescribe, value: &Value) -> Option<String> {
         (FieldKind::Reference(_), Value::Text(text)) if text.parse::<crate::event::RecordId>().is_err() => {
             Some("the field is a lookup, and this is no record id".to_owned())
         }
+        (kind, Value::Text(_)) if Kind::of(kind).fit(value.clone()).is_err() => {
+            Some(format!("the field takes {}, as 2026-12-31 or 2026-12-31T08:30:00Z", Kind::of(kind)))
+        }
         (_, Value::Text(text)) => {
             let length = target.length.filter(|length| *length > 0)? as usize;
             (text.chars().count() > length)
@@ -278,11 +281,12 @@ fn compare(
         (Kind::Other, _) | (_, Kind::Other) => return,
         (Kind::Lookup, Kind::Lookup) => {
             let message = format!("{} holds ids of the source org, which mean nothing in the target", source.name);
-            findings.error(
-                at,
-                message,
-                "write { parent: PIPELINE, from: … } with the pipeline that writes the parents",
-            );
+            let remedy = match target.kind.reference() {
+                Some(to) if to.leads_to("RecordType") => format!("write {{ from: {}, as: record_type }}", source.name),
+                Some(to) if to.leads_to("User") => format!("write {{ from: {}, as: owner }}", source.name),
+                _ => "write { parent: PIPELINE, from: … } with the pipeline that writes the parents".to_owned(),
+            };
+            findings.error(at, message, remedy);
             return;
         }
         (from, to) if from == to => {}

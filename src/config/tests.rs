@@ -233,10 +233,10 @@ fn a_field_says_what_becomes_of_its_value() {
 fn a_lookup_says_what_is_found_and_what_happens_where_nothing_is() {
     let rule = |written: &str| good(&with("{ value: EMEA }", written)).pipelines[0].fields[2].1.clone();
     let path = |path: &str| -> FieldPath { path.parse().unwrap() };
-    let parents = rule("{ parent: [accounts, contacts], from: WhatId, if_missing: fill_later, write_on: create }");
+    let parents = rule("{ parent: [accounts, contacts], from: WhatId, if_missing: fill_later, write_on: update }");
     let pipelines = ["accounts", "contacts"].map(|name| name.parse().unwrap()).to_vec();
     assert_eq!(parents.fill, Fill::Parent { pipelines, from: path("WhatId") });
-    assert_eq!((parents.if_missing, parents.write_on), (Some(IfMissing::FillLater), WriteOn::Create));
+    assert_eq!((parents.if_missing, parents.write_on), (Some(IfMissing::FillLater), WriteOn::Update));
     let find = |value| Fill::Find { object: "Contact".parse().unwrap(), by: "Email".parse().unwrap(), value };
     let found = rule("{ find: Contact, by: Email, from: Email__c, on_null: skip, if_missing: skip }");
     assert_eq!(found.fill, find(Sought::Field(path("Email__c"))));

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
+use tracing::warn;
 
 use crate::event::Record;
 use crate::mapping::{Ask, Asked, Mapping, Only, Replies, Reply};
-use crate::org::{CallError, Org, soql};
+use crate::org::{CallError, Disposition, Org, soql};
 
 /// A question can follow from the answer to another: the user of the source, that of the target, and what stands in for it.
 const ROUNDS: usize = 5;
+/// Characters in one literal of a query (facts: rest.md section 9). No field that can be looked into holds more.
+const LITERAL_MAX: usize = 4_000;
 
 /// What these records' lookups lead to, as far as `known` does not say it. Each question gets a reply.
 ///
@@ -32,9 +35,7 @@ pub async fn ask(orgs: &[&Org], mapping: &Mapping, records: &[&Record], known: &
         }
         for (asked, values) in grouped {
             let Some(org) = orgs.iter().find(|org| *org.name() == asked.org) else { continue };
-            for values in soql::in_urls(&values) {
-                fresh.extend(replies(org, &asked, values).await?);
-            }
+            fresh.extend(each(org, &asked, values).await?);
         }
         all.extend(fresh.iter().map(|(ask, reply)| (ask.clone(), reply.clone())));
         asks = wanted(&all);
@@ -43,6 +44,32 @@ pub async fn ask(orgs: &[&Org], mapping: &Mapping, records: &[&Record], known: &
         }
     }
     Ok(fresh)
+}
+
+/// A value that the org refuses to look for counts as not found: it must not keep the others from their answers.
+async fn each(org: &Org, asked: &Asked, values: Vec<String>) -> Result<Replies, CallError> {
+    let (values, long): (Vec<_>, Vec<_>) = values.into_iter().partition(|value| value.chars().count() <= LITERAL_MAX);
+    let nothing = |value: String| (Ask { of: asked.clone(), value }, Reply::Nothing);
+    let mut found: Replies = long.into_iter().map(nothing).collect();
+    let mut groups: Vec<&[String]> = soql::in_urls(&values).collect();
+    while let Some(group) = groups.pop() {
+        match replies(org, asked, group).await {
+            Ok(replies) => found.extend(replies),
+            Err(error) if error.disposition() != Disposition::Split => return Err(error),
+            Err(error) => match group {
+                [one] => {
+                    let Asked { object, by, .. } = asked;
+                    warn!(org = %org.name(), %object, %by, %error, "a value cannot be looked for, and counts as not found");
+                    found.extend([nothing(one.clone())]);
+                }
+                several => {
+                    let (some, others) = several.split_at(several.len() / 2);
+                    groups.extend([some, others]);
+                }
+            },
+        }
+    }
+    Ok(found)
 }
 
 async fn replies(org: &Org, asked: &Asked, values: &[String]) -> Result<Replies, CallError> {

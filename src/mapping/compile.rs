@@ -12,13 +12,15 @@ use super::{Expression, person};
 use crate::config::{
     self, Config, FieldRule, Flag, IfMissing, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Truncate, WriteOn,
 };
-use crate::event::{ChangeKind, FieldName, FieldPath, ObjectName, Part, RecordId};
+use crate::event::{ChangeKind, FieldName, FieldPath, ObjectName, OrgName, Part, RecordId};
 use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
+use crate::store::Parent;
 
 /// How the records of one pipeline are written. Made from a checked config.
 #[derive(Debug, Clone)]
 pub struct Mapping {
+    source_org: OrgName,
     pub source_object: ObjectName,
     pub target_object: ObjectName,
     /// The External ID field of the target by which counterparts are found.
@@ -46,6 +48,7 @@ impl Mapping {
         let mut reads = of_fields.chain(pipeline.when.iter().flat_map(Expression::reads));
         let persons = reads.any(|path| person::is_of_contact(&pipeline.from.object, path));
         Self {
+            source_org: pipeline.from.org.clone(),
             source_object: pipeline.from.object.clone(),
             target_object: pipeline.to.object.clone(),
             key: pipeline.to.key.clone(),
@@ -76,7 +79,7 @@ impl Mapping {
                 rule.cut = known.and_then(|field| field.length);
             }
             if rule.asked_if_missing.is_none() {
-                rule.if_missing = if_missing(&rule.fill, known.map(|field| field.is_required_reference));
+                rule.if_missing = if_missing(&rule.fill, rule.write_on, known.map(|field| field.is_required_reference));
             }
             if let Fill::Parent(parents) = &mut rule.fill {
                 parents.relationship =
@@ -128,22 +131,42 @@ impl Mapping {
         paths
     }
 
-    /// The source fields that name parents, with the target object that the parents' pipeline writes.
-    pub fn lookups(&self) -> impl Iterator<Item = (&FieldPath, &ObjectName)> {
-        let parents = self.rules.iter().filter_map(|(_, rule)| match &rule.fill {
+    /// The source fields that name records which this other mapping writes.
+    pub fn lookups_of(&self, parent: &Self) -> impl Iterator<Item = &FieldPath> {
+        let same_org = self.source_org == parent.source_org;
+        let written = move |written: &Written| {
+            same_org && written.source_object == parent.source_object && written.target_object == parent.target_object
+        };
+        self.parents_read().filter(move |parents| parents.written.iter().any(written)).map(|parents| &parents.from)
+    }
+
+    /// Whether this mapping writes what the other one names as its parent.
+    pub fn makes(&self, parent: &Parent, of: &Self) -> bool {
+        let written = |written: &Written| {
+            written.source_object == self.source_object
+                && written.target_object == parent.target_object
+                && written.may_be_of(parent.record)
+        };
+        self.source_org == of.source_org
+            && self.target_object == parent.target_object
+            && of.parents_read().any(|parents| parents.written.iter().any(written))
+    }
+
+    fn parents_read(&self) -> impl Iterator<Item = &Parents> {
+        self.rules.iter().filter_map(|(_, rule)| match &rule.fill {
             Fill::Parent(parents) => Some(parents),
             Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Search(_) => None,
-        });
-        parents.flat_map(|parents| parents.written.iter().map(|written| (&parents.from, &written.target_object)))
+        })
+    }
+
+    /// Some of its values are found by asking the orgs.
+    pub fn searches(&self) -> bool {
+        self.rules.iter().any(|(_, rule)| matches!(rule.fill, Fill::Search(_)))
     }
 
     /// The objects of the source that other pipelines bring over and this one names.
     pub fn parent_objects(&self) -> BTreeSet<&ObjectName> {
-        let parents = self.rules.iter().filter_map(|(_, rule)| match &rule.fill {
-            Fill::Parent(parents) => Some(&parents.written),
-            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Search(_) => None,
-        });
-        parents.flatten().map(|written| &written.source_object).collect()
+        self.parents_read().flat_map(|parents| &parents.written).map(|written| &written.source_object).collect()
     }
 
     /// The key value of a source record, where it follows from the record's id.
@@ -223,7 +246,7 @@ fn compile(name: &FieldName, rule: &FieldRule, pipeline: &PipelineConfig, config
         }
     };
     Some(Rule {
-        if_missing: rule.if_missing.unwrap_or_else(|| if_missing(&fill, None)),
+        if_missing: rule.if_missing.unwrap_or_else(|| if_missing(&fill, rule.write_on, None)),
         asked_if_missing: rule.if_missing,
         fill,
         write_on: rule.write_on,
@@ -242,11 +265,12 @@ fn is_polymorphic(field: &FieldName, pipelines: usize) -> bool {
 }
 
 /// Where the config does not say. A record type or an owner that is not there is a mistake. What the record cannot be
-/// without it waits for, and so does what nobody described.
-fn if_missing(fill: &Fill, required: Option<bool>) -> IfMissing {
+/// without it waits for, and so does what nobody described, and what could not be written later.
+fn if_missing(fill: &Fill, write_on: WriteOn, required: Option<bool>) -> IfMissing {
     match (fill, required) {
         (Fill::Search(search), _) if !search.is_record() => IfMissing::Fail,
-        (_, Some(false)) => IfMissing::FillLater,
+        (_, Some(false)) if write_on != WriteOn::Create => IfMissing::FillLater,
+        (_, Some(false)) => IfMissing::Wait,
         (_, Some(true) | None) => IfMissing::Wait,
     }
 }

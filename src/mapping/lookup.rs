@@ -232,16 +232,13 @@ impl Search {
     pub fn find(&self, view: &View<'_>, replies: &Replies) -> Ends {
         match self {
             Self::Record { asked, value } => match sought(value, view) {
-                Ok(value) => {
-                    let what = format!("{} with this {}", asked.object, asked.by);
-                    id_of(asked, value, replies, &what)
-                }
+                Ok(value) => id_of(asked, value, replies, || format!("{} with this {}", asked.object, asked.by)),
                 Err(ends) => ends,
             },
             Self::RecordType { asked, of } => {
                 let by_name = |name: &str| {
-                    let what = format!("active record type {name} of this object");
-                    id_of(asked, name.to_owned(), replies, &what)
+                    let what = || format!("active record type {name} of this object");
+                    id_of(asked, name.to_owned(), replies, what)
                 };
                 match of {
                     Named::Constant(name) => by_name(name),
@@ -274,8 +271,8 @@ impl Search {
 impl AskedOwners {
     fn find(&self, name: &OwnerName, replies: &Replies) -> Ends {
         match name {
-            OwnerName::User(name) => id_of(&self.users, name.clone(), replies, &format!("active user {name}")),
-            OwnerName::Queue(name) => id_of(&self.queues, name.clone(), replies, &format!("queue {name}")),
+            OwnerName::User(name) => id_of(&self.users, name.clone(), replies, || format!("active user {name}")),
+            OwnerName::Queue(name) => id_of(&self.queues, name.clone(), replies, || format!("queue {name}")),
         }
     }
 }
@@ -338,7 +335,7 @@ fn owner(of: &SourceOwner, target: &AskedOwners, view: &View<'_>, replies: &Repl
         let value = said(here, id, replies)?;
         let value =
             value.ok_or_else(|| Ends::Missing(format!("{} shows no {column} of the user in {path}", here.org)))?;
-        Ok(id_of(there, value, replies, &format!("active user with the {column} of that in {path}")))
+        Ok(id_of(there, value, replies, || format!("active user with the {column} of that in {path}")))
     };
     find().unwrap_or_else(|ends| ends)
 }
@@ -372,15 +369,15 @@ fn said(asked: &Asked, id: RecordId, replies: &Replies) -> Result<Option<String>
 }
 
 /// The id that a question of the target has for an answer. `what` names it without its value.
-fn id_of(asked: &Asked, value: String, replies: &Replies, what: &str) -> Ends {
+fn id_of(asked: &Asked, value: String, replies: &Replies, what: impl FnOnce() -> String) -> Ends {
     let org = &asked.org;
     let ask = Ask { of: asked.clone(), value };
     match replies.get(&ask) {
         None => Ends::Asks(ask),
-        Some(Reply::Several) => Ends::Ambiguous(format!("{org} has more than one {what}")),
-        Some(Reply::Nothing) => Ends::Missing(format!("{org} has no {what}")),
+        Some(Reply::Several) => Ends::Ambiguous(format!("{org} has more than one {}", what())),
+        Some(Reply::Nothing) => Ends::Missing(format!("{org} has no {}", what())),
         // What an org gives as an id is one.
-        Some(Reply::One(id)) => id.parse().map_or_else(|_| Ends::Missing(format!("{org} has no {what}")), Ends::At),
+        Some(Reply::One(id)) => id.parse().map_or_else(|_| Ends::Missing(format!("{org} has no {}", what())), Ends::At),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Written {
 }
 
 impl Written {
-    fn may_be_of(&self, record: RecordId) -> bool {
+    pub fn may_be_of(&self, record: RecordId) -> bool {
         self.prefix.as_ref().is_none_or(|prefix| record.as_str().starts_with(prefix.as_str()))
     }
 }

@@ -24,7 +24,7 @@ use crate::publish::outcome::{Delays, judge};
 use crate::publish::{self, Batch, Source};
 use crate::retry::{Backoff, delay_after};
 use crate::status::{Board, PipelineStatus, TargetStatus};
-use crate::store::{Answer, PipelineId, PipelineRow, Store, StoreError};
+use crate::store::{Answer, ParkedState, PipelineId, PipelineRow, Store, StoreError};
 
 /// Reads of the orgs at once.
 const READS_MAX: usize = 4;
@@ -254,13 +254,13 @@ impl<S: Store> Driver<S> {
             return Ok(());
         }
         self.looked = Instant::now();
-        let overdue = self.store.overdue(Timestamp::now(), self.look_again, OVERDUE_PAGE).await?;
+        let own = self.sources.keys().copied().collect();
+        let overdue = self.store.overdue(own, Timestamp::now(), self.look_again, OVERDUE_PAGE).await?;
         let now = Instant::now();
-        let own = |id: &PipelineId| self.sources.contains_key(id);
-        for (pipeline, record) in overdue.woken.into_iter().filter(|(id, _)| own(id)) {
+        for (pipeline, record) in overdue.woken {
             self.machine.wake(Source { pipeline, record }, now);
         }
-        for (pipeline, record) in overdue.fillable.into_iter().filter(|(id, _)| own(id)) {
+        for (pipeline, record) in overdue.fillable {
             self.machine.fill(Source { pipeline, record }, false, now);
         }
         Ok(())
@@ -290,8 +290,10 @@ impl<S: Store> Driver<S> {
     /// Everything that was decided becomes durable before anything that follows from it is done.
     async fn commit(&mut self) -> Result<(), StoreError> {
         while let Some(settlement) = self.machine.take_settlement() {
-            self.parked_moved |=
-                !settlement.park.is_empty() || !settlement.close.is_empty() || !settlement.unfilled.is_empty();
+            let any = self.parked.values().any(|counts| *counts != [0; 3]);
+            self.parked_moved |= !settlement.park.is_empty()
+                || !settlement.unfilled.is_empty()
+                || (any && !(settlement.close.is_empty() && settlement.filled.is_empty()));
             let halts: Vec<_> = settlement.halts.iter().map(|(id, why, _)| (*id, why.clone())).collect();
             for (pipeline, why) in halts {
                 let name = self.name(pipeline);
@@ -303,6 +305,10 @@ impl<S: Store> Driver<S> {
                         }
                     });
                 }
+            }
+            for row in settlement.park.iter().filter(|row| row.state == ParkedState::Failed) {
+                let (pipeline, fields) = (self.name(row.pipeline), row.fields.join(", "));
+                warn!(pipeline, record = %row.record, code = row.code, fields, "failed record");
             }
             let settled = self.store.settle(settlement).await?;
             let now = Instant::now();

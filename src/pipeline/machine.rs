@@ -40,12 +40,14 @@ const PARENT_GONE: &str = "PARENT_GONE";
 const NO_BRAKES: Brakes = Brakes { deletes: None, creates: None, failures: None };
 /// The code of a failed record whose counterpart is gone, where that is not to be mended.
 const TARGET_GONE: &str = "TARGET_GONE";
-/// What a target says of an owner who may not own records any more.
-const INACTIVE_OWNER: &str = "INACTIVE_OWNER_OR_USER";
+/// What a target says of an owner who may not own records any more, and of a record that is gone.
+const OUTDATED: [&str; 3] = ["INACTIVE_OWNER_OR_USER", "ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY"];
 /// A parked record that changes again is tried at most this often.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// When a suspect record is looked at again whose steps are not all written.
 const STEPS_FIRST: Duration = Duration::from_secs(1);
+/// Parents that are remembered as written again before older ones are forgotten.
+const REMADE_MAX: usize = 1_000;
 /// Steps that wait above which no more pages are taken.
 const HELD_MAX: usize = 10_000;
 
@@ -161,6 +163,8 @@ pub struct Machine {
     just_parked: HashSet<Source>,
     /// Rows of the settlement that was taken last, and the parent that each waits for.
     parked_last: HashMap<Source, Parent>,
+    /// Parents that were written again for a lookup that could not be filled, and when.
+    remade: HashMap<Parent, Instant>,
 }
 
 impl Machine {
@@ -181,6 +185,7 @@ impl Machine {
             settlement: Settlement::default(),
             just_parked: HashSet::new(),
             parked_last: HashMap::new(),
+            remade: HashMap::new(),
         }
     }
 
@@ -251,7 +256,11 @@ impl Machine {
             self.wake(source, now);
             return;
         };
-        let makers = self.lines.iter().filter(|(_, line)| line.mapping.target_object == parent.target_object);
+        let Some(child) = self.lines.get(&source.pipeline).map(|line| line.mapping.clone()) else { return };
+        let makers = self.lines.iter().filter(|(_, line)| {
+            // One that is halted would only park its own record.
+            !line.brake.is_halted() && line.mapping.makes(&parent, &child)
+        });
         for pipeline in makers.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.read(Source { pipeline, record: parent.record }, Seq::ZERO, false, false, now);
         }
@@ -260,8 +269,11 @@ impl Machine {
     /// A record that was written without a lookup that can perhaps be filled now. `told`: its parent has a link, so one that
     /// the org did not find just now is written again, as for [`Self::woken`].
     pub fn fill(&mut self, source: Source, told: bool, now: Instant) {
-        if told && self.parked_last.contains_key(&source) {
-            self.woken(source, now);
+        if told && let Some(parent) = self.parked_last.get(&source) {
+            // Where that does not help, whatever is overdue is tried again, each time later.
+            if self.remade.insert(parent.clone(), now).is_none_or(|last| last + TRY_AGAIN <= now) {
+                self.woken(source, now);
+            }
         } else if !self.is_halted(source.pipeline) {
             // It holds no parts, as a parked row does; and what is being read already knows of the parent when it is mapped.
             self.read(source, Seq::ZERO, false, false, now);
@@ -479,12 +491,16 @@ impl Machine {
     }
 
     /// The target's verdicts on a batch.
-    pub fn batch_done(&mut self, flight: FlightId, mut verdicts: Vec<Verdict>, now: Instant) {
-        let inactive =
-            |verdict: &Verdict| matches!(verdict, Verdict::Refused(refusal) if refusal.code == INACTIVE_OWNER);
-        if verdicts.iter().any(inactive) && self.remembered.doubt(now) {
-            // Its owner was active when it was looked for.
-            verdicts.iter_mut().filter(|verdict| inactive(verdict)).for_each(|verdict| *verdict = Verdict::Reread);
+    pub fn batch_done(&mut self, flight: FlightId, verdicts: Vec<Verdict>, now: Instant) {
+        let outdated = |verdict: &Verdict| match verdict {
+            Verdict::Refused(refusal) => OUTDATED.contains(&refusal.code.as_str()),
+            _ => false,
+        };
+        let searching: Vec<PipelineId> =
+            self.lines.iter().filter(|(_, line)| line.mapping.searches()).map(|(id, _)| *id).collect();
+        if !searching.is_empty() && verdicts.iter().any(outdated) && self.remembered.doubt(now) {
+            // What waits and what is out may be based on the same: it is asked and mapped anew.
+            searching.into_iter().for_each(|id| self.outbox.remap(id, now));
         }
         self.outbox.settle(flight, verdicts, now);
         self.collect(now);
@@ -499,6 +515,9 @@ impl Machine {
     pub fn tick(&mut self, now: Instant, wall: Timestamp) {
         self.wall = wall;
         self.remembered.age(now);
+        if self.remade.len() > REMADE_MAX {
+            self.remade.retain(|_, last| *last + TRY_AGAIN > now);
+        }
         while let Some(&(at, source)) = self.due.first() {
             if at > now {
                 break;

@@ -59,7 +59,7 @@ pub struct Ends {
     pub id: PipelineId,
     pub source: Org,
     pub target: Org,
-    /// What all pipelines read of the source org.
+    /// The objects of the source org that are named as parents.
     pub sources: BTreeSet<ObjectName>,
     /// As the config has it.
     pub mapping: Mapping,

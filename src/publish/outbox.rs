@@ -381,7 +381,13 @@ impl Outbox {
             let sources = sources(&write);
             let is_outdated = self.remapped.iter().any(|(id, last)| flight <= *last && is_mapped_by(&write, *id));
             match verdict {
-                Verdict::Retry { .. } | Verdict::Held { .. } | Verdict::Split | Verdict::Refused(_) if is_outdated => {
+                Verdict::Retry { .. }
+                | Verdict::Held { .. }
+                | Verdict::Split
+                | Verdict::Without(_)
+                | Verdict::Refused(_)
+                    if is_outdated =>
+                {
                     self.hand_for_reading(write, true);
                 }
                 Verdict::Saved { id, created } => {

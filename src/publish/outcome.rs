@@ -155,13 +155,8 @@ fn record(
             Some(Reference { parent, if_missing: IfMissing::FillLater | IfMissing::Skip, .. }) => {
                 Verdict::Without(parent.clone())
             }
-            Some(Reference { parent, if_missing: IfMissing::Wait, .. }) => Verdict::Refused(Refusal {
-                state: ParkedState::Waiting,
-                waits_for: Some(parent.clone()),
-                ..failed(error)
-            }),
-            Some(Reference { parent, if_missing: IfMissing::Fail, .. }) => {
-                Verdict::Refused(parent_missing(parent.clone(), IfMissing::Fail, error.message.reveal()))
+            Some(Reference { parent, if_missing, .. }) => {
+                Verdict::Refused(parent_missing(parent.clone(), *if_missing, error.message.reveal()))
             }
             None => Verdict::Refused(failed(error)),
         },

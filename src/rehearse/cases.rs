@@ -201,7 +201,7 @@ impl fmt::Display for Difference {
                 let (org, object, by, value) = (&of.org, &of.object, &of.by, serde_json::Value::from(value.as_str()));
                 write!(
                     f,
-                    "a lookup asks {org}: add the answer to the `lookups` of the test, with {what} for null if it is there: \
+                    "a lookup asks {org}. Put this under `lookups` of the test, and {what} instead of null if it is there:\n\
                      - {{ org: {org}, object: {object}, by: {by}, value: {value}, {field}gives: null }}"
                 )
             }
@@ -496,7 +496,7 @@ tests:
             if differences.is_empty() {
                 break;
             }
-            let lines: Vec<_> = differences.split("; ").map(|one| one.split_once(": - ").unwrap().1).collect();
+            let lines: Vec<_> = differences.split("; ").map(|one| one.split_once("\n- ").unwrap().1).collect();
             lines.iter().for_each(|line| case.push_str(&format!("      - {line}\n")));
             rounds.push(lines.join("\n"));
         }

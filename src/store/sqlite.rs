@@ -280,8 +280,14 @@ impl Store for Sqlite {
         self.read(pipelines::restless).await
     }
 
-    async fn overdue(&self, now: Timestamp, pause: Duration, limit: usize) -> Result<Settled, StoreError> {
-        self.read(move |db| pipelines::overdue(db, now, pause, limit)).await
+    async fn overdue(
+        &self,
+        pipelines: Vec<PipelineId>,
+        now: Timestamp,
+        pause: Duration,
+        limit: usize,
+    ) -> Result<Settled, StoreError> {
+        self.read(move |db| pipelines::overdue(db, &pipelines, now, pause, limit)).await
     }
 
     async fn sent(&self) -> Result<Vec<Sent>, StoreError> {

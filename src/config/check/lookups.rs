@@ -47,7 +47,15 @@ fn find(walk: &mut Walk<'_>, block: &Block<'_>, entry: (&Key, &Node)) -> Option<
     let by = block.entry("by").and_then(|entry| walk.name::<FieldName>(entry));
     let value = match (block.entry("from"), block.entry("cel")) {
         (Some(entry), None) => walk.name::<FieldPath>(entry).map(|path| Sought::Field(path.value)),
-        (None, Some(entry)) => expression(walk, entry).map(|compiled| Sought::Expression(compiled.value)),
+        (None, Some(entry)) => expression(walk, entry).and_then(|compiled| {
+            // It is asked together with a read of the record, which repeats no single change.
+            if compiled.value.reads_header() {
+                let remedy = "look for something that the record holds";
+                walk.find(&compiled.span, "a lookup cannot depend on who or what changed the record", remedy);
+                return None;
+            }
+            Some(Sought::Expression(compiled.value))
+        }),
         (Some((key, _)), Some(_)) => {
             walk.find(&key.span, "two values are looked for", "keep `from` or `cel`");
             None

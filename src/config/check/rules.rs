@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk, quoted};
-use super::super::{FieldRule, Fill, OnNull, Truncate, WriteOn};
+use super::super::{FieldRule, Fill, IfMissing, OnNull, Truncate, WriteOn};
 use super::lookups;
 use crate::event::{Decimal, FieldName, FieldPath, PipelineName, Value};
 use crate::mapping::Expression;
@@ -127,6 +127,13 @@ fn rule(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<FieldRule>
         Some(entry) => lookups::if_missing(walk, entry).map(Some),
         None => Some(None),
     };
+    if let (Some(Some(IfMissing::FillLater)), Some(WriteOn::Create), Some((key, _))) =
+        (if_missing, write_on, block.entry("if_missing"))
+    {
+        let remedy = "write `wait`, or let updates write the field, too";
+        walk.find(&key.span, "what is written at creates only cannot be filled later", remedy);
+        return None;
+    }
     let fill = fill?;
     let value = FieldRule {
         fill: fill.value,

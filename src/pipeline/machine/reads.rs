@@ -156,10 +156,9 @@ impl Machine {
 
     /// The fields by which records of any pipeline here name records of this one as their parent.
     pub(super) fn lookups_of(&self, parent: PipelineId) -> Vec<(PipelineId, FieldPath)> {
-        let Some(object) = self.lines.get(&parent).map(|line| &line.mapping.target_object) else { return Vec::new() };
-        let lookups = self.lines.iter().flat_map(|(id, line)| {
-            line.mapping.lookups().filter(|(_, of)| *of == object).map(|(from, _)| (*id, from.clone()))
-        });
+        let Some(parent) = self.lines.get(&parent).map(|line| line.mapping.clone()) else { return Vec::new() };
+        let lookups =
+            self.lines.iter().flat_map(|(id, line)| line.mapping.lookups_of(&parent).map(|from| (*id, from.clone())));
         lookups.collect()
     }
 
@@ -219,7 +218,8 @@ impl Machine {
                 parents: &answer.parents,
                 replies: self.remembered.replies(),
             };
-            let rekeys = std::mem::take(&mut reading.rekeys) && known.link != LinkState::None;
+            let was_rekeyed = std::mem::take(&mut reading.rekeys);
+            let rekeys = was_rekeyed && known.link != LinkState::None;
             let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
             // Where a counterpart that is gone is made anew anyway, the link may be tried.
             let by_key = reading.revives && mapping.publishing.when_target_gone != WhenTargetGone::Recreate;
@@ -278,7 +278,11 @@ impl Machine {
                 }
                 // What was learned beside the read was not all; what is asked with the next one is.
                 Ok(Mapped::Needs(Needs::Lookups)) => {
-                    self.read(source, cover.from, cover.clears_suspect, false, now);
+                    if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
+                        (reading.because, reading.rekeys) = (because, was_rekeyed);
+                        reading.stage = Stage::Wanted { at: now };
+                        self.readings.want(now, source);
+                    }
                     continue;
                 }
                 // A whole record never needs itself.

@@ -1188,24 +1188,11 @@ fn a_record_that_failed_and_is_flagged_then_is_no_failed_record_any_more() {
 
 #[test]
 fn an_owner_that_is_not_active_any_more_is_looked_for_again_once() {
-    let mut world = World::new();
-    let refused = |world: &mut World, n| {
-        world.change_source(n, 1);
-        world.deliver();
-        world.page(5);
-        assert!(world.send());
-        let batch = world.flights.remove(0);
-        let refusal = Refusal {
-            state: ParkedState::Failed,
-            code: INACTIVE_OWNER.to_owned(),
-            fields: vec!["OwnerId".to_owned()],
-            waits_for: None,
-            evidence: String::new(),
-        };
-        world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
-        world.commit();
-        (world.machine.next_read(world.now).is_some(), world.memory.parked.len())
-    };
+    let ada = "ada@hq.example";
+    let mut world = World::with(|pipeline| {
+        let owner = Fill::Owner(crate::config::OwnerName::of(ada));
+        pipeline.fields.push(("OwnerId".parse().unwrap(), owner.into()));
+    });
     let ask = Ask {
         of: Asked {
             org: "target".parse().unwrap(),
@@ -1214,11 +1201,27 @@ fn an_owner_that_is_not_active_any_more_is_looked_for_again_once() {
             want: "Id".parse().unwrap(),
             only: Only::ActiveUsers,
         },
-        value: "ada@hq.example".to_owned(),
+        value: ada.to_owned(),
     };
-    let found = Reply::One("005T00000000001IAA".to_owned());
-    world.machine.learn([(ask.clone(), found.clone())].into(), world.now);
+    let refused = |world: &mut World, n| {
+        let found = Reply::One("005T00000000001IAA".to_owned());
+        world.machine.learn([(ask.clone(), found)].into(), world.now);
+        world.change_source(n, 1);
+        world.deliver();
+        world.page(5);
+        assert!(world.send());
+        let batch = world.flights.remove(0);
+        let refusal = Refusal {
+            state: ParkedState::Failed,
+            code: OUTDATED[0].to_owned(),
+            fields: vec!["OwnerId".to_owned()],
+            waits_for: None,
+            evidence: String::new(),
+        };
+        world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
+        world.commit();
+        (world.machine.next_read(world.now).is_some(), world.memory.parked.len())
+    };
     assert_eq!(refused(&mut world, 0), (true, 0));
-    world.machine.learn([(ask, found)].into(), world.now);
     assert_eq!(refused(&mut world, 1), (false, 1), "it was looked for just now");
 }

@@ -72,7 +72,7 @@ pub async fn what_nothing_tells_of_is_tried_again_each_time_later<B: Backend>() 
     let store = B::empty().open().await;
     let (parents, children) = (accounts(&store).await.id, contacts(&store).await.id);
     let none = Settled::default();
-    let overdue = async |after: u32| store.overdue(NOW.plus(MINUTE * after), MINUTE, 9).await.unwrap();
+    let overdue = async |after: u32| store.overdue(vec![children], NOW.plus(MINUTE * after), MINUTE, 9).await.unwrap();
     note(&store, vec![unfilled(children, contact(1), "A__c", None)]).await;
     let waits = Parked {
         code: LOOKUP_MISSING.to_owned(),

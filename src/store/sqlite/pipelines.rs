@@ -287,32 +287,47 @@ pub(super) fn restless(db: &Connection) -> Result<Vec<(PipelineId, RecordId)>, S
     )
 }
 
-pub(super) fn overdue(db: &Connection, now: Timestamp, pause: Duration, limit: usize) -> Result<Settled, StoreError> {
+pub(super) fn overdue(
+    db: &Connection,
+    pipelines: &[PipelineId],
+    now: Timestamp,
+    pause: Duration,
+    limit: usize,
+) -> Result<Settled, StoreError> {
+    let pipelines = json_list(pipelines.iter().map(|id| id.0));
     let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let due = |row: &str| format!("{row}.tried_at + min(?2 << min({row}.attempts - 1, 20), 86400000) <= ?1");
+    let due = |row: &str| {
+        format!(
+            "{row}.tried_at <= ?1 - ?2 AND {row}.tried_at + min(?2 << min({row}.attempts - 1, 20), 86400000) <= ?1
+             AND {row}.pipeline IN (SELECT value FROM json_each(?4)) ORDER BY {row}.tried_at LIMIT ?3"
+        )
+    };
     let woken = rows(
         db,
         &format!(
             "SELECT k.pipeline, k.record FROM parked k
              JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
-             WHERE k.code = '{LOOKUP_MISSING}' AND k.state = 'waiting' AND {} LIMIT ?3",
+             WHERE k.code = '{LOOKUP_MISSING}' AND k.state = 'waiting' AND {}",
             due("k")
         ),
-        params![now, pause, limit],
+        params![now, pause, limit, pipelines],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     let fillable = rows(
         db,
         &format!(
-            "SELECT DISTINCT u.pipeline, u.record FROM unfilled u
+            "SELECT u.pipeline, u.record FROM unfilled u
              JOIN pipelines p ON p.id = u.pipeline AND p.halted IS NULL
              LEFT JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
                  AND l.source_record = u.parent_record AND l.target_object = u.parent_object
-             WHERE (u.parent_record IS NULL OR l.target_record IS NOT NULL) AND {} LIMIT ?3",
+             WHERE (u.parent_record IS NULL OR l.target_record IS NOT NULL)
+                 -- a parked record is tried when that is due, and fills its lookups then
+                 AND NOT EXISTS (SELECT 1 FROM parked k WHERE k.pipeline = u.pipeline AND k.record = u.record)
+                 AND {}",
             due("u")
         ),
-        params![now, pause, limit],
+        params![now, pause, limit, pipelines],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     Ok(Settled { woken, fillable })

@@ -35,9 +35,13 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
     for link in links {
         change_link(db, link)?;
     }
+    let any_unfilled = db.prepare_cached("SELECT 1 FROM unfilled LIMIT 1")?.exists([])?;
     for (pipeline, record, seq) in close {
         db.prepare_cached("DELETE FROM parked WHERE pipeline = ?1 AND record = ?2 AND to_seq <= ?3")?
             .execute(params![pipeline, record, seq])?;
+        if !any_unfilled {
+            continue;
+        }
         let still = unfilled.iter().filter(|row| (row.pipeline, row.record) == (*pipeline, *record));
         let still = json_list(still.map(|row| &row.field).collect::<Vec<_>>());
         db.prepare_cached(
@@ -49,7 +53,7 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
     for parked in park {
         park_row(db, parked)?;
     }
-    for (pipeline, record, field) in filled {
+    for (pipeline, record, field) in filled.iter().filter(|_| any_unfilled) {
         db.prepare_cached("DELETE FROM unfilled WHERE pipeline = ?1 AND record = ?2 AND field = ?3")?
             .execute(params![pipeline, record, field])?;
     }
