@@ -76,8 +76,8 @@ enum Done {
 
 /// What an org answered to a read.
 enum Heard {
-    /// And what their lookups lead to.
-    Records(HashMap<RecordId, Found>, Replies),
+    /// And what their lookups lead to, and which counterparts of the bridge's own came back from the target's bin.
+    Records(HashMap<RecordId, Found>, Replies, HashMap<RecordId, RecordId>),
     Targets(HashMap<String, RecordId>),
     Children(Vec<Child>),
 }
@@ -325,7 +325,7 @@ impl<S: Store> Driver<S> {
         self.tasks.spawn(async move {
             let before = source.api_calls() + target.api_calls();
             let answer = match &read.what {
-                ReadWhat::Records { records, at } => match hydrate::records(&source, &mapping, records).await {
+                ReadWhat::Records { records, at, revived } => match hydrate::records(&source, &mapping, records).await {
                     Ok(mut found) => {
                         let missing: Vec<RecordId> =
                             records.iter().copied().filter(|record| !found.contains_key(record)).collect();
@@ -337,8 +337,14 @@ impl<S: Store> Driver<S> {
                             found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
                         }
                         let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
-                        let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
-                        fresh.map(|fresh| Heard::Records(found, fresh))
+                        let back: Vec<&Record> = revived.iter().filter_map(|id| found.get(id)?.record()).collect();
+                        match hydrate::restore(&target, &mapping, &back).await {
+                            Ok(own) => {
+                                let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
+                                fresh.map(|fresh| Heard::Records(found, fresh, own))
+                            }
+                            Err(error) => Err(error),
+                        }
                     }
                     Err(error) => Err(error),
                 },
@@ -438,15 +444,16 @@ impl<S: Store> Driver<S> {
         // What was settled meanwhile must be in the answer.
         self.commit().await?;
         let records: Vec<_> = match &heard {
-            Heard::Records(found, _) => found.values().filter_map(Found::record).cloned().collect(),
+            Heard::Records(found, ..) => found.values().filter_map(Found::record).cloned().collect(),
             Heard::Targets(_) | Heard::Children(_) => Vec::new(),
         };
         let question = self.machine.question_of_read(&read, &records);
         let answer = self.store.known(read.pipeline, question).await?;
         let now = Instant::now();
         match heard {
-            Heard::Records(found, replies) => {
+            Heard::Records(found, replies, own) => {
                 self.machine.learn(replies, now);
+                self.machine.returned(read.pipeline, own);
                 self.machine.read_records(read, found, &answer, now);
             }
             Heard::Targets(held) => self.machine.read_targets(read, &held, &answer, now),

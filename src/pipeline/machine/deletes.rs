@@ -23,8 +23,11 @@ impl Machine {
     }
 
     /// What the org says of a record that was there already, if that is sure: a request whose answer was lost may have
-    /// created it a moment before.
-    pub(super) fn surely(&self, created: Option<bool>, of: Source) -> Option<bool> {
+    /// created it a moment before. What came back from the recycle bin is as new, if the bridge had created it.
+    pub(super) fn surely(&mut self, created: Option<bool>, of: Source, target: RecordId) -> Option<bool> {
+        if self.returned.remove(&of) == Some(target) {
+            return Some(true);
+        }
         let Some(false) = created else { return created };
         let object = self.lines.get(&of.pipeline).map(|line| &line.mapping.target_object);
         let lost = self.lines.iter().any(|(id, line)| {
