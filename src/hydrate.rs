@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use lookups::ask;
-pub use restore::restore;
+pub use restore::{children_there, restore};
 use serde_json::{Map, Value as Json};
 
 use crate::event::Found;

@@ -6,9 +6,19 @@ use serde_json::Value as Json;
 use tracing::warn;
 
 use super::{IN_MAX, id_of, key_in};
-use crate::event::{Record, RecordId};
+use crate::event::{ObjectName, Record, RecordId};
 use crate::mapping::Mapping;
 use crate::org::{COLLECTION_MAX, CallError, Disposition, Org, SaveResult, soql};
+
+/// The counterpart of a record that came back: it is back, too, or was back already; or it would not come, and may still do
+/// so together with its parent.
+#[derive(Debug, Clone, Copy)]
+pub struct Counterpart {
+    pub record: RecordId,
+    pub id: RecordId,
+    /// The bridge's own user had made it.
+    pub own: bool,
+}
 
 /// A record of the target that holds a key.
 struct Holder {
@@ -23,9 +33,6 @@ struct Holder {
 /// Takes the counterparts of these records out of the target's recycle bin: for each whose key no live record holds, the
 /// one with its key that was deleted last. Done twice, it does nothing the second time.
 ///
-/// The answer is which counterpart of each the bridge's user had made itself: of those that are back, that were back
-/// already, and that would not come and may still do so together with their parent.
-///
 /// One that cannot be taken out is logged, and stays where it is: the record is then written as if there were none.
 ///
 /// # Errors
@@ -34,7 +41,7 @@ pub async fn restore(
     target: &Org,
     mapping: &Mapping,
     records: &[&Record],
-) -> Result<HashMap<RecordId, RecordId>, CallError> {
+) -> Result<Vec<Counterpart>, CallError> {
     let keys: HashMap<String, RecordId> =
         records.iter().filter_map(|record| Some((mapping.key_to_restore(record)?, record.id))).collect();
     let holders = holders(target, mapping, keys.keys().map(String::as_str).collect()).await?;
@@ -58,8 +65,45 @@ pub async fn restore(
             Err(error) => return Err(error),
         }
     }
-    let own = |(key, holder): (&String, &Holder)| Some((*keys.get(key)?, holder.id));
-    Ok(holders.iter().filter(|(_, holder)| holder.own).filter_map(own).collect())
+    let counterpart = |(key, holder): (&String, &Holder)| {
+        Some(Counterpart { record: *keys.get(key)?, id: holder.id, own: holder.own })
+    };
+    Ok(holders.iter().filter_map(counterpart).collect())
+}
+
+/// Records of the target that name one of these as parent, by the records of the source that they are counterparts of; and
+/// their own ids, where the bridge's user had made them. After a parent is back, some of them came back with it, also one
+/// that was deleted by itself in the source, if the deletion of the parent was quicker in the target.
+///
+/// Only where the key is an id of the source: of no other key it can be told whose it is.
+pub async fn children_there(
+    target: &Org,
+    child: &Mapping,
+    object: &ObjectName,
+    parents: &[RecordId],
+) -> Result<Vec<(RecordId, Option<RecordId>)>, CallError> {
+    let (children, key) = (&child.target_object, &child.key);
+    let mut found = Vec::new();
+    for field in child.parent_fields(object) {
+        for parents in parents.chunks(IN_MAX) {
+            let list = soql::list(parents.iter().map(RecordId::as_str));
+            let user = user(target).await?;
+            let soql = format!("SELECT Id, {key}, CreatedById FROM {children} WHERE {field} IN {list}");
+            for row in target.query(&soql).await? {
+                let Some(value) = key_in(&row, key) else { continue };
+                let record = value.parse().ok().filter(|record| child.key_of(*record).as_ref() == Some(&value));
+                let own = row.get("CreatedById").and_then(Json::as_str) == Some(user.as_str());
+                found.extend(record.map(|record| (record, id_of(&row, "Id").filter(|_| own))));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The bridge's own, there: who made a record counts, for the bridge may delete only what it created
+/// (`may_delete: created`).
+async fn user(target: &Org) -> Result<String, CallError> {
+    Ok(target.session().await.map_err(CallError::LoginFailed)?.user_id)
 }
 
 /// For each key the live record that holds it, or else the one that was deleted last.
@@ -71,8 +115,7 @@ async fn holders(target: &Org, mapping: &Mapping, keys: Vec<&str>) -> Result<Has
         let soql = format!(
             "SELECT Id, {key}, IsDeleted, CreatedById, SystemModstamp FROM {object} WHERE {key} IN {list}"
         );
-        // Who made it counts, for only what the bridge created may it delete again (`may_delete: created`).
-        let user = target.session().await.map_err(CallError::LoginFailed)?.user_id;
+        let user = user(target).await?;
         for row in target.query_all(&soql).await? {
             let (Some(id), Some(value)) = (id_of(&row, "Id"), key_in(&row, key)) else { continue };
             let text = |field: &str| row.get(field).and_then(Json::as_str).unwrap_or_default();

@@ -16,6 +16,9 @@ use super::save::{RecordError, Refusal, SaveResult};
 use super::{COLLECTION_MAX, Code, Org, Session};
 use crate::event::RecordId;
 
+/// Our name for SOAP's own codes that say that asking again cannot help.
+const NOT_UNDERSTOOD: &str = "SOAP_CLIENT_FAULT";
+
 impl Org {
     /// Takes records out of the recycle bin, each with what was deleted along with it: `undelete()`. More than
     /// [`COLLECTION_MAX`] are refused without a request. A record that is not in the bin, or not any more, is refused by
@@ -83,7 +86,7 @@ fn results(answer: Answer, fault: Option<RecordError>, ids: &[RecordId]) -> Resu
         // Faults come with 500, whoever is to blame.
         let status = match fault.code.to_string().as_str() {
             "INVALID_SESSION_ID" => 401,
-            "Client" => 400,
+            NOT_UNDERSTOOD => 400,
             _ => status,
         };
         return Err(CallError::Refused { status, retry_after: answer.retry_after, errors: vec![fault] });
@@ -132,7 +135,10 @@ fn read_fault(body: &[u8]) -> Option<RecordError> {
     let document = Document::parse(std::str::from_utf8(body).ok()?).ok()?;
     let fault = document.descendants().find(|node| is(node, "Fault"))?;
     let code = text_of(fault, "faultcode").unwrap_or_default();
-    let code = code.rsplit(':').next().unwrap_or_default();
+    let code = match code.rsplit(':').next().unwrap_or_default() {
+        "Client" | "MustUnderstand" | "VersionMismatch" => NOT_UNDERSTOOD,
+        code => code,
+    };
     Some(RecordError::new(code, text_of(fault, "faultstring").unwrap_or_default(), Vec::new()))
 }
 
@@ -227,7 +233,7 @@ mod tests {
         let odd = "<undeleteResponse><result><success>perhaps</success></result></undeleteResponse>";
         for (reply, expected) in [
             (fault("REQUEST_LIMIT_EXCEEDED"), "refused: HTTP 500 REQUEST_LIMIT_EXCEEDED"),
-            (fault("soapenv:Client"), "refused: HTTP 400 Client"),
+            (fault("soapenv:Client"), "refused: HTTP 400 SOAP_CLIENT_FAULT"),
             (Reply::text(200, "text/xml", answered(short)), "outcome unknown: 1 results for 2 records"),
             (Reply::text(200, "text/xml", answered(odd)), "outcome unknown: HTTP 200 with a body that is no answer to the call"),
             (Reply::text(200, "text/html", "<p>Jane"), "outcome unknown: HTTP 200 with a body that is no answer to the call"),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::machine::{Child, Machine, Read, ReadWhat, Stretch};
+use super::machine::{Child, Machine, Read, ReadWhat, Returned, Stretch};
 use super::types::{Doubts, Remapped};
 use crate::config::Brakes;
 use crate::event::{FieldPath, Found, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
@@ -76,8 +76,8 @@ enum Done {
 
 /// What an org answered to a read.
 enum Heard {
-    /// And what their lookups lead to, and which counterparts of the bridge's own came back from the target's bin.
-    Records(HashMap<RecordId, Found>, Replies, HashMap<RecordId, RecordId>),
+    /// And what their lookups lead to, and what came out of the target's recycle bin.
+    Records(HashMap<RecordId, Found>, Replies, Returned),
     Targets(HashMap<String, RecordId>),
     Children(Vec<Child>),
 }
@@ -338,10 +338,10 @@ impl<S: Store> Driver<S> {
                         }
                         let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
                         let back: Vec<&Record> = revived.iter().filter_map(|id| found.get(id)?.record()).collect();
-                        match hydrate::restore(&target, &mapping, &back).await {
-                            Ok(own) => {
+                        match restore(&target, (read.pipeline, &mapping), &back, &children).await {
+                            Ok(returned) => {
                                 let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
-                                fresh.map(|fresh| Heard::Records(found, fresh, own))
+                                fresh.map(|fresh| Heard::Records(found, fresh, returned))
                             }
                             Err(error) => Err(error),
                         }
@@ -451,9 +451,9 @@ impl<S: Store> Driver<S> {
         let answer = self.store.known(read.pipeline, question).await?;
         let now = Instant::now();
         match heard {
-            Heard::Records(found, replies, own) => {
+            Heard::Records(found, replies, returned) => {
                 self.machine.learn(replies, now);
-                self.machine.returned(read.pipeline, own);
+                self.machine.returned(returned, now);
                 self.machine.read_records(read, found, &answer, now);
             }
             Heard::Targets(held) => self.machine.read_targets(read, &held, &answer, now),
@@ -527,6 +527,28 @@ impl<S: Store> Driver<S> {
             status.targets.insert(self.target.clone(), shown);
         });
     }
+}
+
+/// Takes the counterparts of these records out of the target's recycle bin, and asks who may have come along.
+async fn restore(
+    target: &Org,
+    (pipeline, mapping): (PipelineId, &Mapping),
+    records: &[&Record],
+    lines: &HashMap<PipelineId, (Org, Arc<Mapping>)>,
+) -> Result<Returned, CallError> {
+    let counterparts = hydrate::restore(target, mapping, records).await?;
+    let parents: Vec<RecordId> = counterparts.iter().map(|counterpart| counterpart.id).collect();
+    let own = counterparts.iter().filter(|counterpart| counterpart.own);
+    let own = own.map(|counterpart| (Source { pipeline, record: counterpart.record }, counterpart.id)).collect();
+    let mut returned = Returned { own, along: Vec::new() };
+    for (pipeline, (_, child)) in lines {
+        for (record, own) in hydrate::children_there(target, child, &mapping.target_object, &parents).await? {
+            let source = Source { pipeline: *pipeline, record };
+            returned.along.push(source);
+            returned.own.extend(own.map(|id| (source, id)));
+        }
+    }
+    Ok(returned)
 }
 
 async fn children_of(

@@ -94,6 +94,15 @@ impl ReadWhat {
     }
 }
 
+/// What came out of the target's recycle bin.
+#[derive(Debug, Default)]
+pub struct Returned {
+    /// Counterparts that the bridge had created, and that are back, or may come back with their parent.
+    pub own: Vec<(Source, RecordId)>,
+    /// Records whose counterparts may have come back because their parent's did.
+    pub along: Vec<Source>,
+}
+
 /// A record that names another as its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Child {

@@ -43,7 +43,7 @@ fn is_own(covers: &[Cover], target: RecordId, record: RecordId, answer: &Answer)
     match answer.links.get(&record) {
         Some(linked) if *linked == target => answer.created.contains(&record),
         // When the record was settled last there was none. So one that is there now, after the time of a lost request, was
-        // made by that.
+        // made by that, or came out of the recycle bin with its parent.
         Some(_) | None => {
             let was_gone = answer.applied.get(&record).is_some_and(|applied| applied.tombstone);
             was_gone && covers.iter().any(|cover| cover.clears_suspect)

@@ -213,10 +213,19 @@ impl Machine {
         }
     }
 
-    /// Counterparts of revived records that the bridge had created, and that are back or may come back with their parent.
-    pub fn returned(&mut self, pipeline: PipelineId, counterparts: HashMap<RecordId, RecordId>) {
-        let counterparts = counterparts.into_iter();
-        self.returned.extend(counterparts.map(|(record, target)| (Source { pipeline, record }, target)));
+    /// What came out of the target's recycle bin, or may have, beside a read of records that came back in the source.
+    ///
+    /// What came along with its parent is suspect: it may be deleted in the source by itself, and a request that found it
+    /// still deleted may not be settled yet. So it is read whole, and that is durable.
+    pub fn returned(&mut self, returned: Returned, now: Instant) {
+        self.returned.extend(returned.own);
+        for source in returned.along {
+            if self.lines.contains_key(&source.pipeline) && !self.suspects.contains_key(&source) {
+                self.settlement.suspect.push((source.pipeline, source.record, self.wall));
+                self.suspects.insert(source, now);
+                self.due.insert((now, source));
+            }
+        }
     }
 
     /// The source answered a read of records; a record that is missing here counts as not visible.
