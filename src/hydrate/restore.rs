@@ -37,11 +37,7 @@ struct Holder {
 ///
 /// # Errors
 /// When it is worth to try all of it again.
-pub async fn restore(
-    target: &Org,
-    mapping: &Mapping,
-    records: &[&Record],
-) -> Result<Vec<Counterpart>, CallError> {
+pub async fn restore(target: &Org, mapping: &Mapping, records: &[&Record]) -> Result<Vec<Counterpart>, CallError> {
     let keys: HashMap<String, RecordId> =
         records.iter().filter_map(|record| Some((mapping.key_to_restore(record)?, record.id))).collect();
     let holders = holders(target, mapping, keys.keys().map(String::as_str).collect()).await?;
@@ -112,9 +108,8 @@ async fn holders(target: &Org, mapping: &Mapping, keys: Vec<&str>) -> Result<Has
     let (object, key) = (&mapping.target_object, &mapping.key);
     for keys in keys.chunks(IN_MAX) {
         let list = soql::list(keys.iter().copied());
-        let soql = format!(
-            "SELECT Id, {key}, IsDeleted, CreatedById, SystemModstamp FROM {object} WHERE {key} IN {list}"
-        );
+        let soql =
+            format!("SELECT Id, {key}, IsDeleted, CreatedById, SystemModstamp FROM {object} WHERE {key} IN {list}");
         let user = user(target).await?;
         for row in target.query_all(&soql).await? {
             let (Some(id), Some(value)) = (id_of(&row, "Id"), key_in(&row, key)) else { continue };

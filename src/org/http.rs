@@ -134,8 +134,7 @@ impl Org {
         method: Method,
         target: &str,
     ) -> Result<RequestBuilder, CallError> {
-        let url =
-            below(&session.instance_url, target).ok_or(CallError::Unknown(Lost::Unreadable { status: 200 }))?;
+        let url = below(&session.instance_url, target).ok_or(CallError::Unknown(Lost::Unreadable { status: 200 }))?;
         Ok(self.shared.http.request(method, url))
     }
 

@@ -235,8 +235,14 @@ mod tests {
             (fault("REQUEST_LIMIT_EXCEEDED"), "refused: HTTP 500 REQUEST_LIMIT_EXCEEDED"),
             (fault("soapenv:Client"), "refused: HTTP 400 SOAP_CLIENT_FAULT"),
             (Reply::text(200, "text/xml", answered(short)), "outcome unknown: 1 results for 2 records"),
-            (Reply::text(200, "text/xml", answered(odd)), "outcome unknown: HTTP 200 with a body that is no answer to the call"),
-            (Reply::text(200, "text/html", "<p>Jane"), "outcome unknown: HTTP 200 with a body that is no answer to the call"),
+            (
+                Reply::text(200, "text/xml", answered(odd)),
+                "outcome unknown: HTTP 200 with a body that is no answer to the call",
+            ),
+            (
+                Reply::text(200, "text/html", "<p>Jane"),
+                "outcome unknown: HTTP 200 with a body that is no answer to the call",
+            ),
             (Reply::text(503, "text/html", "<p>Jane"), "refused: HTTP 503"),
         ] {
             let server = ScriptedOrg::start(move |_| reply.clone()).await;

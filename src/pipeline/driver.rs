@@ -325,29 +325,31 @@ impl<S: Store> Driver<S> {
         self.tasks.spawn(async move {
             let before = source.api_calls() + target.api_calls();
             let answer = match &read.what {
-                ReadWhat::Records { records, at, revived } => match hydrate::records(&source, &mapping, records).await {
-                    Ok(mut found) => {
-                        let missing: Vec<RecordId> =
-                            records.iter().copied().filter(|record| !found.contains_key(record)).collect();
-                        // The bin may be empty already, but the journal knows.
-                        if !missing.is_empty()
-                            && let Ok(newest) = store.newest_parts(read.pipeline, missing, *at).await
-                        {
-                            let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
-                            found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
-                        }
-                        let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
-                        let back: Vec<&Record> = revived.iter().filter_map(|id| found.get(id)?.record()).collect();
-                        match restore(&target, (read.pipeline, &mapping), &back, &children).await {
-                            Ok(returned) => {
-                                let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
-                                fresh.map(|fresh| Heard::Records(found, fresh, returned))
+                ReadWhat::Records { records, at, revived } => {
+                    match hydrate::records(&source, &mapping, records).await {
+                        Ok(mut found) => {
+                            let missing: Vec<RecordId> =
+                                records.iter().copied().filter(|record| !found.contains_key(record)).collect();
+                            // The bin may be empty already, but the journal knows.
+                            if !missing.is_empty()
+                                && let Ok(newest) = store.newest_parts(read.pipeline, missing, *at).await
+                            {
+                                let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
+                                found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
                             }
-                            Err(error) => Err(error),
+                            let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
+                            let back: Vec<&Record> = revived.iter().filter_map(|id| found.get(id)?.record()).collect();
+                            match restore(&target, (read.pipeline, &mapping), &back, &children).await {
+                                Ok(returned) => {
+                                    let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
+                                    fresh.map(|fresh| Heard::Records(found, fresh, returned))
+                                }
+                                Err(error) => Err(error),
+                            }
                         }
+                        Err(error) => Err(error),
                     }
-                    Err(error) => Err(error),
-                },
+                }
                 ReadWhat::Targets { keys } => {
                     let values: Vec<String> = keys.iter().map(|(_, key)| key.clone()).collect();
                     let held = hydrate::targets(&target, &mapping.target_object, &mapping.key, &values);

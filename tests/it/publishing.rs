@@ -288,7 +288,8 @@ async fn what_is_not_in_the_bin_any_more_or_cannot_be_taken_out_is_made_anew() {
         if emptied {
             world.empty_bin(world.target()).await;
         } else {
-            let rule = json!([{"kind": "refuse", "path": "/services/Soap/*", "status": 403, "code": "INSUFFICIENT_ACCESS"}]);
+            let rule =
+                json!([{"kind": "refuse", "path": "/services/Soap/*", "status": 403, "code": "INSUFFICIENT_ACCESS"}]);
             world.rules(world.target(), rule).await;
         }
         world.control(world.source(), "undelete", json!({"ids": accounts})).await;
