@@ -29,21 +29,26 @@ pub(super) struct Written {
     pub id_key: Option<FieldName>,
 }
 
+impl Written {
+    fn may_be_of(&self, record: RecordId) -> bool {
+        self.prefix.as_ref().is_none_or(|prefix| record.as_str().starts_with(prefix.as_str()))
+    }
+}
+
 impl Parents {
     /// The parents that a value may name, one for each pipeline; none where it is empty, no record id, or of an object that
     /// none of them reads.
     pub fn named_by(&self, value: &Value) -> Vec<Parent> {
         let Some(record) = value.as_text().and_then(|text| text.parse::<RecordId>().ok()) else { return Vec::new() };
-        let may_be = |written: &&Written| {
-            written.prefix.as_ref().is_none_or(|prefix| record.as_str().starts_with(prefix.as_str()))
-        };
         let parent = |written: &Written| Parent { target_object: written.target_object.clone(), record };
-        self.written.iter().filter(may_be).map(parent).collect()
+        self.written.iter().filter(|written| written.may_be_of(record)).map(parent).collect()
     }
 
     /// How the target is told of this parent.
     pub fn reference(&self, parent: Parent, link: Option<RecordId>, if_missing: IfMissing) -> Reference {
-        let written = self.written.iter().find(|written| written.target_object == parent.target_object);
+        let makes =
+            |written: &&Written| written.target_object == parent.target_object && written.may_be_of(parent.record);
+        let written = self.written.iter().find(makes);
         let key = written.and_then(|written| written.id_key.clone()).zip(self.relationship.clone());
         let by_key = key.map(|(key, relationship)| ByKey { relationship, key, typed: self.polymorphic });
         Reference { parent, by_key, link, if_missing }

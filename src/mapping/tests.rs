@@ -690,6 +690,13 @@ fn event<'a>(kind: ChangeKind, values: impl IntoIterator<Item = (&'a FieldPath, 
     part(kind, &fields.collect::<Vec<_>>())
 }
 
+/// A lookup by this field, which is filled later where there is nothing.
+fn found_by(path: &str) -> FieldRule {
+    let value = config::Sought::Field(path.parse().unwrap());
+    let find = config::Fill::Find { object: "City__c".parse().unwrap(), by: name("Name"), value };
+    FieldRule { if_missing: Some(IfMissing::FillLater), ..find.into() }
+}
+
 proptest! {
     #[test]
     fn a_change_laid_over_what_the_target_holds_is_the_whole_of_the_changed_record(
@@ -731,6 +738,7 @@ proptest! {
         after in values(),
         known_unchanged in prop::collection::vec(any::<bool>(), 5),
         policy in prop_oneof![Just(NoLongerMatching::Flag), Just(NoLongerMatching::Delete)],
+        is_asked in any::<bool>(),
     ) {
         let fields = vec![
             ("Key__c", from("Id")),
@@ -738,6 +746,7 @@ proptest! {
             ("Both__c", computed("default(Title, \"\") + default(MailingAddress.City, \"\")")),
             ("Choice__c", computed("has(Region__c) ? Title : Name.FirstName")),
             ("Account__c", parent("accounts", "AccountId")),
+            ("Found__c", found_by("MailingAddress.City")),
         ];
         let mut pipeline = pipeline("contacts", "Contact", "Key__c", fields);
         pipeline.when = Some(Expression::compile("Title != \"a\" && (Name.FirstName != \"b\" || Title == null)").unwrap());
@@ -747,6 +756,13 @@ proptest! {
         let mapping = mapping(pipeline);
         let parents = HashMap::new();
         let read = |values: &BTreeMap<FieldPath, Value>| Record { id: id(RECORD), values: values.clone() };
+        // The target has no such record for one of the values.
+        let mut replies = Replies::new();
+        for ask in [&before, &after].into_iter().flat_map(|values| mapping.asks(&read(values), &Replies::new())) {
+            let reply = if ask.value == "a" { Reply::Nothing } else { Reply::One(ACCOUNT_THERE.to_owned()) };
+            replies.insert(ask, reply);
+        }
+        let none = Replies::new();
         // The target: none, or the fields of the counterpart.
         let write = |held: Option<BTreeMap<FieldName, Cell>>, mapped: Mapped| match mapped {
             Mapped::Skipped(_) => held,
@@ -759,7 +775,7 @@ proptest! {
         };
         let link = |held: &Option<BTreeMap<FieldName, Cell>>| if held.is_some() { linked() } else { unlinked() };
         let whole = |held: Option<BTreeMap<FieldName, Cell>>, values| {
-            let known = Known { link: link(&held), parents: &parents, replies: &Replies::new() };
+            let known = Known { link: link(&held), parents: &parents, replies: &replies };
             write(held, mapping.apply_read(&read(values), None, &known, cover()))
         };
         let held = whole(None, &before);
@@ -771,9 +787,9 @@ proptest! {
                 fields.entry(path.top().to_owned()).or_insert_with(|| Field::Same(value.clone()));
             }
         }
-        let known = Known { link: link(&held), parents: &parents, replies: &Replies::new() };
+        let known = Known { link: link(&held), parents: &parents, replies: if is_asked { &replies } else { &none } };
         let by_change = match mapping.apply(&change, &known, cover()) {
-            Mapped::Needs(Needs::Record) => whole(held.clone(), &after),
+            Mapped::Needs(Needs::Record | Needs::Lookups) => whole(held.clone(), &after),
             mapped => write(held.clone(), mapped),
         };
         // A flagged counterpart keeps its other fields as they were.

@@ -422,8 +422,9 @@ impl Outbox {
                 }
                 Verdict::Without(parent) => {
                     self.handed.push(Handed::Answered { sources });
-                    // One that is being made just now is worth waiting for.
-                    let write = if self.is_undecided(&parent) { write } else { write.without(&parent) };
+                    // One that is being made just now is worth waiting for. One that waits may do so for this very write.
+                    let coming = self.busy.contains_key(&Token::Deciding(parent.clone()));
+                    let write = if coming { write } else { write.without(&parent) };
                     self.put_back(write, tries, cohort, None, now);
                 }
                 Verdict::Gone => {

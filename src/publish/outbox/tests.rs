@@ -430,11 +430,27 @@ fn a_parent_that_is_on_its_way_by_then_is_waited_for() {
     let mut bench = Bench::with([child]);
     let batch = bench.next().unwrap();
     bench.offer(create(9, 3));
-    bench.settle(&batch, |_| Verdict::Without(parent(9)));
     let made = bench.next().unwrap();
+    bench.settle(&batch, |_| Verdict::Without(parent(9)));
     assert_eq!((sources_of(&made), bench.sends()), (vec![source(9)], vec![]));
     bench.save(&made);
     assert!(matches!(lookup(&bench.next().unwrap().writes[0]), Some(Cell::Parent(_))));
+}
+
+#[test]
+fn records_that_are_each_others_parents_are_made_without_each_other() {
+    let later = |write| missing_parent_is(write, IfMissing::FillLater);
+    let mut bench = Bench::with([later(child_of(2, create(1, 1))), later(child_of(1, create(2, 2)))]);
+    let first = bench.next().unwrap();
+    assert_eq!(sources_of(&first), [source(1)]);
+    bench.settle(&first, |_| Verdict::Without(parent(2)));
+    let again = bench.next().unwrap();
+    assert_eq!((sources_of(&again), lookup(&again.writes[0])), (vec![source(1)], Some(&EMPTIED(2))));
+    bench.save(&again);
+    let second = bench.next().unwrap();
+    assert!(matches!(lookup(&second.writes[0]), Some(Cell::Parent(_))), "{second:?}");
+    bench.save(&second);
+    assert!(bench.outbox.is_empty());
 }
 
 #[test]

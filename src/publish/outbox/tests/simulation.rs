@@ -316,6 +316,8 @@ impl World {
     fn answer_read(&mut self, pick: usize) {
         let Some((&source, _)) = self.reading.iter().nth(pick % self.reading.len().max(1)) else { return };
         let Reading { clears_suspect } = self.reading.remove(&source).unwrap();
+        // What was parked since the question is older than the answer.
+        self.parked.remove(&source);
         let row = self.source.values().zip(self.source.keys()).find(|(_, n)| record(**n) == source.record).unwrap().0;
         if row.deleted {
             self.delete(source, clears_suspect);
