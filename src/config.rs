@@ -301,6 +301,8 @@ pub enum OnUndelete {
     /// Its counterpart is found by its key, or made anew.
     #[default]
     Recreate,
+    /// It is taken out of the recycle bin of the target; one that is not there any more is made anew.
+    Restore,
     /// Nothing: the counterpart stays deleted, also when the record changes later.
     Ignore,
 }

@@ -1,12 +1,15 @@
 //! Asks the two orgs what mapping needs to know: whole records, whether a missing one was deleted, who holds a key, whose
-//! parent a record is, what the target's fields take, and what `lookups` lead to. In batches; it decides nothing.
+//! parent a record is, what the target's fields take, and what `lookups` lead to. In batches; it decides nothing. And `restore` takes out of the
+//! target's recycle bin what is wanted there again.
 
 mod lookups;
+mod restore;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use lookups::ask;
+pub use restore::{children_there, restore};
 use serde_json::{Map, Value as Json};
 
 use crate::event::Found;
@@ -62,10 +65,7 @@ pub async fn targets(
     for values in values.chunks(IN_MAX) {
         let list = soql::list(values.iter().map(String::as_str));
         for row in target.query(&format!("SELECT Id, {key} FROM {object} WHERE {key} IN {list}")).await? {
-            let value = row.get(key.as_str()).cloned().map(|value| Cell::Value(Value::from(value)));
-            if let (Some(id), Some(value)) = (id_of(&row, "Id"), value.and_then(|value| value.key_text())) {
-                held.insert(value, id);
-            }
+            held.extend(key_in(&row, key).zip(id_of(&row, "Id")));
         }
     }
     Ok(held)
@@ -121,6 +121,10 @@ pub fn canonical(value: Value) -> Value {
         }),
         other => other,
     }
+}
+
+fn key_in(row: &Map<String, Json>, key: &FieldName) -> Option<String> {
+    Cell::Value(Value::from(row.get(key.as_str())?.clone())).key_text()
 }
 
 fn id_of(row: &Map<String, Json>, field: &str) -> Option<RecordId> {

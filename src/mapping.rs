@@ -136,6 +136,14 @@ impl Mapping {
             ChangeKind::Undelete | ChangeKind::GapUndelete if self.publishing.on_undelete == OnUndelete::Ignore => {
                 Mapped::Skipped(Skip::UndeleteIgnored)
             }
+            ChangeKind::Undelete if self.publishing.on_undelete == OnUndelete::Restore => {
+                let view = self.view(View::whole(part));
+                match self.matching(&view) {
+                    Matching::No => self.not_matching(&view, &known.unlinked(), cover),
+                    // Beside the read its counterpart is looked for in the bin.
+                    Matching::Yes | Matching::Unknown | Matching::Failed(_) => Mapped::Needs(Needs::Record),
+                }
+            }
             ChangeKind::Create => self.whole(&self.view(View::whole(part)), known, cover),
             // The old counterpart is gone, or goes soon: the link is renewed by the key.
             ChangeKind::Undelete => self.whole(&self.view(View::whole(part)), &known.unlinked(), cover),
@@ -174,6 +182,15 @@ impl Mapping {
             return None;
         }
         self.key_in(&view)
+    }
+
+    /// The key of a record that came back, where its counterpart is to be taken out of the bin before it is written.
+    pub fn key_to_restore(&self, record: &Record) -> Option<String> {
+        let view = self.view(View::read(record, None));
+        match self.matching(&view.of_nobody()) {
+            Matching::Yes => self.key_in(&view),
+            Matching::No | Matching::Unknown | Matching::Failed(_) => None,
+        }
     }
 
     /// The parents whose links a part asks for.

@@ -1,6 +1,6 @@
 //! One org as the bridge sees it: who is logged in, and the REST calls that the bridge makes.
 //!
-//! `auth` logs in, `http` makes one request, `rest` knows the calls; `error`, `login_error` and `save` say what an
+//! `auth` logs in, `http` makes one request, `rest` knows the calls, and `soap` the one that REST lacks; `error`, `login_error` and `save` say what an
 //! answer means and are pure, and so does `describe` of objects and fields.
 
 mod auth;
@@ -13,6 +13,7 @@ mod login_error;
 mod rest;
 mod save;
 mod single;
+mod soap;
 pub mod soql;
 #[cfg(test)]
 pub(crate) mod testing;

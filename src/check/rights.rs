@@ -3,7 +3,7 @@
 //! A sample of records would prove nothing here: the user's own query shows it only those that it may see.
 
 use super::{Findings, KnownOrg};
-use crate::config::{NoLongerMatching, OnDelete, PipelineConfig};
+use crate::config::{NoLongerMatching, OnDelete, OnUndelete, PipelineConfig};
 use crate::event::ObjectName;
 use crate::org::describe::ObjectDescribe;
 use crate::org::setup::{ObjectPermissions, Sharing, SystemPermissions};
@@ -86,6 +86,12 @@ pub(super) fn writing(findings: &mut Findings<'_>, org: &KnownOrg, pipeline: &Pi
                 format!("grant {what} for the object in a permission set of the user (Setup > Permission Sets)");
             findings.error(&["to", "object"], message, remedy);
         }
+    }
+    if pipeline.publishing.on_undelete == OnUndelete::Restore && !to.object.undeletable {
+        let message = format!("the bridge's user may not take records of {object} out of the recycle bin");
+        let remedy = "write `on_undelete: recreate`; or grant delete for the object in a permission set of the user (Setup > \
+                      Permission Sets), if the object has a recycle bin at all";
+        findings.error(&["on_undelete"], message, remedy);
     }
     let system = org.system.known().copied().unwrap_or_default();
     let Some(mine) = mine(org, object, system).filter(|mine| mine.edit && !mine.modify_all) else { return };
@@ -187,6 +193,22 @@ mod tests {
         let mut findings = Findings { pipeline: &config.pipelines[0].name, found: Vec::new() };
         writing(&mut findings, org, &config.pipelines[0], &ObjectDescribe::read(&describe).unwrap());
         findings.found.into_iter().map(|found| found.message).collect()
+    }
+
+    #[test]
+    fn what_is_to_come_out_of_the_bin_must_be_able_to() {
+        for (policy, undeletable, found) in [("restore", false, 1), ("restore", true, 0), ("recreate", false, 0)] {
+            let text = CONFIG.replace("SOURCE", "source: poll").replace("OBJECT", "Thing__c");
+            let config = between_two_orgs(&format!("{text}    on_undelete: {policy}\n"));
+            let describe = serde_json::json!({"name": "Thing__c", "createable": true, "updateable": true,
+                "undeletable": undeletable, "fields": []});
+            let all = ObjectPermissions { read: true, edit: true, modify_all: true, ..ObjectPermissions::default() };
+            let org = org(SystemPermissions::default(), Some(all), None);
+            let mut findings = Findings { pipeline: &config.pipelines[0].name, found: Vec::new() };
+            writing(&mut findings, &org, &config.pipelines[0], &ObjectDescribe::read(&describe).unwrap());
+            let said: Vec<_> = findings.found.iter().filter(|it| it.message.contains("recycle bin")).collect();
+            assert_eq!(said.len(), found, "{policy} {undeletable}");
+        }
     }
 
     #[test]

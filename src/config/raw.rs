@@ -382,6 +382,9 @@ pub enum MayDelete {
 pub enum OnUndelete {
     /// Its counterpart is found by its key, or made anew.
     Recreate,
+    /// It is taken out of the recycle bin of the target, with its id and its history; one that is not there any more is
+    /// made anew.
+    Restore,
     /// Nothing: the counterpart stays deleted, also when the record changes later.
     Ignore,
 }

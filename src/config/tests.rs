@@ -313,7 +313,10 @@ fn a_pipeline_says_how_its_records_get_into_the_target() {
         [MayDelete::Created, MayDelete::Created, MayDelete::Any]
     );
     let undelete = |written: &str| publishing(&format!("    on_undelete: {written}\n")).on_undelete;
-    assert_eq!(["recreate", "ignore"].map(undelete), [OnUndelete::Recreate, OnUndelete::Ignore]);
+    assert_eq!(
+        ["recreate", "restore", "ignore"].map(undelete),
+        [OnUndelete::Recreate, OnUndelete::Restore, OnUndelete::Ignore]
+    );
     let rekeyed = |written: &str| publishing(&format!("    key_changes: {written}\n")).key_changes;
     assert_eq!(["update", "halt"].map(rekeyed), [KeyChanges::Update, KeyChanges::Halt]);
     assert!(!publishing("    coalesce: false\n").coalesce);

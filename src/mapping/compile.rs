@@ -206,6 +206,15 @@ impl Mapping {
         self.rules.iter().filter(move |(_, rule)| is_lookup(rule)).map(|(name, _)| name)
     }
 
+    /// The target fields by which it names records of this object of the target as their parent.
+    pub fn parent_fields(&self, object: &ObjectName) -> impl Iterator<Item = &FieldName> {
+        let names = move |rule: &Rule| match &rule.fill {
+            Fill::Parent(parents) => parents.written.iter().any(|written| written.target_object == *object),
+            Fill::Source(_) | Fill::Constant(_) | Fill::Table { .. } | Fill::Expression(_) | Fill::Search(_) => false,
+        };
+        self.rules.iter().filter(move |(_, rule)| names(rule)).map(|(name, _)| name)
+    }
+
     /// Target fields and the objects' fields that fill them, for showing and comparing.
     pub fn target_fields(&self) -> impl Iterator<Item = &FieldName> {
         self.rules.iter().map(|(name, _)| name).chain(self.flag.iter().map(|flag| &flag.field))

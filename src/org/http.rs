@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, LAST_MODIFIED, RETRY_AFTER,
 };
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
@@ -30,11 +30,11 @@ pub(super) struct Request {
 pub(super) type Header = (&'static str, String);
 
 /// An answer, read to its end or as far as it came.
-struct Answer {
-    status: StatusCode,
-    retry_after: Option<Duration>,
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub retry_after: Option<Duration>,
     modified: Option<HeaderValue>,
-    body: Result<Vec<u8>, Lost>,
+    pub body: Result<Vec<u8>, Lost>,
 }
 
 /// What an org answered, and since when it has been so.
@@ -109,14 +109,10 @@ impl Org {
         request: &Request,
         since: Option<&HeaderValue>,
     ) -> Result<Answer, CallError> {
-        let shared = &*self.shared;
-        let url = below(&session.instance_url, &request.target)
-            .ok_or(CallError::Unknown(Lost::Unreadable { status: 200 }))?;
-        let mut outgoing = shared
-            .http
-            .request(request.method.clone(), url)
+        let mut outgoing = self
+            .outgoing(session, request.method.clone(), &request.target)?
             .header(AUTHORIZATION, session.authorization.clone())
-            .header("Sforce-Call-Options", shared.call_options.clone())
+            .header("Sforce-Call-Options", self.shared.call_options.clone())
             .header(ACCEPT, "application/json")
             .timeout(request.timeout);
         for (name, value) in &request.headers {
@@ -128,6 +124,23 @@ impl Org {
         if let Some(since) = since {
             outgoing = outgoing.header(IF_MODIFIED_SINCE, since.clone());
         }
+        self.exchange(outgoing).await
+    }
+
+    /// A request to the org of a session, without headers yet.
+    pub(super) fn outgoing(
+        &self,
+        session: &Session,
+        method: Method,
+        target: &str,
+    ) -> Result<RequestBuilder, CallError> {
+        let url = below(&session.instance_url, target).ok_or(CallError::Unknown(Lost::Unreadable { status: 200 }))?;
+        Ok(self.shared.http.request(method, url))
+    }
+
+    /// Sends a request, counts it, and reads its answer, whatever that is.
+    pub(super) async fn exchange(&self, outgoing: RequestBuilder) -> Result<Answer, CallError> {
+        let shared = &*self.shared;
         let mut counted = Counted { calls: &shared.calls, left: true };
         let started = Instant::now();
         let answer = match outgoing.send().await {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::machine::{Child, Machine, Read, ReadWhat, Stretch};
+use super::machine::{Child, Machine, Read, ReadWhat, Returned, Stretch};
 use super::types::{Doubts, Remapped};
 use crate::config::Brakes;
 use crate::event::{FieldPath, Found, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
@@ -76,8 +76,8 @@ enum Done {
 
 /// What an org answered to a read.
 enum Heard {
-    /// And what their lookups lead to.
-    Records(HashMap<RecordId, Found>, Replies),
+    /// And what their lookups lead to, and what came out of the target's recycle bin.
+    Records(HashMap<RecordId, Found>, Replies, Returned),
     Targets(HashMap<String, RecordId>),
     Children(Vec<Child>),
 }
@@ -331,23 +331,31 @@ impl<S: Store> Driver<S> {
         self.tasks.spawn(async move {
             let before = source.api_calls() + target.api_calls();
             let answer = match &read.what {
-                ReadWhat::Records { records, at } => match hydrate::records(&source, &mapping, records).await {
-                    Ok(mut found) => {
-                        let missing: Vec<RecordId> =
-                            records.iter().copied().filter(|record| !found.contains_key(record)).collect();
-                        // The bin may be empty already, but the journal knows.
-                        if !missing.is_empty()
-                            && let Ok(newest) = store.newest_parts(read.pipeline, missing, *at).await
-                        {
-                            let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
-                            found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
+                ReadWhat::Records { records, at, revived } => {
+                    match hydrate::records(&source, &mapping, records).await {
+                        Ok(mut found) => {
+                            let missing: Vec<RecordId> =
+                                records.iter().copied().filter(|record| !found.contains_key(record)).collect();
+                            // The bin may be empty already, but the journal knows.
+                            if !missing.is_empty()
+                                && let Ok(newest) = store.newest_parts(read.pipeline, missing, *at).await
+                            {
+                                let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
+                                found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
+                            }
+                            let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
+                            let back: Vec<&Record> = revived.iter().filter_map(|id| found.get(id)?.record()).collect();
+                            match restore(&target, (read.pipeline, &mapping), &back, &children).await {
+                                Ok(returned) => {
+                                    let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
+                                    fresh.map(|fresh| Heard::Records(found, fresh, returned))
+                                }
+                                Err(error) => Err(error),
+                            }
                         }
-                        let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
-                        let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
-                        fresh.map(|fresh| Heard::Records(found, fresh))
+                        Err(error) => Err(error),
                     }
-                    Err(error) => Err(error),
-                },
+                }
                 ReadWhat::Targets { keys } => {
                     let values: Vec<String> = keys.iter().map(|(_, key)| key.clone()).collect();
                     let held = hydrate::targets(&target, &mapping.target_object, &mapping.key, &values);
@@ -444,15 +452,16 @@ impl<S: Store> Driver<S> {
         // What was settled meanwhile must be in the answer.
         self.commit().await?;
         let records: Vec<_> = match &heard {
-            Heard::Records(found, _) => found.values().filter_map(Found::record).cloned().collect(),
+            Heard::Records(found, ..) => found.values().filter_map(Found::record).cloned().collect(),
             Heard::Targets(_) | Heard::Children(_) => Vec::new(),
         };
         let question = self.machine.question_of_read(&read, &records);
         let answer = self.store.known(read.pipeline, question).await?;
         let now = Instant::now();
         match heard {
-            Heard::Records(found, replies) => {
+            Heard::Records(found, replies, returned) => {
                 self.machine.learn(replies, now);
+                self.machine.returned(returned, now);
                 self.machine.read_records(read, found, &answer, now);
             }
             Heard::Targets(held) => self.machine.read_targets(read, &held, &answer, now),
@@ -526,6 +535,28 @@ impl<S: Store> Driver<S> {
             status.targets.insert(self.target.clone(), shown);
         });
     }
+}
+
+/// Takes the counterparts of these records out of the target's recycle bin, and asks who may have come along.
+async fn restore(
+    target: &Org,
+    (pipeline, mapping): (PipelineId, &Mapping),
+    records: &[&Record],
+    lines: &HashMap<PipelineId, (Org, Arc<Mapping>)>,
+) -> Result<Returned, CallError> {
+    let counterparts = hydrate::restore(target, mapping, records).await?;
+    let parents: Vec<RecordId> = counterparts.iter().map(|counterpart| counterpart.id).collect();
+    let own = counterparts.iter().filter(|counterpart| counterpart.own);
+    let own = own.map(|counterpart| (Source { pipeline, record: counterpart.record }, counterpart.id)).collect();
+    let mut returned = Returned { own, along: Vec::new() };
+    for (pipeline, (_, child)) in lines {
+        for (record, own) in hydrate::children_there(target, child, &mapping.target_object, &parents).await? {
+            let source = Source { pipeline: *pipeline, record };
+            returned.along.push(source);
+            returned.own.extend(own.map(|id| (source, id)));
+        }
+    }
+    Ok(returned)
 }
 
 async fn children_of(

@@ -74,7 +74,12 @@ pub struct Read {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadWhat {
     /// Whole records from the source; the answer stands for the journal up to `at`.
-    Records { records: Vec<RecordId>, at: Seq },
+    Records {
+        records: Vec<RecordId>,
+        at: Seq,
+        /// Those whose counterparts are to be taken out of the target's recycle bin then (`on_undelete: restore`).
+        revived: Vec<RecordId>,
+    },
     /// Which records of the target hold these key values.
     Targets { keys: Vec<(RecordId, String)> },
     /// Which records of the source name these as their parent, by each of these fields of the pipelines that do.
@@ -89,6 +94,15 @@ impl ReadWhat {
             Self::Targets { keys } => keys.iter().map(|(record, _)| *record).collect(),
         }
     }
+}
+
+/// What came out of the target's recycle bin.
+#[derive(Debug, Default)]
+pub struct Returned {
+    /// Counterparts that the bridge had created, and that are back, or may come back with their parent.
+    pub own: Vec<(Source, RecordId)>,
+    /// Records whose counterparts may have come back because their parent's did.
+    pub along: Vec<Source>,
 }
 
 /// A record that names another as its parent.
@@ -156,6 +170,8 @@ pub struct Machine {
     stepping: BTreeSet<Source>,
     /// Steps that wait, of all records.
     held: usize,
+    /// Counterparts that the bridge had created, and that came back from the recycle bin, until the link says so.
+    returned: HashMap<Source, RecordId>,
     suspects: HashMap<Source, Instant>,
     due: BTreeSet<(Instant, Source)>,
     settlement: Settlement,
@@ -180,6 +196,7 @@ impl Machine {
             remembered: Remembered::new(look_again),
             stepping: BTreeSet::new(),
             held: 0,
+            returned: HashMap::new(),
             suspects: HashMap::new(),
             due: BTreeSet::new(),
             settlement: Settlement::default(),
@@ -365,6 +382,7 @@ impl Machine {
         self.settlement.widen.push((source.pipeline, source.record, part.seq));
         if !self.is_halted(source.pipeline) {
             self.read(source, from, false, true, at);
+            self.note_undelete(source, part);
             self.note_key(source, part);
         }
         self.untrack(source, part.seq);
@@ -385,11 +403,12 @@ impl Machine {
             return;
         }
         let deletes = line.mapping.on_delete == OnDelete::Delete;
-        let recreates = line.mapping.publishing.on_undelete == OnUndelete::Recreate;
+        let wanted = line.mapping.publishing.on_undelete != OnUndelete::Ignore;
         let is_back = matches!(part.kind(), ChangeKind::Undelete | ChangeKind::GapUndelete);
-        if is_back && recreates && deletes && self.has_children(source.pipeline) {
+        if is_back && wanted && deletes && self.has_children(source.pipeline) {
             // Its counterpart is deleted, or will be, and whoever names it as parent loses it there.
             self.read(source, part.seq, false, false, now);
+            self.note_undelete(source, part);
             self.children_first(source, None, now);
             return;
         }

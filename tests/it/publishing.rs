@@ -227,6 +227,98 @@ async fn what_comes_back_in_the_source_can_stay_deleted_in_the_target() {
     }
 }
 
+/// Both pipelines take counterparts out of the bin, and delete only what the bridge created.
+async fn restoring() -> World {
+    let mut world = World::with(|config| {
+        for pipeline in &mut config.pipelines {
+            pipeline.publishing = Publishing { on_undelete: OnUndelete::Restore, ..Publishing::default() };
+        }
+    })
+    .await;
+    world.start();
+    world.live_since(Timestamp(0)).await;
+    world
+}
+
+/// The ids in the target, in order.
+async fn there(world: &World, object: &str) -> Vec<Json> {
+    let rows = in_target(world, &format!("SELECT Id FROM {object} ORDER BY Id")).await;
+    rows.into_iter().map(|mut row| row["Id"].take()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_in_the_source_comes_out_of_the_bin_of_the_target() {
+    let mut world = restoring().await;
+    let accounts = world.create("Account", vec![json!({"Name": "A"}), json!({"Name": "B"})]).await;
+    let of = |n: usize, name: &str| json!({"LastName": name, "AccountId": accounts[n]});
+    let contacts = world.create("Contact", vec![of(0, "One"), of(0, "Two"), of(1, "Three")]).await;
+    world.caught_up().await;
+    let before = (there(&world, "Account").await, there(&world, "Contact").await);
+    assert_eq!((before.0.len(), before.1.len()), (2, 3));
+    // Twice: what came back is the bridge's own still, and may be deleted.
+    for _ in 0..2 {
+        world.delete_in_source(&accounts).await;
+        world.caught_up().await;
+        assert_eq!((there(&world, "Account").await.len(), there(&world, "Contact").await.len()), (0, 0));
+        world.control(world.source(), "undelete", json!({"ids": accounts})).await;
+        world.caught_up().await;
+        assert_eq!((there(&world, "Account").await, there(&world, "Contact").await), before);
+        assert_eq!(world.assert_equal().await, 5);
+    }
+    // Also a contact that came back with its account is.
+    world.delete_in_source(&contacts[..1]).await;
+    world.caught_up().await;
+    assert_eq!(there(&world, "Contact").await.len(), 2);
+    assert_eq!(world.assert_equal().await, 4);
+    world.until("nothing kept", |status| kept(status) == 0).await;
+    world.stop().await;
+    assert!(parked(&world).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_in_the_bin_any_more_or_cannot_be_taken_out_is_made_anew() {
+    for emptied in [true, false] {
+        let mut world = restoring().await;
+        let accounts = world.create("Account", vec![json!({"Name": "A"})]).await;
+        world.create("Contact", vec![json!({"LastName": "One", "AccountId": accounts[0]})]).await;
+        world.caught_up().await;
+        let before = (there(&world, "Account").await, there(&world, "Contact").await);
+        world.delete_in_source(&accounts).await;
+        world.caught_up().await;
+        if emptied {
+            world.empty_bin(world.target()).await;
+        } else {
+            let rule =
+                json!([{"kind": "refuse", "path": "/services/Soap/*", "status": 403, "code": "INSUFFICIENT_ACCESS"}]);
+            world.rules(world.target(), rule).await;
+        }
+        world.control(world.source(), "undelete", json!({"ids": accounts})).await;
+        world.caught_up().await;
+        let after = (there(&world, "Account").await, there(&world, "Contact").await);
+        assert_eq!((after.0.len(), after.1.len()), (1, 1));
+        assert!(after.0 != before.0 && after.1 != before.1, "{emptied}: {after:?}");
+        assert_eq!(world.assert_equal().await, 2);
+        world.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_has_ended_takes_nothing_out_of_the_bin_and_is_renewed() {
+    let mut world = restoring().await;
+    let accounts = world.create("Account", vec![json!({"Name": "A"})]).await;
+    world.caught_up().await;
+    let before = there(&world, "Account").await;
+    world.delete_in_source(&accounts).await;
+    world.caught_up().await;
+    // Once: what comes after it, goes through with a new session.
+    let rule = json!([{"kind": "refuse", "path": "/services/Soap/*", "status": 500, "code": "INVALID_SESSION_ID", "times": 1}]);
+    world.rules(world.target(), rule).await;
+    world.control(world.source(), "undelete", json!({"ids": accounts})).await;
+    world.caught_up().await;
+    assert_eq!(there(&world, "Account").await, before);
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_that_waited_for_the_target_are_written_one_by_one_where_each_counts() {
     for (coalesce, written) in [(true, 1), (false, 4)] {

@@ -274,6 +274,12 @@ impl World {
         source.delete(&ids).await.unwrap();
     }
 
+    /// What is deleted there is gone for good.
+    pub async fn empty_bin(&self, org: &RunningOrg) {
+        let url = format!("{}/emulator/recycle-bin", org.base_url);
+        assert!(self.http.delete(url).send().await.unwrap().status().is_success());
+    }
+
     /// Creates a record, as somebody in the org of this session.
     pub async fn create_there(&self, session: &orgbridge::org::Session, object: &str, mut record: Json) {
         record["attributes"] = json!({"type": object});

@@ -1,7 +1,7 @@
 //! The keys of a pipeline that say how its records get into the target. `on_undelete` and `may_delete` stand by themselves,
 //! for `references` compares them with others.
 
-use super::super::tree::{Key, Kind, Node};
+use super::super::tree::{Key, Node};
 use super::super::walk::{At, Block, Walk, quoted};
 use super::super::{
     AssignmentRules, Duplicates, KeyChanges, MayDelete, OnUndelete, Publishing, SaveOptions, WhenTargetGone,
@@ -73,11 +73,8 @@ pub(super) fn may_delete(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At
 }
 
 pub(super) fn on_undelete(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<At<OnUndelete>> {
-    if matches!(&entry.1.kind, Kind::Scalar { text, .. } if text == "restore") {
-        let remedy = "write `recreate`: the counterpart is made anew with the same key, as a new record";
-        walk.find(&entry.1.span, "the REST API takes no record out of the target's recycle bin", remedy);
-        return None;
-    }
-    let value = walk.choice(entry, &[("recreate", OnUndelete::Recreate), ("ignore", OnUndelete::Ignore)])?;
+    let choices =
+        [("recreate", OnUndelete::Recreate), ("restore", OnUndelete::Restore), ("ignore", OnUndelete::Ignore)];
+    let value = walk.choice(entry, &choices)?;
     Some(At { value, raw: String::new(), span: entry.1.span.clone() })
 }

@@ -136,7 +136,7 @@ fn undelete(walk: &mut Walk<'_>, pipeline: &Pipeline) {
     if let Some(undelete) = pipeline.on_undelete.as_ref().filter(|on| deletes && on.value == OnUndelete::Ignore) {
         let message =
             "a record that came back is not told from one that matches again (when_no_longer_matching: delete)";
-        let remedy = "write `on_undelete: recreate`, or `when_no_longer_matching: keep` or `flag`";
+        let remedy = "write `on_undelete: recreate` or `restore`, or `when_no_longer_matching: keep` or `flag`";
         walk.find(&undelete.span, message, remedy);
     }
 }

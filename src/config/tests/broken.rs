@@ -188,13 +188,6 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ("on_delete: ignore", "key_changes: stop", 20, 18, "`key_changes` cannot be `stop`"),
     ("on_delete: ignore", "duplicates: save", 20, 17, "`duplicates` cannot be `save`"),
     ("on_delete: ignore", "when_target_gone: remake", 20, 23, "`when_target_gone` cannot be `remake`"),
-    (
-        "on_delete: ignore",
-        "on_undelete: restore",
-        20,
-        18,
-        "the REST API takes no record out of the target's recycle bin",
-    ),
     ("on_delete: ignore", "on_undelete: keep", 20, 18, "`on_undelete` cannot be `keep`"),
     (
         "on_delete: ignore",

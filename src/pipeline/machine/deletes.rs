@@ -23,8 +23,11 @@ impl Machine {
     }
 
     /// What the org says of a record that was there already, if that is sure: a request whose answer was lost may have
-    /// created it a moment before.
-    pub(super) fn surely(&self, created: Option<bool>, of: Source) -> Option<bool> {
+    /// created it a moment before. What came back from the recycle bin is as new, if the bridge had created it.
+    pub(super) fn surely(&mut self, created: Option<bool>, of: Source, target: RecordId) -> Option<bool> {
+        if self.returned.remove(&of) == Some(target) {
+            return Some(true);
+        }
         let Some(false) = created else { return created };
         let object = self.lines.get(&of.pipeline).map(|line| &line.mapping.target_object);
         let lost = self.lines.iter().any(|(id, line)| {
@@ -40,7 +43,7 @@ fn is_own(covers: &[Cover], target: RecordId, record: RecordId, answer: &Answer)
     match answer.links.get(&record) {
         Some(linked) if *linked == target => answer.created.contains(&record),
         // When the record was settled last there was none. So one that is there now, after the time of a lost request, was
-        // made by that.
+        // made by that, or came out of the recycle bin with its parent.
         Some(_) | None => {
             let was_gone = answer.applied.get(&record).is_some_and(|applied| applied.tombstone);
             was_gone && covers.iter().any(|cover| cover.clears_suspect)

@@ -30,10 +30,11 @@ impl Machine {
                     self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone: deleted }));
                     match (id, write.key.linked()) {
                         (Some(target), _) if whole => {
-                            let created = self.surely(created, cover.source);
+                            let created = self.surely(created, cover.source, target);
                             self.settlement.links.push(LinkChange::Set { pipeline, source: record, target, created });
                         }
                         (None, Some(target)) if deleted => {
+                            self.returned.remove(&cover.source);
                             self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
                         }
                         _ => {}

@@ -4,6 +4,8 @@ use super::*;
 
 /// When a suspect record is looked at again that had something on its way.
 const SUSPECT_AGAIN: Duration = Duration::from_secs(1);
+/// When it is looked again whether a record that came back has nothing on its way any more. Mostly it is told sooner.
+const RESTORE_AGAIN: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// The record is to be read whole, not before `at`. One read serves all who ask.
@@ -60,9 +62,16 @@ impl Machine {
     pub(super) fn because(&mut self, source: Source, part: &Part) {
         if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
             reading.because.also(part);
+        }
+        self.note_undelete(source, part);
+        self.note_key(source, part);
+    }
+
+    /// Whether the read that is wanted stands for an undelete.
+    pub(super) fn note_undelete(&mut self, source: Source, part: &Part) {
+        if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
             reading.revives |= reading::is_undelete(part);
         }
-        self.note_key(source, part);
     }
 
     /// Whether a read that is wanted, or just now made of the record, stands for a change of its key.
@@ -105,12 +114,20 @@ impl Machine {
         let pipeline = self.readings.next(now)?.pipeline;
         let line = self.lines.get(&pipeline)?;
         let (at, coalesces) = (line.progress.scanned(), line.mapping.publishing.coalesce);
+        let restores = line.mapping.publishing.on_undelete == OnUndelete::Restore;
         let (mut records, mut keys, mut parents) = (Vec::new(), Vec::new(), Vec::new());
+        let mut revived = Vec::new();
         for source in self.readings.take(pipeline, now) {
             let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) else {
                 continue;
             };
             match &reading.stage {
+                // Its counterpart may be on its way into the bin: what is to be taken out must be in there first.
+                Stage::Wanted { .. } if restores && reading.revives && self.outbox.key_of(source).is_some() => {
+                    let at = now + RESTORE_AGAIN;
+                    reading.stage = Stage::Wanted { at };
+                    self.readings.want(at, source);
+                }
                 Stage::Wanted { .. } if keys.is_empty() && parents.is_empty() => {
                     let next_step = reading.joined.first().filter(|_| !coalesces && !reading.has_row);
                     let at = match next_step {
@@ -128,6 +145,9 @@ impl Machine {
                         }
                     };
                     reading.stage = Stage::Asked { at };
+                    if restores && reading.revives {
+                        revived.push(source.record);
+                    }
                     records.push(source.record);
                 }
                 Stage::KeyWanted { key, to } if records.is_empty() && parents.is_empty() => {
@@ -146,7 +166,7 @@ impl Machine {
             }
         }
         let what = match (records.is_empty(), keys.is_empty(), parents.is_empty()) {
-            (false, ..) => ReadWhat::Records { records, at },
+            (false, ..) => ReadWhat::Records { records, at, revived },
             (true, false, _) => ReadWhat::Targets { keys },
             (true, true, false) => ReadWhat::Children { parents, lookups: self.lookups_of(pipeline), at },
             (true, true, true) => return None,
@@ -192,9 +212,24 @@ impl Machine {
         }
     }
 
+    /// What came out of the target's recycle bin, or may have, beside a read of records that came back in the source.
+    ///
+    /// What came along with its parent is suspect: it may be deleted in the source by itself, and a request that found it
+    /// still deleted may not be settled yet. So it is read whole, and that is durable.
+    pub fn returned(&mut self, returned: Returned, now: Instant) {
+        self.returned.extend(returned.own);
+        for source in returned.along {
+            if self.lines.contains_key(&source.pipeline) && !self.suspects.contains_key(&source) {
+                self.settlement.suspect.push((source.pipeline, source.record, self.wall));
+                self.suspects.insert(source, now);
+                self.due.insert((now, source));
+            }
+        }
+    }
+
     /// The source answered a read of records; a record that is missing here counts as not visible.
     pub fn read_records(&mut self, read: Read, mut found: HashMap<RecordId, Found>, answer: &Answer, now: Instant) {
-        let ReadWhat::Records { records, at } = read.what else { return };
+        let ReadWhat::Records { records, at, .. } = read.what else { return };
         for record in records {
             let source = Source { pipeline: read.pipeline, record };
             let Some(line) = self.lines.get_mut(&read.pipeline) else { return };

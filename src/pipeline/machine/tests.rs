@@ -3,6 +3,7 @@
 
 mod deletes;
 mod keys;
+mod restore;
 mod unmatched;
 
 use proptest::prelude::*;
@@ -93,6 +94,17 @@ struct Target {
     log: Vec<(RecordId, BTreeMap<String, Value>)>,
     /// Records that a call deleted, without those that went with them.
     deleted: Vec<RecordId>,
+    /// In the order in which they were deleted.
+    bin: Vec<Binned>,
+    /// What the bridge did not make.
+    others: HashSet<RecordId>,
+}
+
+struct Binned {
+    id: RecordId,
+    row: (String, BTreeMap<String, Value>),
+    /// The record that took it along.
+    with: Option<RecordId>,
 }
 
 impl Target {
@@ -105,7 +117,30 @@ impl Target {
         let key = record_id(n).to_string();
         let fields = BTreeMap::from([("Key__c".to_owned(), Value::text(key.as_str()))]);
         self.made += 1;
+        self.others.insert(target_id(self.made));
         self.rows.insert(target_id(self.made), (key, fields));
+    }
+
+    /// Takes the last one with this key out of the bin, with what went with it; as `hydrate::restore` and the platform do
+    /// it. The record with the key, if the bridge had made it.
+    fn restore(&mut self, key: &str) -> Option<RecordId> {
+        if self.holder(key).is_none() {
+            let id = self.bin.iter().rev().find(|binned| binned.row.0 == key)?.id;
+            let back = self.bin.extract_if(.., |binned| binned.id == id || binned.with == Some(id));
+            for binned in back.collect::<Vec<_>>() {
+                // Keys are unique: what was made anew meanwhile stays.
+                if self.holder(&binned.row.0).is_none() {
+                    self.rows.insert(binned.id, binned.row);
+                }
+            }
+            // A parent that is still deleted is not referred to any more.
+            let live: HashSet<String> = self.rows.values().map(|(key, _)| key.clone()).collect();
+            let row = self.rows.get_mut(&id)?;
+            if row.1.get("AccountId").and_then(Value::as_text).is_some_and(|parent| !live.contains(parent)) {
+                row.1.insert("AccountId".to_owned(), Value::Null);
+            }
+        }
+        self.holder(key).filter(|id| !self.others.contains(id))
     }
 
     /// Does one write as the platform would.
@@ -163,11 +198,15 @@ impl Target {
             Call::Delete { .. } => {
                 let id = write.key.linked().unwrap();
                 self.deleted.push(id);
-                if let Some((key, _)) = self.rows.remove(&id) {
+                if let Some(row) = self.rows.remove(&id) {
+                    let key = row.0.clone();
+                    self.bin.push(Binned { id, row, with: None });
                     // An account takes its contacts with it.
-                    self.rows.retain(|_, (_, fields)| {
-                        fields.get("AccountId") != Some(&Value::text(key.as_str())) || !key.starts_with("001")
-                    });
+                    let goes = |(_, fields): &(String, BTreeMap<String, Value>)| {
+                        fields.get("AccountId") == Some(&Value::text(key.as_str())) && key.starts_with("001")
+                    };
+                    let along = self.rows.extract_if(.., |_, row| goes(row));
+                    self.bin.extend(along.map(|(child, row)| Binned { id: child, row, with: Some(id) }));
                 }
                 Verdict::Deleted
             }
@@ -296,6 +335,7 @@ struct Heard {
     found: HashMap<RecordId, Found>,
     held: HashMap<String, RecordId>,
     children: Vec<Child>,
+    returned: Returned,
 }
 
 struct World {
@@ -553,7 +593,7 @@ impl World {
         let Some(read) = self.machine.next_read(self.now) else { return false };
         let mut heard = Heard::default();
         match &read.what {
-            ReadWhat::Records { records, .. } => {
+            ReadWhat::Records { records, revived, .. } => {
                 for record in records {
                     let Some((_, row)) = self.source.iter().find(|(n, _)| record_id(**n) == *record) else { continue };
                     let values =
@@ -562,6 +602,18 @@ impl World {
                         true => Found::Deleted,
                         false => Found::Record(Record { id: *record, values }),
                     };
+                    if revived.contains(record) && !row.deleted {
+                        let own = self.target.restore(record.as_str());
+                        let source = Source { pipeline: read.pipeline, record: *record };
+                        heard.returned.own.extend(own.map(|id| (source, id)));
+                        let named = Value::text(record.as_str());
+                        let along = self.target.rows.iter();
+                        for (id, (key, _)) in along.filter(|(_, row)| row.1.get("AccountId") == Some(&named)) {
+                            let source = Source { pipeline: CONTACTS, record: key.parse().unwrap() };
+                            heard.returned.along.push(source);
+                            heard.returned.own.push((source, *id));
+                        }
+                    }
                     heard.found.insert(*record, what);
                 }
             }
@@ -602,7 +654,10 @@ impl World {
             .collect();
         let answer = self.answer(read.pipeline, &self.machine.question_of_read(&read, &records));
         match read.what {
-            ReadWhat::Records { .. } => self.machine.read_records(read, heard.found, &answer, self.now),
+            ReadWhat::Records { .. } => {
+                self.machine.returned(heard.returned, self.now);
+                self.machine.read_records(read, heard.found, &answer, self.now);
+            }
             ReadWhat::Targets { .. } => self.machine.read_targets(read, &heard.held, &answer, self.now),
             ReadWhat::Children { .. } => self.machine.read_children(read, &heard.children, self.now),
         }
@@ -753,6 +808,18 @@ proptest! {
         steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
     ) {
         ends_equal(World::with(|pipeline| pipeline.publishing.coalesce = false), steps)?;
+    }
+
+    #[test]
+    fn the_target_ends_equal_where_counterparts_are_taken_out_of_the_bin(
+        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
+        coalesce in any::<bool>(),
+    ) {
+        let world = World::with(|pipeline| {
+            pipeline.publishing.on_undelete = OnUndelete::Restore;
+            pipeline.publishing.coalesce = coalesce;
+        });
+        ends_equal(world, steps)?;
     }
 
     #[test]
