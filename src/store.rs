@@ -555,8 +555,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// a link; not those of a halted pipeline. Asked once at the start; a running bridge hears of both as they happen.
     fn restless(&self) -> impl Future<Output = Result<Vec<(PipelineId, RecordId)>, StoreError>> + Send;
 
-    /// What should be tried again at this time although nothing told of it: records that wait for what a lookup leads to,
-    /// or were written without it. The first time `pause` after the last try, then each time after twice as long, at most
+    /// What should be tried again at this time although nothing told of it: records that wait, for what they wait for may
+    /// never come or may have come unseen; and those that were written without what a lookup leads to. The first time `pause` after the last try, then each time after twice as long, at most
     /// a day. Of these pipelines, but for halted ones; the oldest first, at most `limit` of each.
     fn overdue(
         &self,

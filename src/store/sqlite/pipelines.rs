@@ -10,8 +10,8 @@ use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Halted, LOOKUP_MISSING, PIPELINE_HALTED, Parent, ParentState, Parked, ParkedCause,
-    PipelineId, PipelineIdentity, PipelineRow, Question, Sent, Settled, StoreError,
+    Answer, Applied, GapKind, Halted, PIPELINE_HALTED, Parent, ParentState, Parked, ParkedCause, PipelineId,
+    PipelineIdentity, PipelineRow, Question, Sent, Settled, StoreError,
 };
 
 const ROW: &str =
@@ -308,7 +308,7 @@ pub(super) fn overdue(
         &format!(
             "SELECT k.pipeline, k.record FROM parked k
              JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
-             WHERE k.code = '{LOOKUP_MISSING}' AND k.state = 'waiting' AND {}",
+             WHERE k.state = 'waiting' AND k.code <> '{PIPELINE_HALTED}' AND {}",
             due("k")
         ),
         params![now, pause, limit, pipelines],
