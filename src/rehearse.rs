@@ -10,7 +10,7 @@ use crate::config::{MayDelete, OnDelete};
 use crate::event::{FieldName, Header, ObjectName, Part, Record, RecordId, Seq, Value};
 use crate::mapping::{Ask, Failure, Gave, Known, LinkState, Mapped, Mapping, Needs, Replies, Skip, Traced, WhyRead};
 use crate::publish::{Body, Cell, Cover, Key, Reference, Source};
-use crate::store::{Parent, ParentState, PipelineId};
+use crate::store::{Parent, PipelineId};
 
 /// What happened in the source, and what is known beside it.
 #[derive(Debug, Clone, Default)]
@@ -111,15 +111,10 @@ fn cover(record: RecordId) -> Cover {
     Cover { source, from: Seq::ZERO, to: Seq::ZERO, clears_suspect: false }
 }
 
-fn parents(mapping: &Mapping, scene: &Scene) -> HashMap<Parent, ParentState> {
+fn parents(mapping: &Mapping, scene: &Scene) -> HashMap<Parent, RecordId> {
     let named = scene.part.iter().flat_map(|part| mapping.parents_of(part));
     let named = named.chain(scene.record.iter().flat_map(|record| mapping.parents_of_read(record)));
-    named
-        .map(|parent| {
-            let state = ParentState { link: scene.parents.get(&parent.record).copied(), ..ParentState::default() };
-            (parent, state)
-        })
-        .collect()
+    named.filter_map(|parent| scene.parents.get(&parent.record).map(|link| (parent, *link))).collect()
 }
 
 fn what(mapping: &Mapping, mapped: Mapped, traced: &[Traced]) -> What {

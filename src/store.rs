@@ -191,7 +191,8 @@ pub struct Answer {
     /// Source records whose target record is known to have been created by the bridge.
     pub created: HashSet<RecordId>,
     pub parked: HashMap<RecordId, Parked>,
-    pub parents: HashMap<Parent, ParentState>,
+    /// The target records of those parents that have one.
+    pub parents: HashMap<Parent, RecordId>,
 }
 
 /// Up to where a record of a pipeline is settled, and whether it was deleted there.
@@ -199,13 +200,6 @@ pub struct Answer {
 pub struct Applied {
     pub seq: Seq,
     pub tombstone: bool,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ParentState {
-    pub link: Option<RecordId>,
-    /// Some pipeline that writes the parent has it parked or failed.
-    pub parked: bool,
 }
 
 /// A key that was refused, or that waits for another (design, "Parked is a dirty key").
@@ -529,8 +523,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
-    /// What is remembered of these records and parents. A record of which nothing is known is left out; of a parent
-    /// there is always a state.
+    /// What is remembered of these records and parents. One of which nothing is known is left out.
     fn known(
         &self,
         pipeline: PipelineId,

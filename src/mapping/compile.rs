@@ -215,7 +215,7 @@ impl Mapping {
         self.rules.iter().filter(move |(_, rule)| names(rule)).map(|(name, _)| name)
     }
 
-    /// Target fields and the objects' fields that fill them, for showing and comparing.
+    /// The target fields that it writes, for showing and comparing.
     pub fn target_fields(&self) -> impl Iterator<Item = &FieldName> {
         self.rules.iter().map(|(name, _)| name).chain(self.flag.iter().map(|flag| &flag.field))
     }

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use super::lookup::Replies;
 use crate::event::RecordId;
 use crate::publish::Key;
-use crate::store::{Parent, ParentState};
+use crate::store::Parent;
 
 #[derive(Debug, Clone)]
 pub struct Known<'a> {
     pub link: LinkState,
-    pub parents: &'a HashMap<Parent, ParentState>,
+    /// The target records of those parents that have one.
+    pub parents: &'a HashMap<Parent, RecordId>,
     /// What the orgs answered to the questions of lookups.
     pub replies: &'a Replies,
 }
@@ -27,7 +28,7 @@ pub enum LinkState {
 impl<'a> Known<'a> {
     /// The target record of a parent, where there is one.
     pub fn parent_link(&self, parent: &Parent) -> Option<RecordId> {
-        self.parents.get(parent).and_then(|state| state.link)
+        self.parents.get(parent).copied()
     }
 
     /// The same, as if the record had no counterpart.

@@ -13,7 +13,7 @@ use crate::config::{
 };
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::{ByKey, Reference, Source};
-use crate::store::{ParentState, PipelineId};
+use crate::store::PipelineId;
 
 mod typed;
 
@@ -289,7 +289,7 @@ fn any_other_parent_is_named_by_its_link_and_is_open_while_it_has_none() {
     let parent = Parent { target_object: "Region__c".parse().unwrap(), record: region };
     let there = Some(id(ACCOUNT_THERE));
     for link in [None, there] {
-        let parents = HashMap::from([(parent.clone(), ParentState { link, parked: false })]);
+        let parents = link.map(|link| (parent.clone(), link)).into_iter().collect();
         let change = part(ChangeKind::Update, &[("Region__c", text(region.as_str()))]);
         assert_eq!(contacts().parents_of(&change), std::slice::from_ref(&parent));
         let write = written(contacts().apply(

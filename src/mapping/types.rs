@@ -26,7 +26,7 @@ pub(super) struct FieldType {
     /// `Account` of `AccountId`. Without one the parent cannot be named by an external id.
     pub relationship: Option<String>,
     pub is_polymorphic: bool,
-    /// A lookup without which a new record is refused.
+    /// A lookup that cannot be empty.
     pub is_required_reference: bool,
 }
 
@@ -58,7 +58,7 @@ impl Types {
         Self { fields: known.collect(), prefixes: prefixes.collect() }
     }
 
-    /// Whether the field is a lookup that a new record cannot be without, or leads to its master. None: not described.
+    /// Whether the field is a lookup that cannot be empty, or leads to its master. None: not described.
     pub fn is_required_reference(&self, field: &FieldName) -> Option<bool> {
         self.field(field).map(|field| field.is_required_reference)
     }
@@ -86,7 +86,7 @@ impl FieldType {
             length: field.length.filter(|_| kind == Kind::Text).and_then(|length| usize::try_from(length).ok()),
             relationship: reference.and_then(|to| to.relationship_name.clone()),
             is_polymorphic: reference.is_some_and(|to| to.polymorphic),
-            is_required_reference: reference.is_some() && (field.is_master_detail() || field.is_required_on_create()),
+            is_required_reference: reference.is_some() && (field.is_master_detail() || !field.nillable),
         }
     }
 }
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(["AccountId", "Boss__c", "Team__c"].map(relationship), [Some("Account"), Some("Chief__r"), None]);
         let required = |name: &str| types.is_required_reference(&name.parse().unwrap());
         let all = ["Title", "AccountId", "Boss__c", "Team__c", "OwnerId", "Gone__c"].map(required);
-        assert_eq!(all, [Some(false), Some(false), Some(true), Some(true), Some(false), None]);
+        assert_eq!(all, [Some(false), Some(false), Some(true), Some(true), Some(true), None]);
         let prefix = |object: &str| types.prefix(&object.parse().unwrap());
         assert_eq!([prefix("Lead"), prefix("Contact"), prefix("Case")], [Some("00Q"), Some("003"), None]);
         assert_eq!(Types::new(names.iter(), None, std::iter::empty()), Types::default());

@@ -111,7 +111,7 @@ macro_rules! contract {
                 a_halted_pipeline_stays_halted_until_it_is_resumed_and_gives_its_reason,
                 what_waits_for_a_halted_pipeline_is_found_page_by_page_when_it_goes_on,
                 links_are_shared_between_the_same_two_orgs,
-                a_parent_is_parked_where_any_pipeline_that_writes_it_has_it_parked,
+                a_parent_is_known_by_its_link_between_the_same_two_orgs,
                 of_what_is_not_known_there_is_no_answer,
             }
             lookups {

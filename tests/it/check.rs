@@ -374,11 +374,6 @@ const IN_LOOKUPS: &[(&str, &str, &str)] = &[
     ),
     ("lower(Subject)", "lower(Subjct)", "error fields.ContactId: Case shows no field Subjct"),
     // What happens where nothing is found.
-    (
-        "from: Name, if_missing: wait",
-        "from: Name, if_missing: fill_later",
-        "error fields.Invoice__c: Invoice__c is required",
-    ),
     ("from: Name, if_missing: wait", "from: Name, if_missing: skip", "error fields.Invoice__c: Invoice__c is required"),
     // Parents.
     (

@@ -563,10 +563,7 @@ impl World {
             parents: question
                 .parents
                 .iter()
-                .map(|parent| {
-                    let link = self.memory.links.get(&parent.record).copied();
-                    (parent.clone(), crate::store::ParentState { link, parked: false })
-                })
+                .filter_map(|parent| Some((parent.clone(), *self.memory.links.get(&parent.record)?)))
                 .collect(),
         }
     }

@@ -10,8 +10,8 @@ use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Halted, PIPELINE_HALTED, Parent, ParentState, Parked, ParkedCause, PipelineId,
-    PipelineIdentity, PipelineRow, Question, Sent, Settled, StoreError,
+    Answer, Applied, GapKind, Halted, PIPELINE_HALTED, Parent, Parked, ParkedCause, PipelineId, PipelineIdentity,
+    PipelineRow, Question, Sent, Settled, StoreError,
 };
 
 const ROW: &str =
@@ -168,44 +168,24 @@ pub(super) fn known(db: &Connection, pipeline: PipelineId, question: &Question) 
     })
 }
 
-fn parents(
-    db: &Connection,
-    pipeline: PipelineId,
-    asked: &[Parent],
-) -> Result<HashMap<Parent, ParentState>, StoreError> {
-    let mut states: HashMap<Parent, ParentState> =
-        asked.iter().map(|parent| (parent.clone(), ParentState::default())).collect();
+fn parents(db: &Connection, pipeline: PipelineId, asked: &[Parent]) -> Result<HashMap<Parent, RecordId>, StoreError> {
+    let mut linked = HashMap::new();
     let mut by_object: BTreeMap<_, Vec<RecordId>> = BTreeMap::new();
     for Parent { target_object, record } in asked {
         by_object.entry(target_object).or_default().push(*record);
     }
     for (object, records) in by_object {
-        let bound = params![pipeline, object, json_list(&records)];
         let links = rows(
             db,
             "SELECT l.source_record, l.target_record FROM pipelines p
              JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
              WHERE p.id = ?1 AND l.target_object = ?2 AND l.source_record IN (SELECT value FROM json_each(?3))",
-            bound,
-            |row| Ok((row.get::<_, RecordId>(0)?, row.get::<_, RecordId>(1)?)),
+            params![pipeline, object, json_list(&records)],
+            |row| Ok((Parent { target_object: object.clone(), record: row.get(0)? }, row.get(1)?)),
         )?;
-        for (record, target) in links {
-            states.entry(Parent { target_object: object.clone(), record }).or_default().link = Some(target);
-        }
-        let parked = rows(
-            db,
-            "SELECT DISTINCT k.record FROM pipelines p
-             JOIN pipelines writer ON writer.source_org = p.source_org AND writer.target_org = p.target_org
-             JOIN parked k ON k.pipeline = writer.id
-             WHERE p.id = ?1 AND writer.target_object = ?2 AND k.record IN (SELECT value FROM json_each(?3))",
-            bound,
-            |row| row.get::<_, RecordId>(0),
-        )?;
-        for record in parked {
-            states.entry(Parent { target_object: object.clone(), record }).or_default().parked = true;
-        }
+        linked.extend(links);
     }
-    Ok(states)
+    Ok(linked)
 }
 
 const PARKED: &str = "SELECT pipeline, record, from_seq, to_seq, state, code, fields, waits_object, waits_record,
