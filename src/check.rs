@@ -8,6 +8,7 @@ mod lookups;
 mod money;
 mod persons;
 mod pipeline;
+mod record_types;
 mod rights;
 #[cfg(test)]
 mod testing;
@@ -16,12 +17,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::{Config, Severity};
-use crate::event::{ObjectName, OrgName, PipelineName};
+use crate::event::{ObjectName, OrgName, PipelineName, RecordId};
 use crate::org::Capture;
 use crate::org::Org;
 use crate::org::describe::{GlobalDescribe, ObjectDescribe};
 use crate::org::setup::{
-    Asked, Automation, AutomationKind, ObjectPermissions, Queue, RecordType, Sharing, SystemPermissions, Users,
+    Asked, Automation, AutomationKind, ObjectPermissions, PicklistValues, Queue, RecordType, Sharing,
+    SystemPermissions, Users,
 };
 
 /// One thing that a person should know, with its place in the config. Names objects and fields, never a value of a record.
@@ -64,6 +66,8 @@ struct KnownOrg {
     automation: BTreeMap<AutomationKind, Asked<Vec<Automation>>>,
     /// Of objects whose record types a pipeline names or translates.
     record_types: BTreeMap<ObjectName, Asked<Vec<RecordType>>>,
+    /// By record type: of those that a pipeline gives to records in which it writes a value of its own to a picklist.
+    picklists: HashMap<RecordId, Asked<PicklistValues>>,
     /// None, as below: no pipeline asks.
     queues: Option<Asked<Vec<Queue>>>,
     /// Those that the config names, by their user names.

@@ -1,7 +1,7 @@
 //! Values of the target that must go together: those of a picklist with those of the field that controls it, and record
 //! types with the user who gives them.
 //!
-//! Which values of a picklist a record type has is in no describe: that is not judged.
+//! Which values of a picklist a record type has is in no describe: `record_types` judges that.
 
 use super::Findings;
 use crate::config::{Fill, PipelineConfig};
@@ -41,7 +41,7 @@ pub(super) fn judge(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: 
 }
 
 /// The values that the config itself brings.
-fn written(fill: &Fill) -> impl Iterator<Item = &Value> {
+pub(super) fn written(fill: &Fill) -> impl Iterator<Item = &Value> {
     let (constant, table) = match fill {
         Fill::Constant(value) => (Some(value), None),
         Fill::Table { entries, default, .. } => (None, Some(entries.values().chain(default))),

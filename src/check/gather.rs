@@ -1,9 +1,10 @@
 //! What is asked of the orgs: logins, objects with their fields, channels, permissions, sharing, currency, automation. A few requests for
-//! each org, however many pipelines there are.
+//! each org, however many pipelines there are; and one for each record type whose picklists matter.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Finding, Known, KnownOrg, Place, lookups};
+use super::{Finding, Known, KnownOrg, Place, lookups, record_types as given};
 use crate::config::{Config, Fill, OwnerName, Severity};
 use crate::event::{ObjectName, OrgName};
 use crate::org::setup::UserKey;
@@ -50,6 +51,15 @@ async fn of_org(config: &Config, name: &OrgName, org: &Org) -> Result<KnownOrg, 
         let types = org.record_types(&object).await?;
         record_types.insert(object, types);
     }
+    let mut picklists = HashMap::new();
+    for pipeline in config.pipelines.iter().filter(|line| line.to.org == *name) {
+        let Some(to) = objects.get(&pipeline.to.object) else { continue };
+        for id in given::asks(pipeline, to) {
+            if let Entry::Vacant(place) = picklists.entry(id) {
+                place.insert(org.picklist_values(to.name(), &id).await?);
+            }
+        }
+    }
     let written: Vec<ObjectName> = written.iter().filter(|object| objects.contains_key(*object)).cloned().collect();
     let captured = read.count() > 0;
     let entities = org.entities(&there).await?;
@@ -65,6 +75,7 @@ async fn of_org(config: &Config, name: &OrgName, org: &Org) -> Result<KnownOrg, 
         currency: org.default_currency().await?,
         automation: org.automation(&written).await?,
         record_types,
+        picklists,
         queues: if asked.owners { Some(org.queues().await?) } else { None },
         users: if asked.owners {
             Some(org.users(UserKey::Username, asked.users.iter().map(String::as_str)).await?)

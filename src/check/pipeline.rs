@@ -1,7 +1,7 @@
 //! One pipeline against the two orgs: its objects, channel, key, and what runs in the target by itself.
 
 use super::lookups::{self, Sides};
-use super::{Finding, Findings, Known, KnownOrg, dependents, fields, money, persons, rights};
+use super::{Finding, Findings, Known, KnownOrg, dependents, fields, money, persons, record_types, rights};
 use crate::config::{Config, Fill, NoLongerMatching, PipelineConfig, WriteOn};
 use crate::event::{FieldName, ObjectName};
 use crate::mapping::Expression;
@@ -32,6 +32,7 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
     if let Some(to) = &to {
         if let Some(org) = target {
             rights::writing(&mut findings, org, pipeline, to);
+            record_types::judge(&mut findings, pipeline, source, org, to);
         }
         key(&mut findings, pipeline, to);
         required(&mut findings, pipeline, to);

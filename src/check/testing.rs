@@ -22,6 +22,7 @@ pub fn org() -> KnownOrg {
         currency: None,
         automation: BTreeMap::new(),
         record_types: BTreeMap::new(),
+        picklists: HashMap::new(),
         queues: None,
         users: None,
     }

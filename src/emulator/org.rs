@@ -239,6 +239,11 @@ impl Org {
         self.rules(object).default_record_type.as_ref()
     }
 
+    /// The values of a picklist that a record type has, where it does not have all.
+    pub fn values_of(&self, object: ObjectIndex, record_type: &Id, field: FieldIndex) -> Option<&Vec<String>> {
+        self.rules(object).picklists.get(record_type)?.get(&field)
+    }
+
     fn put(&mut self, object: ObjectIndex, row: Arc<Row>) {
         if let Some(table) = self.tables.get_mut(object) {
             table.put(self.schema.object(object), row);

@@ -303,6 +303,9 @@ fn dispatch(context: &mut Context, request: &Request) -> Answer {
         ["event", "eventSchema", id] => events::by_id(context, request, id),
         ["limits", rest @ ..] => limits::handle(context, request, rest),
         ["sobjects"] => describe::global(context, request),
+        ["ui-api", "object-info", object, "picklist-values", record_type] => {
+            describe::of_record_type(context, request, object, record_type)
+        }
         ["sobjects", object, rest @ ..] => records::handle(context, request, object, rest),
         ["actions", rest @ ..] => actions::handle(context, request, rest),
         ["composite", "sobjects", rest @ ..] => collections::handle(context, request, rest),

@@ -548,3 +548,41 @@ async fn a_person_is_written_once_and_what_its_events_leave_out_is_told() {
     assert!(found.iter().any(|found| found.starts_with(left_out)), "{found:#?}");
     assert!(!found.iter().any(|found| found.starts_with("error")), "{found:#?}");
 }
+
+#[tokio::test]
+async fn a_value_that_the_record_type_does_not_have_is_found() {
+    let scenario = Scenario::read(
+        "types.yaml",
+        "objects:
+  - name: Account
+    record_types:
+      - { developer_name: Business, label: Business, default: true, picklists: { Rating: [Hot, Warm], Type: [Partner] } }
+",
+    );
+    let pair = Pair::of(Options { scenario: Some(Arc::new(scenario.unwrap())), ..Options::default() }).await;
+    let translated = "{ from: RecordTypeId, as: record_type }";
+    for (fields, expected) in [
+        (
+            "Rating: { value: Cold }",
+            "error fields.Rating: no record type that the records get (Business) has a value that is written here: the \
+             picklist is restricted, so the org refuses such a record | add it in Setup > Object Manager > Account > \
+             Record Types > Business > Picklists Available for Editing > Account Rating",
+        ),
+        ("Type: { value: Other }", "warning fields.Type: no record type that the records get (Business)"),
+        (
+            &format!("RecordTypeId: {translated}\n      Rating: {{ value: Cold }}"),
+            "warning fields.Rating: records can get Business, which has not all values that are written here",
+        ),
+        ("RecordTypeId: { record_type: Household }\n      Rating: { value: Cold }", ""),
+        ("Rating: { value: Hot }", ""),
+    ] {
+        let config = pair.config(&ACCOUNTS.replace("Phone: Phone", fields));
+        let found = pair.found(&config).await;
+        if expected.is_empty() {
+            let weighty = found.iter().find(|found| !found.starts_with(Severity::Note.as_str()));
+            assert_eq!(weighty, None, "{fields}");
+        } else {
+            assert!(found.iter().any(|found| found.starts_with(expected)), "{fields}: {found:#?}");
+        }
+    }
+}

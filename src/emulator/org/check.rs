@@ -167,7 +167,8 @@ fn multi_picklist(field: &Field, value: &Json, list: &Picklist) -> Result<Json, 
     Ok(chosen.join(";").into())
 }
 
-fn bad_value(field: &Field, given: &str) -> SaveError {
+/// The refusal of a value that a restricted picklist does not have.
+pub fn bad_value(field: &Field, given: &str) -> SaveError {
     let message = format!("{}: bad value for restricted picklist field: {given}", field.label);
     SaveError::new("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message).on(&field.name)
 }

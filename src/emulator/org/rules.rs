@@ -26,6 +26,8 @@ pub struct Rules {
     pub roll_ups: Vec<RollUpRule>,
     /// What a create without a record type gets.
     pub default_record_type: Option<Id>,
+    /// Of each record type, the picklists of which it does not have every value.
+    pub picklists: BTreeMap<Id, BTreeMap<FieldIndex, Vec<String>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

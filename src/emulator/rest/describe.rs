@@ -1,8 +1,10 @@
 //! What objects and fields there are, as far as the caller may see them (rest.md section 3).
 
 mod field;
+mod picklists;
 
 pub(super) use field::permissionable;
+pub(super) use picklists::of_record_type;
 
 use serde_json::{Map, Value as Json, json};
 

@@ -12,7 +12,7 @@ const OLDEST: u32 = 31;
 const DEPRECATED: u32 = 40;
 
 /// What stands at the root of a version, besides the identity of the caller.
-const RESOURCES: [&str; 38] = [
+const RESOURCES: [&str; 39] = [
     "actions",
     "analytics",
     "appMenu",
@@ -50,6 +50,7 @@ const RESOURCES: [&str; 38] = [
     "tabs",
     "theme",
     "tooling",
+    "ui-api",
     "wave",
 ];
 

@@ -6,11 +6,11 @@ use serde_json::{Map, Value as Json, json};
 
 use super::spec::{
     AccessSpec, ActionSpec, ActionType, Assigned, ChannelType, Computed, DuplicateAction, FieldAccess, InputSpec, Name,
-    ObjectSpec, On, OwnerKind, QueueSpec, Right, TriggerSpec, UserSpec,
+    ObjectSpec, On, OwnerKind, QueueSpec, RecordTypeSpec, Right, TriggerSpec, UserSpec,
 };
 use super::{Problem, Scenario, ScenarioError};
 use crate::org::person::{PERSON_TYPE, PersonAccounts};
-use crate::org::schema::{Kind, Object, ObjectIndex, Schema};
+use crate::org::schema::{FieldIndex, Kind, Object, ObjectIndex, Schema};
 use crate::org::{
     Access, Action, ActionKind, Channel, Condition, FieldLevel, Filter, Id, Input, Member, ObjectAccess, Setup, User,
     check_enriched, rules,
@@ -51,7 +51,7 @@ impl Scenario {
             queues: self.queues(&schema, pod, &mut rows)?,
         };
         let mut all_rules = vec![rules::Rules::default(); schema.len()];
-        let person_type = self.record_types(&schema, pod, &mut rows, &mut all_rules);
+        let person_type = self.record_types(&schema, pod, &mut rows, &mut all_rules)?;
         let persons = match person_type {
             _ if !self.spec.person_accounts => None,
             Some(record_type) => Some(PersonAccounts::find(&schema, record_type)?),
@@ -139,13 +139,13 @@ impl Scenario {
         pod: &str,
         rows: &mut Vec<(ObjectIndex, Id, Map<String, Json>)>,
         all_rules: &mut [rules::Rules],
-    ) -> Option<Id> {
+    ) -> Result<Option<Id>, Problem> {
         let mut person_type = None;
         let table = schema.find("RecordType").map(|(index, _)| index).unwrap_or_default();
         let mut serials = FIRST..;
         for object in &self.spec.objects {
             for spec in &object.record_types {
-                let serial = serials.next()?;
+                let serial = serials.next().unwrap_or_default();
                 let id = Id::new("012", pod, serial);
                 let is_person = spec.developer_name == PERSON_TYPE && object.name.value == "Account";
                 if is_person {
@@ -155,13 +155,16 @@ impl Scenario {
                 let fields = json!({"Name": label, "DeveloperName": spec.developer_name,
                     "SobjectType": object.name.value, "IsActive": spec.active, "IsPersonType": is_person});
                 rows.push((table, id.clone(), fields.as_object().cloned().unwrap_or_default()));
-                let place = schema.find(&object.name.value).map(|(index, _)| index);
-                if let Some(rules) = place.and_then(|place| all_rules.get_mut(place)).filter(|_| spec.default) {
-                    rules.default_record_type = Some(id);
+                let (place, definition) = named_object(schema, &object.name, &object.name.value)?;
+                let picklists = picklists(definition, spec, &object.name)?;
+                let Some(rules) = all_rules.get_mut(place) else { continue };
+                if spec.default {
+                    rules.default_record_type = Some(id.clone());
                 }
+                rules.picklists.insert(id, picklists);
             }
         }
-        person_type
+        Ok(person_type)
     }
 
     /// Validation rules and duplicate rules.
@@ -399,6 +402,27 @@ fn object<'a>(schema: &'a Schema, name: &Name) -> Result<(ObjectIndex, &'a Objec
 
 fn named_object<'a>(schema: &'a Schema, at: &Name, name: &str) -> Result<(ObjectIndex, &'a Object), Problem> {
     schema.find(name).ok_or_else(|| Problem::at(at, format!("there is no object {name}")))
+}
+
+/// What a record type has of picklists of which it does not have every value.
+fn picklists(
+    definition: &Object,
+    spec: &RecordTypeSpec,
+    at: &Name,
+) -> Result<BTreeMap<FieldIndex, Vec<String>>, Problem> {
+    let mut picklists = BTreeMap::new();
+    for (name, values) in &spec.picklists {
+        let wrong = |text: String| Problem::at(at, format!("record type {}: {text}", spec.developer_name));
+        let index = field_index(definition, at, name)?;
+        let (Kind::Picklist(list) | Kind::MultiPicklist(list)) = &definition.field(index).kind else {
+            return Err(wrong(format!("{name} is no picklist")));
+        };
+        if let Some(value) = values.iter().find(|value| !list.values.contains(value)) {
+            return Err(wrong(format!("{name} has no value {value}")));
+        }
+        picklists.insert(index, values.clone());
+    }
+    Ok(picklists)
 }
 
 fn field_index(definition: &Object, at: &Name, field: &str) -> Result<usize, Problem> {

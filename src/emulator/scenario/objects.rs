@@ -1,5 +1,7 @@
 //! The objects of a scenario, and how a file builds upon another.
 
+use std::collections::BTreeMap;
+
 use super::Problem;
 use super::fields::{fields, master_record, owner, record_type};
 use super::spec::{ObjectSpec, OwnerKind, RecordTypeSpec, Spec};
@@ -112,7 +114,8 @@ impl ObjectSpec {
     fn add_person_type(&mut self) {
         if self.record_types.iter().all(|known| known.developer_name != PERSON_TYPE) {
             let (developer_name, label) = (PERSON_TYPE.to_owned(), Some("Person Account".to_owned()));
-            self.record_types.push(RecordTypeSpec { developer_name, label, default: false, active: true });
+            let picklists = BTreeMap::new();
+            self.record_types.push(RecordTypeSpec { developer_name, label, default: false, active: true, picklists });
         }
     }
 
@@ -130,7 +133,12 @@ impl ObjectSpec {
                 None => self.fields.push(field),
             }
         }
-        self.record_types.extend(own.record_types);
+        for own in own.record_types {
+            match self.record_types.iter_mut().find(|known| known.developer_name == own.developer_name) {
+                Some(known) => *known = own,
+                None => self.record_types.push(own),
+            }
+        }
         self.validation_rules.extend(own.validation_rules);
         self.duplicate_rules.extend(own.duplicate_rules);
     }

@@ -322,6 +322,9 @@ pub struct RecordTypeSpec {
     pub default: bool,
     #[serde(default = "yes")]
     pub active: bool,
+    /// By field, the values that it has; other picklists have all of theirs.
+    #[serde(default)]
+    pub picklists: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

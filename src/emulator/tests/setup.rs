@@ -181,3 +181,65 @@ async fn what_setup_cannot_answer_is_refused() {
         assert_eq!((status, &body[0]["errorCode"]), (400, &json!(code)), "{soql}");
     }
 }
+
+#[tokio::test]
+async fn a_record_type_has_its_own_values_of_picklists_and_restricted_ones_take_no_others() {
+    let world = World::of(
+        "objects:
+  - name: Account
+    record_types:
+      - { developer_name: Business, default: true, picklists: { Rating: [Cold, Hot], Type: [Partner] } }
+",
+    )
+    .await;
+    let rows = world.rows("query", "SELECT Id, DeveloperName FROM RecordType WHERE SobjectType = 'Account'").await;
+    assert_eq!(column(&rows, "DeveloperName"), ["Business", "Household"], "named again, and not made twice");
+    let [business, household] = [0, 1].map(|row| rows[row]["Id"].as_str().unwrap());
+    let path = |object: &str, id: &str| format!("ui-api/object-info/{object}/picklist-values/{id}");
+    let of = async |id: &str, field: &str| {
+        let answer = world.ok("GET", &path("account", id), Json::Null).await;
+        column(answer["picklistFieldValues"][field]["values"].as_array().unwrap(), "value").join(" ")
+    };
+    assert_eq!((of(business, "Rating").await, of(business, "Type").await), ("Hot Cold".into(), "Partner".into()));
+    for all in [household, "012000000000000AAA"] {
+        assert_eq!(of(all, "Rating").await, "Hot Warm Cold");
+    }
+    let answer = world.ok("GET", &path("Account", business), Json::Null).await;
+    assert_eq!(answer["picklistFieldValues"]["Name"], Json::Null);
+    let value = |value: &str| json!({"attributes": null, "label": value, "validFor": [], "value": value});
+    let rating = &answer["picklistFieldValues"]["Type"];
+    let url = format!("/services/data/v66.0/{}/Type", path("Account", business));
+    let wanted = json!({"controllerValues": {}, "defaultValue": null, "eTag": answer["eTag"], "url": url,
+        "values": [value("Partner")]});
+    assert_eq!(*rating, wanted);
+    for (object, id) in [("Case", business), ("Account", "012000000000009AAA"), ("Nope", business), ("Account", "x")] {
+        let (status, body) = world.call("GET", &path(object, id), Json::Null).await;
+        assert_eq!((status, &body[0]["errorCode"]), (404, &json!("NOT_FOUND")), "{object} {id}");
+    }
+
+    let save = async |fields: Json| world.call("POST", "sobjects/Account", fields).await;
+    let (status, body) = save(json!({"Name": "A", "Rating": "Warm"})).await;
+    assert_eq!((status, &body[0]["errorCode"]), (400, &json!("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST")));
+    for fields in [
+        json!({"Name": "A", "Rating": "Hot"}),
+        json!({"Name": "A", "Rating": "Warm", "RecordTypeId": household}),
+        json!({"Name": "A", "Type": "Other"}),
+    ] {
+        assert_eq!(save(fields.clone()).await.0, 201, "{fields}");
+    }
+}
+
+#[test]
+fn a_record_type_has_no_values_that_the_picklist_does_not_have() {
+    for (picklists, wrong) in [
+        ("{ Rating: [Tepid] }", "Rating has no value Tepid"),
+        ("{ Name: [Hot] }", "Name is no picklist"),
+        ("{ Ratin: [Hot] }", "Account has no field Ratin"),
+    ] {
+        let text =
+            format!("objects: [{{ name: Account, record_types: [{{ developer_name: X, picklists: {picklists} }}] }}]");
+        let error = crate::Scenario::read("test", &text).and_then(|scenario| scenario.build("one", "xx0").map(drop));
+        let problem = error.unwrap_err().problem;
+        assert!(problem.contains(wrong), "{problem}");
+    }
+}

@@ -6,6 +6,7 @@ mod access;
 mod automation;
 mod organization;
 mod people;
+mod picklists;
 mod record_types;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use access::{Entity, FieldPermissions, ObjectPermissions, Sharing, SystemPer
 pub use automation::{Automation, AutomationKind};
 pub use organization::{Currency, Organization};
 pub use people::{FoundUser, Queue, UserKey, Users};
+pub use picklists::PicklistValues;
 pub use record_types::RecordType;
 
 pub(super) use access::custom_field_name;

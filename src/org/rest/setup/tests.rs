@@ -250,3 +250,42 @@ async fn an_org_counts_in_the_currency_that_it_tells_or_in_its_corporate_one() {
         {"IsoCode": "CHF", "IsActive": true, "IsCorporate": true}]));
     assert_eq!(of(json!([{"name": "CurrencyType"}]), currencies).await.as_deref(), Some("CHF"));
 }
+
+#[tokio::test]
+async fn a_record_type_has_its_own_values_of_picklists() {
+    let asked = |reply: Reply| async move {
+        let server = ScriptedOrg::start(move |_: &Seen| reply.clone()).await;
+        let record_type = "012000000000001".parse().unwrap();
+        let answer = server.org().picklist_values(&"Case".parse().unwrap(), &record_type).await;
+        (answer, server.calls().first().map(|seen| seen.target.clone()))
+    };
+    let value = |value: Json| json!({"attributes": null, "label": "L", "validFor": [], "value": value});
+    let picklist =
+        |values: &[Json]| json!({"controllerValues": {}, "defaultValue": null, "url": "/", "values": values});
+    let (answer, target) = asked(Reply::json(
+        200,
+        &json!({"eTag": "x", "picklistFieldValues": {
+            "Priority": picklist(&[value(json!("Low")), value(json!("High")), value(Json::Null)]),
+            "Tags__c": picklist(&[]), "no name": picklist(&[]), "Broken__c": {}}}),
+    ))
+    .await;
+    assert!(target.unwrap().ends_with("/ui-api/object-info/Case/picklist-values/012000000000001AAA"));
+    let Ok(Asked::Known(values)) = answer else { panic!("{answer:?}") };
+    let values: Vec<_> =
+        values.iter().map(|(name, values)| (name.as_str(), values.iter().collect::<Vec<_>>())).collect();
+    let (low, high) = ("Low".to_owned(), "High".to_owned());
+    assert_eq!(values, [("Priority", vec![&high, &low]), ("Tags__c", vec![])]);
+
+    for (reply, code) in [
+        (refused(403, "INSUFFICIENT_ACCESS"), "INSUFFICIENT_ACCESS"),
+        (refused(403, "API_DISABLED_FOR_ORG"), "API_DISABLED_FOR_ORG"),
+        (refused(404, "NOT_FOUND"), "NOT_FOUND"),
+        (refused(400, "SOMETHING_NEW"), "SOMETHING_NEW"),
+    ] {
+        let (answer, _) = asked(reply).await;
+        assert!(matches!(&answer, Ok(Asked::Unknown(reason)) if reason.code.as_str() == code), "{answer:?}");
+    }
+    for reply in [refused(403, "REQUEST_LIMIT_EXCEEDED"), refused(401, "INVALID_SESSION_ID"), Reply::Cut] {
+        assert!(asked(reply.clone()).await.0.is_err(), "{reply:?}");
+    }
+}
