@@ -1,20 +1,20 @@
 //! The commands: one enum here, one file for each below.
 
 /// As the standard one, but a reader that has left (`orgbridge check | head`) is no reason to panic.
+macro_rules! print {
+    ($($text:tt)*) => {
+        $crate::cli::written(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!($($text)*)))
+    };
+}
+
+/// The same with the end of the line.
 macro_rules! println {
     () => {
         println!("")
     };
-    ($($text:tt)*) => {{
-        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)));
-    }};
-}
-
-/// The same without the end of the line.
-macro_rules! print {
-    ($($text:tt)*) => {{
-        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!($($text)*));
-    }};
+    ($($text:tt)*) => {
+        print!("{}\n", format_args!($($text)*))
+    };
 }
 
 mod check;
@@ -50,6 +50,17 @@ pub struct Cli {
     verbose: bool,
     #[command(subcommand)]
     command: Command,
+}
+
+/// What became of a line on standard output. A full disk ends the command: what it says would be cut.
+fn written(result: std::io::Result<()>) {
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("error: standard output cannot be written: {error}");
+            std::process::exit(1);
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -351,6 +351,15 @@ pub struct Settled {
     pub fillable: Vec<(PipelineId, RecordId)>,
 }
 
+/// Records of a pipeline that should be tried again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// Rows of `parked`.
+    pub woken: Vec<RecordId>,
+    /// Records with a lookup that was left out.
+    pub fillable: Vec<RecordId>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("state file {path}: {reason}")]
@@ -550,14 +559,14 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// What should be tried again at this time although nothing told of it: records that wait, for what they wait for may
     /// never come or may have come unseen; and those that were written without what a lookup leads to. The first time `pause` after the last try, then each time after twice as long, at most
-    /// a day. Of these pipelines, but for halted ones; the oldest first, at most `limit` of each.
+    /// a day. Nothing of a halted pipeline; the oldest first, at most `limit` of each kind.
     fn overdue(
         &self,
-        pipelines: Vec<PipelineId>,
+        pipeline: PipelineId,
         now: Timestamp,
         pause: Duration,
         limit: usize,
-    ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Overdue, StoreError>> + Send;
 
     /// See [`Settlement`].
     fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<Settled, StoreError>> + Send;

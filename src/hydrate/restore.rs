@@ -8,7 +8,7 @@ use tracing::warn;
 use super::{IN_MAX, id_of, key_in};
 use crate::event::{ObjectName, Record, RecordId};
 use crate::mapping::Mapping;
-use crate::org::{COLLECTION_MAX, CallError, Disposition, Org, SaveResult, soql};
+use crate::org::{COLLECTION_MAX, CallError, Disposition, Operation, Org, SaveDisposition, SaveResult, soql};
 
 /// The counterpart of a record that came back: it is back, too, or was back already; or it would not come, and may still do
 /// so together with its parent.
@@ -42,15 +42,25 @@ pub async fn restore(target: &Org, mapping: &Mapping, records: &[&Record]) -> Re
         records.iter().filter_map(|record| Some((mapping.key_to_restore(record)?, record.id))).collect();
     let holders = holders(target, mapping, keys.keys().map(String::as_str).collect()).await?;
     let in_bin: Vec<RecordId> = holders.values().filter(|holder| holder.deleted).map(|holder| holder.id).collect();
-    for ids in in_bin.chunks(COLLECTION_MAX) {
+    let mut groups: Vec<&[RecordId]> = in_bin.chunks(COLLECTION_MAX).collect();
+    while let Some(ids) = groups.pop() {
         match target.undelete(ids).await {
             Ok(results) => {
                 for result in results {
                     let SaveResult::Refused(refusal) = result else { continue };
-                    let code = refusal.errors().next().map(|error| error.code.to_string()).unwrap_or_default();
-                    warn!(target = %target.name(), object = %mapping.target_object, %code,
+                    let error = refusal.decisive(Operation::Update);
+                    // Locked, for a moment. Those that are back already stay so.
+                    if refusal.disposition(Operation::Update) == SaveDisposition::Retry {
+                        return Err(CallError::Refused { status: 400, retry_after: None, errors: vec![error.clone()] });
+                    }
+                    warn!(target = %target.name(), object = %mapping.target_object, code = %error.code,
                         "not taken out of the recycle bin; unless it comes back with its parent, it is made anew");
                 }
+            }
+            // One of them may be too much for the org.
+            Err(error) if error.disposition() == Disposition::Split && ids.len() > 1 => {
+                let (some, others) = ids.split_at(ids.len() / 2);
+                groups.extend([some, others]);
             }
             // Nothing that will be better later.
             Err(error) if matches!(error.disposition(), Disposition::Halt { .. } | Disposition::Split) => {

@@ -83,12 +83,8 @@ fn escaped(text: &str) -> String {
 fn results(answer: Answer, fault: Option<RecordError>, ids: &[RecordId]) -> Result<Vec<SaveResult>, CallError> {
     let status = answer.status.as_u16();
     if let Some(fault) = fault {
-        // Faults come with 500, whoever is to blame.
-        let status = match fault.code.to_string().as_str() {
-            "INVALID_SESSION_ID" => 401,
-            NOT_UNDERSTOOD => 400,
-            _ => status,
-        };
+        // Faults come with 500, whoever is to blame: what it is their code says.
+        let status = if fault.code == Code::InvalidSessionId { 401 } else { 400 };
         return Err(CallError::Refused { status, retry_after: answer.retry_after, errors: vec![fault] });
     }
     if !answer.status.is_success() {
@@ -232,7 +228,7 @@ mod tests {
         let short = "<undeleteResponse><result><success>true</success></result></undeleteResponse>";
         let odd = "<undeleteResponse><result><success>perhaps</success></result></undeleteResponse>";
         for (reply, expected) in [
-            (fault("REQUEST_LIMIT_EXCEEDED"), "refused: HTTP 500 REQUEST_LIMIT_EXCEEDED"),
+            (fault("REQUEST_LIMIT_EXCEEDED"), "refused: HTTP 400 REQUEST_LIMIT_EXCEEDED"),
             (fault("soapenv:Client"), "refused: HTTP 400 SOAP_CLIENT_FAULT"),
             (Reply::text(200, "text/xml", answered(short)), "outcome unknown: 1 results for 2 records"),
             (

@@ -254,14 +254,16 @@ impl<S: Store> Driver<S> {
             return Ok(());
         }
         self.looked = Instant::now();
-        let own = self.sources.keys().copied().collect();
-        let overdue = self.store.overdue(own, Timestamp::now(), self.look_again, OVERDUE_PAGE).await?;
-        let now = Instant::now();
-        for (pipeline, record) in overdue.woken {
-            self.machine.wake(Source { pipeline, record }, now);
-        }
-        for (pipeline, record) in overdue.fillable {
-            self.machine.fill(Source { pipeline, record }, false, now);
+        // Each has a page of its own: where one source is down, what is due there stays due.
+        for pipeline in self.sources.keys().copied().collect::<Vec<_>>() {
+            let overdue = self.store.overdue(pipeline, Timestamp::now(), self.look_again, OVERDUE_PAGE).await?;
+            let now = Instant::now();
+            for record in overdue.woken {
+                self.machine.wake(Source { pipeline, record }, now);
+            }
+            for record in overdue.fillable {
+                self.machine.fill(Source { pipeline, record }, false, now);
+            }
         }
         Ok(())
     }
@@ -549,7 +551,7 @@ async fn restore(
     let own = counterparts.iter().filter(|counterpart| counterpart.own);
     let own = own.map(|counterpart| (Source { pipeline, record: counterpart.record }, counterpart.id)).collect();
     let mut returned = Returned { own, along: Vec::new() };
-    for (pipeline, (_, child)) in lines {
+    for (pipeline, (_, child)) in lines.iter().filter(|(_, (_, child))| child.lookups_of(mapping).next().is_some()) {
         for (record, own) in hydrate::children_there(target, child, &mapping.target_object, &parents).await? {
             let source = Source { pipeline: *pipeline, record };
             returned.along.push(source);

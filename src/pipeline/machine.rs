@@ -288,7 +288,8 @@ impl Machine {
     pub fn fill(&mut self, source: Source, told: bool, now: Instant) {
         if told && let Some(parent) = self.parked_last.get(&source) {
             // Where that does not help, whatever is overdue is tried again, each time later.
-            if self.remade.insert(parent.clone(), now).is_none_or(|last| last + TRY_AGAIN <= now) {
+            if self.remade.get(parent).is_none_or(|last| *last + TRY_AGAIN <= now) {
+                self.remade.insert(parent.clone(), now);
                 self.woken(source, now);
             }
         } else if !self.is_halted(source.pipeline) {
@@ -515,8 +516,8 @@ impl Machine {
             Verdict::Refused(refusal) => OUTDATED.contains(&refusal.code.as_str()),
             _ => false,
         };
-        let searching: Vec<PipelineId> =
-            self.lines.iter().filter(|(_, line)| line.mapping.searches()).map(|(id, _)| *id).collect();
+        let mut searching = self.outbox.pipelines_of(flight);
+        searching.retain(|id| self.lines.get(id).is_some_and(|line| line.mapping.searches()));
         if !searching.is_empty() && verdicts.iter().any(outdated) && self.remembered.doubt(now) {
             // What waits and what is out may be based on the same: it is asked and mapped anew.
             searching.into_iter().for_each(|id| self.outbox.remap(id, now));

@@ -220,6 +220,12 @@ impl Outbox {
         self.deciders.contains_key(parent) || self.busy.contains_key(&Token::Deciding(parent.clone()))
     }
 
+    /// The pipelines whose writes are in a batch that is out.
+    pub fn pipelines_of(&self, flight: FlightId) -> BTreeSet<PipelineId> {
+        let writes = self.flights.get(&flight).into_iter().flat_map(|flight| flight.writes.iter());
+        writes.flat_map(|write| &write.covers).map(|cover| cover.source.pipeline).collect()
+    }
+
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }

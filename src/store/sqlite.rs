@@ -32,7 +32,7 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, Forgotten, Gap, InClear, Mended, NotedPrivacy, Page, Parked, ParkedCause, PipelineId,
+    Answer, Appended, Forgotten, Gap, InClear, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause, PipelineId,
     PipelineIdentity, PipelineRow, Question, Scrubbed, Sent, Settled, Settlement, Store, StoreError, Subscription,
     SubscriptionId, SubscriptionRow,
 };
@@ -282,12 +282,12 @@ impl Store for Sqlite {
 
     async fn overdue(
         &self,
-        pipelines: Vec<PipelineId>,
+        pipeline: PipelineId,
         now: Timestamp,
         pause: Duration,
         limit: usize,
-    ) -> Result<Settled, StoreError> {
-        self.read(move |db| pipelines::overdue(db, &pipelines, now, pause, limit)).await
+    ) -> Result<Overdue, StoreError> {
+        self.read(move |db| pipelines::overdue(db, pipeline, now, pause, limit)).await
     }
 
     async fn sent(&self) -> Result<Vec<Sent>, StoreError> {

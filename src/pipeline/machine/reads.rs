@@ -114,7 +114,8 @@ impl Machine {
         let pipeline = self.readings.next(now)?.pipeline;
         let line = self.lines.get(&pipeline)?;
         let (at, coalesces) = (line.progress.scanned(), line.mapping.publishing.coalesce);
-        let restores = line.mapping.publishing.on_undelete == OnUndelete::Restore;
+        // Of a halted pipeline nothing may reach the target.
+        let restores = line.mapping.publishing.on_undelete == OnUndelete::Restore && !line.brake.is_halted();
         let (mut records, mut keys, mut parents) = (Vec::new(), Vec::new(), Vec::new());
         let mut revived = Vec::new();
         for source in self.readings.take(pipeline, now) {
@@ -242,6 +243,10 @@ impl Machine {
                 self.readings.want(now, source);
                 continue;
             }
+            // One that has a link was never deleted by the bridge, whoever made it.
+            if answer.links.get(&record).is_some_and(|link| self.returned.get(&source) == Some(link)) {
+                self.returned.remove(&source);
+            }
             let at = reading.to().min(at);
             reading.stage = Stage::Answered;
             let oldest = active.tracked.first().copied().unwrap_or(at);
@@ -261,14 +266,20 @@ impl Machine {
             let found = found.remove(&record).unwrap_or(Found::NotVisible);
             // A request that landed late may have made a record that no link knows, of one that does not match any more.
             let unmatched = match &found {
-                Found::Record(record) if cover.clears_suspect && known.link == LinkState::None => {
-                    mapping.unmatched_key(record)
-                }
+                Found::Record(record) if cover.clears_suspect => mapping.unmatched_key(record),
                 Found::Record(_) | Found::Deleted | Found::NotVisible => None,
             };
+            let on_its_way = self.outbox.key_of(source).is_some();
             let lookup = if unmatched.is_some() { LookUp::Unmatched } else { LookUp::Gone };
             let mapped = match found {
                 Found::Record(_) if stays_deleted => Ok(mapping.apply_deleted(record, &known, cover)),
+                // As with one that is deleted: what is on its way goes first.
+                Found::Record(record) if unmatched.is_some() && on_its_way => {
+                    cover.clears_suspect = false;
+                    self.due.insert((now + SUSPECT_AGAIN, source));
+                    self.suspects.insert(source, now + SUSPECT_AGAIN);
+                    Ok(mapping.apply_read(&record, because.header(), &known, cover))
+                }
                 Found::Record(_) if let Some(key) = unmatched => Ok(Mapped::Needs(Needs::TargetOf { key })),
                 Found::Record(record) if by_key => {
                     Ok(mapping.apply_read(&record, because.header(), &known.unlinked(), cover))
@@ -276,7 +287,7 @@ impl Machine {
                 Found::Record(record) => Ok(mapping.apply_read(&record, because.header(), &known, cover)),
                 // A request that landed late may have made a record anew that no link knows: look for it by its key. What
                 // is on its way for the record goes first, and then it is asked for again.
-                Found::Deleted if cover.clears_suspect && self.outbox.key_of(source).is_some() => {
+                Found::Deleted if cover.clears_suspect && on_its_way => {
                     cover.clears_suspect = false;
                     self.due.insert((now + SUSPECT_AGAIN, source));
                     self.suspects.insert(source, now + SUSPECT_AGAIN);
@@ -350,7 +361,9 @@ impl Machine {
             reading.stage = Stage::Answered;
             let cover = Cover { source, from: reading.from, to, clears_suspect: reading.clears_suspect };
             let why = reading.why;
-            match held.get(&key) {
+            // The key may have been taken from it.
+            let linked = answer.links.get(&record).filter(|_| why == LookUp::Unmatched);
+            match held.get(&key).or(linked) {
                 Some(target) => {
                     let known = Known {
                         link: LinkState::Linked(*target),

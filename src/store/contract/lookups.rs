@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Backend;
 use super::given::*;
 use crate::event::{RecordId, Seq};
-use crate::store::{LOOKUP_MISSING, LinkChange, Parent, Parked, PipelineId, Settled, Settlement, Store, Unfilled};
+use crate::store::{LOOKUP_MISSING, LinkChange, Overdue, Parent, Parked, PipelineId, Settlement, Store, Unfilled};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -71,8 +71,8 @@ pub async fn what_was_left_out_ends_with_a_whole_write_or_where_an_update_brings
 pub async fn what_nothing_tells_of_is_tried_again_each_time_later<B: Backend>() {
     let store = B::empty().open().await;
     let (parents, children) = (accounts(&store).await.id, contacts(&store).await.id);
-    let none = Settled::default();
-    let overdue = async |after: u32| store.overdue(vec![children], NOW.plus(MINUTE * after), MINUTE, 9).await.unwrap();
+    let none = Overdue::default();
+    let overdue = async |after: u32| store.overdue(children, NOW.plus(MINUTE * after), MINUTE, 9).await.unwrap();
     note(&store, vec![unfilled(children, contact(1), "A__c", None)]).await;
     let waits = Parked {
         code: LOOKUP_MISSING.to_owned(),
@@ -83,7 +83,7 @@ pub async fn what_nothing_tells_of_is_tried_again_each_time_later<B: Backend>() 
     let park = vec![waits.clone(), failed(children, contact(3), 4)];
     settle(&store, Settlement { park, ..Settlement::default() }).await;
     assert_eq!(overdue(0).await, none);
-    let both = Settled { woken: vec![(children, contact(2))], fillable: vec![(children, contact(1))] };
+    let both = Overdue { woken: vec![contact(2)], fillable: vec![contact(1)] };
     assert_eq!(overdue(1).await, both);
     // Tried once more, in vain.
     let settlement = Settlement {
@@ -105,7 +105,7 @@ pub async fn what_nothing_tells_of_is_tried_again_each_time_later<B: Backend>() 
     settle(&store, settlement).await;
     assert_eq!(overdue(60).await, none);
     set(&store, parents, 1).await;
-    assert_eq!(overdue(1).await, Settled { fillable: vec![(children, contact(4))], ..none.clone() });
+    assert_eq!(overdue(1).await, Overdue { fillable: vec![contact(4)], ..none.clone() });
     let halts = vec![(children, "why".to_owned(), NOW)];
     settle(&store, Settlement { halts, ..Settlement::default() }).await;
     assert_eq!(overdue(60).await, none, "nothing of a halted pipeline is tried");

@@ -10,8 +10,8 @@ use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Halted, PIPELINE_HALTED, Parent, Parked, ParkedCause, PipelineId, PipelineIdentity,
-    PipelineRow, Question, Sent, Settled, StoreError,
+    Answer, Applied, GapKind, Halted, Overdue, PIPELINE_HALTED, Parent, Parked, ParkedCause, PipelineId,
+    PipelineIdentity, PipelineRow, Question, Sent, StoreError,
 };
 
 const ROW: &str =
@@ -269,48 +269,33 @@ pub(super) fn restless(db: &Connection) -> Result<Vec<(PipelineId, RecordId)>, S
 
 pub(super) fn overdue(
     db: &Connection,
-    pipelines: &[PipelineId],
+    pipeline: PipelineId,
     now: Timestamp,
     pause: Duration,
     limit: usize,
-) -> Result<Settled, StoreError> {
-    let pipelines = json_list(pipelines.iter().map(|id| id.0));
+) -> Result<Overdue, StoreError> {
     let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let due = |row: &str| {
+    let due = |table: &str, and: &str| {
         format!(
-            "{row}.tried_at <= ?1 - ?2 AND {row}.tried_at + min(?2 << min({row}.attempts - 1, 20), 86400000) <= ?1
-             AND {row}.pipeline IN (SELECT value FROM json_each(?4)) ORDER BY {row}.tried_at LIMIT ?3"
+            "SELECT w.record FROM {table} w
+             JOIN pipelines p ON p.id = w.pipeline AND p.halted IS NULL
+             WHERE w.pipeline = ?4 AND {and} AND w.tried_at <= ?1 - ?2
+                 AND w.tried_at + min(?2 << min(w.attempts - 1, 20), 86400000) <= ?1
+             ORDER BY w.tried_at LIMIT ?3"
         )
     };
-    let woken = rows(
-        db,
-        &format!(
-            "SELECT k.pipeline, k.record FROM parked k
-             JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
-             WHERE k.state = 'waiting' AND k.code <> '{PIPELINE_HALTED}' AND {}",
-            due("k")
-        ),
-        params![now, pause, limit, pipelines],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    let fillable = rows(
-        db,
-        &format!(
-            "SELECT u.pipeline, u.record FROM unfilled u
-             JOIN pipelines p ON p.id = u.pipeline AND p.halted IS NULL
-             LEFT JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
-                 AND l.source_record = u.parent_record AND l.target_object = u.parent_object
-             WHERE (u.parent_record IS NULL OR l.target_record IS NOT NULL)
-                 -- a parked record is tried when that is due, and fills its lookups then
-                 AND NOT EXISTS (SELECT 1 FROM parked k WHERE k.pipeline = u.pipeline AND k.record = u.record)
-                 AND {}",
-            due("u")
-        ),
-        params![now, pause, limit, pipelines],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    Ok(Settled { woken, fillable })
+    let records = |sql: &str| rows(db, sql, params![now, pause, limit, pipeline], |row| row.get(0));
+    let waiting = format!("w.state = 'waiting' AND w.code <> '{PIPELINE_HALTED}'");
+    // A parked record is tried when that is due, or when it changes, and fills its lookups then. One that has a parent is told
+    // of its link, but for a crash.
+    let fillable = "NOT EXISTS (SELECT 1 FROM parked k WHERE k.pipeline = w.pipeline AND k.record = w.record)
+             AND (w.parent_record IS NULL OR EXISTS (SELECT 1 FROM links l WHERE l.source_org = p.source_org
+                 AND l.target_org = p.target_org AND l.source_record = w.parent_record
+                 AND l.target_object = w.parent_object))";
+    let mut fillable = records(&due("unfilled", fillable))?;
+    fillable.dedup();
+    Ok(Overdue { woken: records(&due("parked", &waiting))?, fillable })
 }
 
 pub(super) fn halt(db: &Connection, pipeline: PipelineId, why: &str, at: Timestamp) -> Result<(), StoreError> {
