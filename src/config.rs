@@ -147,7 +147,7 @@ pub struct Config {
     pub state: PathBuf,
     /// How long after a lost answer the request may still land in the target (default 10 minutes).
     pub late_landing: Duration,
-    /// How soon a lookup that led to nothing is tried again (default 1 minute); then each time after twice as long.
+    /// How soon what waits, or lacks a lookup, is looked at again (default 1 minute); then each time after twice as long.
     pub look_again: Duration,
     /// The tests of the mapping: those of the config, and those of the file beside it.
     pub cases: Vec<Case>,

@@ -1,6 +1,6 @@
 //! Asks the two orgs what mapping needs to know: whole records, whether a missing one was deleted, who holds a key, whose
-//! parent a record is, what the target's fields take, and what `lookups` lead to. In batches; it decides nothing. And `restore` takes out of the
-//! target's recycle bin what is wanted there again.
+//! parent a record is, what the target's fields take, and what `lookups` lead to. In batches; it decides nothing. And
+//! `restore` takes out of the target's recycle bin what is wanted there again.
 
 mod lookups;
 mod restore;
@@ -18,9 +18,6 @@ use crate::mapping::{Mapping, Types};
 use crate::org::{CallError, Org, soql};
 use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
-
-/// Ids or keys in one query: the URI should stay under about 2,000 characters (facts: rest.md section 1).
-const IN_MAX: usize = 60;
 
 /// Whole records of the source, those that were deleted, and (left out) those that it does not show at all.
 pub async fn records(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Result<HashMap<RecordId, Found>, CallError> {
@@ -41,7 +38,7 @@ pub async fn records(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Resul
             None => missing.push(*id),
         }
     }
-    for ids in missing.chunks(IN_MAX) {
+    for ids in missing.chunks(soql::IN_MAX) {
         let list = soql::list(ids.iter().map(RecordId::as_str));
         let soql = format!("SELECT Id, IsDeleted FROM {} WHERE Id IN {list}", mapping.source_object);
         for row in source.query_all(&soql).await? {
@@ -62,7 +59,7 @@ pub async fn targets(
     values: &[String],
 ) -> Result<HashMap<String, RecordId>, CallError> {
     let mut held = HashMap::new();
-    for values in values.chunks(IN_MAX) {
+    for values in soql::in_urls(values) {
         let list = soql::list(values.iter().map(String::as_str));
         for row in target.query(&format!("SELECT Id, {key} FROM {object} WHERE {key} IN {list}")).await? {
             held.extend(key_in(&row, key).zip(id_of(&row, "Id")));
@@ -80,7 +77,7 @@ pub async fn children(
 ) -> Result<Vec<(RecordId, RecordId)>, CallError> {
     let field = lookup.object_field();
     let mut children = Vec::new();
-    for parents in parents.chunks(IN_MAX) {
+    for parents in parents.chunks(soql::IN_MAX) {
         let list = soql::list(parents.iter().map(RecordId::as_str));
         for row in source.query(&format!("SELECT Id, {field} FROM {object} WHERE {field} IN {list}")).await? {
             children.extend(id_of(&row, "Id").zip(id_of(&row, field.as_str())));

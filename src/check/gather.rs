@@ -1,5 +1,5 @@
-//! What is asked of the orgs: logins, objects with their fields, channels, permissions, sharing, currency, automation. A few requests for
-//! each org, however many pipelines there are; and one for each record type whose picklists matter.
+//! What is asked of the orgs: logins, objects with their fields, channels, permissions, sharing, currency, automation. A
+//! few requests for each org, however many pipelines there are; and one for each record type whose picklists matter.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -180,8 +180,8 @@ pub struct Publish {
     /// lost are written once more after that time. A number and a unit: 10s, 10m. If absent: 10m, at most a day.
     #[serde(default)]
     pub late_landing: Option<String>,
-    /// How soon a lookup that led to nothing in the target is tried again; each further time comes after twice as long, at
-    /// most a day. If absent: 1m.
+    /// How soon a record that waits for another, or was written without a lookup, is looked at again if nothing tells of it;
+    /// each further time comes after twice as long, at most a day. If absent: 1m.
     #[serde(default)]
     pub look_again: Option<String>,
 }

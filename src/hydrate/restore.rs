@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value as Json;
 use tracing::warn;
 
-use super::{IN_MAX, id_of, key_in};
+use super::{id_of, key_in};
 use crate::event::{ObjectName, Record, RecordId};
 use crate::mapping::Mapping;
 use crate::org::{COLLECTION_MAX, CallError, Disposition, Operation, Org, SaveDisposition, SaveResult, soql};
@@ -40,7 +40,7 @@ struct Holder {
 pub async fn restore(target: &Org, mapping: &Mapping, records: &[&Record]) -> Result<Vec<Counterpart>, CallError> {
     let keys: HashMap<String, RecordId> =
         records.iter().filter_map(|record| Some((mapping.key_to_restore(record)?, record.id))).collect();
-    let holders = holders(target, mapping, keys.keys().map(String::as_str).collect()).await?;
+    let holders = holders(target, mapping, &keys.keys().cloned().collect::<Vec<_>>()).await?;
     let in_bin: Vec<RecordId> = holders.values().filter(|holder| holder.deleted).map(|holder| holder.id).collect();
     let mut groups: Vec<&[RecordId]> = in_bin.chunks(COLLECTION_MAX).collect();
     while let Some(ids) = groups.pop() {
@@ -91,7 +91,7 @@ pub async fn children_there(
     let (children, key) = (&child.target_object, &child.key);
     let mut found = Vec::new();
     for field in child.parent_fields(object) {
-        for parents in parents.chunks(IN_MAX) {
+        for parents in parents.chunks(soql::IN_MAX) {
             let list = soql::list(parents.iter().map(RecordId::as_str));
             let user = user(target).await?;
             let soql = format!("SELECT Id, {key}, CreatedById FROM {children} WHERE {field} IN {list}");
@@ -113,11 +113,11 @@ async fn user(target: &Org) -> Result<String, CallError> {
 }
 
 /// For each key the live record that holds it, or else the one that was deleted last.
-async fn holders(target: &Org, mapping: &Mapping, keys: Vec<&str>) -> Result<HashMap<String, Holder>, CallError> {
+async fn holders(target: &Org, mapping: &Mapping, keys: &[String]) -> Result<HashMap<String, Holder>, CallError> {
     let mut holders: HashMap<String, Holder> = HashMap::new();
     let (object, key) = (&mapping.target_object, &mapping.key);
-    for keys in keys.chunks(IN_MAX) {
-        let list = soql::list(keys.iter().copied());
+    for keys in soql::in_urls(keys) {
+        let list = soql::list(keys.iter().map(String::as_str));
         let soql =
             format!("SELECT Id, {key}, IsDeleted, CreatedById, SystemModstamp FROM {object} WHERE {key} IN {list}");
         let user = user(target).await?;

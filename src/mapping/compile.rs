@@ -279,8 +279,7 @@ fn if_missing(fill: &Fill, write_on: WriteOn, required: Option<bool>) -> IfMissi
     match (fill, required) {
         (Fill::Search(search), _) if !search.is_record() => IfMissing::Fail,
         (_, Some(false)) if write_on != WriteOn::Create => IfMissing::FillLater,
-        (_, Some(false)) => IfMissing::Wait,
-        (_, Some(true) | None) => IfMissing::Wait,
+        (_, Some(_) | None) => IfMissing::Wait,
     }
 }
 

@@ -34,10 +34,11 @@ pub fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     list
 }
 
+/// Values of one list: with as many ids or names of fields and objects a query still fits a URL (facts: rest.md section 1).
+pub const IN_MAX: usize = 60;
+
 /// Values in groups whose [`list`] fits a URL each: federation ids can have 512 characters, all of which may be escaped.
 pub fn in_urls(values: &[String]) -> impl Iterator<Item = &[String]> {
-    /// Values of one list, for the reader of a log.
-    const IN_MAX: usize = 60;
     const BYTES: usize = 8_000;
     let mut rest = values;
     std::iter::from_fn(move || {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::machine::{Child, Machine, Read, ReadWhat, Returned, Stretch};
+use super::machine::{Child, Machine, Read, ReadWhat, Returned, Stretch, came_back};
 use super::types::{Doubts, Remapped};
 use crate::config::Brakes;
 use crate::event::{FieldPath, Found, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
@@ -24,7 +24,7 @@ use crate::publish::outcome::{Delays, judge};
 use crate::publish::{self, Batch, Source};
 use crate::retry::{Backoff, delay_after};
 use crate::status::{Board, PipelineStatus, TargetStatus};
-use crate::store::{Answer, ParkedState, PipelineId, PipelineRow, Store, StoreError};
+use crate::store::{Answer, ParkedState, PipelineId, PipelineRow, Question, Store, StoreError};
 
 /// Reads of the orgs at once.
 const READS_MAX: usize = 4;
@@ -32,7 +32,7 @@ const READS_MAX: usize = 4;
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 /// Parked records that are looked at together when a pipeline goes on.
 const HELD_PAGE: usize = 500;
-/// Lookups that are tried again at once.
+/// Records of a pipeline that are looked at again at once.
 const OVERDUE_PAGE: usize = 1_000;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ pub struct Target<S> {
     pub store: S,
     pub head: watch::Receiver<Seq>,
     pub late_landing: Duration,
-    /// How soon a lookup that led to nothing is tried again.
+    /// How soon what waits, or lacks a lookup, is looked at again.
     pub look_again: Duration,
     pub board: Board,
     /// For what the target refuses although it was described so.
@@ -248,7 +248,7 @@ impl<S: Store> Driver<S> {
         Ok(())
     }
 
-    /// What lookups led to nothing, and is tried again because of the time alone.
+    /// What waits, or lacks a lookup, and is tried again because of the time alone.
     async fn look_again(&mut self, stopping: bool) -> Result<(), StoreError> {
         if stopping || self.looked.elapsed() < self.look_again || !self.machine.has_room() {
             return Ok(());
@@ -333,30 +333,34 @@ impl<S: Store> Driver<S> {
         self.tasks.spawn(async move {
             let before = source.api_calls() + target.api_calls();
             let answer = match &read.what {
-                ReadWhat::Records { records, at, revived } => {
-                    match hydrate::records(&source, &mapping, records).await {
-                        Ok(mut found) => {
-                            let missing: Vec<RecordId> =
-                                records.iter().copied().filter(|record| !found.contains_key(record)).collect();
-                            // The bin may be empty already, but the journal knows.
-                            if !missing.is_empty()
-                                && let Ok(newest) = store.newest_parts(read.pipeline, missing, *at).await
-                            {
-                                let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
-                                found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
-                            }
-                            let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
-                            let back: Vec<&Record> = revived.iter().filter_map(|id| found.get(id)?.record()).collect();
-                            match restore(&target, (read.pipeline, &mapping), &back, &children).await {
-                                Ok(returned) => {
-                                    let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await;
-                                    fresh.map(|fresh| Heard::Records(found, fresh, returned))
-                                }
-                                Err(error) => Err(error),
-                            }
+                ReadWhat::Records { records, at, restores, revived } => {
+                    let whole = async {
+                        let mut found = hydrate::records(&source, &mapping, records).await?;
+                        let is_missing = |record: &RecordId| !found.contains_key(record);
+                        let missing: Vec<RecordId> = records.iter().copied().filter(is_missing).collect();
+                        // The bin may be empty already, but the journal knows.
+                        if !missing.is_empty()
+                            && let Ok(newest) = store.newest_parts(read.pipeline, missing, *at).await
+                        {
+                            let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
+                            found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
                         }
-                        Err(error) => Err(error),
-                    }
+                        let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
+                        let mut returned = Returned::default();
+                        let question = Question {
+                            records: records.iter().map(|record| record.id).collect(),
+                            ..Question::default()
+                        };
+                        // Where the store fails, the driver hears of it at its next word with it.
+                        if *restores && let Ok(known) = store.known(read.pipeline, question).await {
+                            let back = came_back(records.iter().map(|record| record.id), revived, &known);
+                            let back: Vec<&Record> = back.iter().filter_map(|id| found.get(id)?.record()).collect();
+                            returned = restore(&target, (read.pipeline, &mapping), &back, &children).await?;
+                        }
+                        let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await?;
+                        Ok(Heard::Records(found, fresh, returned))
+                    };
+                    whole.await
                 }
                 ReadWhat::Targets { keys } => {
                     let values: Vec<String> = keys.iter().map(|(_, key)| key.clone()).collect();

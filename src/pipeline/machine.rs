@@ -77,7 +77,9 @@ pub enum ReadWhat {
     Records {
         records: Vec<RecordId>,
         at: Seq,
-        /// Those whose counterparts are to be taken out of the target's recycle bin then (`on_undelete: restore`).
+        /// Counterparts are to be taken out of the target's recycle bin (`on_undelete: restore`): see [`came_back`].
+        restores: bool,
+        /// Those that an event says have come back.
         revived: Vec<RecordId>,
     },
     /// Which records of the target hold these key values.
@@ -516,14 +518,21 @@ impl Machine {
             Verdict::Refused(refusal) => OUTDATED.contains(&refusal.code.as_str()),
             _ => false,
         };
-        let mut searching = self.outbox.pipelines_of(flight);
-        searching.retain(|id| self.lines.get(id).is_some_and(|line| line.mapping.searches()));
-        if !searching.is_empty() && verdicts.iter().any(outdated) && self.remembered.doubt(now) {
-            // What waits and what is out may be based on the same: it is asked and mapped anew.
-            searching.into_iter().for_each(|id| self.outbox.remap(id, now));
+        if verdicts.iter().any(outdated) {
+            self.doubt_replies(flight, now);
         }
         self.outbox.settle(flight, verdicts, now);
         self.collect(now);
+    }
+
+    /// What lookups led to may not be so any more: what waits and what is out may be based on the same, and is asked and
+    /// mapped anew.
+    fn doubt_replies(&mut self, flight: FlightId, now: Instant) {
+        let mut searching = self.outbox.pipelines_of(flight);
+        searching.retain(|id| self.lines.get(id).is_some_and(|line| line.mapping.searches()));
+        if !searching.is_empty() && self.remembered.doubt(now) {
+            searching.into_iter().for_each(|id| self.outbox.remap(id, now));
+        }
     }
 
     /// The target refuses everything until then.
@@ -624,6 +633,16 @@ impl Machine {
     pub fn reading(&self, mut each: impl FnMut(PipelineId)) {
         self.active.iter().filter(|(_, active)| active.reading.is_some()).for_each(|(source, _)| each(source.pipeline));
     }
+}
+
+/// Of these records, that were read, those whose counterparts may be in the target's recycle bin: an undelete told of them;
+/// or the bridge has deleted their counterparts, and whatever they are read for now comes before their undelete is heard
+/// of. `answer`: what the store knows of them.
+pub fn came_back(read: impl Iterator<Item = RecordId>, revived: &[RecordId], answer: &Answer) -> Vec<RecordId> {
+    let is_deleted = |record: &RecordId| {
+        !answer.links.contains_key(record) && answer.applied.get(record).is_some_and(|applied| applied.tombstone)
+    };
+    read.filter(|record| revived.contains(record) || is_deleted(record)).collect()
 }
 
 /// `on_undelete: ignore`: the record was deleted in the target too, and what came of it since is nobody's business.

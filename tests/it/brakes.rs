@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orgbridge::config::{Brakes, Limit};
+use orgbridge::config::{Brakes, Fill, KeyChanges, Limit};
 use orgbridge::event::{OrgName, Timestamp};
 use orgbridge::status::report::Report;
 use orgbridge::store::Sqlite;
@@ -59,5 +59,38 @@ async fn too_many_deletes_halt_a_pipeline_and_its_neighbours_go_on_until_it_is_r
     assert_eq!(accounts_there(&world), before - 20);
     assert_eq!(world.resume("accounts").await, Ok(false));
     assert!(world.resume("acounts").await.unwrap_err().contains("no pipeline acounts"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_changes_halts_a_pipeline_and_is_written_under_the_old_link_when_it_is_resumed() {
+    let mut world = World::with(|config| {
+        config.pipelines.truncate(1);
+        let accounts = &mut config.pipelines[0];
+        accounts.publishing.key_changes = KeyChanges::Halt;
+        accounts.fields.retain(|(name, _)| ["Source_Id__c", "Name"].contains(&name.as_str()));
+        accounts.fields[0].1 = Fill::Source("AccountNumber".parse().unwrap()).into();
+    })
+    .await;
+    world.start();
+    world.live_since(Timestamp(0)).await;
+    let account = world.create("Account", vec![json!({"Name": "Acme", "AccountNumber": "A-1"})]).await.remove(0);
+    world.caught_up().await;
+    let target = world.orgs[&"target".parse::<OrgName>().unwrap()].clone();
+    let row = async || target.query("SELECT Id, Source_Id__c FROM Account").await.unwrap().remove(0);
+    let before = row().await;
+    world.update("Account", vec![(account, json!({"AccountNumber": "A-2"}))]).await;
+    let name = "accounts".parse().unwrap();
+    let status = world.until("a halt", |status| status.pipelines[&name].halted.is_some()).await;
+    let why = status.pipelines[&name].halted.clone().unwrap();
+    assert!(why.contains("Source_Id__c") && why.contains("it has a counterpart"), "{why}");
+    assert_eq!(row().await, before);
+    assert_eq!(world.resume("accounts").await, Ok(true));
+    world
+        .until("the change", |status| status.pipelines[&name].parked == 0 && status.pipelines[&name].halted.is_none())
+        .await;
+    world.caught_up().await;
+    let after = row().await;
+    assert_eq!((&after["Id"], &after["Source_Id__c"]), (&before["Id"], &json!("A-2")));
     world.stop().await;
 }

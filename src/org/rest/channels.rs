@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::super::error::CallError;
 use super::super::{Org, soql};
-use super::setup::{Asked, NAMES_MAX, VIEW_SETUP, custom_field_name};
+use super::setup::{Asked, VIEW_SETUP, custom_field_name};
 use crate::event::{Channel, ObjectName, RecordId};
 
 /// An object on a channel.
@@ -148,7 +148,7 @@ impl Org {
             members.iter().flat_map(|(_, member)| member.enriched.iter().filter(is_id).cloned()).collect();
         let ids: Vec<String> = ids.into_iter().collect();
         let mut names = HashMap::new();
-        for ids in ids.chunks(NAMES_MAX) {
+        for ids in ids.chunks(soql::IN_MAX) {
             let list = soql::list(ids.iter().map(String::as_str));
             let soql = format!("SELECT Id, DeveloperName, NamespacePrefix FROM CustomField WHERE Id IN {list}");
             for row in self.pages("tooling/query", &soql).await? {

@@ -98,9 +98,6 @@ pub(super) const VIEW_SETUP: &str = "the permission View Setup and Configuration
 
 type Row = Map<String, Value>;
 
-/// How many names stand in one query: with the longest of them it still fits a URL.
-pub(super) const NAMES_MAX: usize = 60;
-
 fn text(row: &Row, column: &str) -> Option<String> {
     row.get(column).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }

@@ -167,7 +167,7 @@ impl Machine {
             }
         }
         let what = match (records.is_empty(), keys.is_empty(), parents.is_empty()) {
-            (false, ..) => ReadWhat::Records { records, at, revived },
+            (false, ..) => ReadWhat::Records { records, at, restores, revived },
             (true, false, _) => ReadWhat::Targets { keys },
             (true, true, false) => ReadWhat::Children { parents, lookups: self.lookups_of(pipeline), at },
             (true, true, true) => return None,

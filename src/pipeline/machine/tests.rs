@@ -593,7 +593,10 @@ impl World {
         let Some(read) = self.machine.next_read(self.now) else { return false };
         let mut heard = Heard::default();
         match &read.what {
-            ReadWhat::Records { records, revived, .. } => {
+            ReadWhat::Records { records, restores, revived, .. } => {
+                let question = Question { records: records.clone(), ..Question::default() };
+                let known = self.answer(read.pipeline, &question);
+                let back = came_back(records.iter().copied().filter(|_| *restores), revived, &known);
                 for record in records {
                     let Some((_, row)) = self.source.iter().find(|(n, _)| record_id(**n) == *record) else { continue };
                     let values =
@@ -602,7 +605,7 @@ impl World {
                         true => Found::Deleted,
                         false => Found::Record(Record { id: *record, values }),
                     };
-                    if revived.contains(record) && !row.deleted {
+                    if back.contains(record) && !row.deleted {
                         let own = self.target.restore(record.as_str());
                         let source = Source { pipeline: read.pipeline, record: *record };
                         heard.returned.own.extend(own.map(|id| (source, id)));

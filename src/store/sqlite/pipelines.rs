@@ -278,11 +278,12 @@ pub(super) fn overdue(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let due = |table: &str, and: &str| {
         format!(
+            // A record may lack several lookups.
             "SELECT w.record FROM {table} w
              JOIN pipelines p ON p.id = w.pipeline AND p.halted IS NULL
              WHERE w.pipeline = ?4 AND {and} AND w.tried_at <= ?1 - ?2
                  AND w.tried_at + min(?2 << min(w.attempts - 1, 20), 86400000) <= ?1
-             ORDER BY w.tried_at LIMIT ?3"
+             GROUP BY w.record ORDER BY min(w.tried_at) LIMIT ?3"
         )
     };
     let records = |sql: &str| rows(db, sql, params![now, pause, limit, pipeline], |row| row.get(0));
@@ -293,9 +294,7 @@ pub(super) fn overdue(
              AND (w.parent_record IS NULL OR EXISTS (SELECT 1 FROM links l WHERE l.source_org = p.source_org
                  AND l.target_org = p.target_org AND l.source_record = w.parent_record
                  AND l.target_object = w.parent_object))";
-    let mut fillable = records(&due("unfilled", fillable))?;
-    fillable.dedup();
-    Ok(Overdue { woken: records(&due("parked", &waiting))?, fillable })
+    Ok(Overdue { woken: records(&due("parked", &waiting))?, fillable: records(&due("unfilled", fillable))? })
 }
 
 pub(super) fn halt(db: &Connection, pipeline: PipelineId, why: &str, at: Timestamp) -> Result<(), StoreError> {

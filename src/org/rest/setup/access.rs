@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::error::CallError;
 use super::super::super::{Code, Org, soql};
-use super::{Asked, NAMES_MAX, Row, VIEW_SETUP, flag, parsed, text};
+use super::{Asked, Row, VIEW_SETUP, flag, parsed, text};
 use crate::event::{FieldName, ObjectName};
 
 /// What the user may do in the org as a whole. Absent: this org does not have the permission, or does not tell.
@@ -135,7 +135,7 @@ impl Org {
     ) -> Result<BTreeMap<ObjectName, ObjectPermissions>, CallError> {
         let mut found: BTreeMap<String, ObjectPermissions> = BTreeMap::new();
         let mine = self.of_my_permission_sets().await?;
-        for names in objects.chunks(NAMES_MAX) {
+        for names in objects.chunks(soql::IN_MAX) {
             let list = soql::list(names.iter().map(ObjectName::as_str));
             let soql = format!(
                 "SELECT SobjectType, PermissionsRead, PermissionsCreate, PermissionsEdit, PermissionsDelete, \
@@ -195,7 +195,7 @@ impl Org {
 
     pub(super) async fn ask_entities(&self, objects: &[ObjectName]) -> Result<Vec<Entity>, CallError> {
         let mut found = Vec::new();
-        for names in objects.chunks(NAMES_MAX) {
+        for names in objects.chunks(soql::IN_MAX) {
             let list = soql::list(names.iter().map(ObjectName::as_str));
             let soql = format!(
                 "SELECT QualifiedApiName, DurableId, InternalSharingModel FROM EntityDefinition \

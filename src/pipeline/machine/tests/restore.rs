@@ -36,6 +36,41 @@ fn a_counterpart_comes_back_as_the_same_record_and_stays_the_bridges_own() {
 }
 
 #[test]
+fn a_child_that_is_read_for_its_parent_before_its_own_undelete_is_heard_of_comes_out_too() {
+    let mut world = restoring();
+    world.change_source(0, 1);
+    world.change_source(4, 1);
+    world.finish();
+    let before = ids(&world);
+    // Each by itself, so that neither takes the other along.
+    for n in [4, 0] {
+        world.change_source(n, DELETE);
+        world.finish();
+    }
+    world.change_source(0, UNDELETE);
+    world.change_source(4, UNDELETE);
+    world.deliver();
+    world.page(1);
+    for _ in 0..9 {
+        while world.ask() {}
+        while !world.asked.is_empty() {
+            world.answer_read(0);
+        }
+        while world.send() {}
+        while !world.flights.is_empty() {
+            world.answer_batch(0, 7);
+        }
+    }
+    assert_eq!(
+        (world.bus.len(), ids(&world), world.target.made),
+        (1, before.clone(), 2),
+        "the child's event is on its way"
+    );
+    world.finish();
+    assert_eq!((ids(&world), shown(&world.target.mirror())), (before, shown(&world.expected())));
+}
+
+#[test]
 fn a_counterpart_that_is_just_being_deleted_comes_back_when_it_is() {
     for seen in [false, true] {
         let mut world = restoring();
