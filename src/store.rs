@@ -135,6 +135,8 @@ pub struct PipelineRow {
     pub halted: Option<Halted>,
     /// When it was resumed last, the journal reached up to here.
     pub passes_to: Seq,
+    /// How many records of its target object go out in one call, where it was found that they must be fewer.
+    pub batch_size: Option<usize>,
 }
 
 /// The code of a parked row that waits for what a lookup leads to; of a failed record, that it is not there.
@@ -319,6 +321,8 @@ pub struct Settlement {
     /// Pipelines that stopped by themselves: why, and when by our clock. One that is halted already stays as it is.
     pub halts: Vec<(PipelineId, String, Timestamp)>,
     pub watermarks: Vec<(PipelineId, Seq)>,
+    /// How many records of the pipeline's target object go out in one call from now on.
+    pub batch_sizes: Vec<(PipelineId, usize)>,
 }
 
 /// A lookup that leads to nothing in the target yet. Its record was written without it.

@@ -22,12 +22,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::{Brakes, KeyChanges, MayDelete, OnDelete, OnUndelete, WhenTargetGone};
-use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
+use crate::event::{ChangeKind, FieldPath, Found, ObjectName, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies};
 use crate::pipeline::brakes::Brake;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replies::Remembered;
-use crate::publish::{Batch, Body, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
+use crate::publish::{Batch, Body, Call, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
 use crate::store::{
     Answer, Applied, LinkChange, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
     Unfilled,
@@ -152,6 +152,8 @@ struct Active {
     /// Parts up to here are covered by what was offered.
     covered: Seq,
     reading: Option<Reading>,
+    /// What was read of it last was another try of a parked record.
+    had_row: bool,
     /// Parts that wait for their turn, where each is written by itself. Empty while the record is being read.
     steps: VecDeque<Part>,
 }
@@ -448,7 +450,7 @@ impl Machine {
             Mapped::Failed(failure) => {
                 let refusal = unmappable(failure);
                 self.park_from_oldest(cover, &refusal, now);
-                self.one_more_failed(source.pipeline);
+                self.one_more_failed(cover, &refusal.code);
             }
             Mapped::Waits(failure) => self.park_from_oldest(cover, &waits(failure), now),
         }
@@ -476,13 +478,7 @@ impl Machine {
             self.outbox.offer(write, now);
             return true;
         }
-        let refusal = Refusal {
-            state: ParkedState::Waiting,
-            code: PIPELINE_HALTED.to_owned(),
-            fields: Vec::new(),
-            waits_for: None,
-            evidence: "Its pipeline is halted. It is written when the pipeline is resumed.".to_owned(),
-        };
+        let refusal = pipeline_halted();
         for cover in write.covers {
             self.park_from_oldest(cover, &refusal, now);
         }
@@ -496,10 +492,16 @@ impl Machine {
         self.park(Cover { from, ..cover }, refusal, false, now);
     }
 
-    fn one_more_failed(&mut self, pipeline: PipelineId) {
-        if let Some(why) = self.lines.get_mut(&pipeline).and_then(|line| line.brake.failed()) {
-            self.settlement.halts.push((pipeline, why, self.wall));
-        }
+    /// True: its pipeline is halted because of it.
+    fn one_more_failed(&mut self, cover: Cover, code: &str) -> bool {
+        let pipeline = cover.source.pipeline;
+        // Another try of one that had failed before tells nothing new.
+        let again = self.active.get(&cover.source).is_some_and(|active| active.had_row);
+        let line = self.lines.get_mut(&pipeline).filter(|_| !again);
+        let why = line.and_then(|line| line.brake.failed(cover.to, code));
+        let halted = why.is_some();
+        self.settlement.halts.extend(why.map(|why| (pipeline, why, self.wall)));
+        halted
     }
 
     fn is_halted(&self, pipeline: PipelineId) -> bool {
@@ -538,6 +540,16 @@ impl Machine {
     /// The target refuses everything until then.
     pub fn pause(&mut self, until: Instant) {
         self.outbox.pause(until);
+    }
+
+    /// The target refuses calls of this kind until then.
+    pub fn hold(&mut self, call: &Call, until: Instant) {
+        self.outbox.hold(call, until);
+    }
+
+    /// The most records of an object in one call, and what had been found to be possible before the start.
+    pub fn set_batch_size(&mut self, object: &ObjectName, most: usize, found: Option<usize>) {
+        self.outbox.set_batch_size(object, most, found);
     }
 
     /// What time it is. Suspects whose lost requests can no longer land are read and written once more.
@@ -650,6 +662,16 @@ fn stays_deleted(mapping: &Mapping, outbox: &Outbox, source: Source, answer: &An
     mapping.publishing.on_undelete == OnUndelete::Ignore
         && answer.applied.get(&source.record).is_some_and(|applied| applied.tombstone)
         && link_of(outbox, source, answer) == LinkState::None
+}
+
+fn pipeline_halted() -> Refusal {
+    Refusal {
+        state: ParkedState::Waiting,
+        code: PIPELINE_HALTED.to_owned(),
+        fields: Vec::new(),
+        waits_for: None,
+        evidence: "Its pipeline is halted. It is written when the pipeline is resumed.".to_owned(),
+    }
 }
 
 /// A failed record by its mapping alone.

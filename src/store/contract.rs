@@ -109,6 +109,7 @@ macro_rules! contract {
                 a_pipeline_that_is_added_again_is_new_and_has_a_gap,
                 parked_rows_are_counted_by_state,
                 a_halted_pipeline_stays_halted_until_it_is_resumed_and_gives_its_reason,
+                how_many_records_of_an_object_go_out_together_is_remembered_for_all_its_pipelines,
                 what_waits_for_a_halted_pipeline_is_found_page_by_page_when_it_goes_on,
                 links_are_shared_between_the_same_two_orgs,
                 a_parent_is_known_by_its_link_between_the_same_two_orgs,

@@ -249,6 +249,7 @@ impl Machine {
             }
             let at = reading.to().min(at);
             reading.stage = Stage::Answered;
+            active.had_row |= reading.has_row;
             let oldest = active.tracked.first().copied().unwrap_or(at);
             let from = if reading.from == Seq::ZERO { oldest } else { reading.from.min(oldest) };
             let mut cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
@@ -336,8 +337,8 @@ impl Machine {
                 Ok(Mapped::Waits(failure)) => self.park(cover, &waits(failure), false, now),
                 Ok(Mapped::Failed(failure)) => {
                     let refusal = unmappable(failure);
+                    self.one_more_failed(cover, &refusal.code);
                     self.park(cover, &refusal, false, now);
-                    self.one_more_failed(read.pipeline);
                 }
                 Err(refusal) => self.park(cover, &refusal, false, now),
             }

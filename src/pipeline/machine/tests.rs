@@ -1233,6 +1233,69 @@ fn a_pipeline_with_too_many_deletes_halts_parks_what_comes_and_writes_it_when_it
 }
 
 #[test]
+fn when_most_records_fail_their_pipeline_halts_and_what_waits_is_no_failed_record() {
+    let mut world = World::new();
+    let brakes = Brakes { deletes: None, creates: None, failures: Some(3) };
+    world.machine.set_brakes(ACCOUNTS, &brakes, false, Seq::ZERO);
+    world.machine.set_batch_size(&"Account".parse().unwrap(), 1, None);
+    let refuse = |world: &mut World| {
+        assert!(world.send());
+        let batch = world.flights.remove(0);
+        let refusal = Refusal {
+            state: ParkedState::Failed,
+            code: "FIELD_CUSTOM_VALIDATION_EXCEPTION".to_owned(),
+            fields: Vec::new(),
+            waits_for: None,
+            evidence: String::new(),
+        };
+        world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
+        world.commit();
+    };
+    (0..4).for_each(|n| world.change_source(n, 1));
+    world.change_source(4, 1);
+    while !world.bus.is_empty() {
+        world.deliver();
+    }
+    world.page(10);
+    (0..2).for_each(|_| refuse(&mut world));
+    // The same ones again tell nothing new.
+    for _ in 0..5 {
+        world.machine.wake(Source { pipeline: ACCOUNTS, record: record_id(0) }, world.now);
+        while world.ask() {
+            world.answer_read(0);
+        }
+        let (mut others, mut own) = (Vec::new(), None);
+        while own.is_none() {
+            assert!(world.send());
+            let batch = world.flights.remove(0);
+            if batch.writes[0].covers[0].source.record == record_id(0) { own = Some(batch) } else { others.push(batch) }
+        }
+        world.flights.extend(own);
+        let batch = world.flights.remove(0);
+        let refusal = Refusal {
+            state: ParkedState::Failed,
+            code: "STRING_TOO_LONG".to_owned(),
+            fields: Vec::new(),
+            waits_for: None,
+            evidence: String::new(),
+        };
+        world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
+        let at = world.now;
+        for batch in others {
+            world.machine.batch_done(batch.flight, vec![Verdict::Held { at }], world.now);
+        }
+        world.commit();
+    }
+    assert!(world.memory.halts.is_empty());
+    refuse(&mut world);
+    assert_eq!(world.memory.halts, ["most records fail, the last one with FIELD_CUSTOM_VALIDATION_EXCEPTION"]);
+    let code = |n| world.memory.parked[&(ACCOUNTS, record_id(n))].code.clone();
+    let halted = (0..4).filter(|n| code(*n) == PIPELINE_HALTED).count();
+    assert_eq!(halted, 1, "what waited is no failed record");
+    assert!(world.machine.outbox().waiting() <= 1, "only what is another pipeline's");
+}
+
+#[test]
 fn a_delete_is_tried_at_once_also_where_an_earlier_change_of_a_parked_record_waits_its_minute() {
     let mut world = World::new();
     let tell = |world: &mut World, kind: ChangeKind| {

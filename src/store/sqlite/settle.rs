@@ -23,6 +23,7 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
         suspect,
         halts,
         watermarks,
+        batch_sizes,
     } = settlement;
     for (pipeline, record, applied) in applied {
         db.prepare_cached(
@@ -99,6 +100,14 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
         super::pipelines::halt(db, *pipeline, why, *at)?;
     }
     move_watermarks(db, watermarks)?;
+    for (pipeline, size) in batch_sizes {
+        db.prepare_cached(
+            "INSERT INTO batch_sizes (target_org, target_object, size)
+             SELECT target_org, target_object, ?2 FROM pipelines WHERE id = ?1
+             ON CONFLICT (target_org, target_object) DO UPDATE SET size = excluded.size",
+        )?
+        .execute(params![pipeline, i64::try_from(*size).unwrap_or(i64::MAX)])?;
+    }
     Ok(Settled { woken: woken(db, links, park)?, fillable: fillable(db, links, unfilled)? })
 }
 
