@@ -322,6 +322,10 @@ impl<S: Store> Driver<S> {
             for (pipeline, record) in settled.fillable {
                 self.machine.fill(Source { pipeline, record }, true, now);
             }
+            for (pipeline, record, parent) in settled.circles {
+                self.machine.break_circle(Source { pipeline, record }, parent, now);
+            }
+            self.machine.fetch_parents(now);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 
 mod deletes;
 mod outcomes;
+mod parents;
 mod reading;
 mod reads;
 mod steps;
@@ -29,8 +30,8 @@ use crate::pipeline::progress::Progress;
 use crate::pipeline::replies::Remembered;
 use crate::publish::{Batch, Body, Call, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
 use crate::store::{
-    Answer, Applied, LinkChange, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
-    Unfilled,
+    Answer, Applied, LinkChange, NotComing, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question,
+    Settlement, Unfilled,
 };
 use reading::{Because, LookUp, Reading, Readings, Stage};
 
@@ -183,8 +184,10 @@ pub struct Machine {
     just_parked: HashSet<Source>,
     /// Rows of the settlement that was taken last, and the parent that each waits for.
     parked_last: HashMap<Source, Parent>,
-    /// Parents that were written again for a lookup that could not be filled, and when.
+    /// Parents that were written again for a lookup that could not be filled, or fetched, and when.
     remade: HashMap<Parent, Instant>,
+    /// Records that are to be written without these parents first, for those wait for them.
+    circles: HashMap<Source, Vec<Parent>>,
 }
 
 impl Machine {
@@ -207,6 +210,7 @@ impl Machine {
             just_parked: HashSet::new(),
             parked_last: HashMap::new(),
             remade: HashMap::new(),
+            circles: HashMap::new(),
         }
     }
 
@@ -277,13 +281,8 @@ impl Machine {
             self.wake(source, now);
             return;
         };
-        let Some(child) = self.lines.get(&source.pipeline).map(|line| line.mapping.clone()) else { return };
-        let makers = self.lines.iter().filter(|(_, line)| {
-            // One that is halted would only park its own record.
-            !line.brake.is_halted() && line.mapping.makes(&parent, &child)
-        });
-        for pipeline in makers.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.read(Source { pipeline, record: parent.record }, Seq::ZERO, false, false, now);
+        for maker in self.makers_of(&parent, source.pipeline) {
+            self.read(maker, Seq::ZERO, false, false, now);
         }
     }
 
@@ -295,6 +294,8 @@ impl Machine {
             if self.remade.get(parent).is_none_or(|last| *last + TRY_AGAIN <= now) {
                 self.remade.insert(parent.clone(), now);
                 self.woken(source, now);
+            } else {
+                self.parked_last.remove(&source);
             }
         } else if !self.is_halted(source.pipeline) {
             // It holds no parts, as a parked row does; and what is being read already knows of the parent when it is mapped.

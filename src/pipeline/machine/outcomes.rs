@@ -37,6 +37,7 @@ impl Machine {
                         (None, Some(target)) if deleted => {
                             self.returned.remove(&cover.source);
                             self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
+                            self.not_coming(cover.source, NotComing::Deleted);
                         }
                         _ => {}
                     }

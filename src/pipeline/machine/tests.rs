@@ -3,6 +3,7 @@
 
 mod deletes;
 mod keys;
+mod parents;
 mod restore;
 mod unmatched;
 
@@ -233,8 +234,8 @@ struct Memory {
 }
 
 impl Memory {
-    /// Who is woken, and whose lookup can be filled.
-    fn settle(&mut self, settlement: Settlement) -> (Vec<Source>, Vec<Source>) {
+    /// Who is woken, whose lookup can be filled, and whose parent waits for it.
+    fn settle(&mut self, settlement: Settlement) -> (Vec<Source>, Vec<Source>, Vec<(Source, Parent)>) {
         self.halts.extend(settlement.halts.into_iter().map(|(_, why, _)| why));
         // As the store's contract has it: who was parked just now, or waits for a link that was set just now.
         let parked_now: HashSet<_> = settlement.park.iter().map(|row| (row.pipeline, row.record)).collect();
@@ -287,6 +288,14 @@ impl Memory {
             };
             self.parked.insert((merged.pipeline, merged.record), merged);
         }
+        for (_, record, why) in settlement.not_coming {
+            let waits = |row: &&mut Parked| row.waits_for.as_ref().is_some_and(|parent| parent.record == record);
+            for row in self.parked.values_mut().filter(waits).filter(|row| row.state == ParkedState::Waiting) {
+                if !self.links.contains_key(&record) {
+                    (row.state, row.code) = (ParkedState::Failed, why.code().to_owned());
+                }
+            }
+        }
         for (pipeline, record, to) in settlement.widen {
             if let Some(row) = self.parked.get_mut(&(pipeline, record)) {
                 row.to = row.to.max(to);
@@ -313,13 +322,31 @@ impl Memory {
             let is_asked = parked_now.contains(*key) || set_now.contains(&parent.record);
             is_asked && self.links.contains_key(&parent.record)
         });
-        let woken = woken.map(|(_, row)| Source { pipeline: row.pipeline, record: row.record }).collect();
+        let woken: Vec<_> = woken.map(|(_, row)| Source { pipeline: row.pipeline, record: row.record }).collect();
+        let up = |record: RecordId| {
+            let row = self.parked.values().find(|row| row.record == record);
+            row.and_then(|row| row.waits_for.as_ref()).map(|parent| parent.record)
+        };
+        let goes_round = |row: &&Parked| {
+            let mut at = row.waits_for.as_ref().map(|parent| parent.record);
+            (0..50).any(|_| {
+                let found = at == Some(row.record);
+                at = at.and_then(up);
+                found
+            })
+        };
+        let parked = self.parked.iter().filter(|(key, _)| parked_now.contains(*key)).map(|(_, row)| row);
+        let circles = parked.filter(|row| row.state == ParkedState::Waiting).filter(goes_round).filter_map(|row| {
+            let source = Source { pipeline: row.pipeline, record: row.record };
+            Some((source, row.waits_for.clone().filter(|_| !woken.contains(&source))?))
+        });
+        let circles = circles.collect();
         let fillable = self.unfilled.iter().filter(|(key, parent)| {
             let is_asked = left_out.iter().any(|(noted, _)| noted == *key) || set_now.contains(parent);
             is_asked && self.links.contains_key(parent)
         });
         let source = |(&(pipeline, record), _): (&(PipelineId, RecordId), &RecordId)| Source { pipeline, record };
-        (woken, fillable.map(source).collect())
+        (woken, fillable.map(source).collect(), circles)
     }
 
     /// After a pause, whatever could be filled and is not.
@@ -406,9 +433,11 @@ impl World {
 
     fn commit(&mut self) {
         while let Some(settlement) = self.machine.take_settlement() {
-            let (woken, fillable) = self.memory.settle(settlement);
+            let (woken, fillable, circles) = self.memory.settle(settlement);
             woken.into_iter().for_each(|source| self.machine.woken(source, self.now));
             fillable.into_iter().for_each(|source| self.machine.fill(source, true, self.now));
+            circles.into_iter().for_each(|(source, parent)| self.machine.break_circle(source, parent, self.now));
+            self.machine.fetch_parents(self.now);
         }
     }
 
