@@ -19,6 +19,9 @@ use crate::org::{CallError, Org, soql};
 use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
 
+/// How often a record may have been merged on, one winner into the next.
+const MERGES_MAX: usize = 20;
+
 /// Whole records of the source, those that were deleted, and (left out) those that it does not show at all.
 pub async fn records(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Result<HashMap<RecordId, Found>, CallError> {
     let paths = mapping.reads();
@@ -38,13 +41,15 @@ pub async fn records(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Resul
             None => missing.push(*id),
         }
     }
+    let winner = if mapping.may_be_merged() { ", MasterRecordId" } else { "" };
     for ids in missing.chunks(soql::IN_MAX) {
         let list = soql::list(ids.iter().map(RecordId::as_str));
-        let soql = format!("SELECT Id, IsDeleted FROM {} WHERE Id IN {list}", mapping.source_object);
+        let soql = format!("SELECT Id, IsDeleted{winner} FROM {} WHERE Id IN {list}", mapping.source_object);
         for row in source.query_all(&soql).await? {
             let deleted = row.get("IsDeleted").and_then(Json::as_bool) == Some(true);
             if let Some(id) = id_of(&row, "Id").filter(|_| deleted) {
-                found.insert(id, Found::Deleted);
+                let into = id_of(&row, "MasterRecordId");
+                found.insert(id, into.map_or(Found::Deleted, |into| Found::Merged { into }));
             }
         }
     }
@@ -84,6 +89,34 @@ pub async fn children(
         }
     }
     Ok(children)
+}
+
+/// Of winners of merges those into which they were merged themselves by now, and so on: who has their children.
+pub async fn last_winners(
+    source: &Org,
+    object: &ObjectName,
+    winners: &[RecordId],
+) -> Result<HashMap<RecordId, RecordId>, CallError> {
+    let mut last: HashMap<RecordId, RecordId> = winners.iter().map(|winner| (*winner, *winner)).collect();
+    let mut open: Vec<RecordId> = last.keys().copied().collect();
+    for _ in 0..MERGES_MAX {
+        let mut into: HashMap<RecordId, RecordId> = HashMap::new();
+        for ids in open.chunks(soql::IN_MAX) {
+            let list = soql::list(ids.iter().map(RecordId::as_str));
+            let deleted = format!("SELECT Id, MasterRecordId FROM {object} WHERE IsDeleted = true AND Id IN {list}");
+            for row in source.query_all(&deleted).await? {
+                into.extend(id_of(&row, "Id").zip(id_of(&row, "MasterRecordId")));
+            }
+        }
+        if into.is_empty() {
+            break;
+        }
+        for last in last.values_mut() {
+            *last = into.get(last).copied().unwrap_or(*last);
+        }
+        open = into.into_values().collect();
+    }
+    Ok(last)
 }
 
 /// The mapping with what the two orgs say of its objects.

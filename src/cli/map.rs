@@ -89,7 +89,7 @@ impl Map {
                         let replies = replies.context("an org could not be asked for what a lookup leads to")?;
                         vec![Scene { record: Some(record.clone()), replies, ..Scene::default() }]
                     }
-                    Some(Found::Deleted) => bail!("{id} was deleted in {}", pipeline.from.org),
+                    Some(Found::Deleted | Found::Merged { .. }) => bail!("{id} was deleted in {}", pipeline.from.org),
                     Some(Found::NotVisible) | None => bail!(
                         "org {} shows no {} {id}: look at the id, and at what the bridge's user may see",
                         pipeline.from.org,

@@ -17,6 +17,10 @@ pub struct Record {
 pub enum Found {
     Record(Record),
     Deleted,
+    /// Deleted by being merged into this one, which has its children now.
+    Merged {
+        into: RecordId,
+    },
     NotVisible,
 }
 
@@ -24,7 +28,7 @@ impl Found {
     pub fn record(&self) -> Option<&Record> {
         match self {
             Self::Record(record) => Some(record),
-            Self::Deleted | Self::NotVisible => None,
+            Self::Deleted | Self::Merged { .. } | Self::NotVisible => None,
         }
     }
 }

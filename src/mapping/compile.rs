@@ -107,6 +107,11 @@ impl Mapping {
         self
     }
 
+    /// Whether a record of the source that is deleted may have been merged into another one, as `MasterRecordId` tells then.
+    pub fn may_be_merged(&self) -> bool {
+        matches!(self.source_object.as_str(), "Account" | "Contact" | "Lead")
+    }
+
     /// What is known of the fields.
     pub fn types(&self) -> &Arc<Types> {
         &self.types

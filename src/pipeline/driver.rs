@@ -376,6 +376,9 @@ impl<S: Store> Driver<S> {
                 ReadWhat::Children { parents, lookups, .. } => {
                     children_of(&children, parents, lookups).await.map(Heard::Children)
                 }
+                ReadWhat::Moved { losers, lookups } => {
+                    moved_to(&source, &mapping, &children, losers, lookups).await.map(Heard::Children)
+                }
             };
             // Calls of neighbours are counted in: it is a figure for people, not an account.
             let calls = (source.api_calls() + target.api_calls()).saturating_sub(before).min(8);
@@ -480,6 +483,9 @@ impl<S: Store> Driver<S> {
                 self.machine.read_records(read, found, &answer, now);
             }
             Heard::Targets(held) => self.machine.read_targets(read, &held, &answer, now),
+            Heard::Children(children) if matches!(read.what, ReadWhat::Moved { .. }) => {
+                self.machine.read_moved(read, &children, now);
+            }
             Heard::Children(children) => self.machine.read_children(read, &children, now),
         }
         Ok(())
@@ -572,6 +578,27 @@ async fn restore(
         }
     }
     Ok(returned)
+}
+
+/// Who names the winners of merges, or those into which they were merged in turn, as parents.
+async fn moved_to(
+    source: &Org,
+    mapping: &Mapping,
+    lines: &HashMap<PipelineId, (Org, Arc<Mapping>)>,
+    losers: &[(RecordId, RecordId)],
+    lookups: &[(PipelineId, FieldPath)],
+) -> Result<Vec<Child>, CallError> {
+    let winners: Vec<RecordId> = losers.iter().map(|(_, winner)| *winner).collect();
+    let last = hydrate::last_winners(source, &mapping.source_object, &winners).await?;
+    let mut parents: Vec<RecordId> = last.values().copied().collect();
+    parents.sort_unstable();
+    parents.dedup();
+    let found = children_of(lines, &parents, lookups).await?;
+    let of_winner = |(winner, last): (&RecordId, &RecordId)| {
+        let (winner, last) = (*winner, *last);
+        found.iter().filter(move |child| child.parent == last).map(move |child| Child { parent: winner, ..*child })
+    };
+    Ok(last.iter().flat_map(of_winner).collect())
 }
 
 async fn children_of(

@@ -10,6 +10,7 @@
 //! skipped as applied.) So nothing older is ever offered after something newer.
 
 mod deletes;
+mod merges;
 mod outcomes;
 mod parents;
 mod reading;
@@ -33,7 +34,7 @@ use crate::store::{
     Answer, Applied, LinkChange, NotComing, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question,
     Settlement, Unfilled,
 };
-use reading::{Because, LookUp, Reading, Readings, Stage};
+use reading::{Because, LookUp, Moved, Reading, Readings, Stage};
 
 /// Why the children of a record wait that is made anew.
 const PARENT_GONE: &str = "PARENT_GONE";
@@ -87,6 +88,8 @@ pub enum ReadWhat {
     Targets { keys: Vec<(RecordId, String)> },
     /// Which records of the source name these as their parent, by each of these fields of the pipelines that do.
     Children { parents: Vec<RecordId>, lookups: Vec<(PipelineId, FieldPath)>, at: Seq },
+    /// The same of the winners of merges, for the sake of their losers: as (loser, winner).
+    Moved { losers: Vec<(RecordId, RecordId)>, lookups: Vec<(PipelineId, FieldPath)> },
 }
 
 impl ReadWhat {
@@ -95,6 +98,7 @@ impl ReadWhat {
         match self {
             Self::Records { records, .. } | Self::Children { parents: records, .. } => records.clone(),
             Self::Targets { keys } => keys.iter().map(|(record, _)| *record).collect(),
+            Self::Moved { losers, .. } => losers.iter().map(|(loser, _)| *loser).collect(),
         }
     }
 }
@@ -416,6 +420,11 @@ impl Machine {
             self.read(source, part.seq, false, false, now);
             self.note_undelete(source, part);
             self.children_first(source, None, now);
+            return;
+        }
+        if part.kind().is_delete() && self.moves_children(source.pipeline) {
+            self.read(source, part.seq, false, false, now);
+            self.because(source, part);
             return;
         }
         let Some(line) = self.lines.get_mut(&source.pipeline) else { return };

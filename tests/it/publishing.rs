@@ -344,3 +344,25 @@ async fn changes_that_waited_for_the_target_are_written_one_by_one_where_each_co
         world.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loser_of_a_merge_is_deleted_and_its_contacts_keep_their_counterparts() {
+    let mut world = World::started().await;
+    let names = ["A", "B", "C"].map(|name| json!({"Name": name}));
+    let accounts = world.create("Account", names.to_vec()).await;
+    let of = |n: usize, name: &str| json!({"LastName": name, "AccountId": accounts[n]});
+    world.create("Contact", vec![of(0, "One"), of(0, "Two"), of(1, "Three")]).await;
+    world.caught_up().await;
+    let before = there(&world, "Contact").await;
+    // What moves them and what deletes comes together, and once through two winners.
+    world.rules(world.target(), json!([{"kind": "refuse"}])).await;
+    for (loser, winner) in [(0, 1), (1, 2)] {
+        let merge = json!({"master": accounts[winner], "losers": [accounts[loser]]});
+        world.control(world.source(), "merge", merge).await;
+    }
+    world.no_faults(world.target()).await;
+    world.caught_up().await;
+    assert_eq!(there(&world, "Contact").await, before, "none was deleted and made anew");
+    assert_eq!(world.assert_equal().await, 4);
+    world.stop().await;
+}

@@ -32,6 +32,8 @@ pub struct Reading {
     /// Those that name it as parent must be known first; and the counterpart that is gone, if it is.
     pub children: Option<Option<RecordId>>,
     pub because: Because,
+    /// Of a record that was merged into another: those that are written before its counterpart is deleted.
+    pub moved: Moved,
     /// An undelete is among the changes: its counterpart is looked for by its key, whatever the link says.
     pub revives: bool,
     /// One of the changes gives the key another value.
@@ -100,7 +102,23 @@ pub enum Stage {
     /// Its counterpart is gone. Before it is made anew, those that name it as parent must be known.
     ChildrenWanted,
     ChildrenAsked,
+    /// It was merged into this one. Before its counterpart is deleted, who names that one as parent must be known.
+    MovedWanted {
+        winner: RecordId,
+    },
+    MovedAsked {
+        winner: RecordId,
+    },
     Answered,
+}
+
+/// What referred to the loser of a merge refers to its winner. In the target it would go with the loser.
+#[derive(Debug, Default)]
+pub enum Moved {
+    #[default]
+    NotAsked,
+    /// These are on their way.
+    After(Vec<Source>),
 }
 
 impl Reading {
@@ -114,6 +132,7 @@ impl Reading {
             why: LookUp::Gone,
             stage: Stage::Wanted { at },
             children: None,
+            moved: Moved::NotAsked,
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),
             rekeys: false,
@@ -131,6 +150,7 @@ impl Reading {
             why: LookUp::Gone,
             stage: Stage::KeyWanted { key, to: cover.to },
             children: None,
+            moved: Moved::NotAsked,
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),
             rekeys: false,
@@ -143,7 +163,12 @@ impl Reading {
         match self.stage {
             Stage::Asked { .. } | Stage::KeyWanted { .. } | Stage::KeyAsked { .. } => true,
             // These still become a read, or are being used just now.
-            Stage::Wanted { .. } | Stage::ChildrenWanted | Stage::ChildrenAsked | Stage::Answered => false,
+            Stage::Wanted { .. }
+            | Stage::ChildrenWanted
+            | Stage::ChildrenAsked
+            | Stage::MovedWanted { .. }
+            | Stage::MovedAsked { .. }
+            | Stage::Answered => false,
         }
     }
 
@@ -163,7 +188,12 @@ impl Reading {
         match &self.stage {
             Stage::KeyWanted { to, .. } | Stage::KeyAsked { to, .. } => *to,
             Stage::Asked { at } => *at,
-            Stage::Wanted { .. } | Stage::ChildrenWanted | Stage::ChildrenAsked | Stage::Answered => Seq::ZERO,
+            Stage::Wanted { .. }
+            | Stage::ChildrenWanted
+            | Stage::ChildrenAsked
+            | Stage::MovedWanted { .. }
+            | Stage::MovedAsked { .. }
+            | Stage::Answered => Seq::ZERO,
         }
     }
 
@@ -172,6 +202,7 @@ impl Reading {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Answered) {
             Stage::KeyAsked { key, to } | Stage::KeyWanted { key, to } => Stage::KeyWanted { key, to },
             Stage::ChildrenAsked | Stage::ChildrenWanted => Stage::ChildrenWanted,
+            Stage::MovedAsked { winner } | Stage::MovedWanted { winner } => Stage::MovedWanted { winner },
             Stage::Asked { .. } | Stage::Wanted { .. } | Stage::Answered => Stage::Wanted { at },
         };
     }

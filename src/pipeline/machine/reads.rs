@@ -116,9 +116,13 @@ impl Machine {
         let (at, coalesces) = (line.progress.scanned(), line.mapping.publishing.coalesce);
         // Of a halted pipeline nothing may reach the target.
         let restores = line.mapping.publishing.on_undelete == OnUndelete::Restore && !line.brake.is_halted();
-        let (mut records, mut keys, mut parents) = (Vec::new(), Vec::new(), Vec::new());
+        let mapping = line.mapping.clone();
+        let (mut records, mut keys, mut parents, mut losers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut revived = Vec::new();
         for source in self.readings.take(pipeline, now) {
+            if self.waits_for_moved(source, now) {
+                continue;
+            }
             let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) else {
                 continue;
             };
@@ -129,7 +133,7 @@ impl Machine {
                     reading.stage = Stage::Wanted { at };
                     self.readings.want(at, source);
                 }
-                Stage::Wanted { .. } if keys.is_empty() && parents.is_empty() => {
+                Stage::Wanted { .. } if keys.is_empty() && parents.is_empty() && losers.is_empty() => {
                     let next_step = reading.joined.first().filter(|_| !coalesces && !reading.has_row);
                     let at = match next_step {
                         // Each is still to be written, over the whole record.
@@ -137,7 +141,7 @@ impl Machine {
                         None => {
                             // All of it is in the journal, so the answer will stand for it, and is no single change's.
                             for part in reading.joined.drain(..) {
-                                reading.rekeys |= line.mapping.changes_key(&part);
+                                reading.rekeys |= mapping.changes_key(&part);
                                 if !matches!(reading.because, Because::Nothing) {
                                     reading.because.also(&part);
                                 }
@@ -151,25 +155,34 @@ impl Machine {
                     }
                     records.push(source.record);
                 }
-                Stage::KeyWanted { key, to } if records.is_empty() && parents.is_empty() => {
+                Stage::KeyWanted { key, to } if records.is_empty() && parents.is_empty() && losers.is_empty() => {
                     keys.push((source.record, key.clone()));
                     reading.stage = Stage::KeyAsked { key: key.clone(), to: *to };
                 }
-                Stage::ChildrenWanted if records.is_empty() && keys.is_empty() => {
+                Stage::ChildrenWanted if records.is_empty() && keys.is_empty() && losers.is_empty() => {
                     parents.push(source.record);
                     reading.stage = Stage::ChildrenAsked;
                 }
+                Stage::MovedWanted { winner } if records.is_empty() && keys.is_empty() && parents.is_empty() => {
+                    losers.push((source.record, *winner));
+                    reading.stage = Stage::MovedAsked { winner: *winner };
+                }
                 // Another kind of question: its own turn comes.
-                Stage::Wanted { .. } | Stage::KeyWanted { .. } | Stage::ChildrenWanted => {
+                Stage::Wanted { .. } | Stage::KeyWanted { .. } | Stage::ChildrenWanted | Stage::MovedWanted { .. } => {
                     self.readings.want(now, source);
                 }
-                Stage::Asked { .. } | Stage::KeyAsked { .. } | Stage::ChildrenAsked | Stage::Answered => {}
+                Stage::Asked { .. }
+                | Stage::KeyAsked { .. }
+                | Stage::ChildrenAsked
+                | Stage::MovedAsked { .. }
+                | Stage::Answered => {}
             }
         }
         let what = match (records.is_empty(), keys.is_empty(), parents.is_empty()) {
             (false, ..) => ReadWhat::Records { records, at, restores, revived },
             (true, false, _) => ReadWhat::Targets { keys },
             (true, true, false) => ReadWhat::Children { parents, lookups: self.lookups_of(pipeline), at },
+            (true, true, true) if !losers.is_empty() => ReadWhat::Moved { losers, lookups: self.lookups_of(pipeline) },
             (true, true, true) => return None,
         };
         Some(Read { pipeline, what })
@@ -231,6 +244,7 @@ impl Machine {
     /// The source answered a read of records; a record that is missing here counts as not visible.
     pub fn read_records(&mut self, read: Read, mut found: HashMap<RecordId, Found>, answer: &Answer, now: Instant) {
         let ReadWhat::Records { records, at, .. } = read.what else { return };
+        let moves_children = self.moves_children(read.pipeline);
         for record in records {
             let source = Source { pipeline: read.pipeline, record };
             let Some(line) = self.lines.get_mut(&read.pipeline) else { return };
@@ -240,6 +254,14 @@ impl Machine {
             let Some(reading) = active.reading.as_mut() else { continue };
             if reading.children.is_some() {
                 reading.stage = Stage::ChildrenWanted;
+                self.readings.want(now, source);
+                continue;
+            }
+            if let Some(Found::Merged { into }) = found.get(&record)
+                && moves_children
+                && matches!(reading.moved, Moved::NotAsked)
+            {
+                reading.stage = Stage::MovedWanted { winner: *into };
                 self.readings.want(now, source);
                 continue;
             }
@@ -269,11 +291,15 @@ impl Machine {
             let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
             // Where a counterpart that is gone is made anew anyway, the link may be tried.
             let by_key = reading.revives && mapping.publishing.when_target_gone != WhenTargetGone::Recreate;
-            let found = found.remove(&record).unwrap_or(Found::NotVisible);
+            let found = match found.remove(&record) {
+                Some(Found::Merged { .. }) => Found::Deleted,
+                Some(found) => found,
+                None => Found::NotVisible,
+            };
             // A request that landed late may have made a record that no link knows, of one that does not match any more.
             let unmatched = match &found {
                 Found::Record(record) if cover.clears_suspect => mapping.unmatched_key(record),
-                Found::Record(_) | Found::Deleted | Found::NotVisible => None,
+                Found::Record(_) | Found::Deleted | Found::Merged { .. } | Found::NotVisible => None,
             };
             let on_its_way = self.outbox.key_of(source).is_some();
             let (has_link, is_deleted) = (known.link != LinkState::None, matches!(found, Found::Deleted));
@@ -303,7 +329,7 @@ impl Machine {
                 Found::Deleted if cover.clears_suspect && mapping.key_of(record).is_some() => {
                     Ok(mapping.apply_deleted(record, &known.unlinked(), cover))
                 }
-                Found::Deleted => Ok(mapping.apply_deleted(record, &known, cover)),
+                Found::Deleted | Found::Merged { .. } => Ok(mapping.apply_deleted(record, &known, cover)),
                 Found::NotVisible => Err(Refusal {
                     state: ParkedState::Waiting,
                     code: "NOT_VISIBLE".to_owned(),

@@ -3,6 +3,7 @@
 
 mod deletes;
 mod keys;
+mod merges;
 mod parents;
 mod restore;
 mod unmatched;
@@ -82,6 +83,8 @@ struct Row {
     deleted: bool,
     /// Went with its account.
     cascaded: bool,
+    /// Deleted by being merged into this one.
+    merged: Option<usize>,
 }
 
 /// What the target holds of a live record, under its key.
@@ -502,7 +505,7 @@ impl World {
                 if n >= 4 {
                     fields.insert("AccountId".to_owned(), parent);
                 }
-                let row = Row { fields, deleted: false, cascaded: false };
+                let row = Row { fields, deleted: false, ..Row::default() };
                 let event = all(&row);
                 self.source.insert(n, row);
                 self.emit(n, how, ChangeKind::Create, event);
@@ -630,9 +633,10 @@ impl World {
                     let Some((_, row)) = self.source.iter().find(|(n, _)| record_id(**n) == *record) else { continue };
                     let values =
                         row.fields.iter().map(|(name, value)| (name.parse().unwrap(), value.clone())).collect();
-                    let what = match row.deleted {
-                        true => Found::Deleted,
-                        false => Found::Record(Record { id: *record, values }),
+                    let what = match (row.deleted, row.merged) {
+                        (true, Some(into)) => Found::Merged { into: record_id(into) },
+                        (true, None) => Found::Deleted,
+                        (false, _) => Found::Record(Record { id: *record, values }),
                     };
                     if back.contains(record) && !row.deleted {
                         let own = self.target.restore(record.as_str());
@@ -656,9 +660,20 @@ impl World {
                     }
                 }
             }
-            ReadWhat::Children { parents, .. } => {
-                for parent in parents {
-                    let named = Value::text(parent.as_str());
+            ReadWhat::Children { .. } | ReadWhat::Moved { .. } => {
+                let parents = match &read.what {
+                    ReadWhat::Moved { losers, .. } => losers.iter().map(|(_, winner)| *winner).collect(),
+                    what => what.records(),
+                };
+                for parent in &parents {
+                    let mut last = *parent;
+                    while let ReadWhat::Moved { .. } = &read.what
+                        && let Some((_, row)) = self.source.iter().find(|(n, _)| record_id(**n) == last)
+                        && let Some(into) = row.merged
+                    {
+                        last = record_id(into);
+                    }
+                    let named = Value::text(last.as_str());
                     let rows = self.source.iter().filter(|(_, row)| !row.deleted);
                     let rows = rows.filter(|(_, row)| row.fields.get("AccountId") == Some(&named));
                     let child =
@@ -681,7 +696,7 @@ impl World {
             .values()
             .filter_map(|found| match found {
                 Found::Record(record) => Some(record.clone()),
-                Found::Deleted | Found::NotVisible => None,
+                Found::Deleted | Found::Merged { .. } | Found::NotVisible => None,
             })
             .collect();
         let answer = self.answer(read.pipeline, &self.machine.question_of_read(&read, &records));
@@ -692,6 +707,7 @@ impl World {
             }
             ReadWhat::Targets { .. } => self.machine.read_targets(read, &heard.held, &answer, self.now),
             ReadWhat::Children { .. } => self.machine.read_children(read, &heard.children, self.now),
+            ReadWhat::Moved { .. } => self.machine.read_moved(read, &heard.children, self.now),
         }
         self.commit();
     }
@@ -1225,7 +1241,7 @@ fn a_pipeline_with_too_many_deletes_halts_parks_what_comes_and_writes_it_when_it
     let mut world = World::new();
     let tell = |world: &mut World, n: usize, kind: ChangeKind| {
         let empty = ["A", "B"].map(|name| (name.to_owned(), Value::Null)).into();
-        let row = Row { fields: empty, deleted: kind.is_delete(), cascaded: false };
+        let row = Row { fields: empty, deleted: kind.is_delete(), ..Row::default() };
         world.source.insert(n, row);
         world.emit(n, 1, kind, Fields::new());
     };
@@ -1333,7 +1349,7 @@ fn a_delete_is_tried_at_once_also_where_an_earlier_change_of_a_parked_record_wai
             .map(|(name, value)| (name.into(), value))
             .into();
         let told = fields.iter().map(|(name, value)| (name.clone(), Field::New(value.clone()))).collect();
-        world.source.insert(4, Row { fields, deleted: kind.is_delete(), cascaded: false });
+        world.source.insert(4, Row { fields, deleted: kind.is_delete(), ..Row::default() });
         world.emit(4, 1, kind, if kind.is_delete() { Fields::new() } else { told });
         world.deliver();
         world.page(5);
@@ -1359,7 +1375,7 @@ fn a_record_that_failed_and_is_flagged_then_is_no_failed_record_any_more() {
     });
     let tell = |world: &mut World, kind: ChangeKind| {
         let fields = ["A", "B"].map(|name| (name.to_owned(), Value::Null)).into();
-        world.source.insert(0, Row { fields, deleted: kind.is_delete(), cascaded: false });
+        world.source.insert(0, Row { fields, deleted: kind.is_delete(), ..Row::default() });
         world.emit(0, 1, kind, Fields::new());
     };
     tell(&mut world, ChangeKind::Create);

@@ -4,7 +4,7 @@ use super::*;
 
 fn record_row(fields: &[(&str, Value)]) -> Row {
     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    Row { fields, deleted: false, cascaded: false }
+    Row { fields, ..Row::default() }
 }
 
 fn told(row: &Row) -> Fields {
