@@ -27,7 +27,7 @@ use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies}
 use crate::pipeline::brakes::Brake;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replies::Remembered;
-use crate::publish::{Batch, Body, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
+use crate::publish::{self, Batch, Body, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
 use crate::store::{
     Answer, Applied, LinkChange, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
     Unfilled,

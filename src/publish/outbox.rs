@@ -111,8 +111,9 @@ impl fmt::Debug for Refusal {
 pub enum Handed {
     /// Done in the target. `id` is the record there; none after a delete. `created`: whether it is new, if that was said.
     Settled { write: Write, id: Option<RecordId>, created: Option<bool> },
-    /// Refused for good or until a parent comes. `covers` holds what waited behind it too.
-    Parked { covers: Vec<Cover>, refusal: Refusal, sent: bool },
+    /// Refused for good or until a parent comes. `covers` holds what waited behind it too. `request`: what was sent, if
+    /// anything was.
+    Parked { covers: Vec<Cover>, refusal: Refusal, sent: bool, request: Option<Box<Write>> },
     /// The source must be read whole before anything can be written.
     Read { covers: Vec<Cover>, delete: Option<Key>, sent: bool },
     /// The link leads nowhere: the record must be read whole and made anew.
@@ -423,7 +424,7 @@ impl Outbox {
                     self.lost(sources);
                 }
                 Verdict::Unexplained(refusal) => {
-                    self.park(write, refusal, false);
+                    self.park(write, refusal, false, true);
                     self.lost(sources);
                 }
                 Verdict::Split => {
@@ -453,7 +454,7 @@ impl Outbox {
                     self.handed.push(Handed::Answered { sources });
                     self.put_back(write, tries, 0, None, now);
                 }
-                Verdict::Refused(refusal) => self.park(write, refusal, true),
+                Verdict::Refused(refusal) => self.park(write, refusal, true, true),
             }
         }
         for token in tokens {
@@ -662,7 +663,7 @@ impl Outbox {
             (_, Some((parent, if_missing))) => {
                 let refusal = parent_missing(parent, if_missing, "Its parent has no counterpart in the target yet.");
                 if let Some(waiting) = self.remove(id) {
-                    self.park(waiting.write, refusal, false);
+                    self.park(waiting.write, refusal, false, false);
                 }
             }
             (None, None) => {
@@ -742,9 +743,11 @@ impl Outbox {
         self.hand_others(others);
     }
 
-    fn park(&mut self, write: Write, refusal: Refusal, sent: bool) {
+    /// `sent`: the answer is known; `tried`: it went out.
+    fn park(&mut self, write: Write, refusal: Refusal, sent: bool, tried: bool) {
         let (covers, others) = self.with_what_waits(&write);
-        self.handed.push(Handed::Parked { covers, refusal, sent });
+        let request = tried.then(|| Box::new(write));
+        self.handed.push(Handed::Parked { covers, refusal, sent, request });
         self.hand_others(others);
     }
 

@@ -52,10 +52,14 @@ impl Machine {
                     self.next_step(cover.source);
                 }
             }
-            Handed::Parked { covers, refusal, sent } => {
+            Handed::Parked { covers, refusal, sent, request } => {
+                let request = request.map(|write| publish::as_evidence(&write));
                 // What waits for its turn joins the row: tried at once and again, a refusal that stays would never rest.
                 for cover in covers {
                     self.park(cover, &refusal, sent, now);
+                    if let Some(row) = self.settlement.park.last_mut() {
+                        row.request.clone_from(&request);
+                    }
                 }
             }
             Handed::Read { covers, delete, sent } => {
@@ -219,6 +223,7 @@ impl Machine {
             attempts: 1,
             tried_at: self.wall,
             evidence: refusal.evidence.clone(),
+            request: None,
         });
     }
 

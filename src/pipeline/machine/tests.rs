@@ -1284,6 +1284,7 @@ fn a_record_that_failed_and_is_flagged_then_is_no_failed_record_any_more() {
         attempts: 1,
         tried_at: Timestamp(0),
         evidence: String::new(),
+        request: None,
     };
     world.memory.parked.insert((ACCOUNTS, record_id(0)), row);
     tell(&mut world, ChangeKind::Delete);

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::columns::json_list;
 use super::gaps;
 use crate::event::{RecordId, Seq, Timestamp};
-use crate::store::{LinkChange, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError, Unfilled};
+use crate::store::{LinkChange, PARENT_DISCARDED, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError, Unfilled};
 
 pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled, StoreError> {
     let Settlement {
@@ -37,8 +37,7 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
     }
     let any_unfilled = db.prepare_cached("SELECT 1 FROM unfilled LIMIT 1")?.exists([])?;
     for (pipeline, record, seq) in close {
-        db.prepare_cached("DELETE FROM parked WHERE pipeline = ?1 AND record = ?2 AND to_seq <= ?3")?
-            .execute(params![pipeline, record, seq])?;
+        super::failed::close(db, *pipeline, *record, *seq)?;
         if !any_unfilled {
             continue;
         }
@@ -157,15 +156,18 @@ fn park_row(db: &Connection, parked: &Parked) -> Result<(), StoreError> {
     let fields = serde_json::Value::from(parked.fields.clone()).to_string();
     db.prepare_cached(
         "INSERT INTO parked (pipeline, record, from_seq, to_seq, tried_seq, state, code, fields, waits_object,
-             waits_record, attempts, tried_at, evidence)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             waits_record, attempts, tried_at, evidence, request, first_at)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11)
          ON CONFLICT (pipeline, record) DO UPDATE SET
              from_seq = CASE WHEN excluded.from_seq < parked.from_seq THEN excluded.from_seq ELSE parked.from_seq END,
              to_seq = CASE WHEN excluded.to_seq > parked.to_seq THEN excluded.to_seq ELSE parked.to_seq END,
              tried_seq = excluded.tried_seq, state = excluded.state, code = excluded.code, fields = excluded.fields,
              waits_object = excluded.waits_object, waits_record = excluded.waits_record,
              attempts = parked.attempts + excluded.attempts,
-             tried_at = excluded.tried_at, evidence = excluded.evidence",
+             tried_at = excluded.tried_at, evidence = excluded.evidence,
+             request = CASE WHEN excluded.request = '' THEN parked.request ELSE excluded.request END,
+             -- This was the try that somebody wanted, unless nobody has begun with it yet.
+             redrive_at = CASE WHEN parked.redrive_taken THEN NULL ELSE parked.redrive_at END, redrive_taken = 0",
     )?
     .execute(params![
         parked.pipeline,
@@ -180,6 +182,7 @@ fn park_row(db: &Connection, parked: &Parked) -> Result<(), StoreError> {
         parked.attempts,
         parked.tried_at,
         parked.evidence,
+        parked.request.as_deref().unwrap_or_default(),
     ])?;
     Ok(())
 }
@@ -208,9 +211,9 @@ fn woken(db: &Connection, links: &[LinkChange], park: &[Parked]) -> Result<Vec<(
                  JOIN pipelines p ON p.id = k.pipeline
                  JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
                      AND l.source_record = k.waits_record AND l.target_object = k.waits_object
-                 WHERE k.pipeline = ?1 AND k.record = ?2 AND k.state = ?3",
+                 WHERE k.pipeline = ?1 AND k.record = ?2 AND (k.state = ?3 OR k.code = ?4)",
             )?
-            .query_row(params![pipeline, record, ParkedState::Waiting], |row| row.get(0))
+            .query_row(params![pipeline, record, ParkedState::Waiting, PARENT_DISCARDED], |row| row.get(0))
             .optional()?;
         woken.extend(from.map(|from| (from, pipeline, record)));
     }
