@@ -27,7 +27,7 @@ pub const BATCH_MAX: usize = 200;
 const WAITING_MAX: usize = 10_000;
 const WEIGHT_MAX: usize = 64 << 20;
 /// The code of a record whose parent the target does not have.
-const PARENT_MISSING: &str = "PARENT_MISSING";
+pub const PARENT_MISSING: &str = "PARENT_MISSING";
 /// How long a chain of waiting parents is followed to find a cycle.
 const CHAIN_MAX: usize = 100;
 

@@ -20,6 +20,7 @@ pub(crate) fn full() -> Report {
             org_id: text("00D000000000001AAA"),
             other_org_id: text("00D000000000009AAA"),
             trouble: text("another org is behind the login"),
+            paused: None,
             in_clear: vec![InClear {
                 object: "Contact".to_owned(),
                 fields: vec!["Email".to_owned()],
