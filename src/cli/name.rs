@@ -70,7 +70,10 @@ pipelines:
 ";
 
     fn meant(name: &str, org: bool, pipeline: bool) -> Result<Meant, String> {
-        let config = crate::config::read("bridge.yaml", CONFIG, &|_| None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bridge.yaml");
+        std::fs::write(&path, CONFIG).unwrap();
+        let config = crate::config::load(&path).unwrap();
         Name { name: name.to_owned(), org, pipeline }.meant(&config).map_err(|error| error.to_string())
     }
 

@@ -3,6 +3,7 @@
 
 mod deletes;
 mod keys;
+mod redrive;
 mod restore;
 mod unmatched;
 

@@ -153,7 +153,7 @@ pub async fn scrubbing_reaches_messages_without_an_object_and_evidence<B: Backen
         Change { channel: channel(), replay_id: replay_id(1), happening: Happening::Notification { body } };
     store.append(subscription, vec![Arrival::Change(notification)], NOW).await.unwrap();
     let pipeline = accounts(&store).await.id;
-    let row = crate::store::Parked { evidence: "Ada is no name".to_owned(), ..failed(pipeline, account(1), 1) };
+    let row = crate::store::Parked { evidence: "Ada is no name".to_owned(), request: Some("Ada".to_owned()), ..failed(pipeline, account(1), 1) };
     store.settle(Settlement { park: vec![row], ..Settlement::default() }).await.unwrap();
     let rules = [rule(Treatment::LeaveOut, "Name")];
     assert_eq!(store.in_clear(&source(), &rules).await.unwrap()[0].entries, 1);
@@ -183,7 +183,7 @@ pub async fn a_forgotten_record_keeps_its_events_without_their_values<B: Backend
         other(7, Happening::Event { uuid: Some("u".to_owned()), fields: mention }),
     ];
     store.append(subscription, group, NOW).await.unwrap();
-    let row = crate::store::Parked { evidence: "Ada is no name".to_owned(), ..failed(pipeline, account(1), 1) };
+    let row = crate::store::Parked { evidence: "Ada is no name".to_owned(), request: Some("Ada".to_owned()), ..failed(pipeline, account(1), 1) };
     store.settle(Settlement { park: vec![row], ..Settlement::default() }).await.unwrap();
 
     let forgotten = store.forget_record(&source(), account(1)).await.unwrap();
