@@ -43,7 +43,10 @@ pub struct Place {
 pub enum Told {
     Causes(Vec<Cause>),
     /// `next`: there may be more.
-    Each { records: Vec<Record>, next: Option<Place> },
+    Each {
+        records: Vec<Record>,
+        next: Option<Place>,
+    },
     Healed(Vec<Healed>),
 }
 

@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::ConfigFile;
 use super::name::{Meant, Name};
+use crate::config::Config;
 use crate::control;
 use crate::event::{OrgName, PipelineName};
-use crate::config::Config;
 use crate::store::Store;
 
 /// Let a pipeline go on that stopped by itself or was paused, or write into an org again.

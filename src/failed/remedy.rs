@@ -1,8 +1,6 @@
 //! What a person can do about a record that failed or waits, by the code that it has. Pure.
 
-use crate::mapping::{
-    COMPOUND_VALUE, EXPRESSION_FAILED, KEY_EMPTY, LOOKUP_AMBIGUOUS, NO_TABLE_ENTRY, TYPE_MISMATCH,
-};
+use crate::mapping::{COMPOUND_VALUE, EXPRESSION_FAILED, KEY_EMPTY, LOOKUP_AMBIGUOUS, NO_TABLE_ENTRY, TYPE_MISMATCH};
 use crate::org::Code;
 use crate::pipeline::{NOT_VISIBLE, PARENT_GONE, TARGET_GONE};
 use crate::publish::outbox::PARENT_MISSING;
@@ -29,7 +27,9 @@ fn ours(code: &str) -> Option<&'static str> {
             "Its parent is not in the target. Look for the parent among the failed records, or whether its pipeline's `when` \
              leaves it out; `if_missing: fill_later` on the lookup lets such records go ahead without it."
         }
-        PARENT_GONE => "Its parent's counterpart was deleted in the target and is made anew. Nothing to do: it goes on by itself.",
+        PARENT_GONE => {
+            "Its parent's counterpart was deleted in the target and is made anew. Nothing to do: it goes on by itself."
+        }
         PARENT_DISCARDED => {
             "It waited for a record that was discarded. Save that record in the source once more, or empty the lookup; then \
              redrive this one, or discard it too."
@@ -49,7 +49,9 @@ fn ours(code: &str) -> Option<&'static str> {
             "Its counterpart was deleted in the target. Take it out of the recycle bin there and redrive, or have it made anew \
              with `when_target_gone: recreate`."
         }
-        PIPELINE_HALTED => "Its pipeline is halted or paused. It is written when the pipeline goes on: orgbridge resume PIPELINE.",
+        PIPELINE_HALTED => {
+            "Its pipeline is halted or paused. It is written when the pipeline goes on: orgbridge resume PIPELINE."
+        }
         TYPE_MISMATCH => {
             "A value cannot become what the target's field takes. Convert it in the mapping, or mend it in the source; then \
              redrive."
@@ -168,12 +170,16 @@ fn of_org(code: &Code) -> &'static str {
         Code::InvalidCurrencyIso => {
             "The target does not have the currency. Activate it there, or translate it with a `table`; then redrive."
         }
-        Code::TextOutsideCharset => "A text has characters that the target cannot keep. Mend it in the source; then redrive.",
+        Code::TextOutsideCharset => {
+            "A text has characters that the target cannot keep. Mend it in the source; then redrive."
+        }
         Code::MalformedId | Code::InvalidIdField | Code::InvalidCrossReferenceKey => {
             "A lookup holds an id that is none in the target. Ids of the source mean nothing there: map the field with `parent:` \
              or `find:`; then redrive."
         }
-        Code::MissingArgument => "The call lacked something that the target wants: its answer says what. Mend the mapping; then redrive.",
+        Code::MissingArgument => {
+            "The call lacked something that the target wants: its answer says what. Mend the mapping; then redrive."
+        }
         Code::NoAccessOnCrossReference | Code::NoAccessOrReadonly | Code::InsufficientAccess => {
             "The bridge's user may not write this record, or may not see one that it names. Give it access in the target \
              (permission set, sharing, Modify All on the object); then redrive."
@@ -193,7 +199,9 @@ fn of_org(code: &Code) -> &'static str {
         Code::InactiveOwner => {
             "The owner is not active in the target. Activate the user there, or map OwnerId to another one; then redrive."
         }
-        Code::SelfReferenceFromTrigger => "A trigger of the target changes the record that it runs for. Mend the trigger; then redrive.",
+        Code::SelfReferenceFromTrigger => {
+            "A trigger of the target changes the record that it runs for. Mend the trigger; then redrive."
+        }
         Code::MixedDml => "Apex in the target writes setup objects together with others. Mend it there; then redrive.",
         Code::DeleteFailed => {
             "The target does not let it be deleted: others refer to it, or a trigger forbids it. Delete or move those first; then \
@@ -223,7 +231,9 @@ fn of_org(code: &Code) -> &'static str {
              `orgbridge failed show`."
         }
         Code::ApexError => "Apex in the target failed; the answer says where. Mend it there; then redrive.",
-        Code::PartnerNetworkStatus => "A Salesforce to Salesforce connection of the target refuses it. End the sharing there; then redrive.",
+        Code::PartnerNetworkStatus => {
+            "A Salesforce to Salesforce connection of the target refuses it. End the sharing there; then redrive."
+        }
         Code::Unknown(_) => {
             "This release does not know the code: the org's answer says what it wants (`orgbridge failed show RECORD`). Mend that, \
              then redrive."

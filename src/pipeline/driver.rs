@@ -213,7 +213,10 @@ impl<S: Store> Driver<S> {
         self.look_again(stopping).await?;
         self.redrive(stopping).await?;
         self.step().await?;
-        while !stopping && !self.paused && let Some(batch) = self.machine.next_batch(Instant::now()) {
+        while !stopping
+            && !self.paused
+            && let Some(batch) = self.machine.next_batch(Instant::now())
+        {
             // What leaves the outbox on the way must be safe before its neighbours go out.
             self.commit().await?;
             let covers = batch.writes.iter().flat_map(|write| &write.covers);
@@ -382,7 +385,10 @@ impl<S: Store> Driver<S> {
                         };
                         // Where the store fails, the driver hears of it at its next word with it.
                         // When a paused org goes on, the record is read once more.
-                        if *restores && !paused && let Ok(known) = store.known(read.pipeline, question).await {
+                        if *restores
+                            && !paused
+                            && let Ok(known) = store.known(read.pipeline, question).await
+                        {
                             let back = came_back(records.iter().map(|record| record.id), revived, &known);
                             let back: Vec<&Record> = back.iter().filter_map(|id| found.get(id)?.record()).collect();
                             returned = restore(&target, (read.pipeline, &mapping), &back, &children).await?;

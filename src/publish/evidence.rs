@@ -73,10 +73,7 @@ mod tests {
     fn a_write_is_told_by_its_call_its_object_its_key_and_its_fields() {
         let fields = [("Name".parse().unwrap(), Cell::Value(Value::text("Acme")))];
         let told: Json = serde_json::from_str(&as_evidence(&write(by_key(), Body::Whole(fields.into())))).unwrap();
-        assert_eq!(
-            told,
-            json!({"call": "upsert", "object": "Account", "by": "Key__c", "fields": {"Name": "Acme"}})
-        );
+        assert_eq!(told, json!({"call": "upsert", "object": "Account", "by": "Key__c", "fields": {"Name": "Acme"}}));
         let id = Key::Record { object: "Account".parse().unwrap(), id: "001T00000000001IAA".parse().unwrap() };
         let told: Json = serde_json::from_str(&as_evidence(&write(id, Body::Delete))).unwrap();
         assert_eq!(told, json!({"call": "delete", "object": "Account", "id": "001T00000000001IAA"}));

@@ -331,12 +331,7 @@ impl Store for Sqlite {
         self.read(move |db| failed::causes(db, &which)).await
     }
 
-    async fn failed(
-        &self,
-        which: &Which,
-        after: Option<RowId>,
-        limit: usize,
-    ) -> Result<Vec<FailedRecord>, StoreError> {
+    async fn failed(&self, which: &Which, after: Option<RowId>, limit: usize) -> Result<Vec<FailedRecord>, StoreError> {
         let which = which.clone();
         self.read(move |db| failed::failed(db, &which, after, limit)).await
     }

@@ -76,7 +76,10 @@ fn orgs(page: &mut Page, report: &Report) {
             page.line("", &format!("! {}: {trouble}", org.name));
         }
         if let Some(paused) = &org.paused {
-            page.line("", &format!("! {} is {}: nothing is written into it: orgbridge resume {0}", org.name, since(paused)));
+            page.line(
+                "",
+                &format!("! {} is {}: nothing is written into it: orgbridge resume {0}", org.name, since(paused)),
+            );
         }
         for clear in &org.in_clear {
             page.line("", &format!("! {}: {}", org.name, clear.text));

@@ -96,10 +96,7 @@ pub async fn causes_tell_how_many_since_when_and_three_examples<B: Backend>() {
     let told: Vec<_> = causes.iter().map(|cause| (cause.records, cause.oldest, cause.examples.clone())).collect();
     assert_eq!(
         told,
-        [
-            (4, NOW.plus(MINUTE * 2), vec![account(2), account(3), account(4)]),
-            (1, NOW.plus(MINUTE), vec![account(1)]),
-        ]
+        [(4, NOW.plus(MINUTE * 2), vec![account(2), account(3), account(4)]), (1, NOW.plus(MINUTE), vec![account(1)]),]
     );
     assert_eq!((&causes[0].pipeline, causes[0].fields.len()), (&name("accounts"), 2));
     let of_one = store.failed_causes(&one(account(5))).await.unwrap();
@@ -259,7 +256,8 @@ pub async fn what_is_discarded_is_done_with_and_its_children_fail_by_name<B: Bac
 pub async fn a_record_that_waits_is_discarded_only_where_that_is_said<B: Backend>() {
     let store = B::empty().open().await;
     let (_, children) = several(&store).await;
-    let row = Parked { code: LOOKUP_MISSING.to_owned(), waits_for: None, ..waiting(children, contact(5), 9, parent(1)) };
+    let row =
+        Parked { code: LOOKUP_MISSING.to_owned(), waits_for: None, ..waiting(children, contact(5), 9, parent(1)) };
     park(&store, vec![row]).await;
     assert_eq!(store.discard(&one(contact(5)), NOW).await.unwrap(), 0);
     assert_eq!(store.discard(&Which { waiting: true, ..one(contact(5)) }, NOW).await.unwrap(), 1);

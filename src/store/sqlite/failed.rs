@@ -25,15 +25,7 @@ const FROM: &str = "FROM parked k JOIN pipelines p ON p.id = k.pipeline AND p.re
         AND (?7 OR k.state = 'failed')";
 
 fn matching(which: &Which) -> [&dyn ToSql; 7] {
-    [
-        &which.pipeline,
-        &which.code,
-        &which.object,
-        &which.record,
-        &which.before,
-        &which.after,
-        &which.waiting,
-    ]
+    [&which.pipeline, &which.code, &which.object, &which.record, &which.before, &which.after, &which.waiting]
 }
 
 fn with<'a>(which: &'a Which, more: &[&'a dyn ToSql]) -> Vec<&'a dyn ToSql> {
@@ -287,12 +279,7 @@ pub(super) fn discard(db: &Connection, which: &Which, at: Timestamp) -> Result<u
 }
 
 /// See `Store::halt`.
-pub(super) fn halt(
-    db: &Connection,
-    name: &PipelineName,
-    why: &str,
-    at: Timestamp,
-) -> Result<Option<bool>, StoreError> {
+pub(super) fn halt(db: &Connection, name: &PipelineName, why: &str, at: Timestamp) -> Result<Option<bool>, StoreError> {
     let known: Option<(PipelineId, Option<String>)> = db
         .prepare_cached("SELECT id, halted FROM pipelines WHERE removed_at IS NULL AND name = ?1")?
         .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))

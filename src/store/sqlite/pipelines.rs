@@ -10,8 +10,8 @@ use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Halted, Overdue, PARENT_DISCARDED, PIPELINE_HALTED, Parent, Parked, ParkedCause, PipelineId,
-    PipelineIdentity, PipelineRow, Question, Sent, StoreError,
+    Answer, Applied, GapKind, Halted, Overdue, PARENT_DISCARDED, PIPELINE_HALTED, Parent, Parked, ParkedCause,
+    PipelineId, PipelineIdentity, PipelineRow, Question, Sent, StoreError,
 };
 
 const ROW: &str =
@@ -155,7 +155,9 @@ pub(super) fn known(db: &Connection, pipeline: PipelineId, question: &Question) 
     )?;
     let parked = rows(
         db,
-        &format!("SELECT {PARKED_COLUMNS} FROM parked WHERE pipeline = ?1 AND record IN (SELECT value FROM json_each(?2))"),
+        &format!(
+            "SELECT {PARKED_COLUMNS} FROM parked WHERE pipeline = ?1 AND record IN (SELECT value FROM json_each(?2))"
+        ),
         params![pipeline, records],
         |row| read_parked(row).map(|parked| (parked.record, parked)),
     )?;

@@ -7,7 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::columns::json_list;
 use super::gaps;
 use crate::event::{RecordId, Seq, Timestamp};
-use crate::store::{LinkChange, PARENT_DISCARDED, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError, Unfilled};
+use crate::store::{
+    LinkChange, PARENT_DISCARDED, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError, Unfilled,
+};
 
 pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled, StoreError> {
     let Settlement {
