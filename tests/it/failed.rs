@@ -1,7 +1,7 @@
 //! Failed records: named, kept, and in nobody's way.
 
 use orgbridge::bridge::Command;
-use orgbridge::config::Fill;
+use orgbridge::config::{Fill, IfMissing};
 use orgbridge::event::{OrgName, PipelineName, Timestamp};
 use orgbridge::status::{PipelineStatus, Status};
 use orgbridge::store::{ParkedState, Sqlite, Store, Which};
@@ -78,6 +78,8 @@ async fn a_bad_record_fails_alone_with_code_and_evidence_and_its_neighbours_pass
 async fn with_a_failed_account(world: &mut World) -> (String, String) {
     let phone = Fill::Source("Phone".parse().unwrap()).into();
     world.config.pipelines[0].fields.push(("Emea_Id__c".parse().unwrap(), phone));
+    let parent = world.config.pipelines[1].fields.iter_mut().find(|(field, _)| field.as_str() == "AccountId");
+    parent.unwrap().1.if_missing = Some(IfMissing::Wait);
     world.start();
     world.live_since(Timestamp(0)).await;
     let holder = world.create("Account", vec![json!({"Name": "holds the number", "Phone": "1"})]).await.remove(0);
@@ -110,7 +112,8 @@ async fn a_redrive_ends_on_the_record_as_it_is_now_and_never_on_an_older_state()
         let website = format!("https://{website}.example");
         world.update("Account", vec![(bad.clone(), json!({"Website": website}))]).await;
     }
-    world.caught_up().await;
+    let taken = |status: &Status| status.pipelines.values().map(|line| line.taken).sum::<u64>();
+    world.until("two accounts and three changes", |status| taken(status) == 5).await;
     assert_eq!(redrive(&world, of(&holder)).await, Ok(0), "it has not failed");
     // Nothing was mended: it fails again, and stays.
     assert_eq!(redrive(&world, of(&bad)).await, Ok(1));

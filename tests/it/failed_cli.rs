@@ -27,6 +27,8 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let text = std::fs::read_to_string(DEMO).unwrap();
         let text = text.replacen("      Phone: Phone\n", "      Phone: Phone\n      Emea_Id__c: Phone\n", 1);
+        // Of a parent that failed a child waits.
+        let text = text.replace("from: AccountId }", "from: AccountId, if_missing: wait }");
         std::fs::write(folder.path().join("demo.yaml"), text).unwrap();
         let mut variables = vec![("EMULATOR_PUBSUB".to_owned(), world.emulator.pubsub.to_string())];
         for (name, org) in [("SOURCE", world.source()), ("TARGET", world.target())] {
