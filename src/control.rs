@@ -322,7 +322,8 @@ pub async fn resume_org(state: &Path, org: &OrgName) -> io::Result<Option<bool>>
 
 /// What the running bridge tells of failed records. None: none runs.
 pub async fn told(state: &Path, question: Ask) -> io::Result<Option<Told>> {
-    match ask(state, &Request::Failed { v: 1, ask: question }).await? {
+    let asked = tokio::time::timeout(TOLD_WITHIN, ask(state, &Request::Failed { v: 1, ask: question })).await;
+    match asked.map_err(|_| io::Error::other(format!("no answer within {} s", TOLD_WITHIN.as_secs())))?? {
         None => Ok(None),
         Some(Answer::Failed(told)) => Ok(Some(told)),
         Some(answer) => Err(refused(answer)),

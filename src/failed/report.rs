@@ -175,3 +175,71 @@ impl Healed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Seq;
+    use crate::store::Parked;
+    use crate::store::contract::given;
+
+    const MANUAL: &str = include_str!("../../docs/failed.md");
+
+    fn record() -> Record {
+        let row = given::waiting(crate::store::PipelineId(1), given::account(1), 3, given::parent(2));
+        let row = Parked { request: Some(r#"{"call":"update","fields":{"Name":"Ada"}}"#.to_owned()), ..row };
+        let identity = given::identity();
+        let failed = FailedRecord {
+            pipeline: identity.name,
+            source_org: identity.source_org,
+            source_object: identity.source_object,
+            target_org: identity.target_org,
+            target_object: identity.target_object,
+            row,
+            first_at: given::NOW,
+            redrive_at: Some(given::NOW),
+        };
+        let entry = Entry { seq: Seq(3), change: given::event(3).0, received: given::NOW };
+        Record::of(failed, vec![entry])
+    }
+
+    #[test]
+    fn the_manual_explains_every_field() {
+        let cause = Cause::of(FailedCause {
+            pipeline: given::identity().name,
+            state: ParkedState::Failed,
+            code: "STRING_TOO_LONG".to_owned(),
+            fields: Vec::new(),
+            records: 1,
+            oldest: given::NOW,
+            examples: Vec::new(),
+        });
+        let healed = Healed {
+            pipeline: "accounts".to_owned(),
+            record: given::account(1).to_string(),
+            code: "STRING_TOO_LONG".to_owned(),
+            attempts: 1,
+            first_at: String::new(),
+            closed_at: String::new(),
+            how: "discarded".to_owned(),
+        };
+        let record = record();
+        let shapes = [
+            serde_json::to_value(cause).unwrap(),
+            serde_json::to_value(healed).unwrap(),
+            serde_json::to_value(&record).unwrap(),
+            serde_json::to_value(&record.events[0]).unwrap(),
+            serde_json::to_value(&record.waits_for).unwrap(),
+        ];
+        for name in shapes.iter().flat_map(|shape| shape.as_object().unwrap().keys()) {
+            assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_record_does_not_print_what_was_sent_or_said() {
+        let text = format!("{:?}", record());
+        assert!(text.contains("PARENT") && !text.contains("Ada") && !text.contains("no such parent"), "{text}");
+        assert_eq!(record().request.unwrap()["fields"]["Name"], "Ada");
+    }
+}
