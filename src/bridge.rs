@@ -26,7 +26,7 @@ use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::privacy::PrivacyRule;
 use crate::retry::Backoff;
 use crate::status::{Board, OrgStatus, PipelineStatus};
-use crate::store::{PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId};
+use crate::store::{Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which};
 use crate::subscribe::poll::{self, Poll};
 use crate::subscribe::position::Plan;
 use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
@@ -89,6 +89,16 @@ pub enum Command {
     AcceptOrg { org: OrgName, org_id: String, done: oneshot::Sender<Result<(), String>> },
     /// A halted pipeline is to go on. Answered when it does, with whether it was halted, or with the reason why not.
     Resume { pipeline: PipelineName, done: oneshot::Sender<Result<bool, String>> },
+    /// A pipeline is to be halted, for this reason. Answered when it is, with whether it was not before.
+    Pause { pipeline: PipelineName, why: String, done: oneshot::Sender<Result<bool, String>> },
+    /// Nothing is to be written into an org. Answered when nothing is in flight any more, with whether this is new.
+    PauseOrg { org: OrgName, reason: String, done: oneshot::Sender<Result<bool, String>> },
+    /// An org is to be written into again. Answered with whether it was paused.
+    ResumeOrg { org: OrgName, done: oneshot::Sender<Result<bool, String>> },
+    /// Failed records are to be tried again. Answered when that is sure to happen, with their number.
+    Redrive { which: Which, done: oneshot::Sender<Result<u64, String>> },
+    /// Failed records are to be given up. Answered when they are, with their number.
+    Discard { which: Which, done: oneshot::Sender<Result<u64, String>> },
 }
 
 /// As [`run`], and does what is asked meanwhile. To accept another org, or to let a pipeline go on, all stages are stopped
@@ -104,14 +114,15 @@ pub async fn steered<S: Store>(
     mut commands: mpsc::Receiver<Command>,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
+    let redrives = watch::Sender::new(0);
     loop {
         let round = cancel.child_token();
-        let mut running = pin!(run(config, orgs, store.clone(), board.clone(), round.clone()));
+        let mut running = pin!(one_round(config, orgs, store.clone(), board.clone(), &redrives, round.clone()));
         let command = loop {
             tokio::select! {
                 ended = &mut running => return ended,
                 Some(command) = commands.recv() => {
-                    if let Some(command) = to_be_done(command, orgs, &store).await? {
+                    if let Some(command) = to_be_done(command, orgs, &store, &redrives).await? {
                         break command;
                     }
                 }
@@ -139,6 +150,30 @@ pub async fn steered<S: Store>(
                 info!(%pipeline, "resumed");
                 drop(done.send(Ok(true)));
             }
+            Command::Pause { pipeline, why, done } => {
+                let halted = store.halt(&pipeline, &why, Timestamp::now()).await?;
+                info!(%pipeline, "{why}");
+                drop(done.send(Ok(halted == Some(true))));
+            }
+            Command::PauseOrg { org, reason, done } => {
+                let paused = store.pause_org(&org, Paused { reason, at: Timestamp::now() }).await?;
+                info!(%org, "paused by hand");
+                drop(done.send(Ok(paused)));
+            }
+            Command::ResumeOrg { org, done } => {
+                let resumed = store.resume_org(&org).await?;
+                info!(%org, "resumed");
+                drop(done.send(Ok(resumed)));
+            }
+            Command::Redrive { which, done } => {
+                let records = store.redrive(&which, Timestamp::now()).await?;
+                drop(done.send(Ok(records)));
+            }
+            Command::Discard { which, done } => {
+                let records = store.discard(&which, Timestamp::now()).await?;
+                info!(records, "failed records were discarded");
+                drop(done.send(Ok(records)));
+            }
         }
     }
 }
@@ -148,6 +183,7 @@ async fn to_be_done<S: Store>(
     command: Command,
     orgs: &BTreeMap<OrgName, Org>,
     store: &S,
+    redrives: &watch::Sender<u64>,
 ) -> Result<Option<Command>, StoreError> {
     match command {
         Command::AcceptOrg { org, org_id, done } => {
@@ -167,6 +203,36 @@ async fn to_be_done<S: Store>(
                 None => drop(done.send(Err(format!("the config has no pipeline {pipeline}")))),
             }
         }
+        Command::Pause { pipeline, why, done } => {
+            let row = store.pipelines().await?.into_iter().find(|row| row.identity.name == pipeline);
+            match row.map(|row| row.halted.is_none()) {
+                Some(true) => return Ok(Some(Command::Pause { pipeline, why, done })),
+                Some(false) => drop(done.send(Ok(false))),
+                None => drop(done.send(Err(format!("the config has no pipeline {pipeline}")))),
+            }
+        }
+        Command::PauseOrg { org, reason, done } => {
+            match (orgs.contains_key(&org), store.paused_orgs().await?.contains_key(&org)) {
+                (true, false) => return Ok(Some(Command::PauseOrg { org, reason, done })),
+                (true, true) => drop(done.send(Ok(false))),
+                (false, _) => drop(done.send(Err(format!("the config names no org {org}")))),
+            }
+        }
+        Command::ResumeOrg { org, done } => match store.paused_orgs().await?.contains_key(&org) {
+            true => return Ok(Some(Command::ResumeOrg { org, done })),
+            false => drop(done.send(Ok(false))),
+        },
+        // Nobody has to stop for it: whoever works for the target takes them as they are marked.
+        Command::Redrive { which, done } => {
+            let records = store.redrive(&which, Timestamp::now()).await?;
+            redrives.send_modify(|moved| *moved += 1);
+            info!(records, "failed records are tried again");
+            drop(done.send(Ok(records)));
+        }
+        Command::Discard { which, done } => match store.failed(&which, None, 1).await?.is_empty() {
+            true => drop(done.send(Ok(0))),
+            false => return Ok(Some(Command::Discard { which, done })),
+        },
     }
     Ok(None)
 }
@@ -182,6 +248,18 @@ pub async fn run<S: Store>(
     board: Board,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
+    one_round(config, orgs, store, board, &watch::Sender::new(0), cancel).await
+}
+
+/// `redrives` moves when a person wants failed records tried again.
+async fn one_round<S: Store>(
+    config: &Config,
+    orgs: &BTreeMap<OrgName, Org>,
+    store: S,
+    board: Board,
+    redrives: &watch::Sender<u64>,
+    cancel: CancellationToken,
+) -> Result<(), BridgeError> {
     for (name, org) in orgs {
         if let Some(id) = store.pinned_org(name).await? {
             org.pin(&id);
@@ -191,6 +269,8 @@ pub async fn run<S: Store>(
     }
     note_privacy(config, &store).await?;
     let rows = pipelines(config, &store).await?;
+    store.redrives_anew().await?;
+    let paused = store.paused_orgs().await?;
     let head = Arc::new(watch::Sender::new(store.head().await?));
     for (pipeline, row) in config.pipelines.iter().zip(&rows) {
         board.update(|status| drop(status.pipelines.insert(pipeline.name.clone(), first_status(pipeline, row))));
@@ -295,6 +375,8 @@ pub async fn run<S: Store>(
             board: board.clone(),
             doubts: doubts.clone(),
             remapped,
+            redrives: redrives.subscribe(),
+            paused: paused.contains_key(name),
         };
         let (store, token, doubts) = (store.clone(), cancel.clone(), doubts.clone());
         stages.spawn(&format!("publish {name}"), async move {

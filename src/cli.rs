@@ -20,10 +20,13 @@ macro_rules! println {
 mod check;
 mod demo;
 mod emulator;
+mod failed;
 mod forget;
 mod journal;
 mod map;
+mod name;
 mod org;
+mod pause;
 mod pipeline;
 mod resume;
 mod run;
@@ -74,6 +77,9 @@ enum Command {
     /// Emulated orgs by themselves
     #[command(after_help = crate::emulator::HELP)]
     Emulator(emulator::Emulator),
+    /// The records that the target refused: look at them, try them again, give them up
+    #[command(visible_alias = "dead-letters")]
+    Failed(failed::Failed),
     /// Erase the values that the state file holds of one record
     Forget(forget::Forget),
     /// What the state file holds of the events that came
@@ -84,7 +90,9 @@ enum Command {
     Org(org::Org),
     /// The pipelines that a state file knows
     Pipeline(pipeline::Pipeline),
-    /// Let a pipeline go on that stopped by itself
+    /// Stop a pipeline, or writing into an org, for a while
+    Pause(pause::Pause),
+    /// Let a pipeline go on that stopped by itself or was paused, or write into an org again
     Resume(resume::Resume),
     /// How the bridge of a config is
     Status(status::Status),
@@ -116,10 +124,12 @@ impl Cli {
             Command::Run(_)
             | Command::Check(_)
             | Command::Emulator(_)
+            | Command::Failed(_)
             | Command::Forget(_)
             | Command::Journal(_)
             | Command::Map(_)
             | Command::Org(_)
+            | Command::Pause(_)
             | Command::Pipeline(_)
             | Command::Resume(_)
             | Command::Status(_)
@@ -137,10 +147,12 @@ impl Cli {
             Command::Run(file) => run::run(&file.config).await,
             Command::Check(check) => check.run().await,
             Command::Emulator(emulator) => emulator.run().await,
+            Command::Failed(failed) => failed.run().await,
             Command::Forget(forget) => forget.run().await,
             Command::Journal(journal) => journal.run().await,
             Command::Map(map) => map.run().await,
             Command::Org(org) => org.run().await,
+            Command::Pause(pause) => pause.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,
             Command::Resume(resume) => resume.run().await,
             Command::Status(status) => status.run().await,

@@ -2,7 +2,10 @@
 //! JSON line out.
 //!
 //! `{"v":1,"request":"status"}` gives a [`Report`]; `{"v":1,"request":"accept_org","org":NAME,"org_id":ID}` accepts another
-//! org behind a login; `{"v":1,"request":"resume","pipeline":NAME}` lets a halted pipeline go on. What cannot be done is answered by `{"error":TEXT}`.
+//! org behind a login; `{"v":1,"request":"resume","pipeline":NAME}` lets a halted pipeline go on, and `pause` (with a `why`)
+//! halts one; `pause_org` (with a `reason`) and `resume_org` do the same for what is written into an org;
+//! `{"v":1,"request":"failed","ask":ASK}` tells of failed records ([`crate::failed::Ask`]); `redrive` and `discard` (with
+//! `which`: [`Which`]) try them again, or give them up. What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -19,9 +22,10 @@ use tokio::task::JoinSet;
 
 use crate::bridge::Command;
 use crate::event::{OrgName, PipelineName, Timestamp};
+use crate::failed::{self, Ask, Told};
 use crate::status::Board;
 use crate::status::report::Report;
-use crate::store::Store;
+use crate::store::{Store, Which};
 
 /// A request has no more.
 const REQUEST_MAX: u64 = 4_096;
@@ -41,6 +45,28 @@ enum Request {
     Status { v: u32 },
     AcceptOrg { v: u32, org: OrgName, org_id: String },
     Resume { v: u32, pipeline: PipelineName },
+    Pause { v: u32, pipeline: PipelineName, why: String },
+    PauseOrg { v: u32, org: OrgName, reason: String },
+    ResumeOrg { v: u32, org: OrgName },
+    Failed { v: u32, ask: Ask },
+    Redrive { v: u32, which: Which },
+    Discard { v: u32, which: Which },
+}
+
+impl Request {
+    fn version(&self) -> u32 {
+        match self {
+            Self::Status { v }
+            | Self::AcceptOrg { v, .. }
+            | Self::Resume { v, .. }
+            | Self::Pause { v, .. }
+            | Self::PauseOrg { v, .. }
+            | Self::ResumeOrg { v, .. }
+            | Self::Failed { v, .. }
+            | Self::Redrive { v, .. }
+            | Self::Discard { v, .. } => *v,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,8 +74,14 @@ enum Request {
 enum Answer {
     Status(Box<Report>),
     Accepted(OrgName),
-    /// Whether it was halted.
+    /// Whether it was halted, or paused.
     Resumed(bool),
+    /// Whether it was not paused before.
+    Paused(bool),
+    Failed(Told),
+    /// How many records.
+    Redriven(u64),
+    Discarded(u64),
     Error(String),
 }
 
@@ -136,12 +168,10 @@ impl<S: Store> Server<S> {
         let answer = match tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await {
             Ok(Ok(0)) => return Ok(()),
             Ok(Ok(_)) => match serde_json::from_str::<Request>(&line) {
-                Ok(Request::Status { v: 1 }) => self.status().await,
-                Ok(Request::AcceptOrg { v: 1, org, org_id }) => self.accept(org, org_id).await,
-                Ok(Request::Resume { v: 1, pipeline }) => self.resume(pipeline).await,
-                Ok(Request::Status { .. } | Request::AcceptOrg { .. } | Request::Resume { .. }) => {
+                Ok(request) if request.version() != 1 => {
                     Answer::Error("this bridge knows requests of version 1".to_owned())
                 }
+                Ok(request) => self.answered(request).await,
                 Err(error) => Answer::Error(format!("no request: {error}")),
             },
             Ok(Err(error)) => Answer::Error(format!("no request: {}", error.kind())),
@@ -150,6 +180,35 @@ impl<S: Store> Server<S> {
         let mut text = serde_json::to_string(&answer).map_err(io::Error::other)?;
         text.push('\n');
         tokio::time::timeout(PATIENCE, writer.write_all(text.as_bytes())).await.map_err(io::Error::other)?
+    }
+
+    async fn answered(&self, request: Request) -> Answer {
+        let answer = match request {
+            Request::Status { .. } => return self.status().await,
+            Request::AcceptOrg { org, org_id, .. } => return self.accept(org, org_id).await,
+            Request::Resume { pipeline, .. } => {
+                self.command(|done| Command::Resume { pipeline, done }).await.map(Answer::Resumed)
+            }
+            Request::Pause { pipeline, why, .. } => {
+                self.command(|done| Command::Pause { pipeline, why, done }).await.map(Answer::Paused)
+            }
+            Request::PauseOrg { org, reason, .. } => {
+                self.command(|done| Command::PauseOrg { org, reason, done }).await.map(Answer::Paused)
+            }
+            Request::ResumeOrg { org, .. } => {
+                self.command(|done| Command::ResumeOrg { org, done }).await.map(Answer::Resumed)
+            }
+            Request::Failed { ask, .. } => {
+                failed::told(&self.store, ask).await.map(Answer::Failed).map_err(|error| error.to_string())
+            }
+            Request::Redrive { which, .. } => {
+                self.command(|done| Command::Redrive { which, done }).await.map(Answer::Redriven)
+            }
+            Request::Discard { which, .. } => {
+                self.command(|done| Command::Discard { which, done }).await.map(Answer::Discarded)
+            }
+        };
+        answer.unwrap_or_else(Answer::Error)
     }
 
     async fn status(&self) -> Answer {
@@ -161,22 +220,20 @@ impl<S: Store> Server<S> {
     }
 
     async fn accept(&self, org: OrgName, org_id: String) -> Answer {
-        let (done, answer) = oneshot::channel();
         let accepted = org.clone();
-        self.command(Command::AcceptOrg { org, org_id, done }, answer)
+        self.command(|done| Command::AcceptOrg { org, org_id, done })
             .await
             .map_or_else(Answer::Error, |()| Answer::Accepted(accepted))
     }
 
-    async fn resume(&self, pipeline: PipelineName) -> Answer {
-        let (done, answer) = oneshot::channel();
-        self.command(Command::Resume { pipeline, done }, answer).await.map_or_else(Answer::Error, Answer::Resumed)
-    }
-
     /// Hands a command to the bridge and waits until it is done.
-    async fn command<T>(&self, command: Command, answer: oneshot::Receiver<Result<T, String>>) -> Result<T, String> {
+    async fn command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Command,
+    ) -> Result<T, String> {
         let gone = || "the bridge is just stopping".to_owned();
-        if self.commands.send(command).await.is_err() {
+        let (done, answer) = oneshot::channel();
+        if self.commands.send(command(done)).await.is_err() {
             return Err(gone());
         }
         match tokio::time::timeout(ACCEPTED_WITHIN, answer).await {
@@ -207,9 +264,13 @@ async fn ask(state: &Path, request: &Request) -> io::Result<Option<Answer>> {
 fn refused(answer: Answer) -> io::Error {
     match answer {
         Answer::Error(reason) => io::Error::other(reason),
-        Answer::Status(_) | Answer::Accepted(_) | Answer::Resumed(_) => {
-            io::Error::other("the bridge answered something else")
-        }
+        Answer::Status(_)
+        | Answer::Accepted(_)
+        | Answer::Resumed(_)
+        | Answer::Paused(_)
+        | Answer::Failed(_)
+        | Answer::Redriven(_)
+        | Answer::Discarded(_) => io::Error::other("the bridge answered something else"),
     }
 }
 
@@ -228,6 +289,61 @@ pub async fn resume(state: &Path, pipeline: &PipelineName) -> io::Result<Option<
     match ask(state, &Request::Resume { v: 1, pipeline: pipeline.clone() }).await? {
         None => Ok(None),
         Some(Answer::Resumed(halted)) => Ok(Some(halted)),
+        Some(answer) => Err(refused(answer)),
+    }
+}
+
+/// Halts a pipeline of the running bridge; whether it was not halted before. None: none runs.
+pub async fn pause(state: &Path, pipeline: &PipelineName, why: &str) -> io::Result<Option<bool>> {
+    match ask(state, &Request::Pause { v: 1, pipeline: pipeline.clone(), why: why.to_owned() }).await? {
+        None => Ok(None),
+        Some(Answer::Paused(new)) => Ok(Some(new)),
+        Some(answer) => Err(refused(answer)),
+    }
+}
+
+/// The running bridge writes nothing into an org; whether this is new. None: none runs.
+pub async fn pause_org(state: &Path, org: &OrgName, reason: &str) -> io::Result<Option<bool>> {
+    match ask(state, &Request::PauseOrg { v: 1, org: org.clone(), reason: reason.to_owned() }).await? {
+        None => Ok(None),
+        Some(Answer::Paused(new)) => Ok(Some(new)),
+        Some(answer) => Err(refused(answer)),
+    }
+}
+
+/// The running bridge writes into an org again; whether it was paused. None: none runs.
+pub async fn resume_org(state: &Path, org: &OrgName) -> io::Result<Option<bool>> {
+    match ask(state, &Request::ResumeOrg { v: 1, org: org.clone() }).await? {
+        None => Ok(None),
+        Some(Answer::Resumed(paused)) => Ok(Some(paused)),
+        Some(answer) => Err(refused(answer)),
+    }
+}
+
+/// What the running bridge tells of failed records. None: none runs.
+pub async fn told(state: &Path, question: Ask) -> io::Result<Option<Told>> {
+    let asked = tokio::time::timeout(TOLD_WITHIN, ask(state, &Request::Failed { v: 1, ask: question })).await;
+    match asked.map_err(|_| io::Error::other(format!("no answer within {} s", TOLD_WITHIN.as_secs())))?? {
+        None => Ok(None),
+        Some(Answer::Failed(told)) => Ok(Some(told)),
+        Some(answer) => Err(refused(answer)),
+    }
+}
+
+/// The running bridge tries failed records again; how many. None: none runs.
+pub async fn redrive(state: &Path, which: &Which) -> io::Result<Option<u64>> {
+    match ask(state, &Request::Redrive { v: 1, which: which.clone() }).await? {
+        None => Ok(None),
+        Some(Answer::Redriven(records)) => Ok(Some(records)),
+        Some(answer) => Err(refused(answer)),
+    }
+}
+
+/// The running bridge gives failed records up; how many. None: none runs.
+pub async fn discard(state: &Path, which: &Which) -> io::Result<Option<u64>> {
+    match ask(state, &Request::Discard { v: 1, which: which.clone() }).await? {
+        None => Ok(None),
+        Some(Answer::Discarded(records)) => Ok(Some(records)),
         Some(answer) => Err(refused(answer)),
     }
 }

@@ -20,6 +20,7 @@
 //! | [`past`] | comparing the two orgs |
 //! | [`store`] | what is remembered: a contract, and SQLite |
 //! | [`bridge`] | builds and joins the stages |
+//! | [`failed`] | failed records as people and scripts see them, and what to do about each cause |
 //! | [`control`] | the request socket of a running bridge |
 //! | [`status`] | what the terminal, the command line and the tests read |
 //!
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod event;
+pub mod failed;
 pub mod hydrate;
 pub mod journal;
 pub mod mapping;

@@ -12,3 +12,4 @@ mod replies;
 pub mod types;
 
 pub use driver::{Line, PipelineError, Target, run};
+pub use machine::{NOT_VISIBLE, PARENT_GONE, TARGET_GONE};

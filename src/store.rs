@@ -17,12 +17,13 @@
 //!   older, finds the entry. A window that a refused position or an outage left is closed when its newest event comes
 //!   again, or when the truth probe has covered it; any other window by `close_gap` alone.
 //! - **Never backwards.** `applied` and a pipeline's watermark only grow. A row of `parked` only widens until closed.
+//! - **A failed record is remembered.** What ends a row that had failed is a row of `healed`, in the same transaction.
 //! - **No lost wake.** A row that is parked for a parent whose link exists, or is set in the same settlement, is
-//!   returned as woken.
+//!   returned as woken. A row that a person wants tried again is found by whichever bridge runs next, until it was.
 //!
 //! `store::contract` is the test suite that any backend must pass.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -36,10 +37,12 @@ use crate::privacy::{Privacy, PrivacyRule};
 
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod failed;
 mod gap;
 mod position;
 pub mod sqlite;
 
+pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, PAUSED_BY_HAND, Paused, RowId, Which};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
 pub use sqlite::Sqlite;
 
@@ -142,6 +145,12 @@ pub struct PipelineRow {
 /// The code of a parked row that waits for what a lookup leads to; of a failed record, that it is not there.
 pub const LOOKUP_MISSING: &str = "LOOKUP_MISSING";
 
+/// The code of a failed record whose parent's pipeline leaves the parent out.
+pub const PARENT_EXCLUDED: &str = "PARENT_EXCLUDED";
+
+/// The code of a failed record whose parent is deleted in the source.
+pub const PARENT_DELETED: &str = "PARENT_DELETED";
+
 /// Why a record will have no counterpart, as the code of the failed records that waited for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotComing {
@@ -154,8 +163,8 @@ pub enum NotComing {
 impl NotComing {
     pub fn code(self) -> &'static str {
         match self {
-            Self::Excluded => "PARENT_EXCLUDED",
-            Self::Deleted => "PARENT_DELETED",
+            Self::Excluded => PARENT_EXCLUDED,
+            Self::Deleted => PARENT_DELETED,
         }
     }
 }
@@ -163,7 +172,7 @@ impl NotComing {
 /// The code of a parked row that waits for its pipeline.
 pub const PIPELINE_HALTED: &str = "PIPELINE_HALTED";
 
-/// A pipeline that stopped by itself, and waits for a person.
+/// A pipeline that stopped by itself, or was stopped by a person, and waits for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halted {
     pub why: String,
@@ -222,8 +231,9 @@ pub struct Applied {
     pub tombstone: bool,
 }
 
-/// A key that was refused, or that waits for another (design, "Parked is a dirty key").
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A key that was refused, or that waits for another (design, "Parked is a dirty key"). `Debug` leaves out what was sent
+/// and what the org said.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Parked {
     pub pipeline: PipelineId,
     pub record: RecordId,
@@ -238,6 +248,26 @@ pub struct Parked {
     pub tried_at: Timestamp,
     /// What the org said, for people. Never shown in a log.
     pub evidence: String,
+    /// What was sent last, as JSON, for people: it holds values. None: nothing ever was.
+    pub request: Option<String>,
+}
+
+impl fmt::Debug for Parked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parked")
+            .field("pipeline", &self.pipeline)
+            .field("record", &self.record)
+            .field("from", &self.from)
+            .field("to", &self.to)
+            .field("state", &self.state)
+            .field("code", &self.code)
+            .field("fields", &self.fields)
+            .field("waits_for", &self.waits_for)
+            .field("attempts", &self.attempts)
+            .field("tried_at", &self.tried_at)
+            .field("was_sent", &self.request.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -321,8 +351,8 @@ pub struct Settlement {
     pub links: Vec<LinkChange>,
     /// Rows of `parked` that end: a whole write or a delete settled up to this number. A row that reaches further stays.
     pub close: Vec<(PipelineId, RecordId, Seq)>,
-    /// Rows to add. One that exists is widened to hold both ranges; code, state and evidence are the newer ones, and
-    /// attempts add up.
+    /// Rows to add. One that exists is widened to hold both ranges; code, state and evidence are the newer ones, the request
+    /// too where there is one, and attempts add up.
     pub park: Vec<Parked>,
     /// Lookups that were left out before and are not any more. All of a record end with `close`, that is with a whole write.
     pub filled: Vec<(PipelineId, RecordId, FieldName)>,
@@ -551,6 +581,23 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(PipelineId, RecordId, Seq)>, StoreError>> + Send;
 
+    /// Stops the pipeline as a person wants. None if there is no such pipeline, false if it was halted already: it stays as
+    /// it is.
+    fn halt(
+        &self,
+        name: &PipelineName,
+        why: &str,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Option<bool>, StoreError>> + Send;
+
+    /// Nothing is to be written into the org, which need not be known yet. False if it was so already: that stays as it is.
+    fn pause_org(&self, org: &OrgName, paused: Paused) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The org is paused no longer. False if it was not.
+    fn resume_org(&self, org: &OrgName) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    fn paused_orgs(&self) -> impl Future<Output = Result<BTreeMap<OrgName, Paused>, StoreError>> + Send;
+
     /// At most about `limit` entries of the pipeline's channel and object, oldest first.
     fn page(
         &self,
@@ -603,6 +650,49 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Rows of `parked` counted, the most frequent cause of a pipeline first.
     fn parked_causes(&self) -> impl Future<Output = Result<Vec<ParkedCause>, StoreError>> + Send;
+
+    /// Rows of `parked` by cause, the most frequent first.
+    fn failed_causes(&self, which: &Which) -> impl Future<Output = Result<Vec<FailedCause>, StoreError>> + Send;
+
+    /// Rows of `parked` by pipeline and record, from behind `after` on.
+    fn failed(
+        &self,
+        which: &Which,
+        after: Option<RowId>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<FailedRecord>, StoreError>> + Send;
+
+    /// The entries between these two numbers, both included, that name a record of a pipeline; oldest first.
+    fn events_of(
+        &self,
+        row: RowId,
+        between: (Seq, Seq),
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
+
+    /// Failed records that are none any more, the last one first. They are kept for 30 days. `which` is about what they
+    /// were.
+    fn healed(&self, which: &Which, limit: usize) -> impl Future<Output = Result<Vec<Healed>, StoreError>> + Send;
+
+    /// Marks rows of `parked` to be tried again; how many. The mark goes with the row, or when the row is parked again after
+    /// somebody took it.
+    fn redrive(&self, which: &Which, at: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Marked rows of these pipelines that nobody has taken, at most `limit`; not those of a halted pipeline. They are
+    /// taken now.
+    fn take_redrives(
+        &self,
+        pipelines: &[PipelineId],
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<RowId>, StoreError>> + Send;
+
+    /// Nobody works on marked rows: whoever had taken them is gone.
+    fn redrives_anew(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Gives up the parts of these rows of `parked`; how many. What changes later is as if they had been applied. Rows that
+    /// wait for one of them as their parent become failed records ([`PARENT_DISCARDED`]), which the parent's link wakes all
+    /// the same. Only while nobody has anything of it in memory.
+    fn discard(&self, which: &Which, at: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Notes the privacy rules that hold for the org from the next entry on.
     fn note_privacy(

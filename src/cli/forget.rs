@@ -70,7 +70,7 @@ fn text(forgotten: &Forgotten) -> String {
         said.push(format!("{notifications} PushTopic or generic events were emptied"));
     }
     if evidence > 0 {
-        said.push(format!("what the target org said of it in {evidence} pipelines was erased"));
+        said.push(format!("what was sent of it and what the target org said of it in {evidence} pipelines was erased"));
     }
     if mentions > 0 {
         said.push(format!("its id also stands in {mentions} platform events, which are as they were"));
@@ -93,7 +93,7 @@ mod tests {
             text(&all),
             "the values of 3 change events were erased (1 of them name other records too, for which the same values are \
              gone: they are read from the source where they are still to be written); 4 PushTopic or generic events were \
-             emptied; what the target org said of it in 2 pipelines was erased; its id also stands in 5 platform events, \
+             emptied; what was sent of it and what the target org said of it in 2 pipelines was erased; its id also stands in 5 platform events, \
              which are as they were"
         );
     }

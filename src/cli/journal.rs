@@ -61,7 +61,9 @@ async fn scrub(config: &Config, store: &Sqlite) -> Result<String, StoreError> {
     let events = if looked_at == 1 { "1 event was".to_owned() } else { format!("{looked_at} events were") };
     let mut said = format!("{events} looked at, {rewritten} rewritten.");
     if evidence > 0 {
-        said.push_str(&format!(" What the target org said of {evidence} failed or waiting records was erased."));
+        said.push_str(&format!(
+            " What was sent of {evidence} failed or waiting records, and what the target org said, was erased."
+        ));
     }
     Ok(said)
 }

@@ -51,6 +51,10 @@ pub struct Target<S> {
     pub doubts: Doubts,
     /// Mappings with newer types.
     pub remapped: mpsc::UnboundedReceiver<Remapped>,
+    /// Moves when a person wants failed records tried again.
+    pub redrives: watch::Receiver<u64>,
+    /// Nothing is to be written there: what comes is read and mapped, as far as there is room, and waits.
+    pub paused: bool,
 }
 
 /// One pipeline: where it reads, and what it makes of it.
@@ -112,6 +116,7 @@ pub async fn run<S: Store>(target: Target<S>, cancel: CancellationToken) -> Resu
                 None => scan_ended = true,
             },
             Some((id, mapping)) = driver.remapped.recv() => driver.remap(id, mapping),
+            Ok(()) = driver.redrives.changed() => driver.redrives_due = true,
             () = sleep_until(wakeup) => {}
         }
     }
@@ -126,6 +131,10 @@ struct Driver<S> {
     board: Board,
     doubts: Doubts,
     remapped: mpsc::UnboundedReceiver<Remapped>,
+    redrives: watch::Receiver<u64>,
+    /// There may be marked rows that nobody has taken.
+    redrives_due: bool,
+    paused: bool,
     machine: Machine,
     tasks: JoinSet<Done>,
     batches: usize,
@@ -178,6 +187,9 @@ impl<S: Store> Driver<S> {
             board: target.board,
             doubts: target.doubts,
             remapped: target.remapped,
+            redrives: target.redrives,
+            redrives_due: true,
+            paused: target.paused,
             machine,
             tasks: JoinSet::new(),
             batches: 0,
@@ -201,8 +213,12 @@ impl<S: Store> Driver<S> {
         self.commit().await?;
         self.release(stopping).await?;
         self.look_again(stopping).await?;
+        self.redrive(stopping).await?;
         self.step().await?;
-        while !stopping && let Some(batch) = self.machine.next_batch(Instant::now()) {
+        while !stopping
+            && !self.paused
+            && let Some(batch) = self.machine.next_batch(Instant::now())
+        {
             // What leaves the outbox on the way must be safe before its neighbours go out.
             self.commit().await?;
             let covers = batch.writes.iter().flat_map(|write| &write.covers);
@@ -250,9 +266,24 @@ impl<S: Store> Driver<S> {
         Ok(())
     }
 
+    /// What a person wants tried again, a page at a time.
+    async fn redrive(&mut self, stopping: bool) -> Result<(), StoreError> {
+        let pipelines: Vec<PipelineId> = self.sources.keys().copied().collect();
+        while self.redrives_due && !stopping && !self.paused && self.machine.has_room() {
+            let page = self.store.take_redrives(&pipelines, HELD_PAGE).await?;
+            self.redrives_due = !page.is_empty();
+            let now = Instant::now();
+            for (pipeline, record) in page {
+                self.machine.wake(Source { pipeline, record }, now);
+            }
+        }
+        Ok(())
+    }
+
     /// What waits, or lacks a lookup, and is tried again because of the time alone.
     async fn look_again(&mut self, stopping: bool) -> Result<(), StoreError> {
-        if stopping || self.looked.elapsed() < self.look_again || !self.machine.has_room() {
+        // Where nothing may be written, they would be read again and again.
+        if stopping || self.paused || self.looked.elapsed() < self.look_again || !self.machine.has_room() {
             return Ok(());
         }
         self.looked = Instant::now();
@@ -336,6 +367,7 @@ impl<S: Store> Driver<S> {
         let children: HashMap<_, _> =
             self.sources.iter().map(|(id, (_, source, mapping))| (*id, (source.clone(), mapping.clone()))).collect();
         let replies = self.machine.replies().clone();
+        let paused = self.paused;
         self.tasks.spawn(async move {
             let before = source.api_calls() + target.api_calls();
             let answer = match &read.what {
@@ -358,7 +390,11 @@ impl<S: Store> Driver<S> {
                             ..Question::default()
                         };
                         // Where the store fails, the driver hears of it at its next word with it.
-                        if *restores && let Ok(known) = store.known(read.pipeline, question).await {
+                        // When a paused org goes on, the record is read once more.
+                        if *restores
+                            && !paused
+                            && let Ok(known) = store.known(read.pipeline, question).await
+                        {
                             let back = came_back(records.iter().map(|record| record.id), revived, &known);
                             let back: Vec<&Record> = back.iter().filter_map(|id| found.get(id)?.record()).collect();
                             returned = restore(&target, (read.pipeline, &mapping), &back, &children).await?;

@@ -29,7 +29,9 @@ use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies}
 use crate::pipeline::brakes::Brake;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replies::Remembered;
-use crate::publish::{Batch, Body, Call, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
+use crate::publish::{
+    self, Batch, Body, Call, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write,
+};
 use crate::store::{
     Answer, Applied, LinkChange, NotComing, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question,
     Settlement, Unfilled,
@@ -37,11 +39,13 @@ use crate::store::{
 use reading::{Because, LookUp, Moved, Reading, Readings, Stage};
 
 /// Why the children of a record wait that is made anew.
-const PARENT_GONE: &str = "PARENT_GONE";
+pub const PARENT_GONE: &str = "PARENT_GONE";
 /// Until they are set.
 const NO_BRAKES: Brakes = Brakes { deletes: None, creates: None, failures: None };
 /// The code of a failed record whose counterpart is gone, where that is not to be mended.
-const TARGET_GONE: &str = "TARGET_GONE";
+pub const TARGET_GONE: &str = "TARGET_GONE";
+/// The code of a record that the source shows neither as there nor as deleted.
+pub const NOT_VISIBLE: &str = "NOT_VISIBLE";
 /// What a target says of an owner who may not own records any more, and of a record that is gone.
 const OUTDATED: [&str; 3] = ["INACTIVE_OWNER_OR_USER", "ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY"];
 /// A parked record that changes again is tried at most this often.

@@ -33,7 +33,7 @@ use window::Window;
 const WAITING_MAX: usize = 10_000;
 const WEIGHT_MAX: usize = 64 << 20;
 /// The code of a record whose parent the target does not have.
-const PARENT_MISSING: &str = "PARENT_MISSING";
+pub const PARENT_MISSING: &str = "PARENT_MISSING";
 /// How long a chain of waiting parents is followed to find a cycle.
 const CHAIN_MAX: usize = 100;
 
@@ -125,8 +125,9 @@ impl fmt::Debug for Refusal {
 pub enum Handed {
     /// Done in the target. `id` is the record there; none after a delete. `created`: whether it is new, if that was said.
     Settled { write: Write, id: Option<RecordId>, created: Option<bool> },
-    /// Refused for good or until a parent comes. `covers` holds what waited behind it too.
-    Parked { covers: Vec<Cover>, refusal: Refusal, sent: bool },
+    /// Refused for good or until a parent comes. `covers` holds what waited behind it too. `request`: what was sent, if
+    /// anything was.
+    Parked { covers: Vec<Cover>, refusal: Refusal, sent: bool, request: Option<Box<Write>> },
     /// The source must be read whole before anything can be written.
     Read { covers: Vec<Cover>, delete: Option<Key>, sent: bool },
     /// The link leads nowhere: the record must be read whole and made anew.
@@ -321,7 +322,7 @@ impl Outbox {
             let Some(waiting) = self.remove(id) else { continue };
             let is_own = |cover: &Cover| cover.source.pipeline == pipeline;
             let (covers, others) = waiting.write.covers.into_iter().partition(is_own);
-            self.handed.push(Handed::Parked { covers, refusal: refusal.clone(), sent: false });
+            self.handed.push(Handed::Parked { covers, refusal: refusal.clone(), sent: false, request: None });
             self.hand_others(others);
         }
         self.look_after_children(now);
@@ -496,7 +497,7 @@ impl Outbox {
                     self.put_back(write, tries, Cohort::new(locked), Some(at), now);
                 }
                 Verdict::Unexplained(refusal) => {
-                    self.park(write, refusal, false);
+                    self.park(write, refusal, false, true);
                     self.lost(sources);
                 }
                 Verdict::Split | Verdict::TooMuch => {
@@ -524,7 +525,7 @@ impl Outbox {
                     self.handed.push(Handed::Answered { sources });
                     self.put_back(write, tries, Cohort::default(), None, now);
                 }
-                Verdict::Refused(refusal) => self.park(write, refusal, true),
+                Verdict::Refused(refusal) => self.park(write, refusal, true, true),
             }
         }
         for token in tokens {
@@ -747,7 +748,7 @@ impl Outbox {
             (_, Some((parent, if_missing))) => {
                 let refusal = parent_missing(parent, if_missing, "Its parent has no counterpart in the target yet.");
                 if let Some(waiting) = self.remove(id) {
-                    self.park(waiting.write, refusal, false);
+                    self.park(waiting.write, refusal, false, false);
                 }
             }
             (None, None) => {
@@ -846,9 +847,11 @@ impl Outbox {
         self.hand_others(others);
     }
 
-    fn park(&mut self, write: Write, refusal: Refusal, sent: bool) {
+    /// `sent`: the answer is known; `tried`: it went out.
+    fn park(&mut self, write: Write, refusal: Refusal, sent: bool, tried: bool) {
         let (covers, others) = self.with_what_waits(&write);
-        self.handed.push(Handed::Parked { covers, refusal, sent });
+        let request = tried.then(|| Box::new(write));
+        self.handed.push(Handed::Parked { covers, refusal, sent, request });
         self.hand_others(others);
     }
 

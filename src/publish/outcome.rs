@@ -21,6 +21,8 @@ const SERVER_ERROR_MAX: u32 = 3;
 const WAIT_MAX: u32 = 240;
 /// The code of a failed record whose value of the key field is another record's.
 pub const KEY_TAKEN: &str = "KEY_TAKEN";
+/// The code of a failed record on which the org itself failed, without a code of its own.
+pub const HTTP_500: &str = "HTTP_500";
 /// How long a record waits for a cause that passes in minutes or hours.
 const WAIT: Duration = Duration::from_secs(60);
 /// So many records that are refused for what is none's fault, and no other is saved: all of their kind would be refused.
@@ -142,7 +144,7 @@ fn unknown(error: &CallError, tries: u32, alone: bool, at: Instant) -> Verdict {
         (true, false) => Verdict::UnknownSplit { at },
         (true, true) if tries >= 2 * SERVER_ERROR_MAX => Verdict::Unexplained(Refusal {
             state: ParkedState::Failed,
-            code: error.code().map_or_else(|| "HTTP_500".to_owned(), ToString::to_string),
+            code: error.code().map_or_else(|| HTTP_500.to_owned(), ToString::to_string),
             fields: Vec::new(),
             waits_for: None,
             evidence: error.org_text().map(|text| text.reveal().to_owned()).unwrap_or_default(),

@@ -31,7 +31,8 @@ fn with_id(write: &Write) -> Map<String, Json> {
     record
 }
 
-fn record(write: &Write) -> Map<String, Json> {
+/// The fields of a write as they go out.
+pub(super) fn record(write: &Write) -> Map<String, Json> {
     let mut record = Map::new();
     for (field, cell) in write.fields().into_iter().flatten() {
         match cell {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Status;
 use crate::event::Timestamp;
-use crate::store::{ParkedState, Store, StoreError, SubscriptionRow};
+use crate::store::{PAUSED_BY_HAND, ParkedState, Store, StoreError, SubscriptionRow};
 use crate::subscribe::{State, retention};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +28,20 @@ pub struct Org {
     pub org_id: Option<String>,
     pub other_org_id: Option<String>,
     pub trouble: Option<String>,
+    /// Nothing is written into it until `orgbridge resume`.
+    #[serde(default)]
+    pub paused: Option<Paused>,
     /// What was stored before the privacy rules that hold for it.
     #[serde(default)]
     pub in_clear: Vec<InClear>,
+}
+
+/// What a person stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    pub since: String,
+    /// What the person said; may be empty.
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,8 +108,11 @@ pub struct Pipeline {
     /// Deletes that were not made since the bridge started, because the bridge is not known to have created the counterpart
     /// (`may_delete: created`). Of a running bridge only.
     pub kept: Option<u64>,
-    /// It stopped by itself, and waits for `orgbridge resume`: why.
+    /// It stopped by itself or was paused, and waits for `orgbridge resume`: why.
     pub halted: Option<String>,
+    /// It was paused by hand; `halted` says so too.
+    #[serde(default)]
+    pub paused: Option<Paused>,
     pub causes: Vec<Cause>,
     pub trouble: Option<String>,
 }
@@ -109,6 +123,15 @@ pub struct Cause {
     /// A failed record waits for a person; another one for a parent.
     pub failed: bool,
     pub records: u64,
+}
+
+impl Paused {
+    /// None: it stopped by itself.
+    fn of(halted: &crate::store::Halted) -> Option<Self> {
+        let reason = halted.why.strip_prefix(PAUSED_BY_HAND)?;
+        let reason = reason.strip_prefix(": ").unwrap_or(reason).to_owned();
+        Some(Self { since: halted.at.to_string(), reason })
+    }
 }
 
 impl InClear {
@@ -161,11 +184,15 @@ impl Report {
             gaps: Vec::new(),
             pipelines: Vec::new(),
         };
+        let paused = store.paused_orgs().await?;
         for name in orgs {
             let known = live.and_then(|live| live.orgs.get(&name)).cloned().unwrap_or_default();
             let in_clear = store.in_clear(&name, &store.noted_privacy(&name).await?).await?;
             report.orgs.push(Org {
                 org_id: store.pinned_org(&name).await?,
+                paused: paused
+                    .get(&name)
+                    .map(|paused| Paused { since: paused.at.to_string(), reason: paused.reason.clone() }),
                 name: name.to_string(),
                 other_org_id: known.other_org_id,
                 trouble: known.trouble,
@@ -222,6 +249,7 @@ impl Report {
                 unfilled: row.unfilled,
                 left_gone: known.map(|known| known.left_gone),
                 kept: known.map(|known| known.kept),
+                paused: row.halted.as_ref().and_then(Paused::of),
                 halted: row.halted.map(|halted| format!("{} (since {})", halted.why, halted.at)),
                 causes: causes
                     .map(|cause| Cause {
@@ -244,7 +272,8 @@ impl Report {
         let stuck = |one: &Subscription| matches!(one.state.as_deref(), Some("refused" | "behind"));
         // What a running bridge does not subscribe any more owes nothing.
         let late = |one: &Subscription| one.retention_left_seconds == Some(0) && (one.state.is_some() || !self.running);
-        self.orgs.iter().any(|org| org.other_org_id.is_some() || !org.in_clear.is_empty())
+        let org = |org: &Org| org.other_org_id.is_some() || !org.in_clear.is_empty() || org.paused.is_some();
+        self.orgs.iter().any(org)
             || self.subscriptions.iter().any(|one| stuck(one) || late(one))
             || self.pipelines.iter().any(|pipeline| pipeline.failed > 0 || pipeline.halted.is_some())
             || self.gaps.iter().any(|gap| gap.records == 0)

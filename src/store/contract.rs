@@ -1,5 +1,6 @@
 //! What any backend must do: each sentence of the contract is a rule here, and [`contract!`] makes its tests.
 
+pub(crate) mod failed;
 pub(crate) mod figures;
 pub(crate) mod gaps;
 pub(crate) mod given;
@@ -114,6 +115,20 @@ macro_rules! contract {
                 links_are_shared_between_the_same_two_orgs,
                 a_parent_is_known_by_its_link_between_the_same_two_orgs,
                 of_what_is_not_known_there_is_no_answer,
+            }
+            failed {
+                failed_records_are_found_by_what_is_said_of_them,
+                failed_records_come_page_by_page,
+                causes_tell_how_many_since_when_and_three_examples,
+                what_was_sent_and_when_it_failed_first_stay_with_a_row_that_is_parked_again,
+                the_events_of_a_row_are_those_that_name_its_record,
+                a_failed_record_that_is_none_any_more_is_remembered_with_how,
+                a_record_that_is_to_be_tried_again_is_taken_once_and_found_by_the_next_bridge,
+                a_try_that_began_before_it_was_asked_for_is_not_the_one_that_was_asked_for,
+                records_of_a_halted_pipeline_are_tried_again_when_it_goes_on,
+                what_is_discarded_is_done_with_and_its_children_fail_by_name,
+                a_record_that_waits_is_discarded_only_where_that_is_said,
+                an_org_is_paused_until_it_is_resumed_known_or_not,
             }
             lookups {
                 a_lookup_can_be_filled_once_its_parent_has_a_link,

@@ -7,6 +7,7 @@ mod accept;
 mod append;
 mod columns;
 mod deliveries;
+mod failed;
 mod file;
 mod gaps;
 mod journal;
@@ -20,7 +21,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,9 +33,9 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, Forgotten, Gap, InClear, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause, PipelineId,
-    PipelineIdentity, PipelineRow, Question, Scrubbed, Sent, Settled, Settlement, Store, StoreError, Subscription,
-    SubscriptionId, SubscriptionRow,
+    Answer, Appended, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Mended, NotedPrivacy, Overdue,
+    Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent,
+    Settled, Settlement, Store, StoreError, Subscription, SubscriptionId, SubscriptionRow, Which,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
@@ -255,6 +256,25 @@ impl Store for Sqlite {
         self.read(move |db| pipelines::held(db, after, limit)).await
     }
 
+    async fn halt(&self, name: &PipelineName, why: &str, at: Timestamp) -> Result<Option<bool>, StoreError> {
+        let (name, why) = (name.clone(), why.to_owned());
+        self.write(move |db| failed::halt(db, &name, &why, at)).await
+    }
+
+    async fn pause_org(&self, org: &OrgName, paused: Paused) -> Result<bool, StoreError> {
+        let org = org.clone();
+        self.write(move |db| failed::pause_org(db, &org, &paused)).await
+    }
+
+    async fn resume_org(&self, org: &OrgName) -> Result<bool, StoreError> {
+        let org = org.clone();
+        self.write(move |db| failed::resume_org(db, &org)).await
+    }
+
+    async fn paused_orgs(&self) -> Result<BTreeMap<OrgName, Paused>, StoreError> {
+        self.read(failed::paused_orgs).await
+    }
+
     async fn page(&self, pipeline: PipelineId, after: Seq, limit: usize) -> Result<Page, StoreError> {
         self.read(move |db| journal::page(db, pipeline, after, limit)).await
     }
@@ -304,6 +324,44 @@ impl Store for Sqlite {
 
     async fn parked_causes(&self) -> Result<Vec<ParkedCause>, StoreError> {
         self.read(pipelines::parked_causes).await
+    }
+
+    async fn failed_causes(&self, which: &Which) -> Result<Vec<FailedCause>, StoreError> {
+        let which = which.clone();
+        self.read(move |db| failed::causes(db, &which)).await
+    }
+
+    async fn failed(&self, which: &Which, after: Option<RowId>, limit: usize) -> Result<Vec<FailedRecord>, StoreError> {
+        let which = which.clone();
+        self.read(move |db| failed::failed(db, &which, after, limit)).await
+    }
+
+    async fn events_of(&self, row: RowId, between: (Seq, Seq), limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.read(move |db| failed::events_of(db, row, between, limit)).await
+    }
+
+    async fn healed(&self, which: &Which, limit: usize) -> Result<Vec<Healed>, StoreError> {
+        let which = which.clone();
+        self.read(move |db| failed::healed(db, &which, limit)).await
+    }
+
+    async fn redrive(&self, which: &Which, at: Timestamp) -> Result<u64, StoreError> {
+        let which = which.clone();
+        self.write(move |db| failed::redrive(db, &which, at)).await
+    }
+
+    async fn take_redrives(&self, pipelines: &[PipelineId], limit: usize) -> Result<Vec<RowId>, StoreError> {
+        let pipelines = pipelines.to_vec();
+        self.write(move |db| failed::take_redrives(db, &pipelines, limit)).await
+    }
+
+    async fn redrives_anew(&self) -> Result<(), StoreError> {
+        self.write(failed::redrives_anew).await
+    }
+
+    async fn discard(&self, which: &Which, at: Timestamp) -> Result<u64, StoreError> {
+        let which = which.clone();
+        self.write(move |db| failed::discard(db, &which, at)).await
     }
 
     async fn note_privacy(&self, org: &OrgName, rules: &[PrivacyRule]) -> Result<NotedPrivacy, StoreError> {

@@ -11,6 +11,7 @@ mod crash;
 mod equal;
 mod examples;
 mod failed;
+mod failed_cli;
 mod faults;
 mod lookups;
 mod mapping;

@@ -120,6 +120,16 @@ impl World {
         tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
     }
 
+    /// As a person asks for something else, and waits until it is done.
+    pub async fn told<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, String>>) -> bridge::Command,
+    ) -> Result<T, String> {
+        let (done, answer) = oneshot::channel();
+        self.commands.as_ref().unwrap().send(command(done)).await.unwrap();
+        tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
+    }
+
     /// As a person lets a halted pipeline go on: whether it was halted.
     pub async fn resume(&self, pipeline: &str) -> Result<bool, String> {
         let (done, answer) = oneshot::channel();

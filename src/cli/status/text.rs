@@ -1,6 +1,6 @@
 //! A report as text for people: what stands in a line is said in words, and nothing is wider than the terminal.
 
-use crate::status::report::{Gap, Pipeline, Report, Subscription};
+use crate::status::report::{Gap, Paused, Pipeline, Report, Subscription};
 
 use super::super::table;
 
@@ -74,6 +74,12 @@ fn orgs(page: &mut Page, report: &Report) {
     for org in &report.orgs {
         if let Some(trouble) = &org.trouble {
             page.line("", &format!("! {}: {trouble}", org.name));
+        }
+        if let Some(paused) = &org.paused {
+            page.line(
+                "",
+                &format!("! {} is {}: nothing is written into it: orgbridge resume {0}", org.name, since(paused)),
+            );
         }
         for clear in &org.in_clear {
             page.line("", &format!("! {}: {}", org.name, clear.text));
@@ -168,8 +174,10 @@ fn pipelines(page: &mut Page, report: &Report) {
         }
     }
     for line in &report.pipelines {
-        if let Some(halted) = &line.halted {
-            let name = &line.name;
+        let name = &line.name;
+        if let Some(paused) = &line.paused {
+            page.line("", &format!("! {name} is {}: orgbridge resume {name}", since(paused)));
+        } else if let Some(halted) = &line.halted {
             page.line("", &format!("! {name} is halted: {halted}. If that is meant: orgbridge resume {name}"));
         }
     }
@@ -182,6 +190,13 @@ fn pipelines(page: &mut Page, report: &Report) {
             said.push(&line.target);
             page.line("", &format!("! {}: {trouble}", line.target));
         }
+    }
+}
+
+fn since(paused: &Paused) -> String {
+    match paused.reason.as_str() {
+        "" => format!("paused since {}", paused.since),
+        reason => format!("paused since {} ({reason})", paused.since),
     }
 }
 

@@ -54,12 +54,16 @@ impl Machine {
                     self.next_step(cover.source);
                 }
             }
-            Handed::Parked { covers, refusal, sent } => {
+            Handed::Parked { covers, refusal, sent, request } => {
+                let request = request.map(|write| publish::as_evidence(&write));
                 // What waits for its turn joins the row: tried at once and again, a refusal that stays would never rest.
                 for cover in covers {
                     let fails = refusal.state == ParkedState::Failed;
                     let halts = fails && self.one_more_failed(cover, &refusal.code);
                     self.park(cover, &refusal, sent, now);
+                    if let Some(row) = self.settlement.park.last_mut() {
+                        row.request.clone_from(&request);
+                    }
                     if halts {
                         // Most of what waits would fail as well.
                         self.outbox.withdraw(cover.source.pipeline, &pipeline_halted(), now);
@@ -232,6 +236,7 @@ impl Machine {
             attempts: 1,
             tried_at: self.wall,
             evidence: refusal.evidence.clone(),
+            request: None,
         });
     }
 

@@ -332,7 +332,7 @@ impl Machine {
                 Found::Deleted | Found::Merged { .. } => Ok(mapping.apply_deleted(record, &known, cover)),
                 Found::NotVisible => Err(Refusal {
                     state: ParkedState::Waiting,
-                    code: "NOT_VISIBLE".to_owned(),
+                    code: NOT_VISIBLE.to_owned(),
                     fields: Vec::new(),
                     waits_for: None,
                     evidence: "The source org shows neither the record nor that it was deleted. The bridge's user may \

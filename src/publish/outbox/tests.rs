@@ -383,7 +383,7 @@ fn children_are_released_when_their_maker_leaves_without_having_gone_out() {
 fn a_write_whose_parent_the_target_cannot_be_told_is_parked_for_it() {
     let mut bench = Bench::with([child(update(2, 1), 1, false)]);
     let handed = bench.outbox.take_handed();
-    let [Handed::Parked { covers, refusal, sent: false }] = &handed[..] else { panic!("{handed:?}") };
+    let [Handed::Parked { covers, refusal, sent: false, request: None }] = &handed[..] else { panic!("{handed:?}") };
     assert_eq!(covers[..], [cover(2, 1, 1)]);
     assert_eq!((refusal.state, &refusal.waits_for), (ParkedState::Waiting, &Some(parent(1))));
     assert!(bench.outbox.is_empty());

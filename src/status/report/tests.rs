@@ -20,6 +20,7 @@ pub(crate) fn full() -> Report {
             org_id: text("00D000000000001AAA"),
             other_org_id: text("00D000000000009AAA"),
             trouble: text("another org is behind the login"),
+            paused: None,
             in_clear: vec![InClear {
                 object: "Contact".to_owned(),
                 fields: vec!["Email".to_owned()],
@@ -68,6 +69,7 @@ pub(crate) fn full() -> Report {
             unfilled: 6,
             left_gone: Some(3),
             kept: Some(7),
+            paused: None,
             halted: text("more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)"),
             causes: vec![
                 Cause { code: "STRING_TOO_LONG".to_owned(), failed: true, records: 1 },
@@ -93,6 +95,7 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "org_id": "00D000000000001AAA",
       "other_org_id": "00D000000000009AAA",
       "trouble": "another org is behind the login",
+      "paused": null,
       "in_clear": [
         {
           "object": "Contact",
@@ -152,6 +155,7 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "left_gone": 3,
       "kept": 7,
       "halted": "more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)",
+      "paused": null,
       "causes": [
         {
           "code": "STRING_TOO_LONG",
@@ -217,6 +221,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "org_id": "00D000000000001AAA",
       "other_org_id": null,
       "trouble": null,
+      "paused": null,
       "in_clear": []
     },
     {
@@ -224,6 +229,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "org_id": null,
       "other_org_id": null,
       "trouble": null,
+      "paused": null,
       "in_clear": []
     }
   ],
@@ -274,6 +280,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "left_gone": null,
       "kept": null,
       "halted": null,
+      "paused": null,
       "causes": [
         {
           "code": "PARENT",
@@ -426,6 +433,25 @@ pub(crate) fn gap_of_each_kind() -> Vec<Gap> {
     (1..).zip(GapKind::ALL).map(|each| Gap::of(&gap(each), Some(&row))).collect()
 }
 
+/// By hand, at a time.
+pub(crate) fn paused(reason: &str) -> Paused {
+    Paused { since: "2026-01-02T03:00:00.000Z".to_owned(), reason: reason.to_owned() }
+}
+
+#[tokio::test]
+async fn what_a_person_paused_is_told_with_the_time_and_the_reason() {
+    let store = store().await;
+    let hq = name("target");
+    assert!(store.pause_org(&hq, crate::store::Paused { reason: String::new(), at: NOW }).await.unwrap());
+    store.halt(&given::identity().name, "paused by hand: storms", NOW).await.unwrap();
+    let report = Report::gather(&store, [hq], GATHERED_AT, None).await.unwrap();
+    let since = "2023-11-14T22:13:20.000Z".to_owned();
+    assert_eq!(report.orgs[0].paused, Some(Paused { since: since.clone(), reason: String::new() }));
+    let accounts = report.pipelines.iter().find(|line| line.name == "accounts").unwrap();
+    assert_eq!(accounts.paused, Some(Paused { since, reason: "storms".to_owned() }));
+    assert_eq!(accounts.halted.as_deref(), Some("paused by hand: storms (since 2023-11-14T22:13:20.000Z)"));
+}
+
 #[test]
 fn a_person_is_needed_for_what_does_not_pass_by_itself() {
     let calm = || {
@@ -448,6 +474,7 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
     assert!(changed(|report| report.subscriptions[0].state = Some("refused".to_owned())));
     assert!(changed(|report| report.subscriptions[0].state = Some("behind".to_owned())));
     assert!(changed(|report| report.subscriptions[0].retention_left_seconds = Some(0)));
+    assert!(changed(|report| report.orgs[0].paused = Some(paused("storms"))));
     assert!(changed(|report| report.pipelines[0].failed = 1));
     assert!(changed(|report| report.pipelines[0].halted = Some("more than 500 deletes in 10m".to_owned())));
     assert!(changed(|report| report.gaps[0].records = 0));

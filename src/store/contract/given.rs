@@ -178,6 +178,7 @@ pub fn waiting(pipeline: PipelineId, record: RecordId, seq: u64, waits_for: Pare
         attempts: 1,
         tried_at: NOW,
         evidence: "no such parent".to_owned(),
+        request: None,
     }
 }
 
@@ -194,6 +195,7 @@ pub fn failed(pipeline: PipelineId, record: RecordId, seq: u64) -> Parked {
         attempts: 1,
         tried_at: NOW,
         evidence: "data value too large".to_owned(),
+        request: None,
     }
 }
 

@@ -153,13 +153,18 @@ pub async fn scrubbing_reaches_messages_without_an_object_and_evidence<B: Backen
         Change { channel: channel(), replay_id: replay_id(1), happening: Happening::Notification { body } };
     store.append(subscription, vec![Arrival::Change(notification)], NOW).await.unwrap();
     let pipeline = accounts(&store).await.id;
-    let row = crate::store::Parked { evidence: "Ada is no name".to_owned(), ..failed(pipeline, account(1), 1) };
+    let row = crate::store::Parked {
+        evidence: "Ada is no name".to_owned(),
+        request: Some("Ada".to_owned()),
+        ..failed(pipeline, account(1), 1)
+    };
     store.settle(Settlement { park: vec![row], ..Settlement::default() }).await.unwrap();
     let rules = [rule(Treatment::LeaveOut, "Name")];
     assert_eq!(store.in_clear(&source(), &rules).await.unwrap()[0].entries, 1);
     let scrubbed = store.scrub(&source(), &privacy(&rules), 10).await.unwrap();
     assert_eq!(scrubbed, Scrubbed { looked_at: 1, rewritten: 1, evidence: 1, done: true });
-    assert_eq!(store.parked(9).await.unwrap()[0].evidence, "");
+    let row = &store.parked(9).await.unwrap()[0];
+    assert_eq!((row.evidence.as_str(), &row.request), ("", &None));
     // What is left of it names no such value, so nothing of it is rewritten once more.
     let more = [rules[0].clone(), rule(Treatment::LeaveOut, "Phone")];
     assert_eq!(store.scrub(&source(), &privacy(&more), 10).await.unwrap().rewritten, 0);
@@ -183,7 +188,11 @@ pub async fn a_forgotten_record_keeps_its_events_without_their_values<B: Backend
         other(7, Happening::Event { uuid: Some("u".to_owned()), fields: mention }),
     ];
     store.append(subscription, group, NOW).await.unwrap();
-    let row = crate::store::Parked { evidence: "Ada is no name".to_owned(), ..failed(pipeline, account(1), 1) };
+    let row = crate::store::Parked {
+        evidence: "Ada is no name".to_owned(),
+        request: Some("Ada".to_owned()),
+        ..failed(pipeline, account(1), 1)
+    };
     store.settle(Settlement { park: vec![row], ..Settlement::default() }).await.unwrap();
 
     let forgotten = store.forget_record(&source(), account(1)).await.unwrap();
@@ -208,7 +217,7 @@ pub async fn a_forgotten_record_keeps_its_events_without_their_values<B: Backend
     let newest = store.newest_parts(pipeline, vec![account(1)], Seq(4)).await.unwrap();
     assert_eq!(newest[&account(1)], ChangeKind::Delete);
     let row = &store.parked(9).await.unwrap()[0];
-    assert_eq!((row.evidence.as_str(), row.record), ("", account(1)));
+    assert_eq!((row.evidence.as_str(), &row.request, row.record), ("", &None, account(1)));
     // It opened no gap, comes no second time, and there is nothing more to forget.
     assert_eq!(store.gaps().await.unwrap(), []);
     let again = vec![event(1).kind(ChangeKind::Create).arrives()];

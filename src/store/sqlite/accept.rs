@@ -56,7 +56,10 @@ fn forget_records(db: &Connection, org: &OrgName) -> Result<(), StoreError> {
     }
     // What is parked for a target stays: it is read and written again. What came from the old source is no record of
     // the new one.
-    db.execute("DELETE FROM parked WHERE pipeline IN (SELECT id FROM pipelines WHERE source_org = ?1)", [org])?;
+    for table in ["parked", "healed"] {
+        let sql = format!("DELETE FROM {table} WHERE pipeline IN (SELECT id FROM pipelines WHERE source_org = ?1)");
+        db.execute(&sql, [org])?;
+    }
     db.execute(
         "UPDATE pipelines SET watermark = max(watermark, ?2) WHERE source_org = ?1 AND removed_at IS NULL",
         params![org, head(db)?],

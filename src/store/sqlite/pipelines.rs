@@ -10,8 +10,8 @@ use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Halted, Overdue, PIPELINE_HALTED, Parent, Parked, ParkedCause, PipelineId,
-    PipelineIdentity, PipelineRow, Question, Sent, StoreError,
+    Answer, Applied, GapKind, Halted, Overdue, PARENT_DISCARDED, PIPELINE_HALTED, Parent, Parked, ParkedCause,
+    PipelineId, PipelineIdentity, PipelineRow, Question, Sent, StoreError,
 };
 
 const ROW: &str =
@@ -130,6 +130,7 @@ fn give_up(db: &Connection, id: PipelineId) -> Result<(), StoreError> {
         "DELETE FROM parked WHERE pipeline = ?1",
         "DELETE FROM sent WHERE pipeline = ?1",
         "DELETE FROM unfilled WHERE pipeline = ?1",
+        "DELETE FROM healed WHERE pipeline = ?1",
     ] {
         db.execute(sql, [id])?;
     }
@@ -157,7 +158,9 @@ pub(super) fn known(db: &Connection, pipeline: PipelineId, question: &Question) 
     )?;
     let parked = rows(
         db,
-        &format!("{PARKED} WHERE pipeline = ?1 AND record IN (SELECT value FROM json_each(?2))"),
+        &format!(
+            "SELECT {PARKED_COLUMNS} FROM parked WHERE pipeline = ?1 AND record IN (SELECT value FROM json_each(?2))"
+        ),
         params![pipeline, records],
         |row| read_parked(row).map(|parked| (parked.record, parked)),
     )?;
@@ -191,11 +194,11 @@ fn parents(db: &Connection, pipeline: PipelineId, asked: &[Parent]) -> Result<Ha
     Ok(linked)
 }
 
-const PARKED: &str = "SELECT pipeline, record, from_seq, to_seq, state, code, fields, waits_object, waits_record,
-        attempts, tried_at, evidence
-    FROM parked";
+/// What [`read_parked`] reads, from the first column on.
+pub(super) const PARKED_COLUMNS: &str = "pipeline, record, from_seq, to_seq, state, code, fields, waits_object,
+    waits_record, attempts, tried_at, evidence, request";
 
-fn read_parked(row: &Row<'_>) -> rusqlite::Result<Parked> {
+pub(super) fn read_parked(row: &Row<'_>) -> rusqlite::Result<Parked> {
     let waits_for = match (row.get(7)?, row.get(8)?) {
         (Some(target_object), Some(record)) => Some(Parent { target_object, record }),
         _ => None,
@@ -214,13 +217,14 @@ fn read_parked(row: &Row<'_>) -> rusqlite::Result<Parked> {
         attempts: row.get(9)?,
         tried_at: row.get(10)?,
         evidence: row.get(11)?,
+        request: Some(row.get(12)?).filter(|request: &String| !request.is_empty()),
     })
 }
 
 pub(super) fn parked(db: &Connection, limit: usize) -> Result<Vec<Parked>, StoreError> {
     rows(
         db,
-        &format!("{PARKED} ORDER BY from_seq, pipeline, record LIMIT ?1"),
+        &format!("SELECT {PARKED_COLUMNS} FROM parked ORDER BY from_seq, pipeline, record LIMIT ?1"),
         [i64::try_from(limit).unwrap_or(i64::MAX)],
         read_parked,
     )
@@ -264,8 +268,8 @@ pub(super) fn restless(db: &Connection) -> Result<Vec<(PipelineId, RecordId)>, S
          JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
          JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
              AND l.source_record = k.waits_record AND l.target_object = k.waits_object
-         WHERE k.state = 'waiting'",
-        [PIPELINE_HALTED],
+         WHERE k.state = 'waiting' OR k.code = ?2",
+        [PIPELINE_HALTED, PARENT_DISCARDED],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )
 }
@@ -345,7 +349,7 @@ pub(super) fn sending(db: &Connection, sent: &[(PipelineId, RecordId)]) -> Resul
     Ok(())
 }
 
-fn rows<T>(
+pub(super) fn rows<T>(
     db: &Connection,
     sql: &str,
     params: impl Params,

@@ -134,9 +134,9 @@ pub(super) fn scrub(db: &Connection, org: &OrgName, privacy: &Privacy, limit: us
         .collect::<Result<_, _>>()?;
     let mut evidence = 0;
     for Due { rule, to, .. } in &due {
-        // The target's message may quote what it was sent.
+        // What was sent holds such values, and the target's message may quote them.
         evidence += db.execute(
-            "UPDATE parked SET evidence = '' WHERE evidence != '' AND from_seq <= ?3 AND pipeline IN
+            "UPDATE parked SET evidence = '', request = '' WHERE (evidence != '' OR request != '') AND from_seq <= ?3 AND pipeline IN
                  (SELECT id FROM pipelines WHERE source_org = ?1 AND source_object = ?2 COLLATE NOCASE)",
             params![org, rule.object, to],
         )?;
@@ -230,7 +230,7 @@ pub(super) fn forget_record(db: &Connection, org: &OrgName, record: RecordId) ->
         }
     }
     let erased = db.execute(
-        "UPDATE parked SET evidence = '' WHERE record = ?2 AND evidence != ''
+        "UPDATE parked SET evidence = '', request = '' WHERE record = ?2 AND (evidence != '' OR request != '')
              AND pipeline IN (SELECT id FROM pipelines WHERE source_org = ?1)",
         params![org, record],
     )?;

@@ -41,8 +41,7 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
     }
     let any_unfilled = db.prepare_cached("SELECT 1 FROM unfilled LIMIT 1")?.exists([])?;
     for (pipeline, record, seq) in close {
-        db.prepare_cached("DELETE FROM parked WHERE pipeline = ?1 AND record = ?2 AND to_seq <= ?3")?
-            .execute(params![pipeline, record, seq])?;
+        super::failed::close(db, *pipeline, *record, *seq)?;
         if !any_unfilled {
             continue;
         }
@@ -232,15 +231,18 @@ fn park_row(db: &Connection, parked: &Parked) -> Result<(), StoreError> {
     let fields = serde_json::Value::from(parked.fields.clone()).to_string();
     db.prepare_cached(
         "INSERT INTO parked (pipeline, record, from_seq, to_seq, tried_seq, state, code, fields, waits_object,
-             waits_record, attempts, tried_at, evidence)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             waits_record, attempts, tried_at, evidence, request, first_at)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11)
          ON CONFLICT (pipeline, record) DO UPDATE SET
              from_seq = CASE WHEN excluded.from_seq < parked.from_seq THEN excluded.from_seq ELSE parked.from_seq END,
              to_seq = CASE WHEN excluded.to_seq > parked.to_seq THEN excluded.to_seq ELSE parked.to_seq END,
              tried_seq = excluded.tried_seq, state = excluded.state, code = excluded.code, fields = excluded.fields,
              waits_object = excluded.waits_object, waits_record = excluded.waits_record,
              attempts = parked.attempts + excluded.attempts,
-             tried_at = excluded.tried_at, evidence = excluded.evidence",
+             tried_at = excluded.tried_at, evidence = excluded.evidence,
+             request = CASE WHEN excluded.request = '' THEN parked.request ELSE excluded.request END,
+             -- This was the try that somebody wanted, unless nobody has begun with it yet.
+             redrive_at = CASE WHEN parked.redrive_taken THEN NULL ELSE parked.redrive_at END, redrive_taken = 0",
     )?
     .execute(params![
         parked.pipeline,
@@ -255,6 +257,7 @@ fn park_row(db: &Connection, parked: &Parked) -> Result<(), StoreError> {
         parked.attempts,
         parked.tried_at,
         parked.evidence,
+        parked.request.as_deref().unwrap_or_default(),
     ])?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Pages are compared as a whole: what is moved, or said otherwise, is seen.
 
 use super::shown;
-use crate::status::report::tests::{full, gap_of_each_kind};
+use crate::status::report::tests::{full, gap_of_each_kind, paused};
 
 #[test]
 fn a_report_is_a_page_that_a_person_reads() {
@@ -34,6 +34,21 @@ Open gaps: changes that the source org may have kept from the bridge.
  source /data/AccountChangeEvent: the org could not tell what changed: 2 records of Account
     it closes by itself"
     );
+}
+
+#[test]
+fn what_is_paused_says_since_when_why_and_how_it_goes_on() {
+    let mut report = full();
+    report.orgs[0].paused = Some(paused(""));
+    report.pipelines[0].paused = Some(paused("storms"));
+    let page = shown(&report, None);
+    for line in [
+        "! source is paused since 2026-01-02T03:00:00.000Z: nothing is written into it: orgbridge resume source",
+        "! accounts is paused since 2026-01-02T03:00:00.000Z (storms): orgbridge resume accounts",
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{page}");
+    }
+    assert!(!page.contains("accounts is halted"), "{page}");
 }
 
 #[test]

@@ -91,18 +91,13 @@ fn what_a_lost_request_makes_anew_after_the_delete_is_deleted_too() {
     world.page(1);
     assert!(world.send());
     world.answer_batch(0, 7);
-    while world.ask() {}
-    while !world.asked.is_empty() {
-        world.answer_read(0);
-        while world.ask() {}
-    }
+    world.read_all();
     assert!(world.send());
     world.answer_batch(0, 0);
     world.change_source(0, DELETE);
     world.deliver();
     world.page(1);
-    while world.ask() {}
-    world.answer_read(0);
+    world.read_all();
     assert!(world.target.rows.is_empty());
     world.land_late(0);
     assert_eq!(world.target.rows.len(), 1);

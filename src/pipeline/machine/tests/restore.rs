@@ -80,6 +80,7 @@ fn a_counterpart_that_is_just_being_deleted_comes_back_when_it_is() {
         world.change_source(0, DELETE);
         world.deliver();
         world.page(1);
+        world.read_all();
         assert!(world.send());
         world.change_source(0, UNDELETE);
         world.deliver();
@@ -144,6 +145,7 @@ fn what_comes_back_along_with_its_parent_and_was_deleted_by_itself_goes_again() 
     let contact = world.bus.remove(0);
     world.deliver();
     world.page(1);
+    world.read_all();
     assert!(world.send());
     world.answer_batch(0, 7);
     world.bus.push(contact);

@@ -1,0 +1,85 @@
+//! Failed records as people and scripts see them: what is asked, what is told, and what to do about each cause.
+
+mod remedy;
+mod report;
+
+use serde::{Deserialize, Serialize};
+
+pub use remedy::remedy;
+pub use report::{Cause, Event, Healed, Parent, Record};
+
+use crate::event::RecordId;
+use crate::store::{PipelineId, RowId, Store, StoreError, Which};
+
+/// Records that are told at once.
+const PAGE: usize = 200;
+/// Events of one record that are told.
+pub const EVENTS_MAX: usize = 100;
+/// Healed records that are told.
+const HEALED_MAX: usize = 1_000;
+
+/// What can be asked of the state, whether a bridge runs or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Ask {
+    /// How many have which cause.
+    Causes(Which),
+    /// Each, a page at a time, from behind `after` on.
+    Each { which: Which, after: Option<Place>, events: bool },
+    /// Those that are none any more.
+    Healed(Which),
+}
+
+/// Where a list goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pipeline: i64,
+    record: RecordId,
+}
+
+/// The answers, in the same order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    Causes(Vec<Cause>),
+    /// `next`: there may be more.
+    Each {
+        records: Vec<Record>,
+        next: Option<Place>,
+    },
+    Healed(Vec<Healed>),
+}
+
+/// What the store knows.
+///
+/// # Errors
+/// When the store fails.
+pub async fn told<S: Store>(store: &S, ask: Ask) -> Result<Told, StoreError> {
+    match ask {
+        Ask::Causes(which) => {
+            let causes = store.failed_causes(&which).await?;
+            Ok(Told::Causes(causes.into_iter().map(Cause::of).collect()))
+        }
+        Ask::Each { which, after, events } => {
+            let after: Option<RowId> = after.map(|place| (PipelineId(place.pipeline), place.record));
+            let rows = store.failed(&which, after, PAGE).await?;
+            let place = |row: &RowId| Place { pipeline: row.0.0, record: row.1 };
+            let last = rows.last().map(|last| (last.row.pipeline, last.row.record));
+            let next = last.filter(|_| rows.len() >= PAGE).as_ref().map(place);
+            let mut records = Vec::with_capacity(rows.len());
+            for row in rows {
+                let id = (row.row.pipeline, row.row.record);
+                let entries = match events {
+                    true => store.events_of(id, (row.row.from, row.row.to), EVENTS_MAX).await?,
+                    false => Vec::new(),
+                };
+                records.push(Record::of(row, entries));
+            }
+            Ok(Told::Each { records, next })
+        }
+        Ask::Healed(which) => {
+            let healed = store.healed(&which, HEALED_MAX).await?;
+            Ok(Told::Healed(healed.into_iter().map(Healed::of).collect()))
+        }
+    }
+}
