@@ -1,10 +1,11 @@
 //! Writes for one target org: what waits, what may go out, and what the org's answers mean.
 
+pub mod bulk;
 pub mod outbox;
 pub mod outcome;
 mod request;
 mod write;
 
-pub use outbox::{BATCH_MAX, Batch, Call, FlightId, Handed, Outbox, Refusal, Verdict};
+pub use outbox::{BATCH_MAX, Batch, Call, FlightId, Handed, Lane, Outbox, Refusal, Verdict};
 pub use request::send;
 pub use write::{Body, ByKey, Cell, Cover, Key, Manner, Reference, Source, Write};

@@ -5,6 +5,7 @@
 
 mod accept;
 mod append;
+mod bulk;
 mod columns;
 mod deliveries;
 mod file;
@@ -32,13 +33,14 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, Forgotten, Gap, InClear, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause, PipelineId,
-    PipelineIdentity, PipelineRow, Question, Scrubbed, Sent, Settled, Settlement, Store, StoreError, Subscription,
-    SubscriptionId, SubscriptionRow,
+    Answer, Appended, BulkJob, Forgotten, Gap, InClear, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause,
+    PipelineId, PipelineIdentity, PipelineRow, Question, Scrubbed, Sent, Settled, Settlement, Store, StoreError,
+    Subscription, SubscriptionId, SubscriptionRow,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
 };
+use crate::org::JobId;
 use crate::privacy::{Privacy, PrivacyRule};
 
 /// A handle to the state. With the last clone its threads end, what they were asked for first being done, and the
@@ -274,6 +276,20 @@ impl Store for Sqlite {
 
     async fn sending(&self, rows: Vec<(PipelineId, RecordId)>) -> Result<(), StoreError> {
         self.write(move |db| pipelines::sending(db, &rows)).await
+    }
+
+    async fn bulk_begun(&self, job: BulkJob) -> Result<(), StoreError> {
+        self.write(move |db| bulk::begun(db, &job)).await
+    }
+
+    async fn bulk_jobs(&self, org: &OrgName) -> Result<Vec<BulkJob>, StoreError> {
+        let org = org.clone();
+        self.read(move |db| bulk::jobs(db, &org)).await
+    }
+
+    async fn bulk_ended(&self, job: &JobId) -> Result<(), StoreError> {
+        let job = job.clone();
+        self.write(move |db| bulk::ended(db, &job)).await
     }
 
     async fn restless(&self) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_halts.sql"),
     include_str!("migrations/0005_created.sql"),
     include_str!("migrations/0006_unfilled.sql"),
+    include_str!("migrations/0008_bulk.sql"),
 ];
 
 /// A person's `sqlite3` may hold the file for a moment.
