@@ -431,6 +431,7 @@ impl<S: Store> Driver<S> {
         let now = Instant::now();
         match what {
             What::Told { told, job } => {
+                self.refusals.reset();
                 self.job_told(batch, told.trouble, now);
                 if told.results().any(|result| self.doubts_result(batch, result)) {
                     self.doubts.raise(&self.target, batch.call.object());

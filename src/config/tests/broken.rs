@@ -42,7 +42,7 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ("pipelines:\n", "pipeline:\n", 11, 1, "the config has no key `pipeline`"),
     ("version: 1", "version: 1\npublish: { late_landing: 10 }", 2, 26, "`late_landing` must be a length of time"),
     ("version: 1", "version: 1\npublish: { late_landing: 1M }", 2, 26, "`late_landing` is longer than 1day"),
-    ("version: 1", "version: 1\npublish: { bulk_from: 1999 }", 2, 23, "`bulk_from` is less than 2000"),
+    ("version: 1", "version: 1\npublish: { bulk_from: 1999 }", 2, 23, "`bulk_from` is less than 2000: a job would cost more than it saves"),
     ("version: 1", "version: 1\npublish: { bulk_from: many }", 2, 23, "`bulk_from` must be a number of records"),
     ("version: 1", "version: 1\nsubscribe: { probe_every: 1ms }", 2, 27, "`probe_every` is shorter than 500ms"),
     ("version: 1", "version: 1\npublish:", 2, 1, "`publish` must be a block of keys, not nothing"),
