@@ -120,7 +120,7 @@ fn generated_contacts(random: &mut fastrand::Rng, count: usize, accounts: &[Stri
             "LastName": last, "FirstName": pick(random, &[None, Some("J. \"Jo\""), Some("Ève")]), "Email": email,
             "Phone": pick(random, &[None, Some("1")]), "Title": pick(random, &TEXTS[..3]),
             "Birthdate": random.bool().then_some(date), "MailingCity": pick(random, &TEXTS[..3]),
-            "AccountId": (n % 4 > 0).then(|| some_of(random, accounts)),
+            "AccountId": (!n.is_multiple_of(4)).then(|| some_of(random, accounts)),
         })
     };
     (0..count).map(contact).collect()
