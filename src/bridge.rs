@@ -372,6 +372,7 @@ async fn one_round<S: Store>(
             head: head.subscribe(),
             late_landing: config.late_landing,
             look_again: config.look_again,
+            bulk_from: config.bulk_from,
             board: board.clone(),
             doubts: doubts.clone(),
             remapped,

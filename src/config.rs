@@ -149,6 +149,8 @@ pub struct Config {
     pub late_landing: Duration,
     /// How soon what waits, or lacks a lookup, is looked at again (default 1 minute); then each time after twice as long.
     pub look_again: Duration,
+    /// From how many waiting records of an object on they go by the Bulk API (default 5,000); none: never.
+    pub bulk_from: Option<usize>,
     /// The tests of the mapping: those of the config, and those of the file beside it.
     pub cases: Vec<Case>,
     /// How often a truth probe compares what changed in a source org with what its events told (default 15 minutes).

@@ -1,9 +1,10 @@
 //! One org as the bridge sees it: who is logged in, and the REST calls that the bridge makes.
 //!
-//! `auth` logs in, `http` makes one request, `rest` knows the calls, and `soap` the one that REST lacks; `error`, `login_error` and `save` say what an
+//! `auth` logs in, `http` makes one request, `rest` knows the calls, `bulk` those for jobs, and `soap` the one that REST lacks; `error`, `login_error` and `save` say what an
 //! answer means and are pure, and so does `describe` of objects and fields.
 
 mod auth;
+mod bulk;
 mod clock;
 mod code;
 pub mod describe;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use url::Url;
 
+pub use self::bulk::{InvalidJobId, JobId, JobKind, JobState, JobTrouble, NewJob, ResultRow, ResultSet, RunningJob};
 pub use self::code::{Code, OrgText};
 pub use self::error::{CallError, Disposition, Limit, Lost};
 pub use self::login_error::{LoginRefusal, OrgError};

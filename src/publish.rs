@@ -1,5 +1,6 @@
 //! Writes for one target org: what waits, what may go out, and what the org's answers mean.
 
+pub mod bulk;
 mod evidence;
 pub mod outbox;
 pub mod outcome;
@@ -7,6 +8,6 @@ mod request;
 mod write;
 
 pub use evidence::as_evidence;
-pub use outbox::{Batch, Call, FlightId, Handed, Outbox, Refusal, Verdict};
+pub use outbox::{Batch, Call, FlightId, Handed, Lane, Outbox, Refusal, Verdict};
 pub use request::send;
 pub use write::{Body, ByKey, Cell, Cover, Key, Manner, Reference, Source, Write};

@@ -33,6 +33,7 @@ use crate::event::{
     Change, ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
     Timestamp, Transport,
 };
+use crate::org::JobId;
 use crate::privacy::{Privacy, PrivacyRule};
 
 #[cfg(test)]
@@ -285,6 +286,15 @@ pub struct Sent {
     pub record: RecordId,
     /// Set when the answer was lost: not before this time is the record read whole and written once more.
     pub suspect_until: Option<Timestamp>,
+}
+
+/// A job of the Bulk API into a target org that may not have ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BulkJob {
+    pub org: OrgName,
+    pub job: JobId,
+    pub object: ObjectName,
+    pub begun_at: Timestamp,
 }
 
 /// What is new of an org's privacy rules since they were noted last.
@@ -626,6 +636,15 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// What `sending` noted and nothing settled.
     fn sent(&self) -> impl Future<Output = Result<Vec<Sent>, StoreError>> + Send;
+
+    /// Notes a job of the Bulk API before anything is in it.
+    fn bulk_begun(&self, job: BulkJob) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The jobs into this org that were begun and have not ended, oldest first.
+    fn bulk_jobs(&self, org: &OrgName) -> impl Future<Output = Result<Vec<BulkJob>, StoreError>> + Send;
+
+    /// The job is over and what it did is settled, or found as suspect.
+    fn bulk_ended(&self, job: &JobId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Rows of `parked` that should be tried now: they were widened after their last try, or wait for a parent that has
     /// a link; not those of a halted pipeline. Asked once at the start; a running bridge hears of both as they happen.

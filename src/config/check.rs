@@ -25,7 +25,8 @@ pub(super) const DOCUMENT: Keys = Keys {
     optional: &["state", "publish", "subscribe", "tests"],
 };
 const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
-const PUBLISH: Keys = Keys { block: "`publish`", required: &[], optional: &["late_landing", "look_again"] };
+const PUBLISH: Keys =
+    Keys { block: "`publish`", required: &[], optional: &["late_landing", "look_again", "bulk_from"] };
 
 /// Which block of the JSON Schema has which keys; the config itself is `DOCUMENT`.
 #[cfg(test)]
@@ -57,6 +58,9 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Expect", &cases::EXPECT),
 ];
 
+const BULK_FROM: usize = 5_000;
+/// A job costs as much as collections of about so many records (facts: bulk2.md).
+const BULK_FROM_MIN: usize = 2_000;
 const LATE_LANDING: Duration = Duration::from_secs(600);
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(500);
@@ -76,7 +80,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     };
     let publish = match document.entry("publish") {
         Some(entry) => publish(walk, entry),
-        None => Some((LATE_LANDING, LOOK_AGAIN)),
+        None => Some((LATE_LANDING, LOOK_AGAIN, Some(BULK_FROM))),
     };
     let probe_every = match document.entry("subscribe") {
         Some((key, node)) => {
@@ -107,8 +111,9 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     let orgs: BTreeMap<OrgName, _> =
         orgs?.into_values().flatten().map(|config| (config.name.clone(), config)).collect();
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
-    let (late_landing, look_again) = publish?;
-    Some(Config { orgs, pipelines, state: state?, late_landing, look_again, cases: cases?, probe_every: probe_every? })
+    let (late_landing, look_again, bulk_from) = publish?;
+    let (state, cases, probe_every) = (state?, cases?, probe_every?);
+    Some(Config { orgs, pipelines, state, late_landing, look_again, bulk_from, cases, probe_every })
 }
 
 /// A file that holds nothing but tests. `pipelines`: the names that they may use.
@@ -128,8 +133,8 @@ fn version(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
     }
 }
 
-/// `late_landing` and `look_again`.
-fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<(Duration, Duration)> {
+/// `late_landing`, `look_again` and `bulk_from`.
+fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<(Duration, Duration, Option<usize>)> {
     let publish = walk.block(node, &key.span, &PUBLISH)?;
     let late_landing = match publish.entry("late_landing") {
         Some(entry) => duration(walk, entry, Duration::ZERO, DAY),
@@ -139,7 +144,30 @@ fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<(Duration,
         Some(entry) => duration(walk, entry, LOOK_AGAIN_MIN, DAY),
         None => Some(LOOK_AGAIN),
     };
-    Some((late_landing?, look_again?))
+    let bulk_from = match publish.entry("bulk_from") {
+        Some(entry) => bulk_from(walk, entry),
+        None => Some(Some(BULK_FROM)),
+    };
+    Some((late_landing?, look_again?, bulk_from?))
+}
+
+/// A number of records, or `off`.
+fn bulk_from(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Option<usize>> {
+    let text = walk.text(entry)?;
+    let remedy = format!("write how many records must wait, at least {BULK_FROM_MIN}, or off");
+    match text.value.parse::<usize>() {
+        _ if text.value == "off" => Some(None),
+        Ok(records) if records >= BULK_FROM_MIN => Some(Some(records)),
+        Ok(_) => {
+            let message = format!("`bulk_from` is less than {BULK_FROM_MIN}: a job would cost more than it saves");
+            walk.find(&text.span, message, remedy);
+            None
+        }
+        Err(_) => {
+            walk.find(&text.span, "`bulk_from` must be a number of records", remedy);
+            None
+        }
+    }
 }
 
 /// A number and a unit, between two bounds.

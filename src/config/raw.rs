@@ -184,6 +184,12 @@ pub struct Publish {
     /// each further time comes after twice as long, at most a day. If absent: 1m.
     #[serde(default)]
     pub look_again: Option<String>,
+    /// When so many records of one object wait for a target, they go there by Bulk API 2.0, which costs about eight calls for up
+    /// to 10,000 records instead of one for 200. At least 2000, below which it would not be cheaper. If absent: 5000. off:
+    /// never.
+    #[serde(default)]
+    #[schemars(extend("type" = ["string", "integer", "null"]))]
+    pub bulk_from: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -150,6 +150,10 @@ fn optional_keys_are_taken() {
     let config = good(&with("orgs:\n", "state: /var/lib/b.db\npublish: { late_landing: 500ms }\norgs:\n"));
     assert_eq!(config.state, Path::new("/var/lib/b.db"));
     assert_eq!(config.late_landing, Duration::from_millis(500));
+    for (written, from) in [("{}", Some(5_000)), ("{ bulk_from: 2000 }", Some(2_000)), ("{ bulk_from: off }", None)] {
+        let publish = format!("publish: {written}\norgs:\n");
+        assert_eq!(good(&with("orgs:\n", &publish)).bulk_from, from, "{written}");
+    }
     assert_eq!(good(&with("orgs:\n", "state: data/b.db\norgs:\n")).state, Path::new("etc/data/b.db"));
     let org = "  hq:\n    client_name: Bridge-2\n    api_version: 60.0\n    transport: cometd\n    pubsub: germany\n    journal: [/event/A__e]\n";
     let config = good(&with("  hq:\n", org));

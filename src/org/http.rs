@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, LAST_MODIFIED, RETRY_AFTER,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, LAST_MODIFIED,
+    RETRY_AFTER,
 };
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -22,11 +23,11 @@ pub(super) struct Request {
     pub target: String,
     pub body: Option<Vec<u8>>,
     pub timeout: Duration,
-    /// Beside those of every request.
+    /// Beside those of every request. `Accept` and `Content-Type`, which are JSON's otherwise, may be among them.
     pub headers: Vec<Header>,
 }
 
-/// Name and value, which holds nothing but letters, digits and `=`.
+/// Name and value, which holds nothing but letters, digits, `=` and `/`.
 pub(super) type Header = (&'static str, String);
 
 /// An answer, read to its end or as far as it came.
@@ -34,6 +35,8 @@ pub(super) struct Answer {
     pub status: StatusCode,
     pub retry_after: Option<Duration>,
     modified: Option<HeaderValue>,
+    /// Where the next page of a table is; none where this is the last.
+    pub locator: Option<String>,
     pub body: Result<Vec<u8>, Lost>,
 }
 
@@ -76,6 +79,22 @@ impl Org {
         request: &Request,
         since: Option<&HeaderValue>,
     ) -> Result<Option<Dated>, CallError> {
+        let Some(answer) = self.answer(request, since).await? else { return Ok(None) };
+        let status = answer.status.as_u16();
+        let body = answer.body.map_err(CallError::Unknown)?;
+        let json = match body.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_slice(&body).map_err(|_| CallError::Unknown(Lost::Unreadable { status }))?,
+        };
+        Ok(Some(Dated { json, modified: answer.modified }))
+    }
+
+    /// Makes a request and returns a 2xx answer; none where nothing changed since the time `since`.
+    pub(super) async fn answer(
+        &self,
+        request: &Request,
+        since: Option<&HeaderValue>,
+    ) -> Result<Option<Answer>, CallError> {
         let mut session = self.session().await.map_err(CallError::LoginFailed)?;
         let mut refused_at = None;
         loop {
@@ -94,12 +113,7 @@ impl Org {
                 // A body that was cut does not hide the status.
                 return Err(CallError::from_answer(status, answer.retry_after, &answer.body.unwrap_or_default()));
             }
-            let body = answer.body.map_err(CallError::Unknown)?;
-            let json = match body.is_empty() {
-                true => Value::Null,
-                false => serde_json::from_slice(&body).map_err(|_| CallError::Unknown(Lost::Unreadable { status }))?,
-            };
-            return Ok(Some(Dated { json, modified: answer.modified }));
+            return Ok(Some(answer));
         }
     }
 
@@ -113,13 +127,19 @@ impl Org {
             .outgoing(session, request.method.clone(), &request.target)?
             .header(AUTHORIZATION, session.authorization.clone())
             .header("Sforce-Call-Options", self.shared.call_options.clone())
-            .header(ACCEPT, "application/json")
             .timeout(request.timeout);
+        let own = |wanted: &HeaderName| request.headers.iter().any(|(name, _)| wanted == *name);
+        if !own(&ACCEPT) {
+            outgoing = outgoing.header(ACCEPT, "application/json");
+        }
         for (name, value) in &request.headers {
             outgoing = outgoing.header(*name, value.as_str());
         }
         if let Some(body) = &request.body {
-            outgoing = outgoing.header(CONTENT_TYPE, "application/json; charset=UTF-8").body(body.clone());
+            if !own(&CONTENT_TYPE) {
+                outgoing = outgoing.header(CONTENT_TYPE, "application/json; charset=UTF-8");
+            }
+            outgoing = outgoing.body(body.clone());
         }
         if let Some(since) = since {
             outgoing = outgoing.header(IF_MODIFIED_SINCE, since.clone());
@@ -159,8 +179,10 @@ impl Org {
         let status = answer.status();
         let retry_after = header(RETRY_AFTER.as_str()).and_then(|text| read_retry_after(text, self.server_time()));
         let modified = read_modified(answer.headers());
+        // The end is the text `null` (facts: bulk2.md section 5).
+        let locator = header("Sforce-Locator").filter(|locator| *locator != "null").map(str::to_owned);
         let body = answer.bytes().await.map(Into::into).map_err(|error| lost(&error));
-        Ok(Answer { status, retry_after, modified, body })
+        Ok(Answer { status, retry_after, modified, locator, body })
     }
 }
 

@@ -170,7 +170,7 @@ impl Org {
         Request { method: Method::GET, target: self.resource(path), body: None, timeout, headers: Vec::new() }
     }
 
-    fn resource(&self, path: &str) -> String {
+    pub(super) fn resource(&self, path: &str) -> String {
         format!("/services/data/v{}/{path}", self.shared.config.api_version)
     }
 }

@@ -85,6 +85,20 @@ impl RecordError {
         Some(Self::new(code, text("message").unwrap_or_default(), fields))
     }
 
+    /// Reads what a Bulk job says of a row: `CODE:message:fields --` (facts: bulk2.md section 3). The message itself can
+    /// hold colons and line breaks, so it is what both ends leave.
+    pub(super) fn of_row(text: &str) -> Self {
+        let (code, rest) = text.split_once(':').unwrap_or((text, ""));
+        let told = rest.trim_end().strip_suffix("--").and_then(|rest| rest.rsplit_once(':'));
+        let is_name = |name: &str| {
+            !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.'))
+        };
+        let names = |list: &str| list.trim().is_empty() || list.split(',').all(|name| is_name(name.trim()));
+        let (message, fields) = told.filter(|(_, fields)| names(fields)).unwrap_or((rest, ""));
+        let fields = fields.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        Self::new(code.trim(), message, fields)
+    }
+
     /// What this error alone would mean (facts: rest.md section 15). No `_` arm, so that no new code is repeated, or
     /// put aside, by accident.
     pub fn disposition(&self, operation: Operation) -> SaveDisposition {
@@ -325,6 +339,40 @@ mod tests {
         for code in Code::known() {
             assert!(seen.contains(code.as_str()), "{code} is in no row of the table");
         }
+    }
+
+    #[test]
+    fn the_error_of_a_row_is_read_from_both_ends() {
+        let lock = "unable to obtain exclusive access to this record or 200 records: 001A,001B";
+        for (text, code, message, fields) in [
+            (
+                "REQUIRED_FIELD_MISSING:Required fields are missing: [LastName]:LastName --",
+                Code::RequiredFieldMissing,
+                "Required fields are missing: [LastName]",
+                vec!["LastName"],
+            ),
+            (&format!("UNABLE_TO_LOCK_ROW:{lock}:--"), Code::UnableToLockRow, lock, vec![]),
+            (&format!("INVALID_FIELD:{FOREIGN_KEY}:--"), Code::ParentNotFound, FOREIGN_KEY, vec![]),
+            (
+                "DUPLICATE_VALUE:Duplicate external id specified: A-1:Ext__c --",
+                Code::DuplicateInRequest,
+                "Duplicate external id specified: A-1",
+                vec!["Ext__c"],
+            ),
+            ("STRING_TOO_LONG:a:b,\n\"c\":A__c, B__c --", Code::StringTooLong, "a:b,\n\"c\"", vec!["A__c", "B__c"]),
+            ("FIELD_CUSTOM_VALIDATION_EXCEPTION:no", Code::FieldCustomValidation, "no", vec![]),
+            (
+                "FIELD_CUSTOM_VALIDATION_EXCEPTION:at 5: no way --",
+                Code::FieldCustomValidation,
+                "at 5: no way --",
+                vec![],
+            ),
+        ] {
+            let error = RecordError::of_row(text);
+            assert_eq!((&error.code, error.message.reveal()), (&code, message), "{text}");
+            assert_eq!(error.fields, fields, "{text}");
+        }
+        assert_eq!(RecordError::of_row("Jane Roe").code.as_str(), "UNREADABLE_CODE");
     }
 
     #[test]

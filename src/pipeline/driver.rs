@@ -19,9 +19,10 @@ use crate::event::{FieldPath, Found, OrgName, Part, PipelineName, Record, Record
 use crate::hydrate;
 use crate::journal::{Scanned, scan};
 use crate::mapping::{Mapping, Replies};
-use crate::org::{CallError, Code, Org, SaveResult};
-use crate::publish::outcome::{Delays, judge};
-use crate::publish::{self, Batch, Source};
+use crate::org::{CallError, Code, JobTrouble, Org, SaveResult};
+use crate::publish::bulk::{self, Ended, What};
+use crate::publish::outcome::{Delays, Judgement, judge};
+use crate::publish::{self, Batch, Lane, Source, Verdict};
 use crate::retry::{Backoff, delay_after};
 use crate::status::{Board, PipelineStatus, TargetStatus};
 use crate::store::{Answer, ParkedState, PipelineId, PipelineRow, Question, Store, StoreError};
@@ -46,6 +47,8 @@ pub struct Target<S> {
     pub late_landing: Duration,
     /// How soon what waits, or lacks a lookup, is looked at again.
     pub look_again: Duration,
+    /// From so many waiting records of an object on they go by the Bulk API; none: never.
+    pub bulk_from: Option<usize>,
     pub board: Board,
     /// For what the target refuses although it was described so.
     pub doubts: Doubts,
@@ -75,6 +78,7 @@ pub enum PipelineError {
 
 enum Done {
     Batch { batch: Batch, answer: Result<Vec<SaveResult>, CallError> },
+    Job { batch: Batch, ended: Result<Ended, StoreError> },
     Read { read: Read, answer: Result<Heard, CallError>, calls: u64 },
 }
 
@@ -92,10 +96,15 @@ enum Heard {
 /// # Errors
 /// When the store fails: nothing can be remembered any more, so nothing more may be done.
 pub async fn run<S: Store>(target: Target<S>, cancel: CancellationToken) -> Result<(), PipelineError> {
+    let (board, name) = (target.board.clone(), target.org.name().clone());
+    let trouble = |why| board.update(|status| status.targets.entry(name.clone()).or_default().trouble = Some(why));
+    if !bulk::end_unfinished(&target.org, &target.store, &cancel, trouble).await? {
+        return Ok(());
+    }
     let from = target.lines.iter().map(|line| (line.row.id, line.row.watermark)).collect();
     let mut scanned = pin!(scan(target.store.clone(), from, target.head.clone()));
     let mut scan_ended = false;
-    let mut driver = Driver::start(target).await?;
+    let mut driver = Driver::start(target, cancel.clone()).await?;
     loop {
         driver.advance(cancel.is_cancelled()).await?;
         if cancel.is_cancelled() && driver.batches == 0 {
@@ -136,6 +145,7 @@ struct Driver<S> {
     redrives_due: bool,
     paused: bool,
     machine: Machine,
+    cancel: CancellationToken,
     tasks: JoinSet<Done>,
     batches: usize,
     reads: usize,
@@ -154,8 +164,9 @@ struct Driver<S> {
 }
 
 impl<S: Store> Driver<S> {
-    async fn start(target: Target<S>) -> Result<Self, PipelineError> {
+    async fn start(target: Target<S>, cancel: CancellationToken) -> Result<Self, PipelineError> {
         let mut machine = Machine::new(target.late_landing, target.look_again);
+        machine.set_bulk(target.bulk_from);
         let (now, wall) = (Instant::now(), Timestamp::now());
         machine.tick(now, wall);
         let mut sources = HashMap::new();
@@ -191,6 +202,7 @@ impl<S: Store> Driver<S> {
             redrives_due: true,
             paused: target.paused,
             machine,
+            cancel,
             tasks: JoinSet::new(),
             batches: 0,
             reads: 0,
@@ -223,16 +235,25 @@ impl<S: Store> Driver<S> {
             self.commit().await?;
             let covers = batch.writes.iter().flat_map(|write| &write.covers);
             let rows: Vec<_> = covers.map(|cover| (cover.source.pipeline, cover.source.record)).collect();
-            if let Some((pipeline, _)) = rows.first() {
-                *self.calls.entry(*pipeline).or_default() += 1;
-            }
             self.store.sending(rows).await?;
             self.batches += 1;
-            let org = self.org.clone();
-            self.tasks.spawn(async move {
-                let answer = publish::send(&org, &batch).await;
-                Done::Batch { batch, answer }
-            });
+            let (org, store, cancel) = (self.org.clone(), self.store.clone(), self.cancel.clone());
+            match batch.lane {
+                Lane::Collections => {
+                    self.count_calls(&batch, 1);
+                    self.tasks.spawn(async move {
+                        let answer = publish::send(&org, &batch).await;
+                        Done::Batch { batch, answer }
+                    });
+                }
+                Lane::Bulk => {
+                    info!(target = %self.target, object = %batch.call.object(), records = batch.writes.len(), "by Bulk API");
+                    self.tasks.spawn(async move {
+                        let ended = bulk::Run::new(&org, &store, &batch, &cancel).run().await;
+                        Done::Job { batch, ended }
+                    });
+                }
+            }
         }
         while self.reads < READS_MAX && !stopping {
             let Some(read) = self.machine.next_read(Instant::now()) else { break };
@@ -428,6 +449,12 @@ impl<S: Store> Driver<S> {
                 self.batches -= 1;
                 self.batch_done(&batch, &answer);
             }
+            Done::Job { batch, ended } => {
+                self.batches -= 1;
+                let Ended { what, calls } = ended?;
+                self.count_calls(&batch, calls);
+                self.job_done(&batch, what).await?;
+            }
             Done::Read { read, answer, calls } => {
                 self.reads -= 1;
                 *self.calls.entry(read.pipeline).or_default() += calls;
@@ -435,6 +462,71 @@ impl<S: Store> Driver<S> {
             }
         }
         Ok(())
+    }
+
+    /// A batch can have records of several pipelines; it counts for one.
+    fn count_calls(&mut self, batch: &Batch, calls: u64) {
+        let first = batch.writes.iter().flat_map(|write| &write.covers).next();
+        if let Some(cover) = first {
+            *self.calls.entry(cover.source.pipeline).or_default() += calls;
+        }
+    }
+
+    async fn job_done(&mut self, batch: &Batch, what: What) -> Result<(), StoreError> {
+        let now = Instant::now();
+        match what {
+            What::Told { told, job } => {
+                self.refusals.reset();
+                self.job_told(batch, told.trouble, now);
+                if told.results().any(|result| self.doubts_result(batch, result)) {
+                    self.doubts.raise(&self.target, batch.call.object());
+                }
+                let record = |tries| delay_after(tries, RETRY_FIRST, RETRY_MAX);
+                let judgement = bulk::judge(batch, &told, now, Delays { record, target: Duration::ZERO });
+                self.trouble.clone_from(&judgement.remedy);
+                self.judged(batch, judgement, now);
+                // What it did is settled first: a job that is forgotten too early would be one that nobody ends.
+                self.commit().await?;
+                if let Some(job) = job {
+                    self.store.bulk_ended(&job).await?;
+                }
+            }
+            What::NotBegun(error) => self.batch_done(batch, &Err(error)),
+            What::Unknown => {
+                self.job_told(batch, Some(JobTrouble::Failing), now);
+                let verdicts = vec![Verdict::Unknown { at: now }; batch.writes.len()];
+                self.judged(batch, Judgement { verdicts, pause: None, hold: None, remedy: None }, now);
+            }
+            // Its records are in `sent`, and the job is known: the next start looks after both.
+            What::Left => {}
+        }
+        Ok(())
+    }
+
+    fn job_told(&mut self, batch: &Batch, trouble: Option<JobTrouble>, now: Instant) {
+        let (object, records) = (batch.call.object(), batch.writes.len());
+        match trouble {
+            None => debug!(target = %self.target, %object, records, "written by Bulk API"),
+            Some(JobTrouble::TooMuch) => {
+                warn!(target = %self.target, %object, records, "a Bulk API job broke off: the rest goes out in smaller ones");
+            }
+            Some(JobTrouble::LineBreaks) => {
+                warn!(target = %self.target, %object, "the Bulk API does not take line breaks: records with them go by collections");
+            }
+            Some(JobTrouble::UnknownField) => {
+                warn!(target = %self.target, %object, "a Bulk API job was refused for a field that is not there or may not be written");
+            }
+            Some(JobTrouble::Quota) => {
+                warn!(target = %self.target, "the Bulk API allocation of 24 hours is spent: all goes by collections for an hour");
+            }
+            Some(JobTrouble::NotOffered) => {
+                warn!(target = %self.target, %object, "the org takes no such job by Bulk API: all goes by collections until the next start");
+            }
+            Some(JobTrouble::Failing) => {
+                warn!(target = %self.target, %object, "Bulk API jobs fail without a word: all goes by collections for ten minutes");
+            }
+        }
+        self.machine.job_told(batch, trouble, now);
     }
 
     fn batch_done(&mut self, batch: &Batch, answer: &Result<Vec<SaveResult>, CallError>) {
@@ -448,14 +540,18 @@ impl<S: Store> Driver<S> {
         match answer {
             Ok(_) => {
                 self.refusals.reset();
-                self.trouble = judgement.remedy;
+                self.trouble.clone_from(&judgement.remedy);
                 debug!(target = %self.target, call = ?batch.call, records = batch.writes.len(), "written");
             }
             Err(error) => {
                 warn!(target = %self.target, call = ?batch.call, records = batch.writes.len(), %error, "not written");
-                self.trouble = Some(judgement.remedy.unwrap_or_else(|| error.to_string()));
+                self.trouble = Some(judgement.remedy.clone().unwrap_or_else(|| error.to_string()));
             }
         }
+        self.judged(batch, judgement, now);
+    }
+
+    fn judged(&mut self, batch: &Batch, judgement: Judgement, now: Instant) {
         if let Some(pause) = judgement.pause {
             self.machine.pause(now + pause);
         }
@@ -467,18 +563,25 @@ impl<S: Store> Driver<S> {
 
     /// Whether the answer says that the object has other fields than it was described with.
     fn doubts_fields(&self, batch: &Batch, answer: &Result<Vec<SaveResult>, CallError>) -> bool {
+        match answer {
+            Ok(results) => results.iter().any(|result| self.doubts_result(batch, result)),
+            Err(error) => error.code().is_some_and(|code| self.doubts_code(batch, code)),
+        }
+    }
+
+    fn doubts_result(&self, batch: &Batch, result: &SaveResult) -> bool {
+        match result {
+            SaveResult::Refused(refusal) => refusal.errors().any(|error| self.doubts_code(batch, &error.code)),
+            SaveResult::Saved { .. } => false,
+        }
+    }
+
+    fn doubts_code(&self, batch: &Batch, code: &Code) -> bool {
         let cuts = |mapping: &Mapping| mapping.target_object == *batch.call.object() && mapping.follows_lengths();
-        let doubts = |code: &Code| match code {
+        match code {
             // Any source can have text that is too long, but not where it was cut.
             Code::StringTooLong => self.sources.values().any(|(.., mapping)| cuts(mapping)),
             code => code.doubts_fields(),
-        };
-        match answer {
-            Ok(results) => results.iter().any(|result| match result {
-                SaveResult::Refused(refusal) => refusal.errors().any(|error| doubts(&error.code)),
-                SaveResult::Saved { .. } => false,
-            }),
-            Err(error) => error.code().is_some_and(doubts),
         }
     }
 

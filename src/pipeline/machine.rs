@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use crate::config::{Brakes, KeyChanges, MayDelete, OnDelete, OnUndelete, WhenTargetGone};
 use crate::event::{ChangeKind, FieldPath, Found, ObjectName, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies};
+use crate::org::JobTrouble;
 use crate::pipeline::brakes::Brake;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replies::Remembered;
@@ -526,6 +527,16 @@ impl Machine {
         let batch = self.outbox.next_batch(now);
         self.collect(now);
         batch
+    }
+
+    /// From so many waiting records of one object on they go by a job of the Bulk API; none: never.
+    pub fn set_bulk(&mut self, threshold: Option<usize>) {
+        self.outbox.set_bulk(threshold);
+    }
+
+    /// What a job said of itself. To be told before [`Machine::batch_done`].
+    pub fn job_told(&mut self, batch: &Batch, trouble: Option<JobTrouble>, now: Instant) {
+        self.outbox.job_told(batch.flight, &batch.call, trouble, now);
     }
 
     /// The target's verdicts on a batch.

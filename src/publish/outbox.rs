@@ -9,6 +9,7 @@
 
 mod halves;
 mod holds;
+mod lane;
 mod locks;
 mod sizes;
 mod window;
@@ -19,19 +20,27 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::bulk::{Fit, fits};
 use super::write::{Body, Cover, Key, Source, Write, covers_with};
-use crate::config::{IfMissing, SaveOptions};
-use crate::event::{FieldName, ObjectName, RecordId, Seq};
+use crate::config::{BATCH_MAX, IfMissing, SaveOptions};
+use crate::event::{FieldName, ObjectName, RecordId};
+use crate::org::JobTrouble;
 use crate::store::{Parent, ParkedState, PipelineId};
 use halves::{Cohort, NEXT_ROUND};
 use holds::Holds;
+pub use lane::Lane;
+use lane::{Lanes, Queue, Take};
 use locks::Locks;
 use sizes::Sizes;
 use window::Window;
 
 /// Waiting writes above which nothing new should be offered.
 const WAITING_MAX: usize = 10_000;
+/// The same where jobs of the Bulk API are worth waiting for.
+const WAITING_MAX_BULK: usize = 100_000;
 const WEIGHT_MAX: usize = 64 << 20;
+/// What one job holds at most.
+const JOB_WEIGHT_MAX: usize = WEIGHT_MAX / 2;
 /// The code of a record whose parent the target does not have.
 pub const PARENT_MISSING: &str = "PARENT_MISSING";
 /// How long a chain of waiting parents is followed to find a cycle.
@@ -48,11 +57,12 @@ pub enum Call {
     Delete { object: ObjectName },
 }
 
-/// At most 200 writes to go out in one call.
+/// Writes to go out together: at most 200 in one call, or more by a job.
 #[derive(Debug, Clone)]
 pub struct Batch {
     pub flight: FlightId,
     pub call: Call,
+    pub lane: Lane,
     pub writes: Arc<Vec<Write>>,
     /// How often each write was sent before.
     pub tries: Vec<u32>,
@@ -177,6 +187,8 @@ struct Waiting {
     cohort: Cohort,
     not_before: Option<Instant>,
     weight: usize,
+    /// Whether it can go by a job.
+    fit: Fit,
 }
 
 #[derive(Debug)]
@@ -186,6 +198,7 @@ struct Flight {
     cohort: Cohort,
     tokens: Vec<Token>,
     object: ObjectName,
+    lane: Lane,
 }
 
 type WriteId = u64;
@@ -199,7 +212,7 @@ pub struct Outbox {
     /// Several where they may not be merged; they go out one after the other.
     by_key: HashMap<Key, Vec<WriteId>>,
     deciders: HashMap<Parent, Vec<WriteId>>,
-    ready: BTreeMap<Group, BTreeSet<(Seq, WriteId)>>,
+    ready: BTreeMap<Group, Queue>,
     blocked: HashMap<Token, Vec<WriteId>>,
     delayed: BTreeSet<(Instant, WriteId)>,
     busy: HashMap<Token, FlightId>,
@@ -213,6 +226,7 @@ pub struct Outbox {
     sizes: Sizes,
     locks: Locks,
     holds: Holds,
+    lanes: Lanes,
     /// Pipelines whose mapping changed: what took off before, up to which flight, was mapped by the old one.
     remapped: HashMap<PipelineId, FlightId>,
 }
@@ -234,9 +248,27 @@ impl Outbox {
         self.holds.hold(call, until);
     }
 
+    /// From so many writes of one call on they go by a job of the Bulk API; none: never. To be set before anything is offered.
+    pub fn set_bulk(&mut self, threshold: Option<usize>) {
+        self.lanes.set_threshold(threshold);
+    }
+
+    /// What a job said of itself, before its writes are settled.
+    pub fn job_told(&mut self, flight: FlightId, call: &Call, trouble: Option<JobTrouble>, now: Instant) {
+        let rows = self.flights.get(&flight).map_or(0, |flight| flight.writes.len());
+        if self.lanes.told(call.object(), rows, trouble, now) {
+            let of_object = self.waiting.iter().filter(|(_, one)| one.write.key.object() == call.object());
+            let ready = of_object.filter(|(_, one)| matches!(one.place, Place::Ready(_))).map(|(id, _)| *id);
+            for id in ready.collect::<Vec<_>>() {
+                self.place_anew(id, now);
+            }
+        }
+    }
+
     /// Whether more should be offered now. Reads already asked for may still be.
     pub fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING_MAX && self.weight < WEIGHT_MAX
+        let most = if self.lanes.has_bulk() { WAITING_MAX_BULK } else { WAITING_MAX };
+        self.waiting.len() < most && self.weight < WEIGHT_MAX
     }
 
     /// The key under which something waits or is in flight for a source record.
@@ -348,26 +380,60 @@ impl Outbox {
         }
         self.look_after_children(now);
         self.holds.tick(now);
-        if self.flights.len() >= self.window.size() {
-            return None;
-        }
-        // A group can turn out to be blocked as a whole, hence the loop.
+        // A group can turn out to be blocked as a whole, or in part, hence the loop.
         loop {
-            let open = self.ready.iter().filter(|(group, _)| self.holds.lets(&group.call));
-            let group = open.min_by_key(|(_, ids)| ids.first().copied()).map(|(group, _)| group.clone())?;
-            let picked = self.pick(&group, now);
-            if !picked.is_empty() {
-                return Some(self.depart(group, picked));
+            let (group, take, lane) = self.next_group(now)?;
+            let most = match lane {
+                Lane::Bulk => self.lanes.most(group.call.object()),
+                Lane::Collections => self.sizes.of(group.call.object()),
+            };
+            let picked = self.pick(&group, take, most, now);
+            let is_rest = self.ready.get(&group).is_none_or(|queue| queue.fitting() == 0);
+            if lane == Lane::Bulk && is_rest && picked.len() < self.lanes.least(group.call.object()) {
+                // Others are blocked, and these are too few without them.
+                picked.into_iter().for_each(|id| self.stay(&group, id));
+            } else if !picked.is_empty() {
+                return Some(self.depart(group, picked, lane));
             }
         }
     }
 
-    fn pick(&mut self, group: &Group, now: Instant) -> Vec<WriteId> {
+    /// The call of the oldest write that can go out, and which of its writes go.
+    fn next_group(&self, now: Instant) -> Option<(Group, Take, Lane)> {
+        let worth = |group: &Group, queue: &Queue| self.lanes.is_worth(group.call.object(), queue.fitting(), now);
+        let open = || self.ready.iter().filter(|(group, _)| self.holds.lets(&group.call));
+        let jobs = open().filter(|(group, queue)| worth(group, queue));
+        let free = jobs.filter(|(group, _)| self.lanes.is_free(group.call.object()));
+        if let Some((group, _)) = free.min_by_key(|(_, queue)| queue.first(Take::Fitting)) {
+            return Some((group.clone(), Take::Fitting, Lane::Bulk));
+        }
+        let calls = self.flights.values().filter(|flight| flight.lane == Lane::Collections).count();
+        if calls >= self.window.size() {
+            return None;
+        }
+        let oldest = open().filter_map(|(group, queue)| {
+            // What is worth a job waits for the one that runs.
+            let take = if worth(group, queue) { Take::Plain } else { Take::Any };
+            Some((queue.first(take)?, group, take))
+        });
+        let (_, group, take) = oldest.min_by_key(|(first, ..)| *first)?;
+        Some((group.clone(), take, Lane::Collections))
+    }
+
+    /// A write that was picked stays where it was.
+    fn stay(&mut self, group: &Group, id: WriteId) {
+        if let Some(waiting) = self.waiting.get(&id) {
+            let fits = group.cohort == 0 && self.lanes.takes(group.call.object(), waiting.fit);
+            self.ready.entry(group.clone()).or_default().insert((waiting.write.age(), id), fits);
+        }
+    }
+
+    fn pick(&mut self, group: &Group, take: Take, most: usize, now: Instant) -> Vec<WriteId> {
         let mut picked: Vec<WriteId> = Vec::new();
         let mut held: HashSet<Token> = HashSet::new();
-        let most = self.sizes.of(group.call.object());
-        while picked.len() < most {
-            let Some((_, id)) = self.ready.get_mut(group).and_then(BTreeSet::pop_first) else { break };
+        let mut weight = 0;
+        while picked.len() < most && weight < JOB_WEIGHT_MAX {
+            let Some((_, id)) = self.ready.get_mut(group).and_then(|queue| queue.pop(take)) else { break };
             let Some(waiting) = self.waiting.get(&id) else { continue };
             if let Some(token) = self.obstacle(id, &waiting.write) {
                 self.block(id, token);
@@ -382,17 +448,21 @@ impl Outbox {
                 continue;
             }
             held.extend(own);
+            weight += waiting.weight;
             picked.push(id);
         }
-        if self.ready.get(group).is_some_and(BTreeSet::is_empty) {
+        if self.ready.get(group).is_some_and(Queue::is_empty) {
             self.ready.remove(group);
         }
         picked
     }
 
-    fn depart(&mut self, group: Group, picked: Vec<WriteId>) -> Batch {
+    fn depart(&mut self, group: Group, picked: Vec<WriteId>, lane: Lane) -> Batch {
         self.next_id += 1;
         let flight = FlightId(self.next_id);
+        if lane == Lane::Bulk {
+            self.lanes.begun(group.call.object(), flight);
+        }
         let (mut writes, mut tries) = (Vec::with_capacity(picked.len()), Vec::with_capacity(picked.len()));
         let mut cohort = Cohort::default();
         for id in picked {
@@ -416,37 +486,39 @@ impl Outbox {
         }
         let writes = Arc::new(writes);
         let object = group.call.object().clone();
-        self.flights.insert(flight, Flight { writes: writes.clone(), tries: tries.clone(), cohort, tokens, object });
+        let departed = Flight { writes: writes.clone(), tries: tries.clone(), cohort, tokens, lane, object };
+        self.flights.insert(flight, departed);
         self.holds.departs(&group.call, flight);
-        Batch { flight, call: group.call, writes, tries }
+        Batch { flight, call: group.call, lane, writes, tries }
     }
 
     /// Gives a batch's verdicts back, one for each write in its order. A missing one counts as unknown.
     pub fn settle(&mut self, flight: FlightId, verdicts: Vec<Verdict>, now: Instant) {
-        let Some(Flight { writes, tries, cohort, tokens, object }) = self.flights.remove(&flight) else { return };
+        let Some(Flight { writes, tries, cohort, tokens, lane, object }) = self.flights.remove(&flight) else { return };
         self.holds.answered(flight);
         for token in &tokens {
             self.busy.remove(token);
         }
         let no_answer = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. } | Verdict::UnknownSplit { .. });
-        if verdicts.iter().any(no_answer) {
+        if lane == Lane::Bulk {
+            self.lanes.ended(flight);
+        } else if verdicts.iter().any(no_answer) {
             self.window.refused();
         } else {
             self.window.answered();
         }
-        self.resize(&object, &verdicts, writes.len());
+        if lane == Lane::Collections {
+            self.resize(&object, &verdicts, writes.len());
+        }
         let splits =
             |verdict: &&Verdict| matches!(verdict, Verdict::Split | Verdict::TooMuch | Verdict::UnknownSplit { .. });
         let split = verdicts.iter().filter(splits).count();
-        let (first, second, locked) = (self.new_cohort(), self.new_cohort(), self.new_cohort());
-        // Where they have cost too much they wait, together, and begin anew.
-        let halves = if split > 0 { cohort.halves(split, first, second) } else { None };
-        let next_round = if halves.is_some() { None } else { Some(now + NEXT_ROUND) };
-        let halves = halves.unwrap_or_else(|| [Cohort::new(first), Cohort::new(first)]);
+        let (pieces, next_round) = self.pieces(&cohort, lane, split, now);
+        let locked = self.new_cohort();
         let mut nth_split = 0;
-        let mut half = || {
+        let mut piece = || {
             nth_split += 1;
-            if (nth_split - 1) * 2 < split { halves[0].clone() } else { halves[1].clone() }
+            pieces.get((nth_split - 1) * pieces.len() / split).cloned().unwrap_or_default()
         };
         let writes = Arc::unwrap_or_clone(writes);
         let padded = verdicts.into_iter().chain(std::iter::repeat(Verdict::Unknown { at: now }));
@@ -487,7 +559,7 @@ impl Outbox {
                     self.lost(sources);
                 }
                 Verdict::UnknownSplit { at } => {
-                    self.put_back(write, tries, half(), Some(at).max(next_round), now);
+                    self.put_back(write, tries, piece(), Some(at).max(next_round), now);
                     self.lost(sources);
                 }
                 // Apart from the others of its batch, which go on with what waits.
@@ -502,7 +574,7 @@ impl Outbox {
                 }
                 Verdict::Split | Verdict::TooMuch => {
                     self.handed.push(Handed::Answered { sources });
-                    self.put_back(write, tries, half(), next_round, now);
+                    self.put_back(write, tries, piece(), next_round, now);
                 }
                 Verdict::Without(parent) => {
                     self.handed.push(Handed::Answered { sources });
@@ -532,6 +604,19 @@ impl Outbox {
             self.release(&token, now);
         }
         self.look_after_children(now);
+    }
+
+    /// The cohorts in which so many refused writes of a batch go out again, and when, if not at once: its halves; where they
+    /// have cost too much, all of it, and later; of a job, as many as a collection holds.
+    fn pieces(&mut self, of: &Cohort, lane: Lane, split: usize, now: Instant) -> (Vec<Cohort>, Option<Instant>) {
+        match lane {
+            _ if split == 0 => (Vec::new(), None),
+            Lane::Bulk => ((0..split.div_ceil(BATCH_MAX)).map(|_| Cohort::new(self.new_cohort())).collect(), None),
+            Lane::Collections => match of.halves(split, self.new_cohort(), self.new_cohort()) {
+                Some(halves) => (halves.to_vec(), None),
+                None => (vec![Cohort::new(self.new_cohort())], Some(now + NEXT_ROUND)),
+            },
+        }
     }
 
     /// Learns from a batch of so many how many of the object may go out together.
@@ -634,6 +719,8 @@ impl Outbox {
         let id = self.next_id;
         let weight = write.weight();
         self.weight += weight;
+        let call = call_of(&write).filter(|_| self.lanes.has_bulk());
+        let fit = call.map_or(Fit::No, |call| fits(&write, &call));
         for source in sources(&write) {
             self.by_source.insert(source, id);
         }
@@ -644,7 +731,7 @@ impl Outbox {
             }
         }
         // A placeholder place; `place` decides at once.
-        self.waiting.insert(id, Waiting { write, place: Place::Delayed(now), tries, cohort, not_before, weight });
+        self.waiting.insert(id, Waiting { write, place: Place::Delayed(now), tries, cohort, not_before, weight, fit });
         self.place(id, now);
     }
 
@@ -708,6 +795,14 @@ impl Outbox {
         }
     }
 
+    /// Decides anew where a ready write stands.
+    fn place_anew(&mut self, id: WriteId, now: Instant) {
+        let Some(waiting) = self.waiting.remove(&id) else { return };
+        self.unplace(id, &waiting);
+        self.waiting.insert(id, waiting);
+        self.place(id, now);
+    }
+
     /// Decides where a waiting write stands: delayed, behind something, ready, or out of here.
     fn place(&mut self, id: WriteId, now: Instant) {
         let Some(waiting) = self.waiting.get(&id) else { return };
@@ -732,12 +827,11 @@ impl Outbox {
             }
             (Some(call), None) => {
                 let group = Group { call, cohort: waiting.cohort.id() };
-                let age = waiting.write.age();
                 if let Some(waiting) = self.waiting.get_mut(&id) {
                     waiting.place = Place::Ready(group.clone());
                     waiting.not_before = None;
                 }
-                self.ready.entry(group).or_default().insert((age, id));
+                self.stay(&group, id);
             }
             (_, Some((parent, IfMissing::FillLater | IfMissing::Skip))) => {
                 if let Some(waiting) = self.remove(id) {

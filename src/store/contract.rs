@@ -154,6 +154,7 @@ macro_rules! contract {
                 rows_that_wait_for_each_other_are_told_by_the_one_that_closes_the_circle,
                 a_parent_in_another_pair_of_orgs_wakes_nobody,
                 what_was_sent_is_noted_until_it_is_answered,
+                a_bulk_job_is_known_until_it_has_ended,
                 a_suspect_row_stays_until_it_is_cleared,
                 a_settlement_is_all_or_nothing,
                 parked_rows_come_oldest_first,

@@ -5,6 +5,7 @@
 
 mod accept;
 mod append;
+mod bulk;
 mod columns;
 mod deliveries;
 mod failed;
@@ -33,13 +34,14 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Mended, NotedPrivacy, Overdue,
+    Answer, Appended, BulkJob, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Mended, NotedPrivacy, Overdue,
     Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent,
     Settled, Settlement, Store, StoreError, Subscription, SubscriptionId, SubscriptionRow, Which,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
 };
+use crate::org::JobId;
 use crate::privacy::{Privacy, PrivacyRule};
 
 /// A handle to the state. With the last clone its threads end, what they were asked for first being done, and the
@@ -294,6 +296,20 @@ impl Store for Sqlite {
 
     async fn sending(&self, rows: Vec<(PipelineId, RecordId)>) -> Result<(), StoreError> {
         self.write(move |db| pipelines::sending(db, &rows)).await
+    }
+
+    async fn bulk_begun(&self, job: BulkJob) -> Result<(), StoreError> {
+        self.write(move |db| bulk::begun(db, &job)).await
+    }
+
+    async fn bulk_jobs(&self, org: &OrgName) -> Result<Vec<BulkJob>, StoreError> {
+        let org = org.clone();
+        self.read(move |db| bulk::jobs(db, &org)).await
+    }
+
+    async fn bulk_ended(&self, job: &JobId) -> Result<(), StoreError> {
+        let job = job.clone();
+        self.write(move |db| bulk::ended(db, &job)).await
     }
 
     async fn restless(&self) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {

@@ -5,6 +5,7 @@
 
 mod automation;
 mod brakes;
+mod bulk;
 mod check;
 mod cli;
 mod crash;

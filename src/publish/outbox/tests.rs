@@ -1,12 +1,13 @@
 //! Each rule of the outbox by itself. `simulation` has them all together.
 
+mod jobs;
 mod simulation;
 
 use std::time::Duration;
 
 use super::*;
 use crate::config::{AssignmentRules, IfMissing};
-use crate::event::Value;
+use crate::event::{Seq, Value};
 use crate::publish::{ByKey, Cell, Manner, Reference};
 use crate::store::PipelineId;
 

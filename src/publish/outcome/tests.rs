@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{IfMissing, SaveOptions};
 use crate::event::{ObjectName, RecordId, Seq, Value};
 use crate::org::{Lost, Refusal as OrgRefusal};
-use crate::publish::{Cell, Cover, FlightId, Key, Manner, Reference, Source};
+use crate::publish::{Cell, Cover, FlightId, Key, Lane, Manner, Reference, Source};
 use crate::store::{Parent, PipelineId};
 
 /// The delay of a record that was sent so many times.
@@ -59,7 +59,7 @@ fn batch(call: Call, company: Company, first: Write, tries: u32) -> Batch {
         writes.push(write(2, Body::Whole([].into())));
     }
     let tries = writes.iter().map(|_| tries).collect();
-    Batch { flight: FlightId(1), call, writes: Arc::new(writes), tries }
+    Batch { flight: FlightId(1), call, lane: Lane::Collections, writes: Arc::new(writes), tries }
 }
 
 fn now() -> Instant {
@@ -193,7 +193,7 @@ fn what_runs_into_a_limit_of_apex_goes_out_in_smaller_batches_and_fails_only_alo
 
 fn many(count: usize, body: &Body) -> Batch {
     let writes: Vec<Write> = (1..=count).map(|n| write(n, body.clone())).collect();
-    Batch { flight: FlightId(1), call: update(), tries: vec![0; count], writes: Arc::new(writes) }
+    Batch { flight: FlightId(1), call: update(), lane: Lane::Collections, tries: vec![0; count], writes: Arc::new(writes) }
 }
 
 #[test]

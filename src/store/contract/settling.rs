@@ -4,7 +4,7 @@ use super::Backend;
 use super::given::*;
 use crate::event::{RecordId, Seq, Timestamp};
 use crate::store::{
-    Applied, LinkChange, NotComing, Parent, Parked, ParkedState, PipelineId, PipelineIdentity, Sent, Settlement, Store,
+    Applied, BulkJob, LinkChange, NotComing, Parent, Parked, ParkedState, PipelineId, PipelineIdentity, Sent, Settlement, Store,
 };
 
 async fn settle(store: &impl Store, settlement: Settlement) -> Vec<(PipelineId, RecordId)> {
@@ -280,6 +280,32 @@ pub async fn what_was_sent_is_noted_until_it_is_answered<B: Backend>() {
     };
     settle(&store, settlement).await;
     assert_eq!(store.sent().await.unwrap(), [note(2)], "only a suspect row is cleared");
+}
+
+pub async fn a_bulk_job_is_known_until_it_has_ended<B: Backend>() {
+    let store = B::empty();
+    let job = |org: &str, id: &str, at| BulkJob {
+        org: name(org),
+        job: name(id),
+        object: name("Account"),
+        begun_at: Timestamp(at),
+    };
+    let (first, second, other) =
+        (job("hq", "7505e00000AbCdEAAV", 2), job("hq", "7505e00000AbCdFAAV", 1), job("emea", "7505e00000AbCdGAAV", 3));
+    let opened = store.open().await;
+    for job in [&first, &second, &other, &first] {
+        opened.bulk_begun(job.clone()).await.unwrap();
+    }
+    drop(opened);
+    let opened = store.open().await;
+    assert_eq!(opened.bulk_jobs(&name("hq")).await.unwrap(), [second.clone(), first.clone()]);
+    opened.bulk_ended(&second.job).await.unwrap();
+    assert_eq!(opened.bulk_jobs(&name("hq")).await.unwrap(), std::slice::from_ref(&first));
+    assert_eq!(opened.bulk_jobs(&name("emea")).await.unwrap(), std::slice::from_ref(&other));
+    // A job of one org is none of the org that has its name now.
+    opened.pin_org(&name("hq"), "00D000000000001AAA").await.unwrap();
+    opened.accept_org(&name("hq"), "00D000000000002AAA").await.unwrap();
+    assert_eq!(opened.bulk_jobs(&name("hq")).await.unwrap(), []);
 }
 
 pub async fn a_suspect_row_stays_until_it_is_cleared<B: Backend>() {

@@ -6,6 +6,7 @@ use crate::event::{
     ChangeKind, Channel, EventKey, FieldName, FieldPath, Happening, ObjectName, OrgName, PipelineName, RecordId,
     ReplayId, Seq, Timestamp, Transport,
 };
+use crate::org::JobId;
 use crate::privacy::Treatment;
 use crate::store::{GapKind, Mended, ParkedState, PipelineId, StoreError, SubscriptionId};
 
@@ -44,6 +45,7 @@ as_text!(
     ParkedState,
     Transport,
     FieldPath,
+    JobId,
     Treatment
 );
 

@@ -445,6 +445,11 @@ impl World {
         let batch = self.flights.remove(pick % self.flights.len());
         let at = self.now + SECOND_OF_TIME;
         let mut verdicts = Vec::new();
+        if batch.lane == Lane::Bulk {
+            let troubles = [JobTrouble::TooMuch, JobTrouble::LineBreaks, JobTrouble::Quota, JobTrouble::Failing];
+            let trouble = troubles.get(usize::from(fault())).copied();
+            self.outbox.job_told(batch.flight, &batch.call, trouble, self.now);
+        }
         for write in batch.writes.iter() {
             verdicts.push(match fault() {
                 0 => {
@@ -459,7 +464,9 @@ impl World {
                 3 => Verdict::Split,
                 4 => Verdict::Refused(failed("FIELD_CUSTOM_VALIDATION_EXCEPTION")),
                 5 => Verdict::Reread,
-                6 => {
+                // It was in a job that ended before.
+                6 if batch.lane == Lane::Bulk => Verdict::Held { at: self.now },
+                8 => {
                     let named = self.target.rows.keys().next().copied();
                     Verdict::Locked { at, records: named.into_iter().collect() }
                 }
@@ -621,6 +628,17 @@ proptest! {
         steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
     ) {
         ends_equal(World::new(by_key, true), steps)?;
+    }
+
+    #[test]
+    fn the_target_ends_equal_where_some_writes_go_by_jobs(
+        by_key in any::<bool>(),
+        threshold in 1_usize..4,
+        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
+    ) {
+        let mut world = World::new(by_key, false);
+        world.outbox.set_bulk(Some(threshold));
+        ends_equal(world, steps)?;
     }
 }
 

@@ -1,0 +1,265 @@
+//! One batch as a job, from its creation to its results.
+//!
+//! Before the start nothing is done with the rows, so whatever fails there is given back as not tried. After it only the job
+//! itself can say what was done, and it is asked until it does.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::{Told, has_rows};
+use super::sheet::Sheet;
+use crate::event::Timestamp;
+use crate::org::{CallError, Disposition, JobId, JobState, JobTrouble, Org, ResultRow, ResultSet, RunningJob};
+use crate::publish::outbox::Batch;
+use crate::store::{BulkJob, Store, StoreError};
+
+/// How often a job is begun anew, where its beginning fails without a word why.
+const BEGIN_MAX: u32 = 3;
+/// How long an org may say nothing of a job before its outcome is unknown.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Between two questions.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+/// How long a job is waited for when the bridge stops, which must end within its grace period.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
+/// What came of a batch.
+#[derive(Debug)]
+pub struct Ended {
+    pub what: What,
+    /// Requests that were made for it.
+    pub calls: u64,
+}
+
+#[derive(Debug)]
+pub enum What {
+    /// The job, where there was one, is to be forgotten once this is settled.
+    Told { told: Told, job: Option<JobId> },
+    /// Nothing was done: the org as a whole refused.
+    NotBegun(CallError),
+    /// Nobody could be asked for long, or the job is gone. The next start looks for it.
+    Unknown,
+    /// The bridge stops. The next start looks after it.
+    Left,
+}
+
+/// A job that is to be run.
+pub struct Run<'a, S> {
+    org: &'a Org,
+    store: &'a S,
+    batch: &'a Batch,
+    stop: &'a CancellationToken,
+    calls: u64,
+}
+
+impl<'a, S: Store> Run<'a, S> {
+    pub fn new(org: &'a Org, store: &'a S, batch: &'a Batch, stop: &'a CancellationToken) -> Self {
+        Self { org, store, batch, stop, calls: 0 }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn run(mut self) -> Result<Ended, StoreError> {
+        let Some(sheet) = Sheet::new(&self.batch.call, &self.batch.writes) else {
+            return Ok(Ended { what: self.not_tried(JobTrouble::NotOffered), calls: 0 });
+        };
+        let stop = self.stop;
+        let late = async {
+            stop.cancelled().await;
+            sleep(LAST_WAIT).await;
+        };
+        // A request that is given up on is one whose answer is lost.
+        let what = tokio::select! {
+            biased;
+            what = self.begin(&sheet) => what?,
+            () = late => What::Left,
+        };
+        Ok(Ended { what, calls: self.calls })
+    }
+
+    async fn begin(&mut self, sheet: &Sheet) -> Result<What, StoreError> {
+        let mut delay = FIRST;
+        for _ in 0..BEGIN_MAX {
+            match self.filled(sheet).await? {
+                Ok(job) => return self.started(sheet, job).await,
+                Err(error) => {
+                    if let Some(refused) = self.refused(error) {
+                        return Ok(refused);
+                    }
+                }
+            }
+            if !self.pause(&mut delay).await {
+                break;
+            }
+        }
+        Ok(self.not_tried(JobTrouble::Failing))
+    }
+
+    /// A job with its rows, which is not started.
+    async fn filled(&mut self, sheet: &Sheet) -> Result<Result<JobId, CallError>, StoreError> {
+        self.calls += 1;
+        let job = match self.org.create_job(&sheet.job).await {
+            Ok(job) => job.id,
+            Err(error) => return Ok(Err(error)),
+        };
+        // Durable before there is anything in it.
+        let (org, object) = (self.org.name().clone(), self.batch.call.object().clone());
+        self.store.bulk_begun(BulkJob { org, job: job.clone(), object, begun_at: Timestamp::now() }).await?;
+        self.calls += 1;
+        match self.org.upload(&job, &sheet.csv).await {
+            Ok(()) => Ok(Ok(job)),
+            // A second upload is refused whether or not the first arrived, and without a start it does no harm.
+            Err(error) => {
+                self.calls += 1;
+                let _ = self.org.abort_job(&job).await;
+                self.store.bulk_ended(&job).await?;
+                Ok(Err(error))
+            }
+        }
+    }
+
+    async fn started(&mut self, sheet: &Sheet, job: JobId) -> Result<What, StoreError> {
+        let (mut delay, mut tries) = (FIRST, 0);
+        let running = loop {
+            self.calls += 1;
+            let error = match self.org.start_job(&job).await {
+                Ok(running) => break running,
+                Err(error) => error,
+            };
+            // It may have been started all the same.
+            let running = match self.ask(&job).await {
+                Ok(running) => running,
+                Err(what) => return Ok(what),
+            };
+            if running.state != JobState::Open {
+                break running;
+            }
+            tries += 1;
+            if tries < BEGIN_MAX && self.refused(error.clone()).is_none() && self.pause(&mut delay).await {
+                continue;
+            }
+            // A start that is still on its way must find nothing to start.
+            if !self.aborted(&job).await {
+                return Ok(What::Unknown);
+            }
+            self.store.bulk_ended(&job).await?;
+            return Ok(self.refused(error).unwrap_or_else(|| self.not_tried(JobTrouble::Failing)));
+        };
+        match self.end_of(running).await {
+            Ok(ended) => Ok(self.results(sheet, &ended).await),
+            Err(what) => Ok(what),
+        }
+    }
+
+    /// The job when it has ended.
+    async fn end_of(&mut self, mut job: RunningJob) -> Result<RunningJob, What> {
+        let mut delay = FIRST;
+        while !job.state.is_final() {
+            if !self.pause(&mut delay).await {
+                sleep(FIRST).await;
+            }
+            job = self.ask(&job.id).await?;
+        }
+        Ok(job)
+    }
+
+    async fn results(&mut self, sheet: &Sheet, job: &RunningJob) -> What {
+        let writes = self.batch.writes.len();
+        let sets = [ResultSet::Successful, ResultSet::Failed, ResultSet::Unprocessed];
+        let mut rows = Vec::new();
+        for (set, _) in sets.into_iter().zip(has_rows(job, writes)).filter(|(_, has)| *has) {
+            match self.rows(sheet, job, set).await {
+                Ok(more) => rows.extend(more),
+                Err(what) => return what,
+            }
+        }
+        What::Told { told: Told::new(sheet, writes, job, rows), job: Some(job.id.clone()) }
+    }
+
+    async fn rows(&mut self, sheet: &Sheet, job: &RunningJob, set: ResultSet) -> Result<Vec<ResultRow>, What> {
+        let (mut rows, mut locator): (Vec<ResultRow>, Option<String>) = (Vec::new(), None);
+        let (mut delay, mut since) = (FIRST, Instant::now());
+        loop {
+            self.calls += 1;
+            match self.org.results(&job.id, set, &sheet.key, locator.as_deref()).await {
+                Ok((more, next)) => {
+                    rows.extend(more);
+                    // The same page again would be read for ever.
+                    match next.filter(|next| locator.as_ref() != Some(next)) {
+                        Some(next) => (locator, delay, since) = (Some(next), FIRST, Instant::now()),
+                        None => return Ok(rows),
+                    }
+                }
+                Err(error) if is_gone(&error) || since.elapsed() >= PATIENCE => return Err(What::Unknown),
+                Err(_) if !self.pause(&mut delay).await => return Err(What::Left),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// How the job is; asked again until the org says it.
+    async fn ask(&mut self, job: &JobId) -> Result<RunningJob, What> {
+        let (mut delay, since) = (FIRST, Instant::now());
+        loop {
+            self.calls += 1;
+            match self.org.job(job).await {
+                Ok(job) => return Ok(job),
+                Err(error) if is_gone(&error) || since.elapsed() >= PATIENCE => return Err(What::Unknown),
+                Err(_) if !self.pause(&mut delay).await => return Err(What::Left),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether the job has ended for sure, without having been started.
+    async fn aborted(&mut self, job: &JobId) -> bool {
+        let (mut delay, since) = (FIRST, Instant::now());
+        loop {
+            self.calls += 1;
+            match self.org.abort_job(job).await {
+                Ok(ended) if ended.state.is_final() => return true,
+                Err(error) if is_gone(&error) => return true,
+                Ok(_) | Err(_) if since.elapsed() >= PATIENCE || !self.pause(&mut delay).await => return false,
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
+    /// What a failure before the start means. None: it may go well the next time.
+    fn refused(&self, error: CallError) -> Option<What> {
+        if let Some(trouble) = JobTrouble::of_refusal(&error) {
+            return Some(self.not_tried(trouble));
+        }
+        match (error.disposition(), &error) {
+            (Disposition::OutcomeUnknown, _) => None,
+            (Disposition::Retry { .. }, _) | (Disposition::Halt { .. }, CallError::LoginFailed(_)) => {
+                Some(What::NotBegun(error))
+            }
+            // Collections will show whether it is the records that are refused.
+            (Disposition::Split | Disposition::Halt { .. }, _) => Some(self.not_tried(JobTrouble::NotOffered)),
+        }
+    }
+
+    fn not_tried(&self, trouble: JobTrouble) -> What {
+        What::Told { told: Told::not_tried(self.batch.writes.len(), trouble), job: None }
+    }
+
+    /// Waits, each time longer. False: the bridge stops.
+    async fn pause(&self, delay: &mut Duration) -> bool {
+        let wait = std::mem::replace(delay, delay.saturating_mul(2).min(LONGEST));
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = sleep(wait) => true,
+        }
+    }
+}
+
+/// The job is not there any more.
+pub(super) fn is_gone(error: &CallError) -> bool {
+    matches!(error, CallError::Refused { status: 404, .. })
+}
