@@ -25,7 +25,7 @@ pub(super) const DOCUMENT: Keys = Keys {
     optional: &["state", "publish", "subscribe", "tests"],
 };
 const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
-const PUBLISH: Keys = Keys { block: "`publish`", required: &[], optional: &["late_landing", "look_again"] };
+const PUBLISH: Keys = Keys { block: "`publish`", required: &[], optional: &["late_landing", "look_again", "linger"] };
 
 /// Which block of the JSON Schema has which keys; the config itself is `DOCUMENT`.
 #[cfg(test)]
@@ -35,6 +35,7 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Org", &orgs::ORG),
     ("ClientCredentials", &orgs::CLIENT_CREDENTIALS),
     ("SecretFile", &orgs::SECRET_FILE),
+    ("BudgetKeep", &orgs::BUDGET),
     ("Privacy", &privacy::PRIVACY),
     ("ObjectPrivacy", &privacy::OBJECT),
     ("Pipeline", &pipelines::PIPELINE),
@@ -62,6 +63,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_secs(900);
 const PROBE_MIN: Duration = Duration::from_millis(500);
+const LINGER_MAX: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
@@ -76,7 +78,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     };
     let publish = match document.entry("publish") {
         Some(entry) => publish(walk, entry),
-        None => Some((LATE_LANDING, LOOK_AGAIN)),
+        None => Some((LATE_LANDING, LOOK_AGAIN, Duration::ZERO)),
     };
     let probe_every = match document.entry("subscribe") {
         Some((key, node)) => {
@@ -107,8 +109,9 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     let orgs: BTreeMap<OrgName, _> =
         orgs?.into_values().flatten().map(|config| (config.name.clone(), config)).collect();
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
-    let (late_landing, look_again) = publish?;
-    Some(Config { orgs, pipelines, state: state?, late_landing, look_again, cases: cases?, probe_every: probe_every? })
+    let (late_landing, look_again, linger) = publish?;
+    let (state, cases, probe_every) = (state?, cases?, probe_every?);
+    Some(Config { orgs, pipelines, state, late_landing, look_again, cases, probe_every, linger })
 }
 
 /// A file that holds nothing but tests. `pipelines`: the names that they may use.
@@ -128,8 +131,8 @@ fn version(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
     }
 }
 
-/// `late_landing` and `look_again`.
-fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<(Duration, Duration)> {
+/// `late_landing`, `look_again` and `linger`.
+fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<(Duration, Duration, Duration)> {
     let publish = walk.block(node, &key.span, &PUBLISH)?;
     let late_landing = match publish.entry("late_landing") {
         Some(entry) => duration(walk, entry, Duration::ZERO, DAY),
@@ -139,7 +142,11 @@ fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<(Duration,
         Some(entry) => duration(walk, entry, LOOK_AGAIN_MIN, DAY),
         None => Some(LOOK_AGAIN),
     };
-    Some((late_landing?, look_again?))
+    let linger = match publish.entry("linger") {
+        Some(entry) => duration(walk, entry, Duration::ZERO, LINGER_MAX),
+        None => Some(Duration::ZERO),
+    };
+    Some((late_landing?, look_again?, linger?))
 }
 
 /// A number and a unit, between two bounds.

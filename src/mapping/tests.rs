@@ -92,6 +92,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         look_again: Duration::from_secs(60),
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
+        linger: Duration::ZERO,
     };
     Mapping::new(&config.pipelines[0], &config)
 }

@@ -540,6 +540,11 @@ impl Machine {
         self.outbox.pause(until);
     }
 
+    /// How long the first waiting write of a call waits for company.
+    pub fn set_linger(&mut self, linger: Duration) {
+        self.outbox.set_linger(linger);
+    }
+
     /// What time it is. Suspects whose lost requests can no longer land are read and written once more.
     pub fn tick(&mut self, now: Instant, wall: Timestamp) {
         self.wall = wall;

@@ -12,6 +12,7 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -157,6 +158,8 @@ struct Waiting {
     tries: u32,
     cohort: u64,
     not_before: Option<Instant>,
+    /// Since when it waits for company; none: it goes out as soon as it can.
+    since: Option<Instant>,
     weight: usize,
 }
 
@@ -190,6 +193,8 @@ pub struct Outbox {
     weight: usize,
     paused_until: Option<Instant>,
     window: Window,
+    /// How long the first waiting write of a call waits for company.
+    linger: Duration,
     /// Pipelines whose mapping changed: what took off before, up to which flight, was mapped by the old one.
     remapped: HashMap<PipelineId, FlightId>,
 }
@@ -252,9 +257,33 @@ impl Outbox {
         self.window.refused();
     }
 
+    /// How long the first waiting write of a call waits for company, from when it is offered. A full call does not wait, and
+    /// neither does what was refused before.
+    pub fn set_linger(&mut self, linger: Duration) {
+        self.linger = linger;
+    }
+
+    /// When the writes of a group go out although they do not fill a call; none: at once.
+    fn lingers_until(&self, ids: &BTreeSet<(Seq, WriteId)>) -> Option<Instant> {
+        if self.linger.is_zero() || ids.len() >= BATCH_MAX {
+            return None;
+        }
+        let since = ids.iter().filter_map(|(_, id)| self.waiting.get(id)).map(|waiting| waiting.since).min();
+        since.flatten().map(|since| since + self.linger)
+    }
+
+    /// The first time at which something goes out that waits for company. What could go out by now waits for an answer.
+    fn lingering(&self) -> Option<Instant> {
+        if self.linger.is_zero() || self.flights.len() >= self.window.size() {
+            return None;
+        }
+        self.ready.values().filter_map(|ids| self.lingers_until(ids)).min()
+    }
+
     /// The next time at which `next_batch` may give more than now, if nothing else happens.
     pub fn wakeup(&self) -> Option<Instant> {
         let delayed = self.delayed.first().map(|(at, _)| *at);
+        let delayed = [delayed, self.lingering()].into_iter().flatten().min();
         match (self.paused_until, delayed, self.ready.is_empty()) {
             (Some(pause), _, false) => Some(pause),
             (Some(pause), delayed, true) => delayed.map(|at| at.max(pause)),
@@ -301,8 +330,9 @@ impl Outbox {
         }
         // A group can turn out to be blocked as a whole, hence the loop.
         loop {
-            let group =
-                self.ready.iter().min_by_key(|(_, ids)| ids.first().copied()).map(|(group, _)| group.clone())?;
+            let is_due = |ids: &BTreeSet<_>| self.lingers_until(ids).is_none_or(|until| until <= now);
+            let due = self.ready.iter().filter(|(_, ids)| is_due(ids));
+            let group = due.min_by_key(|(_, ids)| ids.first().copied()).map(|(group, _)| group.clone())?;
             let picked = self.pick(&group, now);
             if !picked.is_empty() {
                 return Some(self.depart(group, picked));
@@ -527,6 +557,7 @@ impl Outbox {
     fn put(&mut self, write: Write, tries: u32, cohort: u64, not_before: Option<Instant>, now: Instant) {
         let mut write = write;
         let (mut tries, mut cohort, mut not_before) = (tries, cohort, not_before);
+        let mut since = (tries == 0 && cohort == 0).then_some(now);
         // By source first: a record's own order goes before the order of a key that it shares.
         let same = |outbox: &Self, write: &Write| {
             let by_source = write.covers.iter().find_map(|cover| outbox.by_source.get(&cover.source).copied());
@@ -536,6 +567,7 @@ impl Outbox {
             tries = tries.max(older.tries);
             cohort = 0;
             not_before = not_before.max(older.not_before);
+            since = since.min(older.since);
             write = match older.write.then(write) {
                 Ok(merged) => merged,
                 Err(covers) => {
@@ -558,7 +590,7 @@ impl Outbox {
             }
         }
         // A placeholder place; `place` decides at once.
-        self.waiting.insert(id, Waiting { write, place: Place::Delayed(now), tries, cohort, not_before, weight });
+        self.waiting.insert(id, Waiting { write, place: Place::Delayed(now), tries, cohort, not_before, since, weight });
         self.place(id, now);
     }
 

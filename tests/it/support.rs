@@ -316,6 +316,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
             pubsub: PubsubEndpoint::Address(format!("http://{}", emulator.pubsub).parse().unwrap()),
             journal: Vec::new(),
             privacy: orgbridge::privacy::Privacy::default(),
+            api_budget: orgbridge::config::ApiBudget::default(),
         };
         (name, config)
     };
@@ -355,6 +356,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         look_again: Duration::from_secs(60),
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
+        linger: Duration::ZERO,
     }
 }
 
