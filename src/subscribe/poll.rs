@@ -8,9 +8,11 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::budget::Budget;
 use crate::event::{Arrival, Channel, ObjectName, Timestamp, Window, WindowCause};
 use crate::org::{CallError, Changed, Disposition, Org};
 use crate::retry::Backoff;
@@ -29,6 +31,7 @@ const DELETIONS: Duration = Duration::from_secs(15 * 24 * 3_600 - 3_600);
 /// One object that is polled.
 pub struct Poll {
     pub org: Org,
+    pub budget: Budget,
     pub object: ObjectName,
     pub channel: Channel,
     pub every: Duration,
@@ -59,6 +62,14 @@ pub async fn run(mut poll: Poll) {
     let cancel = poll.cancel.clone();
     poll.show(State::CatchingUp);
     loop {
+        if let Some((until, why)) = poll.budget.waiting() {
+            let until = until.max(Instant::now() + OPEN);
+            poll.show(State::Waiting { until: Timestamp::now().plus(until - Instant::now()), why });
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep_until(until) => continue,
+            }
+        }
         let looked = tokio::select! {
             () = cancel.cancelled() => return,
             looked = poll.look() => looked,

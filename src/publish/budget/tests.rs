@@ -65,6 +65,18 @@ fn where_nothing_is_counted_only_the_org_itself_holds_calls_up() {
 }
 
 #[test]
+fn a_refusal_that_the_org_s_own_count_does_not_bear_out_is_no_reason_to_wait_for_it() {
+    let (mut governor, now) = told(ApiBudget::Off, &[(0, 949)]);
+    governor.observe(Some(usage(949, now)), true);
+    assert_eq!(governor.allowance(0), Allowance::Go);
+    governor.observe(Some(usage(950, now)), true);
+    assert!(matches!(governor.allowance(0), Allowance::Wait { why: Why::Refused, .. }));
+    let mut governor = Governor::new(ApiBudget::Off, now);
+    governor.observe(None, true);
+    assert!(matches!(governor.allowance(0), Allowance::Wait { why: Why::Refused, .. }), "nothing else is known");
+}
+
+#[test]
 fn use_that_does_not_grow_lasts_however_much_of_it_there_is() {
     assert_eq!(forecast(&[(0, 880), (15, 880)]).0, Forecast::Enough);
     assert_eq!(forecast(&[(0, 880), (15, 400)]).0, Forecast::Enough, "what was used a day ago is free again");
