@@ -207,10 +207,8 @@ pub async fn run<S: Store>(
     let mut stages = Stages::new(cancel.clone());
     let (doubts, doubted) = types::Doubts::new();
     let is_target = |name: &OrgName| config.pipelines.iter().any(|line| line.to.org == *name);
-    let at_work: Vec<_> = orgs
-        .iter()
-        .filter(|(name, org)| is_target(name) || !channels(config, org.config()).is_empty())
-        .collect();
+    let at_work: Vec<_> =
+        orgs.iter().filter(|(name, org)| is_target(name) || !channels(config, org.config()).is_empty()).collect();
     let first_tries = FirstTries::of(at_work.len());
     let mut entries: BTreeMap<&OrgName, Entry> = BTreeMap::new();
     for (name, org) in at_work {
@@ -279,10 +277,12 @@ pub async fn run<S: Store>(
         }
         for (from, every) in polls.into_values() {
             let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
-            let (arrivals, board, entry) = (arrivals.clone(), board.clone(), Entry { gate: gate.clone(), budget: budget.clone() });
+            let (arrivals, board, entry) =
+                (arrivals.clone(), board.clone(), Entry { gate: gate.clone(), budget: budget.clone() });
             stages.spawn(&format!("poll {name} {}", from.object), async move {
                 let stop = token.child_token();
-                let work = polled((org.clone(), entry), from, every, stage_store, arrivals, board.clone(), stop.clone());
+                let work =
+                    polled((org.clone(), entry), from, every, stage_store, arrivals, board.clone(), stop.clone());
                 unless_other(&org, &board, work, &stop, &token).await
             });
         }

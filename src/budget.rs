@@ -52,7 +52,7 @@ impl Budget {
                 (Why::Kept | Why::Refused, Some((used, _))) => format!("the org refuses more: {used}"),
                 (Why::Kept | Why::Refused, None) => "the org refuses more".to_owned(),
             };
-            let at = clock(in_wall_time(until));
+            let at = in_wall_time(until).minute().clock();
             Some((until, format!("waiting for API budget until {at} UTC ({why})")))
         })
     }
@@ -122,10 +122,10 @@ impl Budget {
             limit: figures.max,
             kept: figures.kept,
             used_up_at: match figures.forecast {
-                Some(Forecast::UsedUp { at }) => Some(minute(in_wall_time(at))),
+                Some(Forecast::UsedUp { at }) => Some(in_wall_time(at).minute()),
                 Some(Forecast::Enough) | None => None,
             },
-            waiting: waiting.map(|(until, why)| (minute(in_wall_time(until)), why)),
+            waiting: waiting.map(|(until, why)| (in_wall_time(until).minute(), why)),
         })
     }
 
@@ -142,27 +142,4 @@ fn in_wall_time(at: Instant) -> Timestamp {
     let now = Instant::now();
     let wall = Timestamp::now();
     if at >= now { wall.plus(at - now) } else { wall.minus(now - at) }
-}
-
-/// The end of its minute, so that a forecast does not change with every look at it.
-fn minute(at: Timestamp) -> Timestamp {
-    Timestamp((at.0.div_euclid(60_000) + 1) * 60_000)
-}
-
-/// `14:05`, rounded up.
-pub(crate) fn clock(at: Timestamp) -> String {
-    let text = minute(at).to_string();
-    text.get(11..16).unwrap_or(&text).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_of_the_day_is_the_end_of_its_minute() {
-        let at = |text| Timestamp::read(text).unwrap();
-        assert_eq!(clock(at("2026-01-02T14:04:05.678Z")), "14:05");
-        assert_eq!(clock(at("2026-01-02T23:59:59.999Z")), "00:00");
-    }
 }

@@ -15,9 +15,9 @@ mod save;
 mod single;
 mod soap;
 pub mod soql;
-mod usage;
 #[cfg(test)]
 pub(crate) mod testing;
+mod usage;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,11 +34,11 @@ pub use self::code::{Code, OrgText};
 pub use self::error::{CallError, Disposition, Limit, Lost};
 pub use self::login_error::{LoginRefusal, OrgError};
 pub use self::rest::{
-    COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, Deleted, FREE_ENTITIES, Limits, Member, Quota, READ_MAX,
-    setup,
+    COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, Deleted, FREE_ENTITIES, Limits, Member, Quota,
+    READ_MAX, setup,
 };
-pub use self::usage::ApiUsage;
 pub use self::save::{Operation, RecordError, Refusal, SaveDisposition, SaveResult};
+pub use self::usage::ApiUsage;
 use crate::config::OrgConfig;
 use crate::event::{OrgName, Timestamp};
 

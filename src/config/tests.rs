@@ -130,7 +130,10 @@ fn what_is_kept_of_the_api_calls_is_a_share_or_a_number_or_nothing_is_counted() 
     assert_eq!(kept("off"), ApiBudget::Off);
     let of = |budget: ApiBudget| budget.kept(1_001);
     assert_eq!(of(ApiBudget::Percent(10)), Some(101), "rounded up");
-    assert_eq!((of(ApiBudget::Calls(5_000)), of(ApiBudget::Calls(7)), of(ApiBudget::Off)), (Some(1_001), Some(7), None));
+    assert_eq!(
+        (of(ApiBudget::Calls(5_000)), of(ApiBudget::Calls(7)), of(ApiBudget::Off)),
+        (Some(1_001), Some(7), None)
+    );
 }
 
 #[test]

@@ -217,7 +217,10 @@ impl<S: Store> Driver<S> {
         self.release(stopping).await?;
         self.look_again(stopping).await?;
         self.step().await?;
-        while !stopping && self.may_call() && let Some(batch) = self.machine.next_batch(Instant::now()) {
+        while !stopping
+            && self.may_call()
+            && let Some(batch) = self.machine.next_batch(Instant::now())
+        {
             // What leaves the outbox on the way must be safe before its neighbours go out.
             self.commit().await?;
             let covers = batch.writes.iter().flat_map(|write| &write.covers);

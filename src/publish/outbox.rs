@@ -590,7 +590,8 @@ impl Outbox {
             }
         }
         // A placeholder place; `place` decides at once.
-        self.waiting.insert(id, Waiting { write, place: Place::Delayed(now), tries, cohort, not_before, since, weight });
+        self.waiting
+            .insert(id, Waiting { write, place: Place::Delayed(now), tries, cohort, not_before, since, weight });
         self.place(id, now);
     }
 
