@@ -1,6 +1,6 @@
 //! Runs a [`Machine`] against the store and the orgs: one task for each target org, which owns its requests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -338,22 +338,25 @@ impl<S: Store> Driver<S> {
                 || !settlement.unfilled.is_empty()
                 || (any && !(settlement.close.is_empty() && settlement.filled.is_empty()));
             let halts: Vec<_> = settlement.halts.iter().map(|(id, why, _)| (*id, why.clone())).collect();
-            for (pipeline, why) in halts {
-                let name = self.name(pipeline);
+            for (pipeline, why) in &halts {
+                let name = self.name(*pipeline);
                 error!(pipeline = name, "halted: {why}. If that is meant: `orgbridge resume {name}`");
-                if let Some(shown) = self.sources.get(&pipeline).map(|(name, ..)| name.clone()) {
-                    self.board.update(|status| {
-                        if let Some(pipeline) = status.pipelines.get_mut(&shown) {
-                            pipeline.halted = Some(why);
-                        }
-                    });
-                }
             }
             for row in settlement.park.iter().filter(|row| row.state == ParkedState::Failed) {
                 let (pipeline, fields) = (self.name(row.pipeline), row.fields.join(", "));
                 warn!(pipeline, record = %row.record, code = row.code, fields, "failed record");
             }
             let settled = self.store.settle(settlement).await?;
+            // Whoever sees it may resume it.
+            for (pipeline, why) in halts {
+                if let Some((name, ..)) = self.sources.get(&pipeline) {
+                    self.board.update(|status| {
+                        if let Some(shown) = status.pipelines.get_mut(name) {
+                            shown.halted = Some(why);
+                        }
+                    });
+                }
+            }
             let now = Instant::now();
             for (pipeline, record) in settled.woken {
                 self.machine.woken(Source { pipeline, record }, now);
@@ -546,15 +549,17 @@ impl<S: Store> Driver<S> {
             let counts: &mut HashMap<_, u64> = if flying { &mut in_flight } else { &mut waiting };
             *counts.entry(source.pipeline).or_default() += 1;
         });
-        let mut to_be_read: HashMap<_, u64> = HashMap::new();
-        self.machine.reading(|pipeline| *to_be_read.entry(pipeline).or_default() += 1);
-        let of_source = |(id, records): (&PipelineId, &u64)| {
+        let mut to_be_read = BTreeSet::new();
+        self.machine.reading(|pipeline| {
+            to_be_read.insert(pipeline);
+            *waiting.entry(pipeline).or_default() += 1;
+        });
+        let of_source = |id: &PipelineId| {
             let (_, source, _) = self.sources.get(id)?;
-            Some(format!("{records} records cannot be read: {} is {}", source.name(), self.source_waiting(*id)?))
+            Some(format!("records cannot be read: {} is {}", source.name(), self.source_waiting(*id)?))
         };
         let waits_for_budget = self.budget.waiting().map(|(_, why)| why);
         let waits_for_budget = waits_for_budget.or_else(|| to_be_read.iter().find_map(of_source));
-        to_be_read.into_iter().for_each(|(pipeline, records)| *waiting.entry(pipeline).or_default() += records);
         let head = *self.head.borrow();
         let caught_up = self.machine.is_caught_up(head);
         let now = Timestamp::now();

@@ -5,6 +5,7 @@
 
 mod automation;
 mod brakes;
+mod budget;
 mod check;
 mod cli;
 mod crash;
