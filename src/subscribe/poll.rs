@@ -24,6 +24,8 @@ const ORIGIN: &str = "orgbridge/poll";
 const OVERLAP: Duration = Duration::from_secs(300);
 /// The second that is not over may still bring changes.
 const OPEN: Duration = Duration::from_secs(1);
+/// How soon it is looked whether there is API budget again; no call is made for that.
+const BUDGET_AGAIN: Duration = Duration::from_secs(2);
 const PAGE: usize = 2_000;
 /// The org's log of deletions reaches back so far at most (facts: rest.md section 10).
 const DELETIONS: Duration = Duration::from_secs(15 * 24 * 3_600 - 3_600);
@@ -63,11 +65,10 @@ pub async fn run(mut poll: Poll) {
     poll.show(State::CatchingUp);
     loop {
         if let Some((until, why)) = poll.budget.waiting() {
-            let until = until.max(Instant::now() + OPEN);
-            poll.show(State::Waiting { until: Timestamp::now().plus(until - Instant::now()), why });
+            poll.show(State::Waiting { until: Timestamp::now().plus(until - Instant::now()).minute(), why });
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = tokio::time::sleep_until(until) => continue,
+                () = tokio::time::sleep(BUDGET_AGAIN) => continue,
             }
         }
         let looked = tokio::select! {

@@ -25,8 +25,8 @@ mod window;
 pub const BUS_MARGIN: Duration = Duration::from_secs(120);
 /// What is missing is looked for again after this.
 pub const SECOND_LOOK: Duration = Duration::from_secs(30);
-/// While the org's API budget is used up, it is looked at again after the org was asked, and not sooner than this.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How soon it is looked whether there is API budget again; no call is made for that.
+const BUDGET_AGAIN: Duration = Duration::from_secs(5);
 /// Rows of one probe; a busier object is caught up with by the next ones.
 const ROWS_MAX: usize = 20_000;
 /// Records that are named; if more are missing, a window says so.
@@ -107,8 +107,8 @@ pub async fn run<S: Store>(probe: Probe<S>, subjects: Vec<Subject>) -> Result<()
         tokio::select! {
             () = probe.cancel.cancelled() => return Ok(()),
             () = tokio::time::sleep_until(next.due) => {
-                if let Some((until, _)) = probe.budget.waiting() {
-                    next.due = until.max(Instant::now() + AGAIN);
+                if probe.budget.waiting().is_some() {
+                    next.due = Instant::now() + BUDGET_AGAIN;
                     continue;
                 }
                 next.due = Instant::now() + probe.every;

@@ -56,6 +56,11 @@ fn of_target(status: &Status) -> (String, u64) {
     (trouble.unwrap_or_default(), status.pipelines[&accounts].waiting)
 }
 
+async fn applied(world: &mut World, records: u64) {
+    let all = |status: &Status| status.pipelines.values().map(|line| line.applied).sum::<u64>() == records;
+    world.until("written records", all).await;
+}
+
 fn is_unharmed(status: &Status) -> bool {
     status.pipelines.values().all(|line| line.parked + line.failed == 0)
 }
@@ -152,6 +157,45 @@ async fn where_the_source_has_no_calls_left_events_are_written_and_only_reads_wa
     calls_left(&world, &source, 2 * KEPT).await;
     world.caught_up().await;
     assert_eq!(world.assert_equal().await, 11);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polls_and_truth_probes_of_an_org_without_calls_wait_too() {
+    let mut world = World::with(|config| {
+        keeping("source", ApiBudget::Calls(KEPT))(config);
+        let second = std::time::Duration::from_secs(1);
+        config.probe_every = second;
+        let line = config.pipelines.iter_mut().find(|line| line.name.as_str() == "contacts").unwrap();
+        line.from.channel = "/poll/Contact".parse().unwrap();
+        line.from.poll = Some(second);
+    })
+    .await;
+    world.start();
+    world.live_since(Timestamp(0)).await;
+    let source = world.source().clone();
+    calls_left(&world, &source, KEPT).await;
+    let waits = |status: &Status| {
+        status.subscriptions.iter().any(|((_, channel), one)| {
+            channel.as_str() == "/poll/Contact" && one.state.to_string().contains("waiting for API budget until ")
+        })
+    };
+    world.until("a poll that waits for API budget", waits).await;
+    // What was on its way has ended by the time that an event has arrived.
+    accounts(&world, 1).await;
+    applied(&mut world, 1).await;
+    let before = world.orgs[&name("source")].api_calls();
+    let later = world.orgs[&name("source")].server_time().plus(std::time::Duration::from_secs(4));
+    world
+        .until("four more seconds of events", |status| {
+            status.subscriptions.values().any(|one| one.live_until.is_some_and(|until| until >= later))
+        })
+        .await;
+    assert_eq!(world.orgs[&name("source")].api_calls(), before, "neither asks");
+    world.create("Contact", vec![json!({"LastName": "Polled"})]).await;
+    calls_left(&world, &source, 2 * KEPT).await;
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 2);
     world.stop().await;
 }
 
