@@ -259,6 +259,8 @@ pub struct Publishing {
     pub key_changes: KeyChanges,
     /// Changes that wait for the target become one write. Otherwise each is written by itself, in order.
     pub coalesce: bool,
+    /// The most records of the target object in one call, 1 to 200. Of several pipelines to one object the least holds.
+    pub batch_size: usize,
 }
 
 impl Default for Publishing {
@@ -270,9 +272,13 @@ impl Default for Publishing {
             on_undelete: OnUndelete::default(),
             key_changes: KeyChanges::default(),
             coalesce: true,
+            batch_size: BATCH_MAX,
         }
     }
 }
+
+/// Records in one sObject Collections call (facts: rest.md section 6).
+pub const BATCH_MAX: usize = 200;
 
 /// What a call that saves records asks of the target org. They are headers, so they hold for all records of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -449,7 +449,9 @@ impl Draft {
         else {
             return;
         };
-        self.lock_keys.push(parent.clone());
+        if parents.locks {
+            self.lock_keys.push(parent.clone());
+        }
         self.waits_for.push(parent.clone());
         self.fields.insert(name.clone(), Cell::Parent(parents.reference(parent, link, rule.if_missing)));
     }

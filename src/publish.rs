@@ -6,6 +6,6 @@ pub mod outcome;
 mod request;
 mod write;
 
-pub use outbox::{BATCH_MAX, Batch, Call, FlightId, Handed, Outbox, Refusal, Verdict};
+pub use outbox::{Batch, Call, FlightId, Handed, Outbox, Refusal, Verdict};
 pub use request::send;
 pub use write::{Body, ByKey, Cell, Cover, Key, Manner, Reference, Source, Write};

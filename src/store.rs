@@ -135,10 +135,30 @@ pub struct PipelineRow {
     pub halted: Option<Halted>,
     /// When it was resumed last, the journal reached up to here.
     pub passes_to: Seq,
+    /// How many records of its target object go out in one call, where it was found that they must be fewer.
+    pub batch_size: Option<usize>,
 }
 
 /// The code of a parked row that waits for what a lookup leads to; of a failed record, that it is not there.
 pub const LOOKUP_MISSING: &str = "LOOKUP_MISSING";
+
+/// Why a record will have no counterpart, as the code of the failed records that waited for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotComing {
+    /// Its pipeline leaves it out.
+    Excluded,
+    /// It is deleted in the source.
+    Deleted,
+}
+
+impl NotComing {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Excluded => "PARENT_EXCLUDED",
+            Self::Deleted => "PARENT_DELETED",
+        }
+    }
+}
 
 /// The code of a parked row that waits for its pipeline.
 pub const PIPELINE_HALTED: &str = "PIPELINE_HALTED";
@@ -308,6 +328,9 @@ pub struct Settlement {
     pub filled: Vec<(PipelineId, RecordId, FieldName)>,
     /// Lookups that were left out of what was written.
     pub unfilled: Vec<Unfilled>,
+    /// Records that will have no counterpart: rows that wait for them are failed records, which still hear of it if one comes
+    /// all the same.
+    pub not_coming: Vec<(PipelineId, RecordId, NotComing)>,
     /// Rows that exist are widened to this number, nothing else changes; where none exists nothing happens.
     pub widen: Vec<(PipelineId, RecordId, Seq)>,
     /// Rows of `sent` whose outcome is known. One that is suspect stays.
@@ -319,6 +342,8 @@ pub struct Settlement {
     /// Pipelines that stopped by themselves: why, and when by our clock. One that is halted already stays as it is.
     pub halts: Vec<(PipelineId, String, Timestamp)>,
     pub watermarks: Vec<(PipelineId, Seq)>,
+    /// How many records of the pipeline's target object go out in one call from now on.
+    pub batch_sizes: Vec<(PipelineId, usize)>,
 }
 
 /// A lookup that leads to nothing in the target yet. Its record was written without it.
@@ -349,6 +374,8 @@ pub struct Settled {
     pub woken: Vec<(PipelineId, RecordId)>,
     /// The same for records with a lookup that was left out.
     pub fillable: Vec<(PipelineId, RecordId)>,
+    /// Rows that this settlement parked, and whose parent waits, perhaps through others, for them.
+    pub circles: Vec<(PipelineId, RecordId, Parent)>,
 }
 
 /// Records of a pipeline that should be tried again.

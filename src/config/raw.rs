@@ -380,6 +380,10 @@ pub struct Pipeline {
     /// for a target whose automation needs every step; this costs more calls. If absent: true.
     #[serde(default)]
     pub coalesce: Option<bool>,
+    /// The most records of the target object in one call, 1 to 200. Fewer where the org's automation cannot do so many at
+    /// once; when it says so the bridge finds out by itself how many it can. If absent: 200.
+    #[serde(default)]
+    pub batch_size: Option<u32>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -391,7 +395,8 @@ pub struct Brakes {
     /// More new records than this: 50000 in 10m. If absent: just that. off: any number.
     #[serde(default)]
     pub creates: Option<String>,
-    /// So many records in a row that could not be mapped. If absent: 100. off: any number.
+    /// So many failed records more than records that were written: most of them fail, so something else than their values
+    /// is wrong. If absent: 100. off: any number.
     #[serde(default)]
     #[schemars(extend("type" = ["string", "integer", "null"]))]
     pub failures: Option<String>,

@@ -86,6 +86,8 @@ impl Mapping {
                     known.map_or_else(|| Some(relationship(name)), |field| field.relationship.clone());
                 parents.polymorphic =
                     known.map_or_else(|| is_polymorphic(name, parents.written.len()), |field| field.is_polymorphic);
+                parents.locks =
+                    known.is_none_or(|field| field.is_master_detail || locks_account(&self.target_object, name));
                 for written in &mut parents.written {
                     let prefix =
                         types.prefix(&written.source_object).or_else(|| standard_prefix(&written.source_object));
@@ -251,6 +253,7 @@ fn compile(name: &FieldName, rule: &FieldRule, pipeline: &PipelineConfig, config
                 written: written.collect(),
                 relationship: Some(relationship(name)),
                 polymorphic: is_polymorphic(name, pipelines.len()),
+                locks: true,
             })
         }
     };
@@ -271,6 +274,11 @@ const POLYMORPHIC: &[&str] = &["OwnerId", "WhatId", "WhoId"];
 
 fn is_polymorphic(field: &FieldName, pipelines: usize) -> bool {
     pipelines > 1 || POLYMORPHIC.contains(&field.as_str())
+}
+
+/// Lookups that lock like a master-detail (facts: rest.md section 14). Others do at times; the org's errors tell.
+fn locks_account(object: &ObjectName, field: &FieldName) -> bool {
+    matches!(object.as_str(), "Contact" | "Opportunity") && field.as_str() == "AccountId"
 }
 
 /// Where the config does not say. A record type or an owner that is not there is a mistake. What the record cannot be

@@ -15,6 +15,8 @@ pub(super) struct Parents {
     pub relationship: Option<String>,
     /// The field may name records of several objects, so a record that is named by its key must say of which it is.
     pub polymorphic: bool,
+    /// The org locks the parent when it saves the child.
+    pub locks: bool,
 }
 
 /// What one of the pipelines writes.

@@ -28,6 +28,7 @@ pub(super) struct FieldType {
     pub is_polymorphic: bool,
     /// A lookup that cannot be empty.
     pub is_required_reference: bool,
+    pub is_master_detail: bool,
 }
 
 /// What a field takes, or a value is.
@@ -87,6 +88,7 @@ impl FieldType {
             relationship: reference.and_then(|to| to.relationship_name.clone()),
             is_polymorphic: reference.is_some_and(|to| to.polymorphic),
             is_required_reference: reference.is_some() && (field.is_master_detail() || !field.nillable),
+            is_master_detail: field.is_master_detail(),
         }
     }
 }

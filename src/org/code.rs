@@ -110,7 +110,11 @@ codes! {
     TriggerFailed = "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
     /// Apex in the org failed because it found a row locked.
     TriggerFoundLock = "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+    /// Apex in the org ran into a limit of the platform: it may do less in one transaction.
+    TriggerHitLimit = "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
     FlowFailed = "CANNOT_EXECUTE_FLOW_TRIGGER",
+    /// A flow of the org did.
+    FlowHitLimit = "CANNOT_EXECUTE_FLOW_TRIGGER",
     EntityIsLocked = "ENTITY_IS_LOCKED",
     RecordInUseByWorkflow = "RECORD_IN_USE_BY_WORKFLOW",
     ConvertedLead = "CANNOT_UPDATE_CONVERTED_LEAD",
@@ -152,8 +156,12 @@ impl Code {
             Self::DuplicateValue if says("duplicate external id specified") || says("duplicate id in list") => {
                 Self::DuplicateInRequest
             }
-            Self::TriggerFailed if says("unable_to_lock_row") => Self::TriggerFoundLock,
+            Self::TriggerFailed | Self::FlowFailed if says("unable_to_lock_row") => Self::TriggerFoundLock,
             Self::UnknownException if says("unable_to_lock_row") => Self::UnableToLockRow,
+            // Good rows of a batch were run again and again because of bad ones: told apart, each has its own outcome.
+            Self::TriggerFailed if says("too many batch retries") => Self::TriggerFailed,
+            Self::TriggerFailed if hit_a_limit(&message) => Self::TriggerHitLimit,
+            Self::FlowFailed if hit_a_limit(&message) => Self::FlowHitLimit,
             known => known,
         }
     }
@@ -172,6 +180,20 @@ impl Code {
             && code.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_');
         Self::Unknown(if is_code { code } else { "UNREADABLE_CODE" }.into())
     }
+}
+
+/// Whether a text in lower case tells of a limit on what one transaction may do: queries, rows, statements, time, memory.
+fn hit_a_limit(message: &str) -> bool {
+    let limits = [
+        "too many soql",
+        "too many query rows",
+        "too many dml",
+        "too many sosl",
+        "too many callouts",
+        "too many future",
+    ];
+    let others = ["limitexception", "cpu time limit", "heap size too large", "too many queueable", "limit exceeded"];
+    limits.iter().chain(&others).any(|words| message.contains(words))
 }
 
 impl fmt::Display for Code {
@@ -239,8 +261,16 @@ mod tests {
             (
                 "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
                 "T: execution of AfterInsert caused by: System.LimitException: Too many SOQL queries: 101",
+                Code::TriggerHitLimit,
+            ),
+            ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: Apex CPU time limit exceeded", Code::TriggerHitLimit),
+            ("CANNOT_EXECUTE_FLOW_TRIGGER", "the F process failed: Too many SOQL queries: 101", Code::FlowHitLimit),
+            (
+                "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+                "Too many batch retries in the presence of Apex triggers and partial failures.",
                 Code::TriggerFailed,
             ),
+            ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: execution of BeforeUpdate caused by: no", Code::TriggerFailed),
         ] {
             let read = Code::read(code, message);
             assert_eq!(read, meaning, "{message}");

@@ -118,6 +118,14 @@ impl CallError {
         }
     }
 
+    /// The HTTP status, where there was an answer that said something.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } | Self::Unknown(Lost::Failed { status, .. }) => Some(*status),
+            Self::NotSent | Self::Unknown(_) | Self::LoginFailed(_) => None,
+        }
+    }
+
     /// In the org's own words, for the store.
     pub fn org_text(&self) -> Option<&OrgText> {
         self.errors().first().map(|error| &error.message)
@@ -249,7 +257,9 @@ fn by_code(code: &Code, status: u16, retry_after: Option<Duration>) -> Option<Di
         | Code::NoAccessOrReadonly
         | Code::TriggerFailed
         | Code::TriggerFoundLock
+        | Code::TriggerHitLimit
         | Code::FlowFailed
+        | Code::FlowHitLimit
         | Code::EntityIsLocked
         | Code::RecordInUseByWorkflow
         | Code::ConvertedLead

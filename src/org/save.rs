@@ -45,12 +45,17 @@ pub enum Operation {
 /// for a record with a wrong value is not helped by waiting for its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SaveDisposition {
-    /// The cause passes by itself in seconds (a locked row): the same again, after a backoff.
+    /// The cause passes by itself in seconds: the same again, after a backoff.
     Retry,
+    /// A row is locked, by us or by others: the same again, after a backoff, and apart from what locks the same.
+    Locked,
     /// The cause passes in minutes or hours (a limit, maintenance, an approval process): the same again, later.
     Wait,
     /// A neighbour in the request may be the cause: once more alone. Refused alone, it is a failed record.
     Neighbour,
+    /// The batch was more than the org's automation can do in one transaction: a smaller one. Refused alone, it is a failed
+    /// record.
+    TooMuch,
     /// The request held the same record twice: one after the other.
     DuplicateInBatch,
     /// A parent named by external id is not there: wait for it.
@@ -85,9 +90,9 @@ impl RecordError {
     pub fn disposition(&self, operation: Operation) -> SaveDisposition {
         use SaveDisposition as Do;
         match &self.code {
-            Code::UnableToLockRow
-            | Code::TriggerFoundLock
-            | Code::TooManyApexRequests
+            Code::UnableToLockRow | Code::TriggerFoundLock => Do::Locked,
+
+            Code::TooManyApexRequests
             | Code::TransactionSecurityMetering
             | Code::EventPublishingUnavailable
             | Code::EventPublishFailed
@@ -115,16 +120,19 @@ impl RecordError {
             | Code::AllOrNoneRolledBack
             | Code::ProcessingHalted
             | Code::BatchProcessingHalted
-            | Code::RequestRunningTooLong
-            | Code::QueryTimeout
-            | Code::ExceededIdLimit
-            | Code::ExceededMaxSize
-            | Code::OperationTooLarge
             | Code::ApexError
             // A neighbour may hold the value, or be about to give it up; or somebody created the record meanwhile.
             | Code::DuplicateValue
             // What nobody knows gets one more try, alone.
             | Code::Unknown(_) => Do::Neighbour,
+
+            Code::TriggerHitLimit
+            | Code::FlowHitLimit
+            | Code::RequestRunningTooLong
+            | Code::QueryTimeout
+            | Code::ExceededIdLimit
+            | Code::ExceededMaxSize
+            | Code::OperationTooLarge => Do::TooMuch,
 
             Code::DuplicateInRequest => Do::DuplicateInBatch,
             Code::ParentNotFound => Do::AwaitParent,
@@ -263,9 +271,14 @@ mod tests {
     #[rustfmt::skip]
     const TABLE: &[(Do, &[&str])] = &[
         (Do::Retry, &[
-            "UNABLE_TO_LOCK_ROW", "TOO_MANY_APEX_REQUESTS", "TXN_SECURITY_METERING_ERROR",
+            "TOO_MANY_APEX_REQUESTS", "TXN_SECURITY_METERING_ERROR",
             "PLATFORM_EVENT_PUBLISHING_UNAVAILABLE", "PLATFORM_EVENT_PUBLISH_FAILED", "INVALID_SESSION_ID",
             "INVALID_AUTH_HEADER", "INVALID_QUERY_LOCATOR", "QUERY_LOCATOR_EXPIRED",
+        ]),
+        (Do::Locked, &["UNABLE_TO_LOCK_ROW"]),
+        (Do::TooMuch, &[
+            "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT", "EXCEEDED_ID_LIMIT", "EXCEEDED_MAX_SIZE_REQUEST",
+            "OPERATION_TOO_LARGE",
         ]),
         (Do::Wait, &[
             "API_CURRENTLY_DISABLED", "REQUEST_LIMIT_EXCEEDED", "SERVER_UNAVAILABLE", "LIMIT_EXCEEDED",
@@ -274,8 +287,7 @@ mod tests {
         (Do::Neighbour, &[
             "UNKNOWN_EXCEPTION", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER",
             "SELF_REFERENCE_FROM_TRIGGER", "MIXED_DML_OPERATION", "ALL_OR_NONE_OPERATION_ROLLED_BACK",
-            "PROCESSING_HALTED", "BATCH_PROCESSING_HALTED", "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT",
-            "EXCEEDED_ID_LIMIT", "EXCEEDED_MAX_SIZE_REQUEST", "OPERATION_TOO_LARGE", "APEX_ERROR", "DUPLICATE_VALUE",
+            "PROCESSING_HALTED", "BATCH_PROCESSING_HALTED", "APEX_ERROR", "DUPLICATE_VALUE",
             "BRAND_NEW_CODE", "not a code",
         ]),
         (Do::ReadWhole, &["REQUIRED_FIELD_MISSING"]),
@@ -322,8 +334,9 @@ mod tests {
         assert_eq!(disposition("DUPLICATE_VALUE", "Duplicate external id specified: 1", Upsert), Do::DuplicateInBatch);
         assert_eq!(disposition("DUPLICATE_VALUE", "duplicate value found: F__c", Upsert), Do::Neighbour);
         let trigger = "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY";
-        assert_eq!(disposition(trigger, "T: BeforeUpdate caused by: UNABLE_TO_LOCK_ROW", Update), Do::Retry);
-        assert_eq!(disposition(trigger, "Too many SOQL queries: 101", Update), Do::Neighbour);
+        assert_eq!(disposition(trigger, "T: BeforeUpdate caused by: UNABLE_TO_LOCK_ROW", Update), Do::Locked);
+        assert_eq!(disposition(trigger, "Too many SOQL queries: 101", Update), Do::TooMuch);
+        assert_eq!(disposition(trigger, "Too many batch retries in the presence of", Update), Do::Neighbour);
         let concurrent = "ConcurrentRequests (Concurrent API Requests) Limit exceeded.";
         assert_eq!(disposition("REQUEST_LIMIT_EXCEEDED", concurrent, Update), Do::Retry);
     }

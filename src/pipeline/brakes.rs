@@ -1,5 +1,5 @@
-//! When a pipeline stops by itself: more deletes or creates in a time than anybody expects, failed records in a row, or a
-//! key that changes.
+//! When a pipeline stops by itself: more deletes or creates in a time than anybody expects, most records failing, or a key
+//! that changes.
 //! Pure; time is an argument.
 
 use std::collections::VecDeque;
@@ -20,7 +20,8 @@ pub struct Brake {
     deletes: Option<Window>,
     creates: Option<Window>,
     failures: Option<u64>,
-    failed_in_a_row: u64,
+    /// One more for each failed record, one less for each that was written.
+    failing: u64,
     halted: bool,
     /// What is older was looked at by the person who let the pipeline go on.
     passes_to: Seq,
@@ -33,7 +34,7 @@ impl Brake {
             deletes: brakes.deletes.map(Window::new),
             creates: brakes.creates.map(Window::new),
             failures: brakes.failures,
-            failed_in_a_row: 0,
+            failing: 0,
             halted,
             passes_to,
         }
@@ -45,7 +46,6 @@ impl Brake {
 
     /// A write is about to be made. Some: it must not be, and the pipeline is halted because of it.
     pub fn about_to(&mut self, write: &Write, now: Instant) -> Option<String> {
-        self.failed_in_a_row = 0;
         if write.age() <= self.passes_to {
             return None;
         }
@@ -72,13 +72,21 @@ impl Brake {
         self.halt(format!("the key {} of {records} changed, and it has a counterpart", write.key_field))
     }
 
-    /// A record could not be mapped. Some: one too many in a row.
-    pub fn failed(&mut self) -> Option<String> {
-        self.failed_in_a_row += 1;
+    /// A record could not be mapped, or the target refused it for good; of its changes this is the newest. Some: that is one
+    /// too many. A few among many are no reason; when most of them fail it is something else than their values that is wrong.
+    pub fn failed(&mut self, newest: Seq, code: &str) -> Option<String> {
         let most = self.failures?;
-        (self.failed_in_a_row >= most)
-            .then(|| self.halt(format!("{most} records in a row could not be mapped")))
-            .flatten()
+        if newest <= self.passes_to {
+            return None;
+        }
+        self.failing += 1;
+        let halts = self.failing >= most;
+        halts.then(|| self.halt(format!("most records fail, the last one with {code}"))).flatten()
+    }
+
+    /// A record was written.
+    pub fn went_well(&mut self) {
+        self.failing = self.failing.saturating_sub(1);
     }
 
     fn halt(&mut self, why: String) -> Option<String> {
@@ -199,14 +207,24 @@ mod tests {
     }
 
     #[test]
-    fn failed_records_halt_only_when_none_between_them_could_be_mapped() {
-        let (mut brake, now) = (brake(None, None), Instant::now());
+    fn failed_records_halt_only_when_they_are_more_than_those_that_are_written() {
+        let mut brake = brake(None, None);
+        let code = "STRING_TOO_LONG";
         for _ in 0..10 {
-            assert_eq!((brake.failed(), brake.failed()), (None, None));
-            assert_eq!(brake.about_to(&by_id(Body::Partial(BTreeMap::new())), now), None);
+            assert_eq!((brake.failed(Seq(1), code), brake.failed(Seq(1), code)), (None, None));
+            (0..2).for_each(|_| brake.went_well());
         }
-        assert_eq!((brake.failed(), brake.failed()), (None, None));
-        assert_eq!(brake.failed().as_deref(), Some("3 records in a row could not be mapped"));
-        assert_eq!(brake.failed(), None, "it is said once");
+        assert_eq!((brake.failed(Seq(1), code), brake.failed(Seq(1), code)), (None, None));
+        brake.went_well();
+        assert_eq!(brake.failed(Seq(1), code), None);
+        assert_eq!(brake.failed(Seq(1), code).as_deref(), Some("most records fail, the last one with STRING_TOO_LONG"));
+        assert_eq!(brake.failed(Seq(1), code), None, "it is said once");
+    }
+
+    #[test]
+    fn failures_that_a_person_let_pass_are_not_counted() {
+        let mut brake = Brake::new(&Brakes { deletes: None, creates: None, failures: Some(1) }, false, Seq(7));
+        assert_eq!(brake.failed(Seq(7), "X"), None);
+        assert!(brake.failed(Seq(8), "X").is_some());
     }
 }

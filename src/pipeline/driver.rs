@@ -166,6 +166,8 @@ impl<S: Store> Driver<S> {
         for line in &target.lines {
             machine.add_pipeline(line.row.id, line.mapping.clone(), line.row.watermark);
             machine.set_brakes(line.row.id, &line.brakes, line.row.halted.is_some(), line.row.passes_to);
+            let (object, most) = (&line.mapping.target_object, line.mapping.publishing.batch_size);
+            machine.set_batch_size(object, most, line.row.batch_size);
             sources.insert(line.row.id, (line.row.identity.name.clone(), line.source.clone(), line.mapping.clone()));
         }
         for sent in target.store.sent().await?.into_iter().filter(|sent| sources.contains_key(&sent.pipeline)) {
@@ -364,6 +366,10 @@ impl<S: Store> Driver<S> {
             for (pipeline, record) in settled.fillable {
                 self.machine.fill(Source { pipeline, record }, true, now);
             }
+            for (pipeline, record, parent) in settled.circles {
+                self.machine.break_circle(Source { pipeline, record }, parent, now);
+            }
+            self.machine.fetch_parents(now);
         }
         Ok(())
     }
@@ -457,6 +463,9 @@ impl<S: Store> Driver<S> {
         }
         if let Some(pause) = judgement.pause {
             self.machine.pause(now + pause);
+        }
+        if let Some(hold) = judgement.hold {
+            self.machine.hold(&batch.call, now + hold);
         }
         self.machine.batch_done(batch.flight, judgement.verdicts, now);
     }

@@ -11,6 +11,7 @@
 
 mod deletes;
 mod outcomes;
+mod parents;
 mod reading;
 mod reads;
 mod steps;
@@ -22,15 +23,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::{Brakes, KeyChanges, MayDelete, OnDelete, OnUndelete, WhenTargetGone};
-use crate::event::{ChangeKind, FieldPath, Found, Part, Record, RecordId, Seq, Timestamp};
+use crate::event::{ChangeKind, FieldPath, Found, ObjectName, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies};
 use crate::pipeline::brakes::Brake;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replies::Remembered;
-use crate::publish::{Batch, Body, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
+use crate::publish::{Batch, Body, Call, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write};
 use crate::store::{
-    Answer, Applied, LinkChange, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question, Settlement,
-    Unfilled,
+    Answer, Applied, LinkChange, NotComing, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question,
+    Settlement, Unfilled,
 };
 use reading::{Because, LookUp, Reading, Readings, Stage};
 
@@ -152,6 +153,8 @@ struct Active {
     /// Parts up to here are covered by what was offered.
     covered: Seq,
     reading: Option<Reading>,
+    /// What was read of it last was another try of a parked record.
+    had_row: bool,
     /// Parts that wait for their turn, where each is written by itself. Empty while the record is being read.
     steps: VecDeque<Part>,
 }
@@ -181,8 +184,10 @@ pub struct Machine {
     just_parked: HashSet<Source>,
     /// Rows of the settlement that was taken last, and the parent that each waits for.
     parked_last: HashMap<Source, Parent>,
-    /// Parents that were written again for a lookup that could not be filled, and when.
+    /// Parents that were written again for a lookup that could not be filled, or fetched, and when.
     remade: HashMap<Parent, Instant>,
+    /// Records that are to be written without these parents first, for those wait for them.
+    circles: HashMap<Source, Vec<Parent>>,
 }
 
 impl Machine {
@@ -205,6 +210,7 @@ impl Machine {
             just_parked: HashSet::new(),
             parked_last: HashMap::new(),
             remade: HashMap::new(),
+            circles: HashMap::new(),
         }
     }
 
@@ -275,13 +281,8 @@ impl Machine {
             self.wake(source, now);
             return;
         };
-        let Some(child) = self.lines.get(&source.pipeline).map(|line| line.mapping.clone()) else { return };
-        let makers = self.lines.iter().filter(|(_, line)| {
-            // One that is halted would only park its own record.
-            !line.brake.is_halted() && line.mapping.makes(&parent, &child)
-        });
-        for pipeline in makers.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.read(Source { pipeline, record: parent.record }, Seq::ZERO, false, false, now);
+        for maker in self.makers_of(&parent, source.pipeline) {
+            self.read(maker, Seq::ZERO, false, false, now);
         }
     }
 
@@ -293,6 +294,8 @@ impl Machine {
             if self.remade.get(parent).is_none_or(|last| *last + TRY_AGAIN <= now) {
                 self.remade.insert(parent.clone(), now);
                 self.woken(source, now);
+            } else {
+                self.parked_last.remove(&source);
             }
         } else if !self.is_halted(source.pipeline) {
             // It holds no parts, as a parked row does; and what is being read already knows of the parent when it is mapped.
@@ -448,7 +451,7 @@ impl Machine {
             Mapped::Failed(failure) => {
                 let refusal = unmappable(failure);
                 self.park_from_oldest(cover, &refusal, now);
-                self.one_more_failed(source.pipeline);
+                self.one_more_failed(cover, &refusal.code);
             }
             Mapped::Waits(failure) => self.park_from_oldest(cover, &waits(failure), now),
         }
@@ -476,13 +479,7 @@ impl Machine {
             self.outbox.offer(write, now);
             return true;
         }
-        let refusal = Refusal {
-            state: ParkedState::Waiting,
-            code: PIPELINE_HALTED.to_owned(),
-            fields: Vec::new(),
-            waits_for: None,
-            evidence: "Its pipeline is halted. It is written when the pipeline is resumed.".to_owned(),
-        };
+        let refusal = pipeline_halted();
         for cover in write.covers {
             self.park_from_oldest(cover, &refusal, now);
         }
@@ -496,10 +493,16 @@ impl Machine {
         self.park(Cover { from, ..cover }, refusal, false, now);
     }
 
-    fn one_more_failed(&mut self, pipeline: PipelineId) {
-        if let Some(why) = self.lines.get_mut(&pipeline).and_then(|line| line.brake.failed()) {
-            self.settlement.halts.push((pipeline, why, self.wall));
-        }
+    /// True: its pipeline is halted because of it.
+    fn one_more_failed(&mut self, cover: Cover, code: &str) -> bool {
+        let pipeline = cover.source.pipeline;
+        // Another try of one that had failed before tells nothing new.
+        let again = self.active.get(&cover.source).is_some_and(|active| active.had_row);
+        let line = self.lines.get_mut(&pipeline).filter(|_| !again);
+        let why = line.and_then(|line| line.brake.failed(cover.to, code));
+        let halted = why.is_some();
+        self.settlement.halts.extend(why.map(|why| (pipeline, why, self.wall)));
+        halted
     }
 
     fn is_halted(&self, pipeline: PipelineId) -> bool {
@@ -543,6 +546,16 @@ impl Machine {
     /// How long the first waiting write of a call waits for company.
     pub fn set_linger(&mut self, linger: Duration) {
         self.outbox.set_linger(linger);
+    }
+
+    /// The target refuses calls of this kind until then.
+    pub fn hold(&mut self, call: &Call, until: Instant) {
+        self.outbox.hold(call, until);
+    }
+
+    /// The most records of an object in one call, and what had been found to be possible before the start.
+    pub fn set_batch_size(&mut self, object: &ObjectName, most: usize, found: Option<usize>) {
+        self.outbox.set_batch_size(object, most, found);
     }
 
     /// What time it is. Suspects whose lost requests can no longer land are read and written once more.
@@ -655,6 +668,16 @@ fn stays_deleted(mapping: &Mapping, outbox: &Outbox, source: Source, answer: &An
     mapping.publishing.on_undelete == OnUndelete::Ignore
         && answer.applied.get(&source.record).is_some_and(|applied| applied.tombstone)
         && link_of(outbox, source, answer) == LinkState::None
+}
+
+fn pipeline_halted() -> Refusal {
+    Refusal {
+        state: ParkedState::Waiting,
+        code: PIPELINE_HALTED.to_owned(),
+        fields: Vec::new(),
+        waits_for: None,
+        evidence: "Its pipeline is halted. It is written when the pipeline is resumed.".to_owned(),
+    }
 }
 
 /// A failed record by its mapping alone.

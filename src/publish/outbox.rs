@@ -7,6 +7,10 @@
 //! `offer`, `next_batch` and `settle` touch only what they return: ready writes queue by call, the others by what they
 //! wait for.
 
+mod halves;
+mod holds;
+mod locks;
+mod sizes;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -20,10 +24,12 @@ use super::write::{Body, Cover, Key, Source, Write, covers_with};
 use crate::config::{IfMissing, SaveOptions};
 use crate::event::{FieldName, ObjectName, RecordId, Seq};
 use crate::store::{Parent, ParkedState, PipelineId};
+use halves::{Cohort, NEXT_ROUND};
+use holds::Holds;
+use locks::Locks;
+use sizes::Sizes;
 use window::Window;
 
-/// Records in one sObject Collections call (facts: rest.md section 6).
-pub const BATCH_MAX: usize = 200;
 /// Waiting writes above which nothing new should be offered.
 const WAITING_MAX: usize = 10_000;
 const WEIGHT_MAX: usize = 64 << 20;
@@ -82,6 +88,14 @@ pub enum Verdict {
     Unexplained(Refusal),
     /// Refused, perhaps because of a neighbour: again in a smaller batch.
     Split,
+    /// Refused, because the batch was more than the target's automation can do at once: again in a smaller one, and those
+    /// to come are smaller, too.
+    TooMuch,
+    /// Refused, because something was locked: these records, if the target says which.
+    Locked {
+        at: Instant,
+        records: Vec<RecordId>,
+    },
     /// The target does not have this parent, and the write may go without it.
     Without(Parent),
     /// The target record does not exist any more.
@@ -124,15 +138,20 @@ pub enum Handed {
     Lost { sources: Vec<Source> },
     /// The answer is known; the write waits again.
     Answered { sources: Vec<Source> },
+    /// From now on so many records of the object go out in one call.
+    Resized { object: ObjectName, size: usize },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Token {
+    /// A record of the target, by its id: one that is written, or that is locked with those.
+    Record(RecordId),
+    /// Whoever holds this External ID.
     Key(Key),
     Source(Source),
-    /// The record of the target that belongs to a record of the source, whatever key and pipeline a write has for it.
+    /// The record of the target that belongs to a record of the source, whatever key and pipeline a write has for it: one that
+    /// is written, or that is locked with those.
     Counterpart(Parent),
-    Lock(Parent),
     /// Held by whoever makes or deletes the parent, waiting or in flight.
     Deciding(Parent),
 }
@@ -140,7 +159,6 @@ enum Token {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
     call: Call,
-    /// Writes that were refused together are tried again in halves that do not mix with others.
     cohort: u64,
 }
 
@@ -156,7 +174,7 @@ struct Waiting {
     write: Write,
     place: Place,
     tries: u32,
-    cohort: u64,
+    cohort: Cohort,
     not_before: Option<Instant>,
     /// Since when it waits for company; none: it goes out as soon as it can.
     since: Option<Instant>,
@@ -167,8 +185,9 @@ struct Waiting {
 struct Flight {
     writes: Arc<Vec<Write>>,
     tries: Vec<u32>,
-    cohort: u64,
+    cohort: Cohort,
     tokens: Vec<Token>,
+    object: ObjectName,
 }
 
 type WriteId = u64;
@@ -193,6 +212,9 @@ pub struct Outbox {
     weight: usize,
     paused_until: Option<Instant>,
     window: Window,
+    sizes: Sizes,
+    locks: Locks,
+    holds: Holds,
     /// How long the first waiting write of a call waits for company.
     linger: Duration,
     /// Pipelines whose mapping changed: what took off before, up to which flight, was mapped by the old one.
@@ -202,8 +224,18 @@ pub struct Outbox {
 impl Outbox {
     /// Puts a write behind or into what waits for the same record.
     pub fn offer(&mut self, write: Write, now: Instant) {
-        self.put(write, 0, 0, None, now);
+        self.put(write, 0, Cohort::default(), None, now);
         self.look_after_children(now);
+    }
+
+    /// The most records of an object in one call, and what had been found to be possible before.
+    pub fn set_batch_size(&mut self, object: &ObjectName, most: usize, found: Option<usize>) {
+        self.sizes.set(object, most, found);
+    }
+
+    /// The target refuses calls of this kind whoever is in them: none goes out until then, and then one finds out.
+    pub fn hold(&mut self, call: &Call, until: Instant) {
+        self.holds.hold(call, until);
     }
 
     /// Whether more should be offered now. Reads already asked for may still be.
@@ -264,8 +296,8 @@ impl Outbox {
     }
 
     /// When the writes of a group go out although they do not fill a call; none: at once.
-    fn lingers_until(&self, ids: &BTreeSet<(Seq, WriteId)>) -> Option<Instant> {
-        if self.linger.is_zero() || ids.len() >= BATCH_MAX {
+    fn lingers_until(&self, group: &Group, ids: &BTreeSet<(Seq, WriteId)>) -> Option<Instant> {
+        if self.linger.is_zero() || ids.len() >= self.sizes.of(group.call.object()) {
             return None;
         }
         let since = ids.iter().filter_map(|(_, id)| self.waiting.get(id)).map(|waiting| waiting.since).min();
@@ -277,17 +309,19 @@ impl Outbox {
         if self.linger.is_zero() || self.flights.len() >= self.window.size() {
             return None;
         }
-        self.ready.values().filter_map(|ids| self.lingers_until(ids)).min()
+        let open = self.ready.iter().filter(|(group, _)| self.holds.lets(&group.call));
+        open.filter_map(|(group, ids)| self.lingers_until(group, ids)).min()
     }
 
     /// The next time at which `next_batch` may give more than now, if nothing else happens.
     pub fn wakeup(&self) -> Option<Instant> {
         let delayed = self.delayed.first().map(|(at, _)| *at);
-        let delayed = [delayed, self.lingering()].into_iter().flatten().min();
-        match (self.paused_until, delayed, self.ready.is_empty()) {
-            (Some(pause), _, false) => Some(pause),
-            (Some(pause), delayed, true) => delayed.map(|at| at.max(pause)),
-            (None, delayed, _) => delayed,
+        let held = self.holds.wakeup().filter(|_| !self.ready.is_empty());
+        let next = [delayed, held, self.lingering()].into_iter().flatten().min();
+        match (self.paused_until, self.ready.is_empty()) {
+            (Some(pause), false) => Some(pause),
+            (Some(pause), true) => next.map(|at| at.max(pause)),
+            (None, _) => next,
         }
     }
 
@@ -302,6 +336,22 @@ impl Outbox {
             if let Some(waiting) = self.remove(id) {
                 self.hand_for_reading(waiting.write, false);
             }
+        }
+        self.look_after_children(now);
+    }
+
+    /// Nothing more of the pipeline is to go out: what waits is parked.
+    pub fn withdraw(&mut self, pipeline: PipelineId, refusal: &Refusal, now: Instant) {
+        let is_of = |write: &Write| write.covers.iter().any(|cover| cover.source.pipeline == pipeline);
+        let mut withdrawn: Vec<WriteId> =
+            self.waiting.iter().filter(|(_, one)| is_of(&one.write)).map(|(id, _)| *id).collect();
+        withdrawn.sort_unstable();
+        for id in withdrawn {
+            let Some(waiting) = self.remove(id) else { continue };
+            let is_own = |cover: &Cover| cover.source.pipeline == pipeline;
+            let (covers, others) = waiting.write.covers.into_iter().partition(is_own);
+            self.handed.push(Handed::Parked { covers, refusal: refusal.clone(), sent: false });
+            self.hand_others(others);
         }
         self.look_after_children(now);
     }
@@ -325,13 +375,14 @@ impl Outbox {
             self.place(id, now);
         }
         self.look_after_children(now);
+        self.holds.tick(now);
         if self.flights.len() >= self.window.size() {
             return None;
         }
         // A group can turn out to be blocked as a whole, hence the loop.
         loop {
-            let is_due = |ids: &BTreeSet<_>| self.lingers_until(ids).is_none_or(|until| until <= now);
-            let due = self.ready.iter().filter(|(_, ids)| is_due(ids));
+            let open = self.ready.iter().filter(|(group, _)| self.holds.lets(&group.call));
+            let due = open.filter(|(group, ids)| self.lingers_until(group, ids).is_none_or(|until| until <= now));
             let group = due.min_by_key(|(_, ids)| ids.first().copied()).map(|(group, _)| group.clone())?;
             let picked = self.pick(&group, now);
             if !picked.is_empty() {
@@ -343,7 +394,8 @@ impl Outbox {
     fn pick(&mut self, group: &Group, now: Instant) -> Vec<WriteId> {
         let mut picked: Vec<WriteId> = Vec::new();
         let mut held: HashSet<Token> = HashSet::new();
-        while picked.len() < BATCH_MAX {
+        let most = self.sizes.of(group.call.object());
+        while picked.len() < most {
             let Some((_, id)) = self.ready.get_mut(group).and_then(BTreeSet::pop_first) else { break };
             let Some(waiting) = self.waiting.get(&id) else { continue };
             if let Some(token) = self.obstacle(id, &waiting.write) {
@@ -371,16 +423,19 @@ impl Outbox {
         self.next_id += 1;
         let flight = FlightId(self.next_id);
         let (mut writes, mut tries) = (Vec::with_capacity(picked.len()), Vec::with_capacity(picked.len()));
+        let mut cohort = Cohort::default();
         for id in picked {
             if let Some(waiting) = self.remove(id) {
                 writes.push(waiting.write);
                 tries.push(waiting.tries);
+                cohort = waiting.cohort;
             }
         }
         let mut tokens = Vec::new();
         for write in &writes {
             tokens.extend(exclusive(write));
-            tokens.extend(write.lock_keys.iter().cloned().map(Token::Lock));
+            tokens.extend(write.lock_keys.iter().cloned().map(Token::Counterpart));
+            tokens.extend(self.locks.of(write).map(Token::Record));
             if decides(write) {
                 tokens.extend(write.makes().map(Token::Deciding));
             }
@@ -389,14 +444,16 @@ impl Outbox {
             self.busy.insert(token.clone(), flight);
         }
         let writes = Arc::new(writes);
-        let departed = Flight { writes: writes.clone(), tries: tries.clone(), cohort: group.cohort, tokens };
-        self.flights.insert(flight, departed);
+        let object = group.call.object().clone();
+        self.flights.insert(flight, Flight { writes: writes.clone(), tries: tries.clone(), cohort, tokens, object });
+        self.holds.departs(&group.call, flight);
         Batch { flight, call: group.call, writes, tries }
     }
 
     /// Gives a batch's verdicts back, one for each write in its order. A missing one counts as unknown.
     pub fn settle(&mut self, flight: FlightId, verdicts: Vec<Verdict>, now: Instant) {
-        let Some(Flight { writes, tries, cohort, tokens }) = self.flights.remove(&flight) else { return };
+        let Some(Flight { writes, tries, cohort, tokens, object }) = self.flights.remove(&flight) else { return };
+        self.holds.answered(flight);
         for token in &tokens {
             self.busy.remove(token);
         }
@@ -406,10 +463,20 @@ impl Outbox {
         } else {
             self.window.answered();
         }
-        let splits = |verdict: &&Verdict| matches!(verdict, Verdict::Split | Verdict::UnknownSplit { .. });
+        self.resize(&object, &verdicts, writes.len());
+        let splits =
+            |verdict: &&Verdict| matches!(verdict, Verdict::Split | Verdict::TooMuch | Verdict::UnknownSplit { .. });
         let split = verdicts.iter().filter(splits).count();
-        let halves = (self.new_cohort(), self.new_cohort());
+        let (first, second, locked) = (self.new_cohort(), self.new_cohort(), self.new_cohort());
+        // Where they have cost too much they wait, together, and begin anew.
+        let halves = if split > 0 { cohort.halves(split, first, second) } else { None };
+        let next_round = if halves.is_some() { None } else { Some(now + NEXT_ROUND) };
+        let halves = halves.unwrap_or_else(|| [Cohort::new(first), Cohort::new(first)]);
         let mut nth_split = 0;
+        let mut half = || {
+            nth_split += 1;
+            if (nth_split - 1) * 2 < split { halves[0].clone() } else { halves[1].clone() }
+        };
         let writes = Arc::unwrap_or_clone(writes);
         let padded = verdicts.into_iter().chain(std::iter::repeat(Verdict::Unknown { at: now }));
         for ((write, tries), verdict) in writes.into_iter().zip(tries).zip(padded) {
@@ -420,6 +487,8 @@ impl Outbox {
                 Verdict::Retry { .. }
                 | Verdict::Held { .. }
                 | Verdict::Split
+                | Verdict::TooMuch
+                | Verdict::Locked { .. }
                 | Verdict::Without(_)
                 | Verdict::Refused(_)
                     if is_outdated =>
@@ -436,38 +505,40 @@ impl Outbox {
                 }
                 Verdict::Retry { at } => {
                     self.handed.push(Handed::Answered { sources });
-                    self.put_back(write, tries, cohort, Some(at), now);
+                    self.put_back(write, tries, cohort.clone(), Some(at), now);
                 }
                 Verdict::Held { at } => {
                     self.handed.push(Handed::Answered { sources });
-                    self.put_back(write, tries - 1, cohort, Some(at), now);
+                    self.put_back(write, tries - 1, cohort.clone(), Some(at), now);
                 }
                 Verdict::Unknown { at } => {
-                    self.put_back(write, tries, cohort, Some(at), now);
+                    self.put_back(write, tries, cohort.clone(), Some(at), now);
                     self.lost(sources);
                 }
                 Verdict::UnknownSplit { at } => {
-                    let half = if nth_split * 2 < split { halves.0 } else { halves.1 };
-                    nth_split += 1;
-                    self.put_back(write, tries, half, Some(at), now);
+                    self.put_back(write, tries, half(), Some(at).max(next_round), now);
                     self.lost(sources);
+                }
+                // Apart from the others of its batch, which go on with what waits.
+                Verdict::Locked { at, records } => {
+                    self.handed.push(Handed::Answered { sources });
+                    self.locks.learn(&write, &records);
+                    self.put_back(write, tries, Cohort::new(locked), Some(at), now);
                 }
                 Verdict::Unexplained(refusal) => {
                     self.park(write, refusal, false);
                     self.lost(sources);
                 }
-                Verdict::Split => {
+                Verdict::Split | Verdict::TooMuch => {
                     self.handed.push(Handed::Answered { sources });
-                    let half = if nth_split * 2 < split { halves.0 } else { halves.1 };
-                    nth_split += 1;
-                    self.put_back(write, tries, half, None, now);
+                    self.put_back(write, tries, half(), next_round, now);
                 }
                 Verdict::Without(parent) => {
                     self.handed.push(Handed::Answered { sources });
-                    // One that is being made just now is worth waiting for. One that waits may do so for this very write.
-                    let coming = self.busy.contains_key(&Token::Deciding(parent.clone()));
+                    // One that is on its way is worth waiting for, unless it waits for this very write.
+                    let coming = self.is_undecided(&parent) && !self.leads_to(&parent, &write);
                     let write = if coming { write } else { write.without(&parent) };
-                    self.put_back(write, tries, cohort, None, now);
+                    self.put_back(write, tries, cohort.clone(), None, now);
                 }
                 Verdict::Gone => {
                     let target = write.key.linked();
@@ -481,7 +552,7 @@ impl Outbox {
                 // What came meanwhile may be just what mends it (and a delete always does).
                 Verdict::Refused(_) if sources.iter().any(|source| self.by_source.contains_key(source)) => {
                     self.handed.push(Handed::Answered { sources });
-                    self.put_back(write, tries, 0, None, now);
+                    self.put_back(write, tries, Cohort::default(), None, now);
                 }
                 Verdict::Refused(refusal) => self.park(write, refusal, true),
             }
@@ -490,6 +561,20 @@ impl Outbox {
             self.release(&token, now);
         }
         self.look_after_children(now);
+    }
+
+    /// Learns from a batch of so many how many of the object may go out together.
+    fn resize(&mut self, object: &ObjectName, verdicts: &[Verdict], sent: usize) {
+        let was_too_much = verdicts.iter().any(|verdict| matches!(verdict, Verdict::TooMuch));
+        let went_well = verdicts.iter().all(|verdict| matches!(verdict, Verdict::Saved { .. } | Verdict::Deleted));
+        let size = match (was_too_much, went_well) {
+            (true, _) => self.sizes.too_much(object, sent),
+            (false, true) => self.sizes.went_well(object, sent),
+            (false, false) => None,
+        };
+        if let Some(size) = size {
+            self.handed.push(Handed::Resized { object: object.clone(), size });
+        }
     }
 
     /// The request may land after whatever is written next, so nothing on its way ends the suspicion.
@@ -529,13 +614,13 @@ impl Outbox {
     }
 
     /// An older write back among the waiting, under all that came meanwhile for its records.
-    fn put_back(&mut self, older: Write, tries: u32, cohort: u64, not_before: Option<Instant>, now: Instant) {
+    fn put_back(&mut self, older: Write, tries: u32, cohort: Cohort, not_before: Option<Instant>, now: Instant) {
         let of_sources = sources(&older).into_iter().filter_map(|source| self.by_source.get(&source).copied());
         let mut ids: Vec<WriteId> = of_sources.chain(self.joinable(&older)).collect();
         ids.sort_unstable();
         ids.dedup();
         // Something new is worth a try in company again.
-        let cohort = if ids.is_empty() { cohort } else { 0 };
+        let cohort = if ids.is_empty() { cohort } else { Cohort::default() };
         let mut newer: Vec<Write> = ids.into_iter().filter_map(|id| self.remove(id)).map(|known| known.write).collect();
         // What knows of the newest part speaks last.
         newer.sort_by_key(|write| write.covers.iter().map(|cover| cover.to).max());
@@ -554,10 +639,10 @@ impl Outbox {
         self.put(merged, tries, cohort, not_before, now);
     }
 
-    fn put(&mut self, write: Write, tries: u32, cohort: u64, not_before: Option<Instant>, now: Instant) {
+    fn put(&mut self, write: Write, tries: u32, cohort: Cohort, not_before: Option<Instant>, now: Instant) {
         let mut write = write;
         let (mut tries, mut cohort, mut not_before) = (tries, cohort, not_before);
-        let mut since = (tries == 0 && cohort == 0).then_some(now);
+        let mut since = (tries == 0 && cohort.id() == 0).then_some(now);
         // By source first: a record's own order goes before the order of a key that it shares.
         let same = |outbox: &Self, write: &Write| {
             let by_source = write.covers.iter().find_map(|cover| outbox.by_source.get(&cover.source).copied());
@@ -565,7 +650,7 @@ impl Outbox {
         };
         while let Some(older) = same(self, &write).and_then(|id| self.remove(id)) {
             tries = tries.max(older.tries);
-            cohort = 0;
+            cohort = Cohort::default();
             not_before = not_before.max(older.not_before);
             since = since.min(older.since);
             write = match older.write.then(write) {
@@ -678,7 +763,7 @@ impl Outbox {
                 }
             }
             (Some(call), None) => {
-                let group = Group { call, cohort: waiting.cohort };
+                let group = Group { call, cohort: waiting.cohort.id() };
                 let age = waiting.write.age();
                 if let Some(waiting) = self.waiting.get_mut(&id) {
                     waiting.place = Place::Ready(group.clone());
@@ -718,7 +803,9 @@ impl Outbox {
         if let Some(parent) = coming {
             return Some(Token::Deciding(parent.clone()));
         }
-        write.lock_keys.iter().cloned().map(Token::Lock).find(|token| self.busy.contains_key(token))
+        let locked = write.lock_keys.iter().cloned().map(Token::Counterpart);
+        let learned = self.locks.of(write).map(Token::Record);
+        locked.chain(learned).find(|token| self.busy.contains_key(token))
     }
 
     /// Whether who makes `parent` waits, through others, for what `id` makes.
@@ -736,6 +823,23 @@ impl Outbox {
         }
         // So long a chain is treated as a circle: the org decides.
         true
+    }
+
+    /// Whether who makes `parent` waits, through others, for what this write makes.
+    fn leads_to(&self, parent: &Parent, write: &Write) -> bool {
+        let makes: Vec<Parent> = write.makes().collect();
+        let (mut seen, mut next) = (HashSet::new(), vec![parent]);
+        while let Some(parent) = next.pop() {
+            if makes.contains(parent) {
+                return true;
+            }
+            if seen.len() < CHAIN_MAX && seen.insert(parent) {
+                let deciders = self.deciders.get(parent).into_iter().flatten();
+                next.extend(deciders.filter_map(|id| self.waiting.get(id)).flat_map(|one| &one.write.waits_for));
+            }
+        }
+        // So many are treated as a circle: the write goes without its parent, and gets it later.
+        seen.len() >= CHAIN_MAX
     }
 
     fn block(&mut self, id: WriteId, token: Token) {
@@ -834,8 +938,12 @@ fn is_mapped_by(write: &Write, pipeline: PipelineId) -> bool {
 }
 
 fn exclusive(write: &Write) -> impl Iterator<Item = Token> + '_ {
+    let key = match &write.key {
+        Key::Record { id, .. } => Token::Record(*id),
+        key @ Key::External { .. } => Token::Key(key.clone()),
+    };
     let sources = write.covers.iter().map(|cover| Token::Source(cover.source));
-    std::iter::once(Token::Key(write.key.clone())).chain(sources).chain(write.makes().map(Token::Counterpart))
+    std::iter::once(key).chain(sources).chain(write.makes().map(Token::Counterpart))
 }
 
 /// After this write the record is there, or is not. Writes that name it as their parent wait: for a new parent, because

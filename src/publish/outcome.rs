@@ -23,6 +23,8 @@ const WAIT_MAX: u32 = 240;
 pub const KEY_TAKEN: &str = "KEY_TAKEN";
 /// How long a record waits for a cause that passes in minutes or hours.
 const WAIT: Duration = Duration::from_secs(60);
+/// So many records that are refused for what is none's fault, and no other is saved: all of their kind would be refused.
+const ALL_REFUSED: usize = 10;
 
 /// Verdicts for each write, and what they mean for the target as a whole.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Judgement {
     pub verdicts: Vec<Verdict>,
     /// Nothing should be sent for this long.
     pub pause: Option<Duration>,
+    /// No call of this kind should be made for this long.
+    pub hold: Option<Duration>,
     /// What a person must do before anything goes on.
     pub remedy: Option<String>,
 }
@@ -52,9 +56,11 @@ pub fn judge(
 ) -> Judgement {
     let all = |verdict: &dyn Fn(u32) -> Verdict| batch.tries.iter().map(|tries| verdict(*tries)).collect();
     let alone = batch.writes.len() == 1;
-    let mut judgement = Judgement { verdicts: Vec::new(), pause: None, remedy: None };
+    let mut judgement = Judgement { verdicts: Vec::new(), pause: None, hold: None, remedy: None };
     match answer {
         Ok(results) => {
+            // Those that were locked come back together.
+            let locked_at = now + (delays.record)(batch.tries.iter().copied().max().unwrap_or_default());
             for ((write, tries), result) in batch.writes.iter().zip(&batch.tries).zip(results) {
                 let verdict = match result {
                     SaveResult::Saved { .. } if batch.call.is_delete() => Verdict::Deleted,
@@ -67,11 +73,15 @@ pub fn judge(
                             let object = batch.call.object();
                             judgement.remedy = Some(format!("every {object} is refused with {code}"));
                         }
-                        let told = Told { write, tries: *tries, alone, call: &batch.call };
+                        let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at };
                         record(&told, disposition, refusal.decisive(operation), now, &mut delays.record)
                     }
                 };
                 judgement.verdicts.push(verdict);
+            }
+            let held = judgement.verdicts.iter().all(|verdict| matches!(verdict, Verdict::Held { .. }));
+            if held && batch.writes.len() >= ALL_REFUSED {
+                judgement.hold = Some(WAIT);
             }
         }
         Err(error) => match error.disposition() {
@@ -86,18 +96,33 @@ pub fn judge(
                     judgement.verdicts.push(unknown(error, *tries, alone, now + delay));
                 }
             }
-            Disposition::Split if !alone => judgement.verdicts = all(&|_| Verdict::Split),
             Disposition::Split => {
+                let operation = batch.call.operation();
                 let refusal = error.as_refusal();
-                let decisive = refusal.as_ref().map(|refusal| refusal.decisive(batch.call.operation()));
-                judgement.verdicts = batch
-                    .writes
-                    .iter()
-                    .map(|write| match decisive {
-                        Some(error) => Verdict::Refused(failed(write, error)),
-                        None => Verdict::Unknown { at: now },
-                    })
-                    .collect();
+                let decisive = refusal.as_ref().map(|refusal| refusal.decisive(operation));
+                let disposition = decisive.map(|error| error.disposition(operation));
+                let halts = disposition == Some(SaveDisposition::Halt);
+                let is_all = |error: &RecordError| batch.writes.iter().all(|write| names_a_field(error, write));
+                if halts && (alone || decisive.is_some_and(is_all)) {
+                    judgement.remedy =
+                        Some(format!("every {} with this field is refused: {error}", batch.call.object()));
+                    judgement.hold = Some(WAIT).filter(|_| !alone);
+                    judgement.verdicts = all(&|_| Verdict::Held { at: now + WAIT });
+                } else if !alone {
+                    let too_much = disposition == Some(SaveDisposition::TooMuch) || error.status() == Some(413);
+                    judgement.verdicts = all(&|_| if too_much { Verdict::TooMuch } else { Verdict::Split });
+                } else {
+                    for (write, tries) in batch.writes.iter().zip(&batch.tries) {
+                        let locked_at = now + (delays.record)(*tries);
+                        let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at };
+                        judgement.verdicts.push(match (decisive, disposition) {
+                            (Some(error), Some(disposition)) => {
+                                record(&told, disposition, error, now, &mut delays.record)
+                            }
+                            _ => Verdict::Unknown { at: now },
+                        });
+                    }
+                }
             }
             Disposition::Halt { remedy } => {
                 judgement.pause = Some(WAIT);
@@ -131,6 +156,8 @@ struct Told<'a> {
     tries: u32,
     alone: bool,
     call: &'a Call,
+    /// When it is tried again if it was locked.
+    locked_at: Instant,
 }
 
 fn record(
@@ -143,6 +170,9 @@ fn record(
     let failed = |error: &RecordError| failed(told.write, error);
     match disposition {
         SaveDisposition::Retry if told.tries < RETRY_MAX => Verdict::Retry { at: now + delay(told.tries) },
+        SaveDisposition::Locked if told.tries < RETRY_MAX => {
+            Verdict::Locked { at: told.locked_at, records: ids_after(error.message.reveal(), "records:") }
+        }
         SaveDisposition::Wait if told.tries < WAIT_MAX => Verdict::Retry { at: now + WAIT },
         SaveDisposition::Halt => Verdict::Held { at: now + WAIT },
         // Its children may be on their way out.
@@ -150,7 +180,10 @@ fn record(
             Verdict::Retry { at: now + delay(told.tries) }
         }
         SaveDisposition::Neighbour | SaveDisposition::DuplicateInBatch if !told.alone => Verdict::Split,
-        SaveDisposition::Neighbour if told.tries < ALONE_MAX => Verdict::Retry { at: now + delay(told.tries) },
+        SaveDisposition::TooMuch if !told.alone => Verdict::TooMuch,
+        SaveDisposition::Neighbour | SaveDisposition::TooMuch if told.tries < ALONE_MAX => {
+            Verdict::Retry { at: now + delay(told.tries) }
+        }
         SaveDisposition::AwaitParent => match missing_parent(told.write, error) {
             Some(Reference { parent, if_missing: IfMissing::FillLater | IfMissing::Skip, .. }) => {
                 Verdict::Without(parent.clone())
@@ -169,8 +202,10 @@ fn record(
         },
         SaveDisposition::ReadWhole if matches!(told.write.body, Body::Partial(_)) => Verdict::Reread,
         SaveDisposition::Retry
+        | SaveDisposition::Locked
         | SaveDisposition::Wait
         | SaveDisposition::Neighbour
+        | SaveDisposition::TooMuch
         | SaveDisposition::DuplicateInBatch
         | SaveDisposition::ReadWhole
         | SaveDisposition::Dead => Verdict::Refused(failed(error)),
@@ -222,6 +257,19 @@ fn key_taken(write: &Write, error: &RecordError) -> Option<String> {
 fn says(said: &str, field: &str) -> bool {
     let words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.into_iter().any(|word| word.eq_ignore_ascii_case(field))
+}
+
+/// Whether the org's words name a field that the write has.
+fn names_a_field(error: &RecordError, write: &Write) -> bool {
+    let said = error.message.reveal();
+    let named = |field: &str| error.fields.iter().any(|known| known.eq_ignore_ascii_case(field)) || says(said, field);
+    write.fields().is_some_and(|fields| fields.keys().any(|field| named(field.as_str())))
+}
+
+/// The ids that stand behind a mark: `... to this record or 1 records: 001..., 003...` (facts: rest.md section 15).
+fn ids_after(said: &str, mark: &str) -> Vec<RecordId> {
+    let list = said.rfind(mark).and_then(|at| said.get(at + mark.len()..)).unwrap_or_default();
+    list.split(|c: char| !c.is_ascii_alphanumeric()).filter_map(|word| word.parse().ok()).collect()
 }
 
 /// The ids of the records that the org names: `... on record with id: 001...`, `...: [001..., 001...]` (facts: rest.md

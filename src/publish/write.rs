@@ -244,6 +244,21 @@ impl Write {
         self
     }
 
+    /// The write with the references to a parent left for later, whatever they say about that: the parent waits for this
+    /// write.
+    pub fn filled_later(mut self, parent: &Parent) -> Self {
+        if let Body::Whole(fields) | Body::Partial(fields) = &mut self.body {
+            for cell in fields.values_mut() {
+                if let Cell::Parent(reference) = cell
+                    && reference.parent == *parent
+                {
+                    reference.if_missing = IfMissing::FillLater;
+                }
+            }
+        }
+        self.without(parent)
+    }
+
     /// Whether it changes nothing: all that it had was left out.
     pub fn is_empty(&self) -> bool {
         let left_out = |cell: &Cell| matches!(cell, Cell::Unfilled { emptied: false, .. });

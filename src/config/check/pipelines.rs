@@ -27,6 +27,7 @@ pub(in super::super) const PIPELINE: Keys = Keys {
         "assignment_rules",
         "duplicates",
         "coalesce",
+        "batch_size",
         "brakes",
     ],
 };

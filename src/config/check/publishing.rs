@@ -4,7 +4,7 @@
 use super::super::tree::{Key, Node};
 use super::super::walk::{At, Block, Walk, quoted};
 use super::super::{
-    AssignmentRules, Duplicates, KeyChanges, MayDelete, OnUndelete, Publishing, SaveOptions, WhenTargetGone,
+    AssignmentRules, BATCH_MAX, Duplicates, KeyChanges, MayDelete, OnUndelete, Publishing, SaveOptions, WhenTargetGone,
 };
 use crate::event::RecordId;
 
@@ -41,13 +41,28 @@ pub(super) fn check(walk: &mut Walk<'_>, pipeline: &Block<'_>) -> Option<Publish
         Some(entry) => walk.choice(entry, &[("true", true), ("false", false)]),
         None => Some(usual.coalesce),
     };
+    let batch_size = match pipeline.entry("batch_size") {
+        Some(entry) => batch_size(walk, entry),
+        None => Some(usual.batch_size),
+    };
     Some(Publishing {
+        batch_size: batch_size?,
         options: SaveOptions { assignment_rules: assignment_rules?, duplicates: duplicates? },
         when_target_gone: when_target_gone?,
         key_changes: key_changes?,
         coalesce: coalesce?,
         ..usual
     })
+}
+
+fn batch_size(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<usize> {
+    let text = walk.text(entry)?;
+    let size = text.value.parse().ok().filter(|size| (1..=BATCH_MAX).contains(size));
+    if size.is_none() {
+        let message = format!("`batch_size` cannot be `{}`", quoted(&text.raw));
+        walk.find(&text.span, message, format!("write a number from 1 to {BATCH_MAX}: more do not fit into one call"));
+    }
+    size
 }
 
 fn assignment_rules(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<AssignmentRules> {

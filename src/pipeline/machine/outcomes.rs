@@ -25,6 +25,7 @@ impl Machine {
                     let mut flagged = false;
                     if let Some(line) = self.lines.get_mut(&pipeline) {
                         line.counts.applied += 1;
+                        line.brake.went_well();
                         flagged = line.mapping.flags(&write);
                     }
                     self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone: deleted }));
@@ -36,6 +37,7 @@ impl Machine {
                         (None, Some(target)) if deleted => {
                             self.returned.remove(&cover.source);
                             self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
+                            self.not_coming(cover.source, NotComing::Deleted);
                         }
                         _ => {}
                     }
@@ -55,7 +57,13 @@ impl Machine {
             Handed::Parked { covers, refusal, sent } => {
                 // What waits for its turn joins the row: tried at once and again, a refusal that stays would never rest.
                 for cover in covers {
+                    let fails = refusal.state == ParkedState::Failed;
+                    let halts = fails && self.one_more_failed(cover, &refusal.code);
                     self.park(cover, &refusal, sent, now);
+                    if halts {
+                        // Most of what waits would fail as well.
+                        self.outbox.withdraw(cover.source.pipeline, &pipeline_halted(), now);
+                    }
                 }
             }
             Handed::Read { covers, delete, sent } => {
@@ -116,6 +124,11 @@ impl Machine {
                 for source in sources {
                     self.lost(source, now);
                 }
+            }
+            Handed::Resized { object, size } => {
+                // The size is the object's, whichever of its pipelines tells.
+                let pipeline = self.lines.iter().find(|(_, line)| line.mapping.target_object == object);
+                self.settlement.batch_sizes.extend(pipeline.map(|(id, _)| (*id, size)));
             }
             Handed::Answered { sources } => {
                 self.settlement.answered.extend(sources.into_iter().map(|source| (source.pipeline, source.record)));
@@ -227,6 +240,9 @@ impl Machine {
         self.settlement.close.push((source.pipeline, source.record, to));
         if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
             reading.parked = false;
+        }
+        if let Some(active) = self.active.get_mut(&source) {
+            active.had_row = false;
         }
         // What failed before has come through, so what is newer need not be kept waiting.
         self.hasten(source, now);

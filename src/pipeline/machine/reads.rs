@@ -249,6 +249,12 @@ impl Machine {
             }
             let at = reading.to().min(at);
             reading.stage = Stage::Answered;
+            active.had_row |= reading.has_row;
+            let is_owed = reading.from != Seq::ZERO
+                || !active.tracked.is_empty()
+                || reading.has_row
+                || reading.clears_suspect
+                || !reading.joined.is_empty();
             let oldest = active.tracked.first().copied().unwrap_or(at);
             let from = if reading.from == Seq::ZERO { oldest } else { reading.from.min(oldest) };
             let mut cover = Cover { source, from: from.min(at), to: at, clears_suspect: reading.clears_suspect };
@@ -270,6 +276,7 @@ impl Machine {
                 Found::Record(_) | Found::Deleted | Found::NotVisible => None,
             };
             let on_its_way = self.outbox.key_of(source).is_some();
+            let (has_link, is_deleted) = (known.link != LinkState::None, matches!(found, Found::Deleted));
             let lookup = if unmatched.is_some() { LookUp::Unmatched } else { LookUp::Gone };
             let mapped = match found {
                 Found::Record(_) if stays_deleted => Ok(mapping.apply_deleted(record, &known, cover)),
@@ -310,6 +317,7 @@ impl Machine {
             match mapped {
                 Ok(Mapped::Write(write)) => match self.judged(*write, source, answer) {
                     Some(write) => {
+                        let write = self.out_of_circles(source, write);
                         if self.offer(write, rekeys, now)
                             && let Some(active) = self.active.get_mut(&source)
                         {
@@ -332,14 +340,21 @@ impl Machine {
                     continue;
                 }
                 // A whole record never needs itself.
-                Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => self.skip_read(cover, now),
+                Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => {
+                    if !has_link {
+                        self.not_coming(source, if is_deleted { NotComing::Deleted } else { NotComing::Excluded });
+                    }
+                    self.skip_read(cover, now);
+                }
                 Ok(Mapped::Waits(failure)) => self.park(cover, &waits(failure), false, now),
                 Ok(Mapped::Failed(failure)) => {
                     let refusal = unmappable(failure);
+                    self.one_more_failed(cover, &refusal.code);
                     self.park(cover, &refusal, false, now);
-                    self.one_more_failed(read.pipeline);
                 }
-                Err(refusal) => self.park(cover, &refusal, false, now),
+                // A parent that is only fetched for its children owes nothing itself.
+                Err(refusal) if is_owed => self.park(cover, &refusal, false, now),
+                Err(_) => {}
             }
             // What the outbox does not take must be known before the newer parts are looked at.
             self.collect(now);
@@ -397,6 +412,8 @@ impl Machine {
                         let drop = LinkChange::Drop { pipeline: read.pipeline, source: record, target };
                         self.settlement.links.push(drop);
                     }
+                    let not_coming = if why == LookUp::Unmatched { NotComing::Excluded } else { NotComing::Deleted };
+                    self.not_coming(source, not_coming);
                     self.nothing_to_do(cover, why != LookUp::Unmatched, now);
                 }
             }

@@ -3,6 +3,7 @@
 
 mod deletes;
 mod keys;
+mod parents;
 mod restore;
 mod unmatched;
 
@@ -234,8 +235,8 @@ struct Memory {
 }
 
 impl Memory {
-    /// Who is woken, and whose lookup can be filled.
-    fn settle(&mut self, settlement: Settlement) -> (Vec<Source>, Vec<Source>) {
+    /// Who is woken, whose lookup can be filled, and whose parent waits for it.
+    fn settle(&mut self, settlement: Settlement) -> (Vec<Source>, Vec<Source>, Vec<(Source, Parent)>) {
         self.halts.extend(settlement.halts.into_iter().map(|(_, why, _)| why));
         // As the store's contract has it: who was parked just now, or waits for a link that was set just now.
         let parked_now: HashSet<_> = settlement.park.iter().map(|row| (row.pipeline, row.record)).collect();
@@ -288,6 +289,14 @@ impl Memory {
             };
             self.parked.insert((merged.pipeline, merged.record), merged);
         }
+        for (_, record, why) in settlement.not_coming {
+            let waits = |row: &&mut Parked| row.waits_for.as_ref().is_some_and(|parent| parent.record == record);
+            for row in self.parked.values_mut().filter(waits).filter(|row| row.state == ParkedState::Waiting) {
+                if !self.links.contains_key(&record) {
+                    (row.state, row.code) = (ParkedState::Failed, why.code().to_owned());
+                }
+            }
+        }
         for (pipeline, record, to) in settlement.widen {
             if let Some(row) = self.parked.get_mut(&(pipeline, record)) {
                 row.to = row.to.max(to);
@@ -314,13 +323,31 @@ impl Memory {
             let is_asked = parked_now.contains(*key) || set_now.contains(&parent.record);
             is_asked && self.links.contains_key(&parent.record)
         });
-        let woken = woken.map(|(_, row)| Source { pipeline: row.pipeline, record: row.record }).collect();
+        let woken: Vec<_> = woken.map(|(_, row)| Source { pipeline: row.pipeline, record: row.record }).collect();
+        let up = |record: RecordId| {
+            let row = self.parked.values().find(|row| row.record == record);
+            row.and_then(|row| row.waits_for.as_ref()).map(|parent| parent.record)
+        };
+        let goes_round = |row: &&Parked| {
+            let mut at = row.waits_for.as_ref().map(|parent| parent.record);
+            (0..50).any(|_| {
+                let found = at == Some(row.record);
+                at = at.and_then(up);
+                found
+            })
+        };
+        let parked = self.parked.iter().filter(|(key, _)| parked_now.contains(*key)).map(|(_, row)| row);
+        let circles = parked.filter(|row| row.state == ParkedState::Waiting).filter(goes_round).filter_map(|row| {
+            let source = Source { pipeline: row.pipeline, record: row.record };
+            Some((source, row.waits_for.clone().filter(|_| !woken.contains(&source))?))
+        });
+        let circles = circles.collect();
         let fillable = self.unfilled.iter().filter(|(key, parent)| {
             let is_asked = left_out.iter().any(|(noted, _)| noted == *key) || set_now.contains(parent);
             is_asked && self.links.contains_key(parent)
         });
         let source = |(&(pipeline, record), _): (&(PipelineId, RecordId), &RecordId)| Source { pipeline, record };
-        (woken, fillable.map(source).collect())
+        (woken, fillable.map(source).collect(), circles)
     }
 
     /// After a pause, whatever could be filled and is not.
@@ -407,9 +434,11 @@ impl World {
 
     fn commit(&mut self) {
         while let Some(settlement) = self.machine.take_settlement() {
-            let (woken, fillable) = self.memory.settle(settlement);
+            let (woken, fillable, circles) = self.memory.settle(settlement);
             woken.into_iter().for_each(|source| self.machine.woken(source, self.now));
             fillable.into_iter().for_each(|source| self.machine.fill(source, true, self.now));
+            circles.into_iter().for_each(|(source, parent)| self.machine.break_circle(source, parent, self.now));
+            self.machine.fetch_parents(self.now);
         }
     }
 
@@ -1231,6 +1260,69 @@ fn a_pipeline_with_too_many_deletes_halts_parks_what_comes_and_writes_it_when_it
     world.finish();
     assert_eq!(world.memory.parked.len(), 0);
     assert_eq!(world.target.mirror(), world.expected());
+}
+
+#[test]
+fn when_most_records_fail_their_pipeline_halts_and_what_waits_is_no_failed_record() {
+    let mut world = World::new();
+    let brakes = Brakes { deletes: None, creates: None, failures: Some(3) };
+    world.machine.set_brakes(ACCOUNTS, &brakes, false, Seq::ZERO);
+    world.machine.set_batch_size(&"Account".parse().unwrap(), 1, None);
+    let refuse = |world: &mut World| {
+        assert!(world.send());
+        let batch = world.flights.remove(0);
+        let refusal = Refusal {
+            state: ParkedState::Failed,
+            code: "FIELD_CUSTOM_VALIDATION_EXCEPTION".to_owned(),
+            fields: Vec::new(),
+            waits_for: None,
+            evidence: String::new(),
+        };
+        world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
+        world.commit();
+    };
+    (0..4).for_each(|n| world.change_source(n, 1));
+    world.change_source(4, 1);
+    while !world.bus.is_empty() {
+        world.deliver();
+    }
+    world.page(10);
+    (0..2).for_each(|_| refuse(&mut world));
+    // The same ones again tell nothing new.
+    for _ in 0..5 {
+        world.machine.wake(Source { pipeline: ACCOUNTS, record: record_id(0) }, world.now);
+        while world.ask() {
+            world.answer_read(0);
+        }
+        let (mut others, mut own) = (Vec::new(), None);
+        while own.is_none() {
+            assert!(world.send());
+            let batch = world.flights.remove(0);
+            if batch.writes[0].covers[0].source.record == record_id(0) { own = Some(batch) } else { others.push(batch) }
+        }
+        world.flights.extend(own);
+        let batch = world.flights.remove(0);
+        let refusal = Refusal {
+            state: ParkedState::Failed,
+            code: "STRING_TOO_LONG".to_owned(),
+            fields: Vec::new(),
+            waits_for: None,
+            evidence: String::new(),
+        };
+        world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
+        let at = world.now;
+        for batch in others {
+            world.machine.batch_done(batch.flight, vec![Verdict::Held { at }], world.now);
+        }
+        world.commit();
+    }
+    assert!(world.memory.halts.is_empty());
+    refuse(&mut world);
+    assert_eq!(world.memory.halts, ["most records fail, the last one with FIELD_CUSTOM_VALIDATION_EXCEPTION"]);
+    let code = |n| world.memory.parked[&(ACCOUNTS, record_id(n))].code.clone();
+    let halted = (0..4).filter(|n| code(*n) == PIPELINE_HALTED).count();
+    assert_eq!(halted, 1, "what waited is no failed record");
+    assert!(world.machine.outbox().waiting() <= 1, "only what is another pipeline's");
 }
 
 #[test]

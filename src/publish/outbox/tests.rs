@@ -373,7 +373,10 @@ fn children_are_released_when_their_maker_leaves_without_having_gone_out() {
     bench.offer(create(1, 2));
     bench.offer(child_of(1, create(2, 3)));
     bench.save(&batch);
-    assert_eq!((bench.sends(), bench.sends()), (vec![source(1)], vec![source(2)]));
+    let parent = bench.next().unwrap();
+    assert_eq!(sources_of(&parent), [source(1)]);
+    bench.save(&parent);
+    assert_eq!(bench.sends(), [source(2)]);
 }
 
 #[test]
@@ -430,8 +433,8 @@ fn a_parent_that_is_on_its_way_by_then_is_waited_for() {
     let mut bench = Bench::with([child]);
     let batch = bench.next().unwrap();
     bench.offer(create(9, 3));
-    let made = bench.next().unwrap();
     bench.settle(&batch, |_| Verdict::Without(parent(9)));
+    let made = bench.next().unwrap();
     assert_eq!((sources_of(&made), bench.sends()), (vec![source(9)], vec![]));
     bench.save(&made);
     assert!(matches!(lookup(&bench.next().unwrap().writes[0]), Some(Cell::Parent(_))));
@@ -491,6 +494,76 @@ fn writes_that_lock_one_record_share_a_batch_and_are_never_in_two_at_once() {
     bench.save(&updates);
     assert_eq!(bench.sends(), [source(4)]);
     assert!(bench.next().is_none(), "the lock is taken again");
+}
+
+#[test]
+fn a_parent_and_its_child_are_never_in_two_batches_at_once() {
+    for parent_first in [true, false] {
+        let mut bench = Bench::with([if parent_first { update(1, 1) } else { child_of(1, update(2, 1)) }]);
+        let first = bench.next().unwrap();
+        bench.offer(if parent_first { child_of(1, update(2, 2)) } else { update(1, 2) });
+        bench.offer(update(3, 3));
+        assert_eq!(bench.sends(), [source(3)]);
+        bench.save(&first);
+        assert_eq!(bench.sends().len(), 1);
+    }
+}
+
+fn locked(at: Instant, id: RecordId) -> Verdict {
+    Verdict::Locked { at, records: vec![id] }
+}
+
+#[test]
+fn what_was_locked_comes_back_apart_and_its_lock_is_known_from_then_on() {
+    let hot = counterpart(record(9));
+    let is_hot = |write: &Write| write.covers[0].source.record <= record(3);
+    let mut bench = Bench::with((1..=6).map(|n| update(n, u64::from(n))));
+    let batch = bench.next().unwrap();
+    let at = bench.now + SECOND_OF_TIME;
+    bench.settle(&batch, |write| if is_hot(write) { locked(at, hot) } else { saved(write) });
+    // Others go on meanwhile.
+    bench.offer(update(7, 7));
+    assert_eq!(bench.sends(), [source(7)]);
+    bench.now = at;
+    bench.offer(update(8, 8));
+    let retried = bench.next().unwrap();
+    assert_eq!(sources_of(&retried), [source(1), source(2), source(3)], "they come back together, and without others");
+    // The record that is locked waits for them, and so do others that lock it, but nobody else does.
+    bench.offer(update(9, 9));
+    assert_eq!(bench.sends(), [source(8)]);
+    bench.save(&retried);
+    bench.offer(update(1, 10));
+    bench.offer(update(2, 11));
+    let again = bench.next().unwrap();
+    assert_eq!(sources_of(&again), [source(9), source(1), source(2)], "in one batch they do not disturb each other");
+    bench.offer(update(3, 12));
+    assert_eq!(bench.sends(), []);
+    bench.save(&again);
+    assert_eq!(bench.sends(), [source(3)]);
+}
+
+#[test]
+fn children_that_name_a_parent_which_was_locked_share_its_lock_from_then_on() {
+    let linked = |n: u32, seq| {
+        let mut write = child_of(9, update(n, seq));
+        write.lock_keys.clear();
+        if let Body::Partial(fields) = &mut write.body
+            && let Some(Cell::Parent(reference)) = fields.get_mut(&"Parent__c".parse::<FieldName>().unwrap())
+        {
+            reference.link = Some(counterpart(record(9)));
+        }
+        write
+    };
+    let mut bench = Bench::with([linked(1, 1)]);
+    let first = bench.next().unwrap();
+    bench.offer(linked(2, 2));
+    let second = bench.next().unwrap();
+    let at = bench.now;
+    bench.settle(&first, |_| locked(at, counterpart(record(9))));
+    bench.save(&second);
+    assert_eq!(bench.sends(), [source(1)]);
+    bench.offer(linked(3, 3));
+    assert_eq!(bench.sends(), [], "it was told that they lock it");
 }
 
 #[test]
@@ -622,6 +695,98 @@ fn what_is_refused_together_is_tried_in_halves_until_the_bad_one_is_alone() {
     // 200, 100, 50, 25, 13, 7, 4, 2, 1: each but the first with its other half.
     assert!(calls <= 17, "{calls} calls");
     assert!(bench.outbox.is_empty());
+}
+
+#[test]
+fn the_halves_of_a_batch_cost_at_most_32_more_calls_and_what_is_left_waits_for_its_next_round() {
+    for bad in [1, 3, 40, 200] {
+        let mut bench = Bench::with((0..200).map(|n| update(n, u64::from(n))));
+        let is_bad = |write: &Write| sources(write)[0].record < record(bad);
+        let (mut calls, mut settled, mut parked, mut rounds) = (0, 0, HashSet::new(), 0);
+        while !bench.outbox.is_empty() {
+            let Some(batch) = bench.next() else {
+                // Each batch of this round had its own calls.
+                assert!(calls <= 33 * (1 << (5 * rounds)), "{bad}: {calls} calls in round {rounds}");
+                (calls, rounds) = (0, rounds + 1);
+                bench.now = bench.outbox.wakeup().unwrap();
+                continue;
+            };
+            calls += 1;
+            let (spoilt, alone) = (batch.writes.iter().any(is_bad), batch.writes.len() == 1);
+            for handed in bench.settle(&batch, |write| match (spoilt, alone) {
+                (false, _) => saved(write),
+                (true, false) => Verdict::Split,
+                (true, true) => Verdict::Refused(failed("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY")),
+            }) {
+                match handed {
+                    Handed::Settled { .. } => settled += 1,
+                    Handed::Parked { covers, .. } => parked.extend(covers.iter().map(|cover| cover.source.record)),
+                    Handed::Answered { .. } => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!((settled, parked.len()), (200 - bad, bad as usize), "only those fail that failed alone");
+        assert!(rounds <= 5, "{bad}: {rounds}");
+    }
+}
+
+#[test]
+fn a_batch_that_was_too_much_is_halved_and_so_are_those_to_come() {
+    let mut bench = Bench::with((0..300).map(|n| update(n, u64::from(n))));
+    let batch = bench.next().unwrap();
+    let handed = bench.settle(&batch, |_| Verdict::TooMuch);
+    let resized = handed.iter().filter(|handed| matches!(handed, Handed::Resized { size: 100, .. })).count();
+    assert_eq!(resized, 1);
+    let sizes: Vec<usize> = std::iter::from_fn(|| bench.next()).map(|batch| batch.writes.len()).collect();
+    assert_eq!(sizes, [100, 100, 100]);
+    let mut bench = Bench::with([]);
+    bench.outbox.set_batch_size(&object(), 200, Some(7));
+    (0..9).for_each(|n| bench.offer(update(n, u64::from(n))));
+    assert_eq!((bench.sends().len(), bench.sends().len()), (7, 2));
+}
+
+#[test]
+fn calls_that_are_refused_whoever_is_in_them_rest_and_then_one_batch_finds_out() {
+    let mut bench = Bench::with((0..450).map(|n| update(n, u64::from(n))));
+    let batches: Vec<Batch> = std::iter::from_fn(|| bench.next()).collect();
+    let until = bench.now + SECOND_OF_TIME;
+    let now = bench.now;
+    for batch in &batches {
+        bench.outbox.hold(&batch.call, until);
+        bench.settle(batch, |_| Verdict::Held { at: now });
+    }
+    bench.offer(create(900, 900));
+    assert_eq!(bench.sends(), [source(900)], "another kind of call");
+    assert_eq!((bench.sends(), bench.outbox.wakeup()), (vec![], Some(until)));
+    bench.now = until;
+    let probe = bench.next().unwrap();
+    assert_eq!((probe.writes.len(), bench.sends()), (200, vec![]), "one batch alone");
+    assert_eq!(bench.outbox.wakeup(), None, "its answer is waited for");
+    bench.outbox.hold(&probe.call, until + SECOND_OF_TIME);
+    bench.settle(&probe, |_| Verdict::Held { at: until });
+    assert_eq!((bench.sends(), bench.outbox.wakeup()), (vec![], Some(until + SECOND_OF_TIME)));
+    bench.now = until + SECOND_OF_TIME;
+    let probe = bench.next().unwrap();
+    bench.save(&probe);
+    assert_eq!((bench.sends().len(), bench.sends().len()), (200, 50));
+}
+
+#[test]
+fn what_waits_of_a_pipeline_is_withdrawn_and_others_go_on() {
+    let both = of_second_pipeline(update(2, 3));
+    let mut bench = Bench::with([update(1, 1), update(2, 2), both, of_second_pipeline(update(3, 4))]);
+    let now = bench.now;
+    bench.outbox.withdraw(FIRST, &failed("HALTED"), now);
+    let handed = bench.outbox.take_handed();
+    let [Handed::Parked { covers: one, .. }, Handed::Parked { covers: two, .. }, Handed::Read { covers: other, .. }] =
+        &handed[..]
+    else {
+        panic!("{handed:?}")
+    };
+    assert_eq!((one.len(), two.len(), other[0].source.pipeline), (1, 1, SECOND));
+    assert_eq!(bench.sends(), [Source { pipeline: SECOND, record: record(3) }]);
+    assert!(bench.outbox.waiting.is_empty());
 }
 
 #[test]

@@ -130,7 +130,9 @@ fn each_record_has_its_own_verdict() {
 fn what_passes_by_itself_is_tried_again_for_a_long_time_but_not_for_ever() {
     for company in [Alone, InCompany] {
         for tries in [0, 3, 19] {
-            assert_eq!(verdict(update(), company, partial(), tries, "UNABLE_TO_LOCK_ROW"), again(tries));
+            let locked = Verdict::Locked { at: now() + EACH * (tries + 1), records: Vec::new() };
+            assert_eq!(verdict(update(), company, partial(), tries, "UNABLE_TO_LOCK_ROW"), locked);
+            assert_eq!(verdict(update(), company, partial(), tries, "TOO_MANY_APEX_REQUESTS"), again(tries));
         }
         assert_failed(verdict(update(), company, partial(), 20, "UNABLE_TO_LOCK_ROW"), "UNABLE_TO_LOCK_ROW");
     }
@@ -152,6 +154,73 @@ fn what_a_neighbour_can_cause_is_a_failed_record_only_after_it_failed_alone_agai
         assert_eq!(verdict(update(), Alone, partial(), tries, "UNKNOWN_EXCEPTION"), again(tries));
     }
     assert_failed(verdict(update(), Alone, partial(), 3, "UNKNOWN_EXCEPTION"), "UNKNOWN_EXCEPTION");
+}
+
+#[test]
+fn locked_rows_of_a_batch_come_back_together_and_name_what_was_locked() {
+    let mut batch = batch(update(), InCompany, write(1, partial()), 2);
+    batch.tries = vec![2, 0];
+    let said = "unable to obtain exclusive access to this record or 2 records: 001000000000007AAA,001000000000008AAA";
+    let judgement = judged(&batch, Ok(vec![refused("UNABLE_TO_LOCK_ROW", said), refused("UNABLE_TO_LOCK_ROW", "")]));
+    let at = now() + EACH * 3;
+    let records = vec![record_id(7), record_id(8)];
+    let expected = [Verdict::Locked { at, records }, Verdict::Locked { at, records: Vec::new() }];
+    assert_eq!((judgement.verdicts.as_slice(), judgement.pause), (&expected[..], None));
+}
+
+#[test]
+fn what_runs_into_a_limit_of_apex_goes_out_in_smaller_batches_and_fails_only_alone() {
+    let limit = |company, tries, code, said: &str| {
+        let mut results = vec![refused(code, said)];
+        results.extend((company == InCompany).then(saved));
+        judged(&batch(update(), company, write(1, partial()), tries), Ok(results)).verdicts.remove(0)
+    };
+    for (code, said) in [
+        ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: System.LimitException: Too many SOQL queries: 101"),
+        ("CANNOT_EXECUTE_FLOW_TRIGGER", "Apex CPU time limit exceeded"),
+        ("QUERY_TIMEOUT", ""),
+    ] {
+        assert_eq!(limit(InCompany, 9, code, said), Verdict::TooMuch, "{code}");
+        assert_eq!(limit(Alone, 0, code, said), again(0), "{code}");
+        assert_failed(limit(Alone, ALONE_MAX, code, said), code);
+    }
+    let body = br#"[{"errorCode":"EXCEEDED_MAX_SIZE_REQUEST","message":"Jane"}]"#;
+    for answer in [CallError::from_answer(413, None, b""), CallError::from_answer(400, None, body)] {
+        let judgement = judged(&batch(update(), InCompany, write(1, partial()), 0), Err(answer));
+        assert_eq!(judgement.verdicts, [Verdict::TooMuch, Verdict::TooMuch]);
+    }
+}
+
+fn many(count: usize, body: &Body) -> Batch {
+    let writes: Vec<Write> = (1..=count).map(|n| write(n, body.clone())).collect();
+    Batch { flight: FlightId(1), call: update(), tries: vec![0; count], writes: Arc::new(writes) }
+}
+
+#[test]
+fn calls_that_are_refused_for_nobodys_fault_rest_but_not_for_one_record_among_good_ones() {
+    let forbidden = || refused("INVALID_FIELD_FOR_INSERT_UPDATE", "");
+    let answers = |count| (0..count).map(|_| forbidden()).collect::<Vec<_>>();
+    assert_eq!(judged(&many(10, &partial()), Ok(answers(10))).hold, Some(WAIT));
+    let mut one_saved = answers(9);
+    one_saved.push(saved());
+    assert_eq!(judged(&many(10, &partial()), Ok(one_saved)).hold, None);
+    assert_eq!(judged(&many(9, &partial()), Ok(answers(9))).hold, None);
+}
+
+#[test]
+fn a_column_that_the_org_does_not_have_makes_no_failed_record() {
+    let with = |field: &str| Body::Partial([(field.parse().unwrap(), Cell::Value(Value::Null))].into());
+    let body = br#"[{"errorCode":"INVALID_FIELD","message":"No such column 'Old__c' on sobject of type Account"}]"#;
+    let refusal = || Err(CallError::from_answer(400, None, body));
+    let all_have_it = judged(&many(3, &with("Old__c")), refusal());
+    assert_eq!((all_have_it.hold, all_have_it.verdicts), (Some(WAIT), vec![Verdict::Held { at: now() + WAIT }; 3]));
+    assert!(all_have_it.remedy.is_some());
+    // Whoever has it is found, and held; the others go on.
+    let mut mixed = many(2, &with("Old__c"));
+    mixed.writes = Arc::new(vec![write(1, with("Old__c")), write(2, with("New__c"))]);
+    assert_eq!(judged(&mixed, refusal()).verdicts, [Verdict::Split, Verdict::Split]);
+    let alone = judged(&many(1, &with("Other__c")), refusal());
+    assert_eq!((alone.hold, alone.verdicts), (None, vec![Verdict::Held { at: now() + WAIT }]));
 }
 
 #[test]

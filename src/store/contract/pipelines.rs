@@ -182,6 +182,21 @@ pub async fn a_halted_pipeline_stays_halted_until_it_is_resumed_and_gives_its_re
     assert_eq!((&rows[0].halted, rows[0].passes_to), (&None, Seq(3)), "what is journaled by now may pass");
 }
 
+pub async fn how_many_records_of_an_object_go_out_together_is_remembered_for_all_its_pipelines<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open().await;
+    let (one, other) = (accounts(&store).await, contacts(&store).await);
+    assert_eq!(one.batch_size, None);
+    for size in [100, 7] {
+        let batch_sizes = vec![(one.id, size)];
+        store.settle(Settlement { batch_sizes, ..Settlement::default() }).await.unwrap();
+    }
+    drop(store);
+    let rows = backend.open().await.pipelines().await.unwrap();
+    let same = one.identity.target_object == other.identity.target_object;
+    assert_eq!((rows[0].batch_size, rows[1].batch_size), (Some(7), Some(7).filter(|_| same)));
+}
+
 pub async fn what_waits_for_a_halted_pipeline_is_found_page_by_page_when_it_goes_on<B: Backend>() {
     let store = B::empty().open().await;
     let (one, other) = (accounts(&store).await.id, contacts(&store).await.id);

@@ -4,7 +4,7 @@ use super::Backend;
 use super::given::*;
 use crate::event::{RecordId, Seq, Timestamp};
 use crate::store::{
-    Applied, LinkChange, Parent, Parked, ParkedState, PipelineId, PipelineIdentity, Sent, Settlement, Store,
+    Applied, LinkChange, NotComing, Parent, Parked, ParkedState, PipelineId, PipelineIdentity, Sent, Settlement, Store,
 };
 
 async fn settle(store: &impl Store, settlement: Settlement) -> Vec<(PipelineId, RecordId)> {
@@ -238,7 +238,12 @@ pub async fn only_rows_that_wait_for_this_very_parent_are_woken<B: Backend>() {
         close: vec![(children, contact(5), Seq(5))],
         ..Settlement::default()
     };
-    assert_eq!(settle(&store, settlement).await, [], "what is closed in the same settlement is not woken either");
+    let woken = settle(&store, settlement).await;
+    assert_eq!(
+        woken,
+        [(children, contact(3))],
+        "one that failed because it did not come; what is closed in the same settlement is not woken"
+    );
     // A link that is set and dropped at once wakes nobody.
     let links = vec![
         link(parents, account(2), target(2)),
@@ -348,4 +353,40 @@ pub async fn everything_is_found_again<B: Backend>() {
     assert_eq!(answer.parked, [(account(3), row)].into());
     assert_eq!(store.sent().await.unwrap(), [Sent { pipeline, record: account(4), suspect_until: Some(NOW) }]);
     assert_eq!(accounts(&store).await.watermark, Seq(5));
+}
+
+pub async fn who_waits_for_a_record_that_will_not_come_is_a_failed_record_and_hears_of_it_all_the_same<B: Backend>() {
+    let store = B::empty().open().await;
+    let (parents, children) = (accounts(&store).await.id, contacts(&store).await.id);
+    let contact = |number: u32| -> RecordId { name(&format!("003{number:012}")) };
+    let park = vec![waiting(children, contact(1), 1, parent(1)), waiting(children, contact(2), 2, parent(2))];
+    settle(&store, Settlement { park, ..Settlement::default() }).await;
+    let not_coming = vec![(parents, account(1), NotComing::Excluded), (children, account(2), NotComing::Deleted)];
+    settle(&store, Settlement { not_coming, ..Settlement::default() }).await;
+    let rows = store.parked(9).await.unwrap();
+    let told = |row: &Parked| (row.record, row.state, row.code.clone());
+    assert_eq!(told(&rows[0]), (contact(1), ParkedState::Failed, "PARENT_EXCLUDED".to_owned()));
+    assert!(rows[0].evidence.contains(account(1).as_str()), "{}", rows[0].evidence);
+    assert_eq!(rows[1].state, ParkedState::Waiting, "another object's record");
+    let links = vec![link(parents, account(1), target(1))];
+    assert_eq!(settle(&store, Settlement { links, ..Settlement::default() }).await, [(children, contact(1))]);
+    // One that has a counterpart has come.
+    let park = vec![waiting(children, contact(3), 3, parent(1))];
+    let not_coming = vec![(parents, account(1), NotComing::Deleted)];
+    settle(&store, Settlement { park, not_coming, ..Settlement::default() }).await;
+    assert_eq!(store.parked(9).await.unwrap()[2].state, ParkedState::Waiting);
+}
+
+pub async fn rows_that_wait_for_each_other_are_told_by_the_one_that_closes_the_circle<B: Backend>() {
+    let store = B::empty().open().await;
+    let (one, other) = (accounts(&store).await.id, contacts(&store).await.id);
+    let own = |number| Parent { target_object: name("Person__c"), record: account(number) };
+    let circles =
+        async |park: Vec<Parked>| store.settle(Settlement { park, ..Settlement::default() }).await.unwrap().circles;
+    // Of the other pipeline's object, and of its own.
+    assert_eq!(circles(vec![waiting(one, account(1), 1, own(2))]).await, []);
+    assert_eq!(circles(vec![waiting(other, account(2), 2, parent(3))]).await, []);
+    assert_eq!(circles(vec![waiting(one, account(3), 3, parent(1))]).await, [(one, account(3), parent(1))]);
+    assert_eq!(circles(vec![waiting(one, account(4), 4, parent(1))]).await, [], "it only leads into the circle");
+    assert_eq!(circles(vec![waiting(one, account(5), 5, parent(5))]).await, [(one, account(5), parent(5))]);
 }

@@ -11,13 +11,14 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// In order; the number of the last one is the file's `user_version`. What is released never changes.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_subscribe.sql"),
     include_str!("migrations/0003_privacy.sql"),
     include_str!("migrations/0004_halts.sql"),
     include_str!("migrations/0005_created.sql"),
     include_str!("migrations/0006_unfilled.sql"),
+    include_str!("migrations/0010_batch_sizes.sql"),
 ];
 
 /// A person's `sqlite3` may hold the file for a moment.

@@ -19,7 +19,9 @@ const ROW: &str =
         (SELECT count(*) FROM parked WHERE pipeline = pipelines.id AND state = 'waiting'),
         (SELECT count(*) FROM parked WHERE pipeline = pipelines.id AND state = 'failed'),
         halted, halted_at, passes_to,
-        (SELECT count(DISTINCT record) FROM unfilled WHERE pipeline = pipelines.id)
+        (SELECT count(DISTINCT record) FROM unfilled WHERE pipeline = pipelines.id),
+        (SELECT size FROM batch_sizes b
+         WHERE b.target_org = pipelines.target_org AND b.target_object = pipelines.target_object)
     FROM pipelines WHERE removed_at IS NULL";
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<PipelineRow> {
@@ -40,6 +42,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<PipelineRow> {
         halted: row.get::<_, Option<String>>(11)?.zip(row.get(12)?).map(|(why, at)| Halted { why, at }),
         passes_to: row.get(13)?,
         unfilled: row.get::<_, Count>(14)?.0,
+        batch_size: row.get::<_, Option<u32>>(15)?.map(|size| size as usize),
     })
 }
 

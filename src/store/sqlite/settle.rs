@@ -7,7 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::columns::json_list;
 use super::gaps;
 use crate::event::{RecordId, Seq, Timestamp};
-use crate::store::{LinkChange, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError, Unfilled};
+use crate::store::{
+    LinkChange, NotComing, Parent, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError, Unfilled,
+};
 
 pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled, StoreError> {
     let Settlement {
@@ -17,12 +19,14 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
         park,
         filled,
         unfilled,
+        not_coming,
         widen,
         answered,
         cleared,
         suspect,
         halts,
         watermarks,
+        batch_sizes,
     } = settlement;
     for (pipeline, record, applied) in applied {
         db.prepare_cached(
@@ -75,6 +79,9 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
             row.tried_at,
         ])?;
     }
+    for (pipeline, record, why) in not_coming {
+        fail_children(db, *pipeline, *record, *why)?;
+    }
     for (pipeline, record, seq) in widen {
         db.prepare_cached("UPDATE parked SET to_seq = ?3 WHERE pipeline = ?1 AND record = ?2 AND to_seq < ?3")?
             .execute(params![pipeline, record, seq])?;
@@ -99,7 +106,75 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
         super::pipelines::halt(db, *pipeline, why, *at)?;
     }
     move_watermarks(db, watermarks)?;
-    Ok(Settled { woken: woken(db, links, park)?, fillable: fillable(db, links, unfilled)? })
+    for (pipeline, size) in batch_sizes {
+        db.prepare_cached(
+            "INSERT INTO batch_sizes (target_org, target_object, size)
+             SELECT target_org, target_object, ?2 FROM pipelines WHERE id = ?1
+             ON CONFLICT (target_org, target_object) DO UPDATE SET size = excluded.size",
+        )?
+        .execute(params![pipeline, i64::try_from(*size).unwrap_or(i64::MAX)])?;
+    }
+    let (woken, fillable) = (woken(db, links, park)?, fillable(db, links, unfilled)?);
+    let mut circles = Vec::new();
+    for row in park.iter().filter(|row| !woken.contains(&(row.pipeline, row.record))) {
+        if let Some(parent) = row.waits_for.as_ref().filter(|_| row.state == ParkedState::Waiting)
+            && waits_for_itself(db, row.pipeline, row.record, parent)?
+        {
+            circles.push((row.pipeline, row.record, parent.clone()));
+        }
+    }
+    Ok(Settled { woken, fillable, circles })
+}
+
+/// What waits for a record that will not come is told so.
+fn fail_children(db: &Connection, parent: PipelineId, record: RecordId, why: NotComing) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE parked SET state = ?3, code = ?4, evidence = ?5
+         WHERE waits_record = ?2 AND state = ?6
+             AND waits_object = (SELECT target_object FROM pipelines WHERE id = ?1)
+             AND pipeline IN (SELECT child.id FROM pipelines child JOIN pipelines parent
+                 ON parent.source_org = child.source_org AND parent.target_org = child.target_org WHERE parent.id = ?1)
+             AND NOT EXISTS (SELECT 1 FROM pipelines p JOIN links l ON l.source_org = p.source_org
+                 AND l.target_org = p.target_org AND l.target_object = p.target_object AND l.source_record = ?2
+                 WHERE p.id = ?1)",
+    )?
+    .execute(params![
+        parent,
+        record,
+        ParkedState::Failed,
+        why.code(),
+        match why {
+            NotComing::Excluded =>
+                format!("Its parent {record} is left out by the condition of the pipeline that writes it."),
+            NotComing::Deleted => format!("Its parent {record} is deleted in the source org."),
+        },
+        ParkedState::Waiting,
+    ])?;
+    Ok(())
+}
+
+/// Whether the parent of a parked row is parked itself, and waits, perhaps through others, for that very row.
+fn waits_for_itself(
+    db: &Connection,
+    pipeline: PipelineId,
+    record: RecordId,
+    parent: &Parent,
+) -> Result<bool, StoreError> {
+    let found = db
+        .prepare_cached(
+            "WITH RECURSIVE own AS (SELECT source_org, target_org, target_object FROM pipelines WHERE id = ?1),
+             up (record, object, depth) AS (
+                 SELECT ?3, ?4, 1
+                 UNION
+                 SELECT k.waits_record, k.waits_object, up.depth + 1 FROM up, own
+                 JOIN pipelines p ON p.source_org = own.source_org AND p.target_org = own.target_org
+                     AND p.target_object = up.object
+                 JOIN parked k ON k.pipeline = p.id AND k.record = up.record AND k.waits_record IS NOT NULL
+                 WHERE up.depth < 50 AND up.record <> ?2)
+             SELECT 1 FROM up, own WHERE up.record = ?2 AND up.object = own.target_object LIMIT 1",
+        )?
+        .exists(params![pipeline, record, parent.record, parent.target_object])?;
+    Ok(found)
 }
 
 /// A gap that names records ends with the last of its readers that passes it, so only what was passed just now is
@@ -208,9 +283,9 @@ fn woken(db: &Connection, links: &[LinkChange], park: &[Parked]) -> Result<Vec<(
                  JOIN pipelines p ON p.id = k.pipeline
                  JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
                      AND l.source_record = k.waits_record AND l.target_object = k.waits_object
-                 WHERE k.pipeline = ?1 AND k.record = ?2 AND k.state = ?3",
+                 WHERE k.pipeline = ?1 AND k.record = ?2",
             )?
-            .query_row(params![pipeline, record, ParkedState::Waiting], |row| row.get(0))
+            .query_row(params![pipeline, record], |row| row.get(0))
             .optional()?;
         woken.extend(from.map(|from| (from, pipeline, record)));
     }

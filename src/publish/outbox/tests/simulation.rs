@@ -395,7 +395,7 @@ impl World {
                         }
                     }
                 }
-                Handed::Answered { .. } => {}
+                Handed::Answered { .. } | Handed::Resized { .. } => {}
             }
         }
     }
@@ -428,8 +428,9 @@ impl World {
                 let shares_row = row.is_some() && row == self.target.row_of(&other.key);
                 assert!(!shares_source && !shares_row && write.key != other.key, "two in flight: {write:?} {other:?}");
             }
+            let locks = |write: &Write| write.lock_keys.iter().cloned().chain(write.makes()).collect::<HashSet<_>>();
             for other in in_flight() {
-                assert!(!write.lock_keys.iter().any(|lock| other.lock_keys.contains(lock)), "two hold one lock");
+                assert!(locks(write).is_disjoint(&locks(other)), "two hold one lock");
             }
         }
         self.flights.push(batch);
@@ -458,6 +459,11 @@ impl World {
                 3 => Verdict::Split,
                 4 => Verdict::Refused(failed("FIELD_CUSTOM_VALIDATION_EXCEPTION")),
                 5 => Verdict::Reread,
+                6 => {
+                    let named = self.target.rows.keys().next().copied();
+                    Verdict::Locked { at, records: named.into_iter().collect() }
+                }
+                7 => Verdict::TooMuch,
                 _ => self.target.apply(&batch.call, write),
             });
         }
@@ -492,11 +498,16 @@ impl World {
                 let mut drawn = how;
                 self.answer(pick, || {
                     drawn = drawn.wrapping_mul(25_173).wrapping_add(13_849);
-                    (drawn >> 8) % 12
+                    (drawn >> 8) % 14
                 });
             }
             90..=93 => self.land_late(pick),
-            94 => self.outbox.pause(self.now + Duration::from_secs(u64::from(how) % 5)),
+            94 if how.is_multiple_of(2) => self.outbox.pause(self.now + Duration::from_secs(u64::from(how) % 5)),
+            94 => {
+                let call = self.flights.first().map(|batch| batch.call.clone());
+                let until = self.now + Duration::from_secs(u64::from(how) % 5);
+                call.into_iter().for_each(|call| self.outbox.hold(&call, until));
+            }
             _ => self.pass(1 + u64::from(how) % 20),
         }
         self.check();
@@ -516,7 +527,7 @@ impl World {
             if let Place::Blocked(token) = &waiting.place {
                 let ends = match token {
                     Token::Deciding(parent) => self.outbox.is_undecided(parent),
-                    Token::Key(_) | Token::Source(_) | Token::Counterpart(_) | Token::Lock(_) => {
+                    Token::Record(_) | Token::Key(_) | Token::Source(_) | Token::Counterpart(_) => {
                         self.outbox.busy.contains_key(token)
                     }
                 };

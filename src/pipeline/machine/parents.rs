@@ -1,0 +1,52 @@
+//! Records that wait for their parents: a parent that nobody told of is fetched; one that will not come fails them by name;
+//! and those that wait for each other are written in two passes.
+
+use super::*;
+
+impl Machine {
+    /// What was parked, or written without a lookup, in the settlement that was committed last, and whose parent has no link.
+    /// Where a pipeline writes the parent and nothing is on its way for it, it is read: perhaps nobody ever told of it.
+    pub fn fetch_parents(&mut self, now: Instant) {
+        for (child, parent) in std::mem::take(&mut self.parked_last) {
+            // It is fetched again at the earliest when its child is tried again.
+            if self.outbox.is_undecided(&parent) || self.remade.get(&parent).is_some_and(|last| *last + TRY_AGAIN > now)
+            {
+                continue;
+            }
+            for maker in self.makers_of(&parent, child.pipeline) {
+                if !self.active.contains_key(&maker) {
+                    self.remade.insert(parent.clone(), now);
+                    self.read(maker, Seq::ZERO, false, false, now);
+                }
+            }
+        }
+    }
+
+    /// This record as each pipeline sees it that makes it for a child. One that is halted would only park it.
+    pub(super) fn makers_of(&self, parent: &Parent, child: PipelineId) -> Vec<Source> {
+        let Some(child) = self.lines.get(&child).map(|line| &line.mapping) else { return Vec::new() };
+        let makes = |line: &Line| !line.brake.is_halted() && line.mapping.makes(parent, child);
+        let makers = self.lines.iter().filter(|(_, line)| makes(line));
+        makers.map(|(pipeline, _)| Source { pipeline: *pipeline, record: parent.record }).collect()
+    }
+
+    /// This record waits for a parent that waits, perhaps through others, for this record. It is written without it, and
+    /// the lookup is filled when the parent is there.
+    pub fn break_circle(&mut self, source: Source, parent: Parent, now: Instant) {
+        self.circles.entry(source).or_default().push(parent);
+        self.wake(source, now);
+    }
+
+    /// The write of a record that was read, without the parents that would wait for it.
+    pub(super) fn out_of_circles(&mut self, source: Source, write: Write) -> Write {
+        let parents = self.circles.remove(&source).unwrap_or_default();
+        parents.iter().fold(write, Write::filled_later)
+    }
+
+    /// The record was read, and will have no counterpart: who waits for it need not wait any longer.
+    pub(super) fn not_coming(&mut self, source: Source, why: NotComing) {
+        if self.outbox.key_of(source).is_none() {
+            self.settlement.not_coming.push((source.pipeline, source.record, why));
+        }
+    }
+}
