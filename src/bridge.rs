@@ -2,6 +2,7 @@
 //! org a machine with its requests. Reads top to bottom like the drawing in ARCHITECTURE.md.
 
 mod around;
+mod login;
 mod retention;
 mod supervise;
 
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::budget::Budget;
 use crate::config::{Config, OrgConfig, PipelineConfig, Start};
 use crate::event::{
     Arrival, Channel, ChannelKind, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Seq, Timestamp, Transport,
@@ -24,7 +26,6 @@ use crate::org::{Org, OrgError};
 use crate::pipeline::types::{self, Ends};
 use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::privacy::PrivacyRule;
-use crate::retry::Backoff;
 use crate::status::{Board, OrgStatus, PipelineStatus};
 use crate::store::{Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which};
 use crate::subscribe::poll::{self, Poll};
@@ -32,6 +33,7 @@ use crate::subscribe::position::Plan;
 use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
 use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, State, SubscribeError, Subscriptions};
 use around::Around;
+use login::{FirstTries, Gate, Pauses};
 use supervise::Stages;
 
 /// Arrivals between a subscription and its journal.
@@ -237,6 +239,13 @@ async fn to_be_done<S: Store>(
     Ok(None)
 }
 
+/// What every stage of an org waits for, and asks before it calls.
+#[derive(Clone)]
+struct Entry {
+    gate: Gate,
+    budget: Budget,
+}
+
 /// Runs a config until cancelled. Requests in flight are settled then; what waits stays journaled.
 ///
 /// # Errors
@@ -277,8 +286,31 @@ async fn one_round<S: Store>(
     }
     let mut stages = Stages::new(cancel.clone());
     let (doubts, doubted) = types::Doubts::new();
+    let is_target = |name: &OrgName| config.pipelines.iter().any(|line| line.to.org == *name);
+    let at_work: Vec<_> =
+        orgs.iter().filter(|(name, org)| is_target(name) || !channels(config, org.config()).is_empty()).collect();
+    let first_tries = FirstTries::of(at_work.len());
+    let mut entries: BTreeMap<&OrgName, Entry> = BTreeMap::new();
+    for (name, org) in at_work {
+        let (open, gate) = login::gate();
+        let budget = Budget::new(org.clone());
+        entries.insert(name, Entry { gate: gate.clone(), budget: budget.clone() });
+        let (org, stage_store, shown, token) = (org.clone(), store.clone(), board.clone(), cancel.clone());
+        let first_tries = first_tries.clone();
+        stages.spawn(&format!("login {name}"), async move {
+            login::log_in(&org, &stage_store, &shown, first_tries, open, Pauses::default(), &token).await
+        });
+        let (shown, token) = (board.clone(), cancel.clone());
+        stages.spawn(&format!("budget {name}"), async move {
+            if gate.passed(&token).await {
+                budget.watch(shown, token).await;
+            }
+            Ok(())
+        });
+    }
 
     for (name, org) in orgs.iter().filter(|(_, org)| !channels(config, org.config()).is_empty()) {
+        let Some(Entry { gate, budget }) = entries.get(name).cloned() else { continue };
         let (arrivals, arrived) = mpsc::channel(ARRIVALS_MAX);
         let mut channels = channels(config, org.config());
         let mut ids: HashMap<Channel, SubscriptionId> = HashMap::new();
@@ -292,6 +324,7 @@ async fn one_round<S: Store>(
         let (nudge, nudges) = watch::channel(0);
         let probe = Probe {
             org: org.clone(),
+            budget: budget.clone(),
             store: store.clone(),
             board: board.clone(),
             arrivals: arrivals.clone(),
@@ -301,11 +334,11 @@ async fn one_round<S: Store>(
             second_look: SECOND_LOOK.min(config.probe_every),
             cancel: cancel.child_token(),
         };
-        let token = cancel.clone();
+        let (token, probed) = (cancel.clone(), gate.clone());
         stages.spawn(&format!("probe {name}"), async move {
             let (org, board, stop) = (probe.org.clone(), probe.board.clone(), probe.cancel.clone());
             let work = async {
-                if !log_in(&probe.org, &probe.store, &probe.board, &probe.cancel).await? {
+                if !probed.passed(&probe.cancel).await {
                     return Ok(());
                 }
                 probe::run(probe, subjects).await.map_err(BridgeError::from)
@@ -324,10 +357,12 @@ async fn one_round<S: Store>(
         }
         for (from, every) in polls.into_values() {
             let (org, stage_store, token) = (org.clone(), store.clone(), cancel.clone());
-            let (arrivals, board) = (arrivals.clone(), board.clone());
+            let (arrivals, board, entry) =
+                (arrivals.clone(), board.clone(), Entry { gate: gate.clone(), budget: budget.clone() });
             stages.spawn(&format!("poll {name} {}", from.object), async move {
                 let stop = token.child_token();
-                let work = polled(org.clone(), from, every, stage_store, arrivals, board.clone(), stop.clone());
+                let work =
+                    polled((org.clone(), entry), from, every, stage_store, arrivals, board.clone(), stop.clone());
                 unless_other(&org, &board, work, &stop, &token).await
             });
         }
@@ -341,7 +376,12 @@ async fn one_round<S: Store>(
         } else {
             stages.spawn(&format!("subscribe {name}"), async move {
                 let stop = token.child_token();
-                let work = subscription(channels, stage_store, arrivals, shown.clone(), nudges, around, stop.clone());
+                let work = async {
+                    if !gate.passed(&stop).await {
+                        return Ok(());
+                    }
+                    subscription(channels, stage_store, arrivals, shown.clone(), nudges, around, stop.clone()).await
+                };
                 unless_other(&org, &shown, work, &stop, &token).await
             });
         }
@@ -352,14 +392,16 @@ async fn one_round<S: Store>(
     }
 
     let mut all_ends: Vec<Ends> = Vec::new();
-    for (name, org) in orgs.iter().filter(|(name, _)| config.pipelines.iter().any(|line| line.to.org == **name)) {
+    for (name, org) in orgs.iter().filter(|(name, _)| is_target(name)) {
+        let Some(Entry { gate, budget }) = entries.get(name).cloned() else { continue };
         let (to, remapped) = mpsc::unbounded_channel();
         let lines = config.pipelines.iter().zip(&rows).filter(|(pipeline, _)| pipeline.to.org == *name);
         let lines = lines.filter_map(|(pipeline, row)| {
             let source = orgs.get(&pipeline.from.org)?.clone();
             let mapping = Mapping::new(pipeline, config);
             let (untyped, brakes) = (Arc::new(mapping.clone()), pipeline.brakes.clone());
-            let line = Line { row: row.clone(), source: source.clone(), mapping: untyped, brakes };
+            let source_budget = entries.get(&pipeline.from.org)?.budget.clone();
+            let line = Line { row: row.clone(), source: source.clone(), source_budget, mapping: untyped, brakes };
             let sources = mapping.parent_objects().into_iter().cloned().collect();
             Some((line, Ends { id: row.id, source, target: org.clone(), sources, mapping, to: to.clone() }))
         });
@@ -367,10 +409,12 @@ async fn one_round<S: Store>(
         all_ends.extend(of_target.iter().cloned());
         let mut target = Target {
             org: org.clone(),
+            budget,
             lines,
             store: store.clone(),
             head: head.subscribe(),
             late_landing: config.late_landing,
+            linger: config.linger,
             look_again: config.look_again,
             bulk_from: config.bulk_from,
             board: board.clone(),
@@ -379,12 +423,12 @@ async fn one_round<S: Store>(
             redrives: redrives.subscribe(),
             paused: paused.contains_key(name),
         };
-        let (store, token, doubts) = (store.clone(), cancel.clone(), doubts.clone());
+        let (token, doubts) = (cancel.clone(), doubts.clone());
         stages.spawn(&format!("publish {name}"), async move {
             let (org, board, stop) = (target.org.clone(), target.board.clone(), token.child_token());
             let cancel = stop.clone();
             let work = async {
-                if !log_in(&target.org, &store, &target.board, &cancel).await? {
+                if !gate.passed(&cancel).await {
                     return Ok(());
                 }
                 let mappings = tokio::select! {
@@ -557,9 +601,6 @@ async fn subscription<S: Store>(
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
     let org = surroundings.org.clone();
-    if !log_in(&org, &store, &board, &cancel).await? {
-        return Ok(());
-    }
     let name = org.name().clone();
     // What the config says, else what was used before, else the newer API.
     let transport = match org.config().transport {
@@ -599,7 +640,7 @@ async fn subscription<S: Store>(
 
 /// An object that is polled: from where, and the polling itself.
 async fn polled<S: Store>(
-    org: Org,
+    (org, entry): (Org, Entry),
     from: crate::config::From,
     every: Duration,
     store: S,
@@ -607,7 +648,7 @@ async fn polled<S: Store>(
     board: Board,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
-    if !log_in(&org, &store, &board, &cancel).await? {
+    if !entry.gate.passed(&cancel).await {
         return Ok(());
     }
     let subscription = store.subscription(org.name(), &from.channel).await?;
@@ -624,44 +665,9 @@ async fn polled<S: Store>(
         }
     };
     let (object, channel) = (from.object, from.channel);
-    poll::run(Poll { org, object, channel, every, from: since, first, arrivals, board, cancel }).await;
+    let budget = entry.budget;
+    poll::run(Poll { org, budget, object, channel, every, from: since, first, arrivals, board, cancel }).await;
     Ok(())
-}
-
-/// Logs in, however long the org cannot be reached, and makes sure that it is the org that the state belongs to. False:
-/// cancelled before.
-async fn log_in<S: Store>(
-    org: &Org,
-    store: &S,
-    board: &Board,
-    cancel: &CancellationToken,
-) -> Result<bool, BridgeError> {
-    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
-    loop {
-        let session = tokio::select! {
-            () = cancel.cancelled() => return Ok(false),
-            session = org.session() => session,
-        };
-        match session {
-            Ok(session) => {
-                store.pin_org(org.name(), &session.org_id).await?;
-                board.org(org.name(), |shown| {
-                    *shown = OrgStatus { org_id: Some(session.org_id.clone()), ..OrgStatus::default() };
-                });
-                return Ok(true);
-            }
-            Err(error) if error.is_transient() => {
-                let delay = backoff.next_delay();
-                warn!(org = %org.name(), %error, ?delay, "login failed, trying again");
-                board.org(org.name(), |shown| shown.trouble = Some(format!("login failed: {error}")));
-                tokio::select! {
-                    () = cancel.cancelled() => return Ok(false),
-                    () = tokio::time::sleep(delay) => {}
-                }
-            }
-            Err(error) => return Err(BridgeError::Login { org: org.name().clone(), error }),
-        }
-    }
 }
 
 /// The work of one org, until it ends or another org is found behind the login: then it is stopped, a person is told, and
@@ -687,8 +693,8 @@ async fn unless_other(
         None => work.await,
     };
     match ended {
+        Ok(()) => {}
         // Said already.
-        Ok(()) | Err(BridgeError::Login { error: OrgError::OtherOrg { .. }, .. }) => {}
         Err(BridgeError::Subscribe { error: SubscribeError::OtherOrg, .. }) => {}
         Err(error) => return Err(error),
     }

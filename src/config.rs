@@ -155,6 +155,8 @@ pub struct Config {
     pub cases: Vec<Case>,
     /// How often a truth probe compares what changed in a source org with what its events told (default 15 minutes).
     pub probe_every: Duration,
+    /// How long the first waiting write of a call waits for company (default: not at all).
+    pub linger: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -174,6 +176,34 @@ pub struct OrgConfig {
     pub journal: Vec<Channel>,
     /// Which of its values the bridge must not know, or not as they are.
     pub privacy: Privacy,
+    pub api_budget: ApiBudget,
+}
+
+/// How many of an org's API calls of 24 hours the bridge leaves to people and other systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiBudget {
+    /// It counts nothing, and stops only when the org itself refuses more calls.
+    Off,
+    Calls(u64),
+    /// Of the org's limit; at most 100.
+    Percent(u8),
+}
+
+impl Default for ApiBudget {
+    fn default() -> Self {
+        Self::Percent(10)
+    }
+}
+
+impl ApiBudget {
+    /// So many of `limit` calls are for others; none: nothing is counted.
+    pub fn kept(self, limit: u64) -> Option<u64> {
+        match self {
+            Self::Off => None,
+            Self::Calls(calls) => Some(calls.min(limit)),
+            Self::Percent(percent) => Some(limit.saturating_mul(u64::from(percent)).div_ceil(100).min(limit)),
+        }
+    }
 }
 
 /// Where the Pub/Sub API is (facts: streaming-pubsub.md section 1).

@@ -14,6 +14,7 @@
 //! | [`mapping`] | a part and what is known of it become a `Write`; pure |
 //! | [`hydrate`] | whole records, read from the source in batches |
 //! | [`publish`] | the outbox of a target org, and what an org's answers mean |
+//! | [`budget`] | the API budget of an org, shared by all that call it |
 //! | [`pipeline`] | everything right of the journal for one target org: a state machine and its driver |
 //! | [`rehearse`] | what a mapping would make of one change, without an org; pure |
 //! | [`check`] | what the two orgs say of a config, before anything flows |
@@ -31,6 +32,7 @@
 //! which nothing but `cli` and the tests use; and `pubsub_api`, the messages of the Pub/Sub API, made from its definition.
 
 pub mod bridge;
+pub mod budget;
 pub mod check;
 pub mod cli;
 pub mod config;

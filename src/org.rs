@@ -18,6 +18,7 @@ mod soap;
 pub mod soql;
 #[cfg(test)]
 pub(crate) mod testing;
+mod usage;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,10 +36,11 @@ pub use self::code::{Code, OrgText};
 pub use self::error::{CallError, Disposition, Limit, Lost};
 pub use self::login_error::{LoginRefusal, OrgError};
 pub use self::rest::{
-    COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, Deleted, Deliveries, FREE_ENTITIES, Member, READ_MAX,
-    setup,
+    COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, Deleted, FREE_ENTITIES, Limits, Member, Quota,
+    READ_MAX, setup,
 };
 pub use self::save::{Operation, RecordError, Refusal, SaveDisposition, SaveResult};
+pub use self::usage::ApiUsage;
 use crate::config::OrgConfig;
 use crate::event::{OrgName, Timestamp};
 
@@ -86,7 +88,7 @@ struct Shared {
     /// How many logins have ended.
     logins: AtomicU64,
     calls: AtomicU64,
-    usage: Mutex<Option<(u64, u64)>>,
+    usage: Mutex<usage::Seen>,
     clock: Mutex<clock::Clock>,
     /// The one org that may be behind the login.
     pinned: Mutex<Option<String>>,
@@ -293,8 +295,13 @@ impl Org {
     }
 
     /// The org's own count of the last 24 hours, by all its clients, and its limit; from the last answer.
-    pub fn api_usage(&self) -> Option<(u64, u64)> {
-        *lock(&self.shared.usage)
+    pub fn api_usage(&self) -> Option<ApiUsage> {
+        lock(&self.shared.usage).usage
+    }
+
+    /// Whether the org refuses calls because those of the day are spent: so it was at the last answer.
+    pub fn refuses_for_today(&self) -> bool {
+        lock(&self.shared.usage).spent
     }
 }
 

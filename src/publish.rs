@@ -1,5 +1,6 @@
 //! Writes for one target org: what waits, what may go out, and what the org's answers mean.
 
+pub mod budget;
 pub mod bulk;
 mod evidence;
 pub mod outbox;

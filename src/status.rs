@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::event::{Channel, OrgName, PipelineName, Seq, Timestamp, Transport};
+use crate::org::Quota;
 use crate::subscribe::State;
 
 pub mod report;
@@ -87,6 +88,26 @@ pub struct OrgStatus {
     pub other_org_id: Option<String>,
     /// What keeps the bridge from the org, and what to do about it.
     pub trouble: Option<String>,
+    /// The trouble is that the org refuses the login, and will until a person mends it.
+    pub login_refused: bool,
+    /// None before the org has said anything of it.
+    pub api: Option<ApiStatus>,
+    /// Events that all subscribers of the org were delivered within the day, and the limit; none where it does not say.
+    pub deliveries: Option<Quota>,
+}
+
+/// The API calls of an org within 24 hours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiStatus {
+    /// By all its clients.
+    pub used: u64,
+    pub limit: u64,
+    /// Left to others; none: nothing is counted (`api_budget: off`).
+    pub kept: Option<u64>,
+    /// When the budget is used up if things go on as they are; none: it lasts.
+    pub used_up_at: Option<Timestamp>,
+    /// No calls are made before: when the org is asked how things are, and why.
+    pub waiting: Option<(Timestamp, String)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

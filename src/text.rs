@@ -1,4 +1,4 @@
-//! Words that were almost written right.
+//! Words that were almost written right, and numbers as people read them.
 
 /// What somebody who wrote `word` may have meant.
 pub(crate) fn closest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
@@ -28,9 +28,27 @@ fn distance(a: &str, b: &str) -> usize {
     rows.last().and_then(|row| row.last()).copied().unwrap_or_default()
 }
 
+/// `98,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_digits_of_large_numbers_stand_in_groups() {
+        assert_eq!([0, 999, 1_000, 98_765_432].map(grouped), ["0", "999", "1,000", "98,765,432"]);
+    }
 
     #[test]
     fn a_near_miss_is_recognised_and_a_far_one_is_not() {

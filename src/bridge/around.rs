@@ -54,8 +54,8 @@ impl<S: Store> Surroundings for Around<S> {
             Err(_) => return true,
         };
         let Ok(retained) = self.store.retained_estimate(id, Timestamp::now()).await else { return true };
-        match self.org.deliveries().await {
-            Ok(deliveries) => budget::fits(retained, deliveries),
+        match self.org.limits().await {
+            Ok(limits) => budget::fits(retained, limits.deliveries),
             // Not known: to read it all loses nothing, and costs deliveries at most.
             Err(error) => {
                 tracing::warn!(%error, "the org does not say how many deliveries are left today");

@@ -26,7 +26,7 @@ pub(super) const DOCUMENT: Keys = Keys {
 };
 const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
 const PUBLISH: Keys =
-    Keys { block: "`publish`", required: &[], optional: &["late_landing", "look_again", "bulk_from"] };
+    Keys { block: "`publish`", required: &[], optional: &["late_landing", "look_again", "linger", "bulk_from"] };
 
 /// Which block of the JSON Schema has which keys; the config itself is `DOCUMENT`.
 #[cfg(test)]
@@ -36,6 +36,7 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Org", &orgs::ORG),
     ("ClientCredentials", &orgs::CLIENT_CREDENTIALS),
     ("SecretFile", &orgs::SECRET_FILE),
+    ("BudgetKeep", &orgs::BUDGET),
     ("Privacy", &privacy::PRIVACY),
     ("ObjectPrivacy", &privacy::OBJECT),
     ("Pipeline", &pipelines::PIPELINE),
@@ -66,6 +67,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_secs(900);
 const PROBE_MIN: Duration = Duration::from_millis(500);
+const LINGER_MAX: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
@@ -80,7 +82,12 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     };
     let publish = match document.entry("publish") {
         Some(entry) => publish(walk, entry),
-        None => Some((LATE_LANDING, LOOK_AGAIN, Some(BULK_FROM))),
+        None => Some(Publish {
+            late_landing: LATE_LANDING,
+            look_again: LOOK_AGAIN,
+            linger: Duration::ZERO,
+            bulk_from: Some(BULK_FROM),
+        }),
     };
     let probe_every = match document.entry("subscribe") {
         Some((key, node)) => {
@@ -111,9 +118,9 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     let orgs: BTreeMap<OrgName, _> =
         orgs?.into_values().flatten().map(|config| (config.name.clone(), config)).collect();
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
-    let (late_landing, look_again, bulk_from) = publish?;
+    let Publish { late_landing, look_again, linger, bulk_from } = publish?;
     let (state, cases, probe_every) = (state?, cases?, probe_every?);
-    Some(Config { orgs, pipelines, state, late_landing, look_again, bulk_from, cases, probe_every })
+    Some(Config { orgs, pipelines, state, late_landing, look_again, linger, bulk_from, cases, probe_every })
 }
 
 /// A file that holds nothing but tests. `pipelines`: the names that they may use.
@@ -133,8 +140,15 @@ fn version(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
     }
 }
 
-/// `late_landing`, `look_again` and `bulk_from`.
-fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<(Duration, Duration, Option<usize>)> {
+/// The values of the block `publish`.
+struct Publish {
+    late_landing: Duration,
+    look_again: Duration,
+    linger: Duration,
+    bulk_from: Option<usize>,
+}
+
+fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Publish> {
     let publish = walk.block(node, &key.span, &PUBLISH)?;
     let late_landing = match publish.entry("late_landing") {
         Some(entry) => duration(walk, entry, Duration::ZERO, DAY),
@@ -144,11 +158,15 @@ fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<(Duration,
         Some(entry) => duration(walk, entry, LOOK_AGAIN_MIN, DAY),
         None => Some(LOOK_AGAIN),
     };
+    let linger = match publish.entry("linger") {
+        Some(entry) => duration(walk, entry, Duration::ZERO, LINGER_MAX),
+        None => Some(Duration::ZERO),
+    };
     let bulk_from = match publish.entry("bulk_from") {
         Some(entry) => bulk_from(walk, entry),
         None => Some(Some(BULK_FROM)),
     };
-    Some((late_landing?, look_again?, bulk_from?))
+    Some(Publish { late_landing: late_landing?, look_again: look_again?, linger: linger?, bulk_from: bulk_from? })
 }
 
 /// A number of records, or `off`.

@@ -184,6 +184,10 @@ pub struct Publish {
     /// each further time comes after twice as long, at most a day. If absent: 1m.
     #[serde(default)]
     pub look_again: Option<String>,
+    /// How long the first waiting write of a call waits for company, so that fewer and larger calls are made. A number and a
+    /// unit: 500ms, 5s. If absent: 0s, nothing waits; at most 1m.
+    #[serde(default)]
+    pub linger: Option<String>,
     /// When so many records of one object wait for a target, they go there by Bulk API 2.0, which costs about eight calls for up
     /// to 10,000 records instead of one for 200. At least 2000, below which it would not be cheaper. If absent: 5000. off:
     /// never.
@@ -233,6 +237,31 @@ pub struct Org {
     /// before anything is stored.
     #[serde(default)]
     pub privacy: Option<Privacy>,
+    /// How many of the org's API calls of 24 hours the bridge leaves to people and other systems. If absent: { keep: 10% }.
+    #[serde(default)]
+    pub api_budget: Option<ApiBudget>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ApiBudget {
+    Off(BudgetOff),
+    Keep(BudgetKeep),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetOff {
+    /// The bridge counts nothing and stops only when the org itself refuses more calls.
+    Off,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetKeep {
+    /// A share of the org's limit (20%), or a number of calls (5000). When no more than that is left, the bridge waits.
+    #[schemars(extend("type" = ["string", "integer"]))]
+    pub keep: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -118,6 +118,25 @@ fn a_config_means_what_it_says() {
 }
 
 #[test]
+fn what_is_kept_of_the_api_calls_is_a_share_or_a_number_or_nothing_is_counted() {
+    let kept = |written: &str| {
+        let config = good(&with("  hq:\n", &format!("    api_budget: {written}\n  hq:\n")));
+        let budgets: Vec<_> = ["emea", "hq"].map(|org| config.orgs[&org.parse().unwrap()].api_budget).into();
+        assert_eq!(budgets[1], ApiBudget::Percent(10), "absent");
+        budgets[0]
+    };
+    assert_eq!(kept("{ keep: 20% }"), ApiBudget::Percent(20));
+    assert_eq!(kept("{ keep: 5000 }"), ApiBudget::Calls(5_000));
+    assert_eq!(kept("off"), ApiBudget::Off);
+    let of = |budget: ApiBudget| budget.kept(1_001);
+    assert_eq!(of(ApiBudget::Percent(10)), Some(101), "rounded up");
+    assert_eq!(
+        (of(ApiBudget::Calls(5_000)), of(ApiBudget::Calls(7)), of(ApiBudget::Off)),
+        (Some(1_001), Some(7), None)
+    );
+}
+
+#[test]
 fn privacy_is_of_an_org_and_an_object() {
     let privacy = "
     privacy:
@@ -147,9 +166,9 @@ fn privacy_is_of_an_org_and_an_object() {
 
 #[test]
 fn optional_keys_are_taken() {
-    let config = good(&with("orgs:\n", "state: /var/lib/b.db\npublish: { late_landing: 500ms }\norgs:\n"));
+    let config = good(&with("orgs:\n", "state: /var/lib/b.db\npublish: { late_landing: 500ms, linger: 2s }\norgs:\n"));
     assert_eq!(config.state, Path::new("/var/lib/b.db"));
-    assert_eq!(config.late_landing, Duration::from_millis(500));
+    assert_eq!((config.late_landing, config.linger), (Duration::from_millis(500), Duration::from_secs(2)));
     for (written, from) in [("{}", Some(5_000)), ("{ bulk_from: 2000 }", Some(2_000)), ("{ bulk_from: off }", None)] {
         let publish = format!("publish: {written}\norgs:\n");
         assert_eq!(good(&with("orgs:\n", &publish)).bulk_from, from, "{written}");

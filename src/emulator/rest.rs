@@ -338,6 +338,7 @@ fn kind_of(call: &Call) -> &'static str {
         ("PATCH", ["sobjects", ..]) => "record_update",
         ("DELETE", ["sobjects", ..]) => "record_delete",
         (_, ["query" | "queryAll", ..]) => "query",
+        (_, ["limits", ..]) => "limits",
         ("POST", ["actions", ..]) => "action",
         (method, ["jobs", rest @ ..]) => jobs::kind_of(method, rest),
         _ => "other",

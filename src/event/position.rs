@@ -77,6 +77,19 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// The end of its minute: a time that people read should not change with every look at it.
+    pub fn minute(self) -> Self {
+        Self(self.0.saturating_add(59_999).div_euclid(60_000).saturating_mul(60_000))
+    }
+
+    /// The time of the day: `14:05`.
+    pub fn clock(self) -> String {
+        let text = self.to_string();
+        text.get(11..16).unwrap_or(&text).to_owned()
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match chrono::DateTime::from_timestamp_millis(self.0) {
@@ -97,5 +110,13 @@ mod tests {
         }
         assert_eq!(Timestamp::read("2024-04-26T18:38:23Z"), Some(Timestamp(1_714_156_703_000)));
         assert_eq!(Timestamp::read("yesterday"), None);
+    }
+
+    #[test]
+    fn a_time_of_the_day_is_the_end_of_its_minute() {
+        let shown = |text| Timestamp::read(text).unwrap().minute().clock();
+        assert_eq!(shown("2026-01-02T14:04:05.678Z"), "14:05");
+        assert_eq!(shown("2026-01-02T14:05:00Z"), "14:05");
+        assert_eq!(shown("2026-01-02T23:59:59.999Z"), "00:00");
     }
 }

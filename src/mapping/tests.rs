@@ -93,6 +93,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         bulk_from: None,
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
+        linger: Duration::ZERO,
     };
     Mapping::new(&config.pipelines[0], &config)
 }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::clock::{read_date, read_retry_after};
-use super::error::{CallError, Lost};
+use super::error::{CallError, Limit, Lost};
+use super::usage::ApiUsage;
 use super::{Org, Session, lock};
 
 /// A request before it is known where the org lives.
@@ -111,7 +112,11 @@ impl Org {
             }
             if !answer.status.is_success() {
                 // A body that was cut does not hide the status.
-                return Err(CallError::from_answer(status, answer.retry_after, &answer.body.unwrap_or_default()));
+                let error = CallError::from_answer(status, answer.retry_after, &answer.body.unwrap_or_default());
+                if error.limit() == Some(Limit::Daily) {
+                    lock(&self.shared.usage).spent = true;
+                }
+                return Err(error);
             }
             return Ok(Some(answer));
         }
@@ -173,10 +178,15 @@ impl Org {
         };
         self.observe_date(answer.headers(), started.elapsed());
         let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
-        if let Some(usage) = header("Sforce-Limit-Info").and_then(read_usage) {
-            *lock(&shared.usage) = Some(usage);
-        }
         let status = answer.status();
+        if let Some((used, max)) = header("Sforce-Limit-Info").and_then(read_usage) {
+            // This one is counted when it ends.
+            let calls = shared.calls.load(Ordering::Relaxed) + 1;
+            lock(&shared.usage).usage = Some(ApiUsage { used, max, at: Instant::now(), calls });
+        }
+        if status.is_success() {
+            lock(&shared.usage).spent = false;
+        }
         let retry_after = header(RETRY_AFTER.as_str()).and_then(|text| read_retry_after(text, self.server_time()));
         let modified = read_modified(answer.headers());
         // The end is the text `null` (facts: bulk2.md section 5).

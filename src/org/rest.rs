@@ -17,11 +17,13 @@ use crate::event::{FieldName, ObjectName, RecordId};
 mod channels;
 mod describe;
 mod history;
+mod limits;
 pub mod setup;
 
 pub use channels::{Capture, CapturedChannel, FREE_ENTITIES, Member};
 pub(super) use describe::Describes;
-pub use history::{Changed, Changes, Deleted, Deliveries};
+pub use history::{Changed, Changes, Deleted};
+pub use limits::{Limits, Quota};
 
 /// How many records one collection call writes.
 pub const COLLECTION_MAX: usize = 200;

@@ -163,6 +163,7 @@ pub fn config(login_url: &str) -> OrgConfig {
         pubsub: PubsubEndpoint::Global,
         journal: Vec::new(),
         privacy: crate::privacy::Privacy::default(),
+        api_budget: crate::config::ApiBudget::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs a [`Machine`] against the store and the orgs: one task for each target org, which owns its requests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,14 @@ use tracing::{debug, error, info, warn};
 
 use super::machine::{Child, Machine, Read, ReadWhat, Returned, Stretch, came_back};
 use super::types::{Doubts, Remapped};
+use crate::budget::Budget;
 use crate::config::Brakes;
 use crate::event::{FieldPath, Found, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::journal::{Scanned, scan};
 use crate::mapping::{Mapping, Replies};
 use crate::org::{CallError, Code, JobTrouble, Org, SaveResult};
+use crate::publish::budget::Allowance;
 use crate::publish::bulk::{self, Ended, What};
 use crate::publish::outcome::{Delays, Judgement, judge};
 use crate::publish::{self, Batch, Lane, Source, Verdict};
@@ -35,16 +37,21 @@ const STATUS_EVERY: Duration = Duration::from_millis(200);
 const HELD_PAGE: usize = 500;
 /// Records of a pipeline that are looked at again at once.
 const OVERDUE_PAGE: usize = 1_000;
+/// How soon a read is tried again whose source has no API budget left.
+const BUDGET_AGAIN: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// One target org with the pipelines that write to it.
 pub struct Target<S> {
     pub org: Org,
+    pub budget: Budget,
     pub lines: Vec<Line>,
     pub store: S,
     pub head: watch::Receiver<Seq>,
     pub late_landing: Duration,
+    /// How long the first waiting write of a call waits for company.
+    pub linger: Duration,
     /// How soon what waits, or lacks a lookup, is looked at again.
     pub look_again: Duration,
     /// From so many waiting records of an object on they go by the Bulk API; none: never.
@@ -64,6 +71,7 @@ pub struct Target<S> {
 pub struct Line {
     pub row: PipelineRow,
     pub source: Org,
+    pub source_budget: Budget,
     pub mapping: Arc<Mapping>,
     pub brakes: Brakes,
 }
@@ -134,7 +142,12 @@ pub async fn run<S: Store>(target: Target<S>, cancel: CancellationToken) -> Resu
 struct Driver<S> {
     target: OrgName,
     org: Org,
+    budget: Budget,
     sources: HashMap<PipelineId, (PipelineName, Org, Arc<Mapping>)>,
+    source_budgets: HashMap<PipelineId, Budget>,
+    linger: Duration,
+    /// The target's API budget is used up.
+    spent: bool,
     store: S,
     head: watch::Receiver<Seq>,
     board: Board,
@@ -192,7 +205,11 @@ impl<S: Store> Driver<S> {
         Ok(Self {
             target: target.org.name().clone(),
             org: target.org,
+            budget: target.budget,
             sources,
+            source_budgets: target.lines.iter().map(|line| (line.row.id, line.source_budget.clone())).collect(),
+            linger: target.linger,
+            spent: false,
             store: target.store,
             head: target.head,
             board: target.board,
@@ -229,6 +246,7 @@ impl<S: Store> Driver<S> {
         self.step().await?;
         while !stopping
             && !self.paused
+            && self.may_call()
             && let Some(batch) = self.machine.next_batch(Instant::now())
         {
             // What leaves the outbox on the way must be safe before its neighbours go out.
@@ -255,8 +273,12 @@ impl<S: Store> Driver<S> {
                 }
             }
         }
-        while self.reads < READS_MAX && !stopping {
+        while self.reads < READS_MAX && !stopping && self.may_call() {
             let Some(read) = self.machine.next_read(Instant::now()) else { break };
+            if self.source_waiting(read.pipeline).is_some() {
+                self.machine.read_failed(read, Instant::now() + BUDGET_AGAIN);
+                continue;
+            }
             self.reads += 1;
             self.ask(read);
         }
@@ -269,6 +291,23 @@ impl<S: Store> Driver<S> {
             self.show();
         }
         Ok(())
+    }
+
+    /// Whether the target's API budget allows for a call; and how long writes wait for company, that they are fewer.
+    fn may_call(&mut self) -> bool {
+        let (may, linger) = match self.budget.allowance() {
+            Allowance::Go => (true, self.linger),
+            Allowance::Larger { linger } => (true, linger.max(self.linger)),
+            Allowance::Wait { .. } => (false, self.linger),
+        };
+        self.machine.set_linger(linger);
+        self.spent = !may;
+        may
+    }
+
+    /// Why the source of a pipeline may not be read now.
+    fn source_waiting(&self, pipeline: PipelineId) -> Option<String> {
+        self.source_budgets.get(&pipeline).and_then(Budget::waiting).map(|(_, why)| why)
     }
 
     /// What waited for a halted pipeline that goes on, a page at a time.
@@ -351,22 +390,25 @@ impl<S: Store> Driver<S> {
                 || !settlement.unfilled.is_empty()
                 || (any && !(settlement.close.is_empty() && settlement.filled.is_empty()));
             let halts: Vec<_> = settlement.halts.iter().map(|(id, why, _)| (*id, why.clone())).collect();
-            for (pipeline, why) in halts {
-                let name = self.name(pipeline);
+            for (pipeline, why) in &halts {
+                let name = self.name(*pipeline);
                 error!(pipeline = name, "halted: {why}. If that is meant: `orgbridge resume {name}`");
-                if let Some(shown) = self.sources.get(&pipeline).map(|(name, ..)| name.clone()) {
-                    self.board.update(|status| {
-                        if let Some(pipeline) = status.pipelines.get_mut(&shown) {
-                            pipeline.halted = Some(why);
-                        }
-                    });
-                }
             }
             for row in settlement.park.iter().filter(|row| row.state == ParkedState::Failed) {
                 let (pipeline, fields) = (self.name(row.pipeline), row.fields.join(", "));
                 warn!(pipeline, record = %row.record, code = row.code, fields, "failed record");
             }
             let settled = self.store.settle(settlement).await?;
+            // Whoever sees it may resume it.
+            for (pipeline, why) in halts {
+                if let Some((name, ..)) = self.sources.get(&pipeline) {
+                    self.board.update(|status| {
+                        if let Some(shown) = status.pipelines.get_mut(name) {
+                            shown.halted = Some(why);
+                        }
+                    });
+                }
+            }
             let now = Instant::now();
             for (pipeline, record) in settled.woken {
                 self.machine.woken(Source { pipeline, record }, now);
@@ -639,7 +681,8 @@ impl<S: Store> Driver<S> {
     }
 
     fn wakeup(&self, stopping: bool) -> Instant {
-        let next = self.machine.wakeup(self.reads < READS_MAX && !stopping);
+        // While no call may be made, the time for one is no reason to wake up.
+        let next = self.machine.wakeup(self.reads < READS_MAX && !stopping).filter(|_| !self.spent);
         // A status that lags behind is brought up to date soon after.
         let status = self.shown + STATUS_EVERY;
         let now = Instant::now();
@@ -658,7 +701,17 @@ impl<S: Store> Driver<S> {
             let counts: &mut HashMap<_, u64> = if flying { &mut in_flight } else { &mut waiting };
             *counts.entry(source.pipeline).or_default() += 1;
         });
-        self.machine.reading(|pipeline| *waiting.entry(pipeline).or_default() += 1);
+        let mut to_be_read = BTreeSet::new();
+        self.machine.reading(|pipeline| {
+            to_be_read.insert(pipeline);
+            *waiting.entry(pipeline).or_default() += 1;
+        });
+        let of_source = |id: &PipelineId| {
+            let (_, source, _) = self.sources.get(id)?;
+            Some(format!("records cannot be read: {} is {}", source.name(), self.source_waiting(*id)?))
+        };
+        let waits_for_budget = self.budget.waiting().map(|(_, why)| why);
+        let waits_for_budget = waits_for_budget.or_else(|| to_be_read.iter().find_map(of_source));
         let head = *self.head.borrow();
         let caught_up = self.machine.is_caught_up(head);
         let now = Timestamp::now();
@@ -690,8 +743,8 @@ impl<S: Store> Driver<S> {
                     lag: progress.oldest().map_or(Duration::ZERO, age),
                 };
             }
-            let shown =
-                TargetStatus { caught_up, suspect: self.machine.suspects() as u64, trouble: self.trouble.clone() };
+            let trouble = waits_for_budget.or_else(|| self.trouble.clone());
+            let shown = TargetStatus { caught_up, suspect: self.machine.suspects() as u64, trouble };
             status.targets.insert(self.target.clone(), shown);
         });
     }

@@ -567,6 +567,11 @@ impl Machine {
         self.outbox.pause(until);
     }
 
+    /// How long the first waiting write of a call waits for company.
+    pub fn set_linger(&mut self, linger: Duration) {
+        self.outbox.set_linger(linger);
+    }
+
     /// The target refuses calls of this kind until then.
     pub fn hold(&mut self, call: &Call, until: Instant) {
         self.outbox.hold(call, until);

@@ -17,6 +17,7 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -186,6 +187,8 @@ struct Waiting {
     tries: u32,
     cohort: Cohort,
     not_before: Option<Instant>,
+    /// Since when it waits for company; none: it goes out as soon as it can.
+    since: Option<Instant>,
     weight: usize,
     /// Whether it can go by a job.
     fit: Fit,
@@ -227,6 +230,8 @@ pub struct Outbox {
     locks: Locks,
     holds: Holds,
     lanes: Lanes,
+    /// How long the first waiting write of a call waits for company.
+    linger: Duration,
     /// Pipelines whose mapping changed: what took off before, up to which flight, was mapped by the old one.
     remapped: HashMap<PipelineId, FlightId>,
 }
@@ -317,11 +322,35 @@ impl Outbox {
         self.window.refused();
     }
 
+    /// How long the first waiting write of a call waits for company, from when it is offered. A full call does not wait, and
+    /// neither does what was refused before.
+    pub fn set_linger(&mut self, linger: Duration) {
+        self.linger = linger;
+    }
+
+    /// When the writes of a group go out although they do not fill a call; none: at once.
+    fn lingers_until(&self, group: &Group, queue: &Queue) -> Option<Instant> {
+        if self.linger.is_zero() || queue.len() >= self.sizes.of(group.call.object()) {
+            return None;
+        }
+        let since = queue.iter().filter_map(|id| self.waiting.get(&id)).map(|waiting| waiting.since).min();
+        since.flatten().map(|since| since + self.linger)
+    }
+
+    /// The first time at which something goes out that waits for company. What could go out by now waits for an answer.
+    fn lingering(&self) -> Option<Instant> {
+        if self.linger.is_zero() || self.calls() >= self.window.size() {
+            return None;
+        }
+        let open = self.ready.iter().filter(|(group, _)| self.holds.lets(&group.call));
+        open.filter_map(|(group, queue)| self.lingers_until(group, queue)).min()
+    }
+
     /// The next time at which `next_batch` may give more than now, if nothing else happens.
     pub fn wakeup(&self) -> Option<Instant> {
         let delayed = self.delayed.first().map(|(at, _)| *at);
         let held = self.holds.wakeup().filter(|_| !self.ready.is_empty());
-        let next = [delayed, held].into_iter().flatten().min();
+        let next = [delayed, held, self.lingering()].into_iter().flatten().min();
         match (self.paused_until, self.ready.is_empty()) {
             (Some(pause), false) => Some(pause),
             (Some(pause), true) => next.map(|at| at.max(pause)),
@@ -407,17 +436,22 @@ impl Outbox {
         if let Some((group, _)) = free.min_by_key(|(_, queue)| queue.first(Take::Fitting)) {
             return Some((group.clone(), Take::Fitting, Lane::Bulk));
         }
-        let calls = self.flights.values().filter(|flight| flight.lane == Lane::Collections).count();
-        if calls >= self.window.size() {
+        if self.calls() >= self.window.size() {
             return None;
         }
-        let oldest = open().filter_map(|(group, queue)| {
+        let due = open().filter(|(group, queue)| self.lingers_until(group, queue).is_none_or(|until| until <= now));
+        let oldest = due.filter_map(|(group, queue)| {
             // What is worth a job waits for the one that runs.
             let take = if worth(group, queue) { Take::Plain } else { Take::Any };
             Some((queue.first(take)?, group, take))
         });
         let (_, group, take) = oldest.min_by_key(|(first, ..)| *first)?;
         Some((group.clone(), take, Lane::Collections))
+    }
+
+    /// Calls in flight. A job is none.
+    fn calls(&self) -> usize {
+        self.flights.values().filter(|flight| flight.lane == Lane::Collections).count()
     }
 
     /// A write that was picked stays where it was.
@@ -698,6 +732,7 @@ impl Outbox {
     fn put(&mut self, write: Write, tries: u32, cohort: Cohort, not_before: Option<Instant>, now: Instant) {
         let mut write = write;
         let (mut tries, mut cohort, mut not_before) = (tries, cohort, not_before);
+        let mut since = (tries == 0 && cohort.id() == 0).then_some(now);
         // By source first: a record's own order goes before the order of a key that it shares.
         let same = |outbox: &Self, write: &Write| {
             let by_source = write.covers.iter().find_map(|cover| outbox.by_source.get(&cover.source).copied());
@@ -707,6 +742,7 @@ impl Outbox {
             tries = tries.max(older.tries);
             cohort = Cohort::default();
             not_before = not_before.max(older.not_before);
+            since = since.min(older.since);
             write = match older.write.then(write) {
                 Ok(merged) => merged,
                 Err(covers) => {
@@ -731,7 +767,8 @@ impl Outbox {
             }
         }
         // A placeholder place; `place` decides at once.
-        self.waiting.insert(id, Waiting { write, place: Place::Delayed(now), tries, cohort, not_before, weight, fit });
+        self.waiting
+            .insert(id, Waiting { write, place: Place::Delayed(now), tries, cohort, not_before, since, weight, fit });
         self.place(id, now);
     }
 

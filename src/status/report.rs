@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Status;
+use super::{ApiStatus, Status};
 use crate::event::Timestamp;
+use crate::org::Quota;
 use crate::store::{PAUSED_BY_HAND, ParkedState, Store, StoreError, SubscriptionRow};
 use crate::subscribe::{State, retention};
 
@@ -31,6 +32,15 @@ pub struct Org {
     /// Nothing is written into it until `orgbridge resume`.
     #[serde(default)]
     pub paused: Option<Paused>,
+    /// The org refuses the login, and will until a person mends it. Of a running bridge only.
+    #[serde(default)]
+    pub login_refused: bool,
+    /// API calls of 24 hours. Of a running bridge only, and from the org's first answer on.
+    #[serde(default)]
+    pub api: Option<Api>,
+    /// Events that were delivered.
+    #[serde(default)]
+    pub deliveries: Deliveries,
     /// What was stored before the privacy rules that hold for it.
     #[serde(default)]
     pub in_clear: Vec<InClear>,
@@ -42,6 +52,32 @@ pub struct Paused {
     pub since: String,
     /// What the person said; may be empty.
     pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Api {
+    /// By all clients of the org, in 24 hours.
+    pub used: u64,
+    pub limit: u64,
+    /// Left to others (`api_budget`); none: nothing is counted.
+    pub kept: Option<u64>,
+    /// `enough`, or that it is used up at some time at this rate; none where nothing is counted.
+    pub forecast: Option<String>,
+    pub used_up_at: Option<String>,
+    /// No calls are made before this.
+    pub waiting_until: Option<String>,
+    /// Why not.
+    pub why: Option<String>,
+}
+
+/// The second budget of an org that is a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deliveries {
+    /// To this bridge, in 24 hours.
+    pub own: u64,
+    /// To all subscribers, and the org's limit: of a running bridge only, and where the org says so.
+    pub used: Option<u64>,
+    pub limit: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +141,11 @@ pub struct Pipeline {
     /// Changes that were skipped since the bridge started because their counterpart was deleted in the target
     /// (`when_target_gone: skip`). Of a running bridge only.
     pub left_gone: Option<u64>,
+    /// Changes taken since the bridge started, and the calls to both orgs that they cost. Of a running bridge only.
+    #[serde(default)]
+    pub changes: Option<u64>,
+    #[serde(default)]
+    pub api_calls: Option<u64>,
     /// Deletes that were not made since the bridge started, because the bridge is not known to have created the counterpart
     /// (`may_delete: created`). Of a running bridge only.
     pub kept: Option<u64>,
@@ -131,6 +172,22 @@ impl Paused {
         let reason = halted.why.strip_prefix(PAUSED_BY_HAND)?;
         let reason = reason.strip_prefix(": ").unwrap_or(reason).to_owned();
         Some(Self { since: halted.at.to_string(), reason })
+    }
+}
+
+impl Api {
+    fn of(api: ApiStatus) -> Self {
+        let (until, why) = api.waiting.unzip();
+        let used_up = |at: Timestamp| format!("used up at {} UTC at this rate", at.clock());
+        Self {
+            used: api.used,
+            limit: api.limit,
+            kept: api.kept,
+            forecast: api.kept.map(|_| api.used_up_at.map_or_else(|| "enough".to_owned(), used_up)),
+            used_up_at: api.used_up_at.map(|at| at.to_string()),
+            waiting_until: until.map(|until| until.to_string()),
+            why,
+        }
     }
 }
 
@@ -185,7 +242,10 @@ impl Report {
             pipelines: Vec::new(),
         };
         let paused = store.paused_orgs().await?;
+        let rows = store.subscriptions().await?;
+        let day = store.deliveries(now.minus(Duration::from_secs(23 * 3_600))).await?;
         for name in orgs {
+            let own = rows.iter().filter(|row| row.org == name).filter_map(|row| day.get(&row.id)).sum();
             let known = live.and_then(|live| live.orgs.get(&name)).cloned().unwrap_or_default();
             let in_clear = store.in_clear(&name, &store.noted_privacy(&name).await?).await?;
             report.orgs.push(Org {
@@ -196,10 +256,16 @@ impl Report {
                 name: name.to_string(),
                 other_org_id: known.other_org_id,
                 trouble: known.trouble,
+                login_refused: known.login_refused,
+                api: known.api.map(Api::of),
+                deliveries: Deliveries {
+                    own,
+                    used: known.deliveries.map(Quota::used),
+                    limit: known.deliveries.map(|quota| quota.max),
+                },
                 in_clear: in_clear.iter().map(InClear::of).collect(),
             });
         }
-        let rows = store.subscriptions().await?;
         let midnight = Timestamp(now.0 - now.0.rem_euclid(24 * 60 * 60 * 1_000));
         let deliveries = store.deliveries(midnight).await?;
         for row in &rows {
@@ -248,6 +314,8 @@ impl Report {
                 failed: row.failed,
                 unfilled: row.unfilled,
                 left_gone: known.map(|known| known.left_gone),
+                changes: known.map(|known| known.taken),
+                api_calls: known.map(|known| known.api_calls),
                 kept: known.map(|known| known.kept),
                 paused: row.halted.as_ref().and_then(Paused::of),
                 halted: row.halted.map(|halted| format!("{} (since {})", halted.why, halted.at)),
@@ -272,8 +340,10 @@ impl Report {
         let stuck = |one: &Subscription| matches!(one.state.as_deref(), Some("refused" | "behind"));
         // What a running bridge does not subscribe any more owes nothing.
         let late = |one: &Subscription| one.retention_left_seconds == Some(0) && (one.state.is_some() || !self.running);
-        let org = |org: &Org| org.other_org_id.is_some() || !org.in_clear.is_empty() || org.paused.is_some();
-        self.orgs.iter().any(org)
+        let shut = |org: &Org| {
+            org.other_org_id.is_some() || org.login_refused || !org.in_clear.is_empty() || org.paused.is_some()
+        };
+        self.orgs.iter().any(shut)
             || self.subscriptions.iter().any(|one| stuck(one) || late(one))
             || self.pipelines.iter().any(|pipeline| pipeline.failed > 0 || pipeline.halted.is_some())
             || self.gaps.iter().any(|gap| gap.records == 0)

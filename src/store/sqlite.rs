@@ -34,9 +34,9 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, BulkJob, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Mended, NotedPrivacy, Overdue,
-    Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent,
-    Settled, Settlement, Store, StoreError, Subscription, SubscriptionId, SubscriptionRow, Which,
+    Answer, Appended, BulkJob, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Mended, NotedPrivacy,
+    Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed,
+    Sent, Settled, Settlement, Store, StoreError, Subscription, SubscriptionId, SubscriptionRow, Which,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,

@@ -1,10 +1,10 @@
 //! Whether a day's deliveries allow a start at the earliest event. Pure.
 
-use crate::org::Deliveries;
+use crate::org::Quota;
 
 /// A start at the earliest fits: `retained` is about how many events it brings. A tenth of the day's deliveries is left
 /// for what happens from now on. An org that lists no such limit has none.
-pub fn fits(retained: u64, deliveries: Option<Deliveries>) -> bool {
+pub fn fits(retained: u64, deliveries: Option<Quota>) -> bool {
     deliveries.is_none_or(|day| retained <= day.remaining.saturating_sub(day.max.div_ceil(10)))
 }
 
@@ -14,7 +14,7 @@ mod tests {
 
     #[test]
     fn a_tenth_of_the_day_is_never_spent_on_the_past() {
-        let day = |remaining| Some(Deliveries { max: 50_000, remaining });
+        let day = |remaining| Some(Quota { max: 50_000, remaining });
         assert!(fits(45_000, day(50_000)));
         assert!(!fits(45_001, day(50_000)));
         assert!(fits(0, day(5_000)) && !fits(1, day(5_000)));

@@ -8,9 +8,11 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::budget::Budget;
 use crate::event::{Arrival, Channel, ObjectName, Timestamp, Window, WindowCause};
 use crate::org::{CallError, Changed, Disposition, Org};
 use crate::retry::Backoff;
@@ -22,6 +24,8 @@ const ORIGIN: &str = "orgbridge/poll";
 const OVERLAP: Duration = Duration::from_secs(300);
 /// The second that is not over may still bring changes.
 const OPEN: Duration = Duration::from_secs(1);
+/// How soon it is looked whether there is API budget again; no call is made for that.
+const BUDGET_AGAIN: Duration = Duration::from_secs(2);
 const PAGE: usize = 2_000;
 /// The org's log of deletions reaches back so far at most (facts: rest.md section 10).
 const DELETIONS: Duration = Duration::from_secs(15 * 24 * 3_600 - 3_600);
@@ -29,6 +33,7 @@ const DELETIONS: Duration = Duration::from_secs(15 * 24 * 3_600 - 3_600);
 /// One object that is polled.
 pub struct Poll {
     pub org: Org,
+    pub budget: Budget,
     pub object: ObjectName,
     pub channel: Channel,
     pub every: Duration,
@@ -59,6 +64,13 @@ pub async fn run(mut poll: Poll) {
     let cancel = poll.cancel.clone();
     poll.show(State::CatchingUp);
     loop {
+        if let Some((until, why)) = poll.budget.waiting() {
+            poll.show(State::Waiting { until: Timestamp::now().plus(until - Instant::now()).minute(), why });
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(BUDGET_AGAIN) => continue,
+            }
+        }
         let looked = tokio::select! {
             () = cancel.cancelled() => return,
             looked = poll.look() => looked,

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::budget::Budget;
 use crate::event::{Arrival, Channel, ChannelKind, FieldName, ObjectName, Timestamp, Window, WindowCause};
 use crate::org::{CallError, Changed, Member, Org};
 use crate::status::Board;
@@ -24,6 +25,8 @@ mod window;
 pub const BUS_MARGIN: Duration = Duration::from_secs(120);
 /// What is missing is looked for again after this.
 pub const SECOND_LOOK: Duration = Duration::from_secs(30);
+/// How soon it is looked whether there is API budget again; no call is made for that.
+const BUDGET_AGAIN: Duration = Duration::from_secs(5);
 /// Rows of one probe; a busier object is caught up with by the next ones.
 const ROWS_MAX: usize = 20_000;
 /// Records that are named; if more are missing, a window says so.
@@ -45,6 +48,7 @@ pub struct Subject {
 /// What the probes of one source org work with.
 pub struct Probe<S> {
     pub org: Org,
+    pub budget: Budget,
     pub store: S,
     /// Of this org.
     pub board: Board,
@@ -103,6 +107,10 @@ pub async fn run<S: Store>(probe: Probe<S>, subjects: Vec<Subject>) -> Result<()
         tokio::select! {
             () = probe.cancel.cancelled() => return Ok(()),
             () = tokio::time::sleep_until(next.due) => {
+                if probe.budget.waiting().is_some() {
+                    next.due = Instant::now() + BUDGET_AGAIN;
+                    continue;
+                }
                 next.due = Instant::now() + probe.every;
                 tokio::select! {
                     () = probe.cancel.cancelled() => return Ok(()),

@@ -5,6 +5,7 @@
 
 mod automation;
 mod brakes;
+mod budget;
 mod bulk;
 mod check;
 mod cli;

@@ -326,6 +326,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
             pubsub: PubsubEndpoint::Address(format!("http://{}", emulator.pubsub).parse().unwrap()),
             journal: Vec::new(),
             privacy: orgbridge::privacy::Privacy::default(),
+            api_budget: orgbridge::config::ApiBudget::default(),
         };
         (name, config)
     };
@@ -366,6 +367,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         bulk_from: None,
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
+        linger: Duration::ZERO,
     }
 }
 

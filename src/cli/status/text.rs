@@ -1,6 +1,7 @@
 //! A report as text for people: what stands in a line is said in words, and nothing is wider than the terminal.
 
-use crate::status::report::{Gap, Paused, Pipeline, Report, Subscription};
+use crate::status::report::{Gap, Org, Paused, Pipeline, Report, Subscription};
+use crate::text::grouped;
 
 use super::super::table;
 
@@ -72,6 +73,18 @@ fn orgs(page: &mut Page, report: &Report) {
     }
     page.table(&table);
     for org in &report.orgs {
+        let said = budgets(org);
+        if !said.is_empty() {
+            page.line("", &format!(" {}: {}", org.name, said.join("; ")));
+        }
+    }
+    for org in &report.orgs {
+        let told_below = report.pipelines.iter().any(|line| line.target == org.name && line.trouble.is_some());
+        if let Some(why) = org.api.as_ref().and_then(|api| api.why.as_ref()).filter(|_| !told_below) {
+            page.line("", &format!("! {}: {why}", org.name));
+        }
+    }
+    for org in &report.orgs {
         if let Some(trouble) = &org.trouble {
             page.line("", &format!("! {}: {trouble}", org.name));
         }
@@ -85,6 +98,30 @@ fn orgs(page: &mut Page, report: &Report) {
             page.line("", &format!("! {}: {}", org.name, clear.text));
         }
     }
+}
+
+/// What the org may still be asked for, and what it delivered.
+fn budgets(org: &Org) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Some(api) = &org.api {
+        let mut calls = format!("{} of {} API calls used in 24 h", grouped(api.used), grouped(api.limit));
+        if let (Some(kept), Some(forecast)) = (api.kept, &api.forecast) {
+            calls.push_str(&format!(", {} kept for others, {forecast}", grouped(kept)));
+        }
+        said.push(calls);
+    }
+    match (org.deliveries.used.zip(org.deliveries.limit), org.deliveries.own) {
+        // It is no source, or nothing happens there.
+        (Some((0, _)) | None, 0) => {}
+        (Some((used, limit)), own) => said.push(format!(
+            "{} of {} events delivered in 24 h, {} of them to this bridge",
+            grouped(used),
+            grouped(limit),
+            grouped(own)
+        )),
+        (None, own) => said.push(format!("{} events delivered to this bridge in 24 h", grouped(own))),
+    }
+    said
 }
 
 fn subscriptions(page: &mut Page, report: &Report) {
@@ -143,7 +180,15 @@ fn figures(one: &Subscription, now: &str) -> String {
 
 fn pipelines(page: &mut Page, report: &Report) {
     let mut table = table::plain_list();
-    table.set_header(["PIPELINE", "WAITING", "IN FLIGHT", "LAG", "WAITING FOR\nANOTHER", "FAILED\nRECORDS"]);
+    table.set_header([
+        "PIPELINE",
+        "WAITING",
+        "IN FLIGHT",
+        "LAG",
+        "WAITING FOR\nANOTHER",
+        "FAILED\nRECORDS",
+        "CALLS PER\n1,000",
+    ]);
     for line in &report.pipelines {
         let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
         table.add_row([
@@ -153,6 +198,7 @@ fn pipelines(page: &mut Page, report: &Report) {
             span(line.lag_seconds),
             line.parked.to_string(),
             line.failed.to_string(),
+            line.api_calls.zip(line.changes).map_or_else(|| "-".to_owned(), |(calls, changes)| price(calls, changes)),
         ]);
     }
     page.table(&table);
@@ -198,6 +244,15 @@ fn since(paused: &Paused) -> String {
         "" => format!("paused since {}", paused.since),
         reason => format!("paused since {} ({reason})", paused.since),
     }
+}
+
+/// Calls for a thousand changes, with one decimal.
+fn price(calls: u64, changes: u64) -> String {
+    if changes == 0 {
+        return "-".to_owned();
+    }
+    let tenths = calls.saturating_mul(10_000).saturating_add(changes / 2) / changes;
+    format!("{}.{}", grouped(tenths / 10), tenths % 10)
 }
 
 fn causes(line: &Pipeline) -> String {

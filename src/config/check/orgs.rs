@@ -8,8 +8,8 @@ use std::rc::Rc;
 use url::{Host, Url};
 
 use super::super::tree::{Key, Kind, Node};
-use super::super::walk::{Keys, Text, Walk};
-use super::super::{Login, OrgConfig, PubsubEndpoint};
+use super::super::walk::{Keys, Text, Walk, quoted};
+use super::super::{ApiBudget, Login, OrgConfig, PubsubEndpoint};
 use super::privacy;
 use crate::event::{Channel, ChannelKind, OrgName, Transport};
 use crate::privacy::Privacy;
@@ -17,16 +17,21 @@ use crate::privacy::Privacy;
 pub(in super::super) const ORG: Keys = Keys {
     block: "an org",
     required: &["login_url", "client_credentials"],
-    optional: &["client_name", "api_version", "transport", "pubsub", "journal", "privacy"],
+    optional: &["client_name", "api_version", "transport", "pubsub", "journal", "privacy", "api_budget"],
 };
 pub(in super::super) const CLIENT_CREDENTIALS: Keys =
     Keys { block: "`client_credentials`", required: &["key", "secret"], optional: &[] };
 pub(in super::super) const SECRET_FILE: Keys = Keys { block: "`secret`", required: &["file"], optional: &[] };
 
+pub(in super::super) const BUDGET: Keys = Keys { block: "`api_budget`", required: &["keep"], optional: &[] };
+
 const CLIENT_NAME: &str = "OrgBridge";
 const API_VERSION: &str = "66.0";
 /// Upserts of many records answer as we read them from here on (facts: rest.md sections 5 and 6).
 const API_VERSION_MIN: u32 = 46;
+
+/// In percent. With more kept for others the bridge could hardly work.
+const KEEP_MAX: u8 = 95;
 
 const MY_DOMAIN: &str = "use the My Domain URL, https://MyDomain.my.salesforce.com (Setup > My Domain)";
 
@@ -72,6 +77,10 @@ fn org(walk: &mut Walk<'_>, key: &Key, node: &Node, path: &Path) -> Option<OrgCo
         Some(entry) => privacy::check(walk, entry, path),
         None => Some(Privacy::default()),
     };
+    let api_budget = match org.entry("api_budget") {
+        Some(entry) => api_budget(walk, entry),
+        None => Some(ApiBudget::default()),
+    };
     // Without logins the org is there all the same, for its privacy holds for what is only tried.
     let lacks = walk.without;
     let or = |value: Option<String>| value.or_else(|| lacks.then(String::new));
@@ -89,7 +98,40 @@ fn org(walk: &mut Walk<'_>, key: &Key, node: &Node, path: &Path) -> Option<OrgCo
         pubsub: pubsub.or_else(|| lacks.then(PubsubEndpoint::default))?,
         journal: journal?,
         privacy: privacy?,
+        api_budget: api_budget?,
     })
+}
+
+/// `off`, or `{ keep: 20% }`, or `{ keep: 5000 }`.
+fn api_budget(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<ApiBudget> {
+    if let Kind::Map(_) = node.kind {
+        let block = walk.block(node, &key.span, &BUDGET)?;
+        return keep(walk, block.entry("keep")?);
+    }
+    let text = walk.text((key, node))?;
+    if text.value == "off" {
+        return Some(ApiBudget::Off);
+    }
+    let message = format!("`api_budget` cannot be `{}`", quoted(&text.raw));
+    walk.find(&text.span, message, "write { keep: 20% }, { keep: 5000 }, or off");
+    None
+}
+
+fn keep(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<ApiBudget> {
+    let text = walk.text(entry)?;
+    let value = text.value.trim();
+    let kept = match value.strip_suffix('%') {
+        Some(share) => share.trim().parse().ok().filter(|share| *share <= KEEP_MAX).map(ApiBudget::Percent),
+        None => value.parse().ok().map(ApiBudget::Calls),
+    };
+    if kept.is_none() {
+        walk.find(
+            &text.span,
+            "`keep` must be a share of the org's API calls, or a number of them",
+            format!("write 20% (at most {KEEP_MAX}%), or a number of calls: 5000"),
+        );
+    }
+    kept
 }
 
 /// Where an org is of which no login is known.

@@ -1,4 +1,4 @@
-//! What changed in an org within a time, and what is left of the day's deliveries (facts: rest.md sections 9, 10 and 14).
+//! What changed in an org within a time (facts: rest.md sections 9 and 10).
 
 use std::time::Duration;
 
@@ -31,13 +31,6 @@ pub struct Deleted {
     pub rows: Vec<Changed>,
     /// What went before this is not in the log any more.
     pub earliest: Option<Timestamp>,
-}
-
-/// Events that subscribers may still be delivered within the day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deliveries {
-    pub max: u64,
-    pub remaining: u64,
 }
 
 impl Org {
@@ -95,14 +88,6 @@ impl Org {
         };
         let rows: Option<Vec<Changed>> = records.iter().map(row).collect();
         Ok(Deleted { rows: rows.ok_or(UNREADABLE)?, earliest: moment(answer.get("earliestDateAvailable")) })
-    }
-
-    /// `DailyDeliveredPlatformEvents` of `GET /limits`; none where the org does not list it.
-    pub async fn deliveries(&self) -> Result<Option<Deliveries>, CallError> {
-        let answer = self.get("limits").await?;
-        let limit = answer.get("DailyDeliveredPlatformEvents");
-        let number = |name| limit.and_then(|limit| limit.get(name)).and_then(Value::as_u64);
-        Ok(number("Max").zip(number("Remaining")).map(|(max, remaining)| Deliveries { max, remaining }))
     }
 }
 

@@ -66,7 +66,8 @@ async fn an_upsert_is_one_request_with_a_result_for_each_record() {
     let body = request.json();
     assert_eq!(body["allOrNone"], json!(false));
     assert_eq!(body["records"][1], json!({"attributes": {"type": "Account"}, "Ext__c": "x1", "Phone": null}));
-    assert_eq!((org.api_calls(), org.api_usage()), (1, Some((18, 5_000))));
+    let usage = org.api_usage().unwrap();
+    assert_eq!((org.api_calls(), usage.used, usage.max, usage.calls), (1, 18, 5_000, 1));
 }
 
 #[tokio::test]

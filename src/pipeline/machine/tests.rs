@@ -65,6 +65,7 @@ fn mappings(differently: impl Fn(&mut PipelineConfig)) -> [(PipelineId, Arc<Mapp
         late_landing: LATE,
         cases: Vec::new(),
         probe_every: LATE,
+        linger: Duration::ZERO,
     };
     [(ACCOUNTS, 0), (CONTACTS, 1)].map(|(id, n)| (id, Arc::new(Mapping::new(&config.pipelines[n], &config))))
 }

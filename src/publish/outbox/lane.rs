@@ -171,6 +171,14 @@ impl Queue {
         self.plain.is_empty() && self.fitting.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.plain.len() + self.fitting.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = WriteId> {
+        self.plain.iter().chain(&self.fitting).map(|(_, id)| *id)
+    }
+
     /// How many may go by a job.
     pub fn fitting(&self) -> usize {
         self.fitting.len()

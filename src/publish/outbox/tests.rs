@@ -992,6 +992,68 @@ fn what_waits_behind_a_record_that_must_be_read_is_read_with_it() {
     assert!(bench.outbox.is_empty());
 }
 
+// How long the first waits for company.
+
+#[test]
+fn the_first_write_waits_for_company_until_its_call_is_full_or_it_has_waited_long_enough() {
+    let mut bench = Bench::with([]);
+    bench.outbox.set_linger(5 * SECOND_OF_TIME);
+    let start = bench.now;
+    bench.offer(update(1, 1));
+    assert!(bench.next().is_none());
+    assert_eq!(bench.outbox.wakeup(), Some(start + 5 * SECOND_OF_TIME));
+    bench.now += 4 * SECOND_OF_TIME;
+    bench.offer(update(2, 2));
+    assert!(bench.next().is_none(), "who comes later does not wait for less, nor makes the first one wait for more");
+    bench.now += SECOND_OF_TIME;
+    assert_eq!(bench.sends(), [source(1), source(2)]);
+    assert_eq!(bench.outbox.wakeup(), None);
+    // A full call does not wait; what is left of it does.
+    (10..211).for_each(|n| bench.offer(update(n, u64::from(n))));
+    assert_eq!(bench.sends().len(), 200);
+    assert!(bench.next().is_none());
+    bench.now += 5 * SECOND_OF_TIME;
+    assert_eq!(bench.sends(), [source(210)]);
+}
+
+#[test]
+fn a_record_that_changes_all_the_time_waits_no_longer_than_others() {
+    let mut bench = Bench::with([]);
+    bench.outbox.set_linger(5 * SECOND_OF_TIME);
+    for n in 0..5 {
+        bench.offer(update(1, n));
+        assert!(bench.next().is_none());
+        bench.now += SECOND_OF_TIME;
+    }
+    bench.offer(update(1, 5));
+    assert_eq!(bench.sends(), [source(1)]);
+}
+
+#[test]
+fn what_was_refused_before_does_not_wait_for_company_and_nothing_does_without_a_linger() {
+    let mut bench = Bench::with([update(1, 1), update(2, 2)]);
+    assert_eq!(bench.outbox.wakeup(), None);
+    let batch = bench.next().unwrap();
+    bench.outbox.set_linger(5 * SECOND_OF_TIME);
+    bench.settle(&batch, |_| Verdict::Split);
+    let halves = [bench.sends(), bench.sends()];
+    assert_eq!(halves, [[source(1)], [source(2)]]);
+}
+
+#[test]
+fn while_every_request_is_out_nothing_is_due_for_want_of_company() {
+    let mut bench = Bench::with([]);
+    (0..4).for_each(|n| {
+        bench.offer(update(n, u64::from(n)));
+        bench.next().unwrap();
+    });
+    bench.outbox.set_linger(SECOND_OF_TIME);
+    bench.offer(update(9, 9));
+    bench.now += 2 * SECOND_OF_TIME;
+    assert!(bench.next().is_none());
+    assert_eq!(bench.outbox.wakeup(), None, "an answer comes first");
+}
+
 // How full it is.
 
 #[test]

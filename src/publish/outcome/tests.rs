@@ -193,7 +193,13 @@ fn what_runs_into_a_limit_of_apex_goes_out_in_smaller_batches_and_fails_only_alo
 
 fn many(count: usize, body: &Body) -> Batch {
     let writes: Vec<Write> = (1..=count).map(|n| write(n, body.clone())).collect();
-    Batch { flight: FlightId(1), call: update(), lane: Lane::Collections, tries: vec![0; count], writes: Arc::new(writes) }
+    Batch {
+        flight: FlightId(1),
+        call: update(),
+        lane: Lane::Collections,
+        tries: vec![0; count],
+        writes: Arc::new(writes),
+    }
 }
 
 #[test]

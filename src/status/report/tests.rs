@@ -21,6 +21,19 @@ pub(crate) fn full() -> Report {
             other_org_id: text("00D000000000009AAA"),
             trouble: text("another org is behind the login"),
             paused: None,
+            login_refused: false,
+            api: Some(Api {
+                used: 98_000,
+                limit: 100_000,
+                kept: Some(2_000),
+                forecast: text("used up at 14:05 UTC at this rate"),
+                used_up_at: text("2026-01-02T14:05:00.000Z"),
+                waiting_until: text("2026-01-02T03:10:00.000Z"),
+                why: text(
+                    "waiting for API budget until 03:10 UTC (98,000 of 100,000 calls used in 24 h, 2,000 are kept for others)",
+                ),
+            }),
+            deliveries: Deliveries { own: 1_234, used: Some(4_000), limit: Some(50_000) },
             in_clear: vec![InClear {
                 object: "Contact".to_owned(),
                 fields: vec!["Email".to_owned()],
@@ -68,6 +81,8 @@ pub(crate) fn full() -> Report {
             failed: 1,
             unfilled: 6,
             left_gone: Some(3),
+            changes: Some(3_000),
+            api_calls: Some(14),
             kept: Some(7),
             paused: None,
             halted: text("more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)"),
@@ -96,6 +111,21 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "other_org_id": "00D000000000009AAA",
       "trouble": "another org is behind the login",
       "paused": null,
+      "login_refused": false,
+      "api": {
+        "used": 98000,
+        "limit": 100000,
+        "kept": 2000,
+        "forecast": "used up at 14:05 UTC at this rate",
+        "used_up_at": "2026-01-02T14:05:00.000Z",
+        "waiting_until": "2026-01-02T03:10:00.000Z",
+        "why": "waiting for API budget until 03:10 UTC (98,000 of 100,000 calls used in 24 h, 2,000 are kept for others)"
+      },
+      "deliveries": {
+        "own": 1234,
+        "used": 4000,
+        "limit": 50000
+      },
       "in_clear": [
         {
           "object": "Contact",
@@ -153,6 +183,8 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "failed": 1,
       "unfilled": 6,
       "left_gone": 3,
+      "changes": 3000,
+      "api_calls": 14,
       "kept": 7,
       "halted": "more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z)",
       "paused": null,
@@ -222,6 +254,13 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "other_org_id": null,
       "trouble": null,
       "paused": null,
+      "login_refused": false,
+      "api": null,
+      "deliveries": {
+        "own": 2,
+        "used": null,
+        "limit": null
+      },
       "in_clear": []
     },
     {
@@ -230,6 +269,13 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "other_org_id": null,
       "trouble": null,
       "paused": null,
+      "login_refused": false,
+      "api": null,
+      "deliveries": {
+        "own": 0,
+        "used": null,
+        "limit": null
+      },
       "in_clear": []
     }
   ],
@@ -278,6 +324,8 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "failed": 1,
       "unfilled": 0,
       "left_gone": null,
+      "changes": null,
+      "api_calls": null,
       "kept": null,
       "halted": null,
       "paused": null,
@@ -306,6 +354,7 @@ fn live(subscription: SubscriptionStatus) -> Status {
         org_id: None,
         other_org_id: Some("00D000000000009AAA".to_owned()),
         trouble: Some("another org is behind the login".to_owned()),
+        ..OrgStatus::default()
     };
     status.orgs.insert(given::source(), other);
     status.subscriptions.insert((given::source(), given::channel()), subscription);
@@ -367,6 +416,8 @@ async fn a_running_bridge_adds_to_the_state_file_what_it_alone_knows() {
             r#""in_flight": 4,"#,
             r#""lag_seconds": 61,"#,
             r#""left_gone": 0,"#,
+            r#""changes": 9,"#,
+            r#""api_calls": 7,"#,
             r#""kept": 0,"#,
             r#""trouble": "the storage is full""#,
         ]
@@ -470,6 +521,7 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
         report.needs_a_person()
     };
     assert!(changed(|report| report.orgs[0].other_org_id = Some("00D000000000009AAA".to_owned())));
+    assert!(changed(|report| report.orgs[0].login_refused = true));
     assert!(changed(|report| report.orgs[0].in_clear = full().orgs.remove(0).in_clear));
     assert!(changed(|report| report.subscriptions[0].state = Some("refused".to_owned())));
     assert!(changed(|report| report.subscriptions[0].state = Some("behind".to_owned())));

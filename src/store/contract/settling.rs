@@ -4,7 +4,8 @@ use super::Backend;
 use super::given::*;
 use crate::event::{RecordId, Seq, Timestamp};
 use crate::store::{
-    Applied, BulkJob, LinkChange, NotComing, Parent, Parked, ParkedState, PipelineId, PipelineIdentity, Sent, Settlement, Store,
+    Applied, BulkJob, LinkChange, NotComing, Parent, Parked, ParkedState, PipelineId, PipelineIdentity, Sent,
+    Settlement, Store,
 };
 
 async fn settle(store: &impl Store, settlement: Settlement) -> Vec<(PipelineId, RecordId)> {

@@ -10,8 +10,8 @@ use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
-    Answer, Applied, GapKind, Halted, Overdue, PARENT_DISCARDED, PIPELINE_HALTED, Parent, Parked, ParkedCause,
-    PipelineId, PipelineIdentity, PipelineRow, Question, Sent, StoreError,
+    Answer, Applied, GapKind, Halted, Overdue, PIPELINE_HALTED, Parent, Parked, ParkedCause, PipelineId,
+    PipelineIdentity, PipelineRow, Question, Sent, StoreError,
 };
 
 const ROW: &str =
@@ -267,9 +267,8 @@ pub(super) fn restless(db: &Connection) -> Result<Vec<(PipelineId, RecordId)>, S
          SELECT k.pipeline, k.record FROM parked k
          JOIN pipelines p ON p.id = k.pipeline AND p.halted IS NULL
          JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
-             AND l.source_record = k.waits_record AND l.target_object = k.waits_object
-         WHERE k.state = 'waiting' OR k.code = ?2",
-        [PIPELINE_HALTED, PARENT_DISCARDED],
+             AND l.source_record = k.waits_record AND l.target_object = k.waits_object",
+        [PIPELINE_HALTED],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )
 }

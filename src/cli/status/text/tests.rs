@@ -1,6 +1,7 @@
 //! Pages are compared as a whole: what is moved, or said otherwise, is seen.
 
 use super::shown;
+use crate::status::report::Deliveries;
 use crate::status::report::tests::{full, gap_of_each_kind, paused};
 
 #[test]
@@ -12,6 +13,9 @@ The bridge is running; this is as of 2026-01-02T03:04:05.000Z.
 
  ORG     ID
  source  00D000000000001AAA
+ source: 98,000 of 100,000 API calls used in 24 h, 2,000 kept for others, used up at 14:05 UTC at this rate; \
+4,000 of 50,000 events delivered in 24 h, 1,234 of them to this bridge
+! source: waiting for API budget until 03:10 UTC (98,000 of 100,000 calls used in 24 h, 2,000 are kept for others)
 ! source: another org is behind the login
 ! source: 6 events stored before the rules of `privacy` may hold Email of Contact
 
@@ -20,9 +24,9 @@ SUBSCRIPTIONS
     last event 60 s ago, last sign of life 2 s ago, 71 h of retention left, 1234 events today, 1 open gap, \
 3 could not be read, position 00000000000003f2
 
- PIPELINE  WAITING  IN FLIGHT  LAG   WAITING FOR  FAILED
-                                     ANOTHER      RECORDS
- accounts  5        4          61 s  2            1
+ PIPELINE  WAITING  IN FLIGHT  LAG   WAITING FOR  FAILED   CALLS PER
+                                     ANOTHER      RECORDS  1,000
+ accounts  5        4          61 s  2            1        4.7
     accounts: 1 failed (STRING_TOO_LONG), 2 wait (PARENT_MISSING)
     accounts: 6 records written without a lookup that leads to nothing yet; filled when it comes
     accounts: 7 deletes not made in the target: the bridge is not known to have created what is there (may_delete)
@@ -56,13 +60,15 @@ fn without_a_bridge_what_only_it_knows_is_left_open() {
     let mut report = full();
     (report.running, report.gaps) = (false, Vec::new());
     let org = &mut report.orgs[0];
-    (org.org_id, org.other_org_id, org.trouble) = (None, None, None);
+    (org.org_id, org.other_org_id, org.trouble, org.api) = (None, None, None, None);
+    org.deliveries = Deliveries { own: 1_234, used: None, limit: None };
     org.in_clear.clear();
     let one = &mut report.subscriptions[0];
     (one.state, one.why, one.last_event, one.last_frame, one.replay_id) = (None, None, None, None, None);
     (one.retention_left_seconds, one.undecodable, one.open_gaps) = (Some(0), 0, 0);
     let line = &mut report.pipelines[0];
     (line.waiting, line.in_flight, line.lag_seconds, line.kept, line.trouble) = (None, None, 0, None, None);
+    (line.changes, line.api_calls) = (None, None);
     (line.causes, line.halted, line.unfilled) = (Vec::new(), None, 0);
     assert_eq!(
         shown(&report, None),
@@ -71,14 +77,15 @@ The bridge is not running; this is from its state file, at 2026-01-02T03:04:05.0
 
  ORG     ID
  source  not logged in yet
+ source: 1,234 events delivered to this bridge in 24 h
 
 SUBSCRIPTIONS
  source /data/AccountChangeEvent by pubsub
     no event yet, no retention left: events may be lost, 1234 events today, 0 open gaps, no position
 
- PIPELINE  WAITING  IN FLIGHT  LAG  WAITING FOR  FAILED
-                                    ANOTHER      RECORDS
- accounts  -        -          0 s  2            1"
+ PIPELINE  WAITING  IN FLIGHT  LAG  WAITING FOR  FAILED   CALLS PER
+                                    ANOTHER      RECORDS  1,000
+ accounts  -        -          0 s  2            1        -"
     );
 }
 
@@ -170,6 +177,22 @@ fn an_object_that_is_polled_has_no_api_and_no_retention() {
     report.subscriptions[0].channel = "/poll/Account".to_owned();
     let text = shown(&report, None);
     assert!(text.contains(" source /poll/Account: behind") && !text.contains("retention"), "{text}");
+}
+
+#[test]
+fn an_org_that_waits_for_budget_says_so_once() {
+    let mut report = full();
+    let why = report.orgs[0].api.clone().unwrap().why;
+    let line = &mut report.pipelines[0];
+    (line.target, line.trouble) = ("source".to_owned(), why);
+    assert_eq!(shown(&report, None).matches("waiting for API budget").count(), 1);
+}
+
+#[test]
+fn a_pipeline_has_a_price_once_it_has_taken_something() {
+    let of = |calls, changes| super::price(calls, changes);
+    assert_eq!([of(0, 0), of(7, 0), of(20, 100_000), of(5, 1_000)], ["-", "-", "0.2", "5.0"]);
+    assert_eq!(of(3_000, 1_000), "3,000.0");
 }
 
 #[test]

@@ -640,6 +640,17 @@ proptest! {
         world.outbox.set_bulk(Some(threshold));
         ends_equal(world, steps)?;
     }
+
+    #[test]
+    fn the_target_ends_equal_where_writes_wait_for_company(
+        by_key in any::<bool>(),
+        seconds in 1_u64..20,
+        steps in proptest::collection::vec((0_u8..100, any::<usize>(), any::<u16>()), 0..300),
+    ) {
+        let mut world = World::new(by_key, false);
+        world.outbox.set_linger(std::time::Duration::from_secs(seconds));
+        ends_equal(world, steps)?;
+    }
 }
 
 fn ends_equal(mut world: World, steps: Vec<(u8, usize, u16)>) -> Result<(), TestCaseError> {

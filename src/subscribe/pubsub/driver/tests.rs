@@ -70,6 +70,7 @@ impl World {
             pubsub: PubsubEndpoint::Address(address.parse().unwrap()),
             journal: Vec::new(),
             privacy: crate::privacy::Privacy::default(),
+            api_budget: crate::config::ApiBudget::default(),
         })
         .unwrap();
         let authority = std::fs::read_to_string(emulator.ca_file()).unwrap();
