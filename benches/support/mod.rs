@@ -3,6 +3,8 @@
 // Not every benchmark uses all of it.
 #![allow(dead_code)]
 
+pub mod pair;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
