@@ -394,9 +394,8 @@ async fn a_request_that_the_org_cannot_serve_now_is_made_again_and_no_record_fai
     for (n, mut rule) in refusals.into_iter().enumerate() {
         rule["kind"] = json!("refuse");
         rule["times"] = json!(1);
-        world.rules(world.target(), json!([rule])).await;
         let names = names(&format!("round {n} place"), 5);
-        world.create("Contact", names.iter().map(|name| json!({"LastName": name})).collect()).await;
+        together(&mut world, &names, json!([rule])).await;
         all += 5;
         // Who was suspect is written twice.
         world
@@ -553,12 +552,8 @@ async fn a_storm_of_locks_on_some_parents_costs_the_children_of_others_nothing()
     }
     let shown = world.control_get(world.target(), "faults").await;
     assert!(shown["rules"].as_array().unwrap().iter().all(|rule| rule["struck"].as_u64() > Some(0)), "{shown}");
-    assert!(
-        calls[1] <= calls[0],
-        "the others came in {} transactions without the storm, in {} with it",
-        calls[0],
-        calls[1]
-    );
+    // Rows that are tried again may come among them, and fill one batch at most.
+    assert!(calls[1] <= calls[0] + 1, "the others came in {calls:?} transactions: without the storm, and with it");
     assert_eq!(world.assert_equal().await, (PARENTS + 1_200) as u64);
     world.stop().await;
     assert!(parked_by_id(&world).await.is_empty());
@@ -604,7 +599,7 @@ async fn when_the_calls_of_the_day_are_spent_everything_waits_and_arrives_when_t
     let mut world = started().await;
     world.create("Contact", names("before", 5).iter().map(|name| json!({"LastName": name})).collect()).await;
     world.caught_up().await;
-    world.control(world.target(), "limits", json!({"daily_api_requests": 10, "used": 10})).await;
+    world.control(world.target(), "limits", json!({"daily_api_requests": 1})).await;
     world.create("Contact", names("later", 400).iter().map(|name| json!({"LastName": name})).collect()).await;
     let status = world
         .until("a target that is out of calls", |status| {
