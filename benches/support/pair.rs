@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value as Json, json};
 use tokio::time::{Duration, Instant, sleep};
 
-use super::Emulator;
+use super::{Emulator, processor_time};
 
 /// Longer than anything here should take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -39,6 +39,11 @@ impl Pair {
             pair.ask(Method::POST, org, "limits", &limits).await?;
         }
         Ok(pair)
+    }
+
+    /// The seconds of processor time that the orgs have used.
+    pub fn processor_time(&self) -> f64 {
+        self.emulator.processor_time().unwrap_or_default()
     }
 
     async fn ask(&self, method: Method, org: &str, path: &str, body: &Json) -> Result<Json> {
@@ -142,12 +147,14 @@ impl Bridge {
         Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
     }
 
+    /// The seconds of processor time that it has used.
+    pub fn processor_time(&self) -> f64 {
+        self.process.as_ref().and_then(|process| processor_time(process.id())).unwrap_or_default()
+    }
+
     /// What the state file says; none while the tables are not there yet.
     pub fn number(&self, sql: &str) -> Option<i64> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let state = Connection::open_with_flags(&self.state, flags).ok()?;
-        state.busy_timeout(Duration::from_secs(5)).ok()?;
-        state.query_row(sql, [], |row| row.get(0)).ok()
+        self.state().ok()?.query_row(sql, [], |row| row.get(0)).ok()
     }
 
     /// Waits until this is true of the state file.
@@ -185,8 +192,18 @@ impl Bridge {
         self.number("SELECT coalesce(max(seq), 0) FROM journal").unwrap_or(0)
     }
 
-    /// Records that are not in the target as they should be.
-    pub fn failed(&self) -> Option<i64> {
-        self.number("SELECT count(*) FROM parked")
+    /// Why records are not in the target as they should be, if some are not.
+    pub fn refused(&self) -> Result<Option<String>> {
+        let state = self.state()?;
+        let said =
+            state.query_row("SELECT group_concat(DISTINCT code || ': ' || evidence) FROM parked", [], |row| row.get(0));
+        Ok(said?)
+    }
+
+    fn state(&self) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let state = Connection::open_with_flags(&self.state, flags)?;
+        state.busy_timeout(Duration::from_secs(5))?;
+        Ok(state)
     }
 }
