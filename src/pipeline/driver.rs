@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -102,13 +102,11 @@ pub async fn run<S: Store>(target: Target<S>, cancel: CancellationToken) -> Resu
         tokio::select! {
             biased; // the order is policy: stop, hear answers, take more, wait
             () = cancel.cancelled(), if !cancel.is_cancelled() => {}
-            Some(done) = driver.tasks.join_next() => {
-                driver.done(done).await?;
-                // What else was answered meanwhile is settled with it, in one transaction.
-                while let Some(done) = driver.tasks.try_join_next() {
-                    driver.done(done).await?;
-                }
-            }
+            Some(done) = driver.tasks.join_next() => match done {
+                Ok(done) => driver.done(done).await?,
+                // A bug. Its records are in `sent`, and the next start finds them.
+                Err(error) => return Err(PipelineError::Request(error.to_string())),
+            },
             next = scanned.next(), if !scan_ended && !cancel.is_cancelled() && driver.machine.has_room() => match next {
                 Some(scanned) => driver.take(scanned?).await?,
                 None => scan_ended = true,
@@ -202,11 +200,22 @@ impl<S: Store> Driver<S> {
         self.release(stopping).await?;
         self.look_again(stopping).await?;
         self.step().await?;
-        let mut batches = Vec::new();
         while !stopping && let Some(batch) = self.machine.next_batch(Instant::now()) {
-            batches.push(batch);
+            // What leaves the outbox on the way must be safe before its neighbours go out.
+            self.commit().await?;
+            let covers = batch.writes.iter().flat_map(|write| &write.covers);
+            let rows: Vec<_> = covers.map(|cover| (cover.source.pipeline, cover.source.record)).collect();
+            if let Some((pipeline, _)) = rows.first() {
+                *self.calls.entry(*pipeline).or_default() += 1;
+            }
+            self.store.sending(rows).await?;
+            self.batches += 1;
+            let org = self.org.clone();
+            self.tasks.spawn(async move {
+                let answer = publish::send(&org, &batch).await;
+                Done::Batch { batch, answer }
+            });
         }
-        self.send(batches).await?;
         while self.reads < READS_MAX && !stopping {
             let Some(read) = self.machine.next_read(Instant::now()) else { break };
             self.reads += 1;
@@ -219,34 +228,6 @@ impl<S: Store> Driver<S> {
                 self.parked = rows.into_iter().map(|row| (row.id, [row.parked, row.failed, row.unfilled])).collect();
             }
             self.show();
-        }
-        Ok(())
-    }
-
-    /// Sends batches that go out together: they are noted in one transaction.
-    async fn send(&mut self, batches: Vec<Batch>) -> Result<(), StoreError> {
-        if batches.is_empty() {
-            return Ok(());
-        }
-        // What left the outbox on the way must be safe before its neighbours go out.
-        self.commit().await?;
-        let mut rows = Vec::new();
-        for batch in &batches {
-            let covers = batch.writes.iter().flat_map(|write| &write.covers);
-            let before = rows.len();
-            rows.extend(covers.map(|cover| (cover.source.pipeline, cover.source.record)));
-            if let Some((pipeline, _)) = rows.get(before) {
-                *self.calls.entry(*pipeline).or_default() += 1;
-            }
-        }
-        self.store.sending(rows).await?;
-        for batch in batches {
-            self.batches += 1;
-            let org = self.org.clone();
-            self.tasks.spawn(async move {
-                let answer = publish::send(&org, &batch).await;
-                Done::Batch { batch, answer }
-            });
         }
         Ok(())
     }
@@ -396,9 +377,8 @@ impl<S: Store> Driver<S> {
         });
     }
 
-    async fn done(&mut self, done: Result<Done, JoinError>) -> Result<(), PipelineError> {
-        // A panic is a bug. Its records are in `sent`, and the next start finds them.
-        match done.map_err(|error| PipelineError::Request(error.to_string()))? {
+    async fn done(&mut self, done: Done) -> Result<(), PipelineError> {
+        match done {
             Done::Batch { batch, answer } => {
                 self.batches -= 1;
                 self.batch_done(&batch, &answer);
