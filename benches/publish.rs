@@ -55,7 +55,7 @@ const BATCH: usize = 200;
 
 fn invoice(n: usize) -> Json {
     json!({
-        "attributes": {"type": "Invoice__c"}, "Text__c": format!("Invoice {n}"), "Paid__c": n % 2 == 0,
+        "attributes": {"type": "Invoice__c"}, "Text__c": format!("Invoice {n}"), "Paid__c": n.is_multiple_of(2),
         "Quantity__c": n % 1_000, "Amount__c": n as f64 + 0.25, "Due__c": format!("2026-03-{:02}", n % 28 + 1),
         "Sent__c": format!("2026-03-01T10:11:{:02}Z", n % 60), "Status__c": "Sent",
     })
