@@ -3,6 +3,8 @@
 // Not every benchmark uses all of it.
 #![allow(dead_code)]
 
+pub mod pair;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -72,11 +74,16 @@ impl Emulator {
 
     /// The seconds of processor time that it has used.
     pub fn processor_time(&self) -> Option<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
-        let mut numbers = stat.rsplit(')').next()?.split_whitespace().skip(11);
-        let (user, system): (f64, f64) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
-        Some((user + system) / 100.0) // ticks of the kernel's interface
+        processor_time(self.id())
     }
+}
+
+/// The seconds of processor time that a process has used.
+pub fn processor_time(process: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut numbers = stat.rsplit(')').next()?.split_whitespace().skip(11);
+    let (user, system): (f64, f64) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    Some((user + system) / 100.0) // ticks of the kernel's interface
 }
 
 /// The Pub/Sub API of the emulator's org.

@@ -4,6 +4,7 @@
 //! the point. The list is pure: [`Faults::plan`] says what happens to a request, [`strike`] lets it happen.
 
 mod glob;
+mod records;
 mod refusal;
 mod rule;
 mod strike;
@@ -22,6 +23,11 @@ pub use rule::Rule;
 pub use rule::{KEYS, KINDS};
 pub use strike::{bars_stream, strike, wait, when_released};
 pub use target::Target;
+
+use crate::org::{SaveError, Write};
+
+/// The writes of one request; what was found wrong already keeps its place.
+pub type Writes = Vec<Result<Write, SaveError>>;
 
 /// What happens to one request.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,7 +134,7 @@ impl Faults {
     /// What happens to a request. Every rule that matches counts it; the first that strikes has it.
     pub fn plan(&mut self, target: &Target) -> Plan {
         let mut plan = Plan::Normal;
-        for active in self.rules.iter_mut().filter(|active| !matches!(active.rule.kind, Kind::Lock)) {
+        for active in self.rules.iter_mut().filter(|active| !active.rule.kind.is_of_records()) {
             if active.is_hit(target) && active.draws() && plan == Plan::Normal {
                 active.struck += 1;
                 plan = active.plan();
@@ -137,22 +143,36 @@ impl Faults {
         plan
     }
 
-    /// Which of so many records of one request cannot be locked.
-    pub fn locks(&mut self, target: &Target, records: usize) -> Vec<bool> {
-        let mut locked = vec![false; records];
-        for active in self.rules.iter_mut().filter(|active| matches!(active.rule.kind, Kind::Lock)) {
+    /// Lets single records of one request fail: the writes with those that are refused, and which of them cannot be locked.
+    /// What is refused already is left so.
+    pub fn strike_records(&mut self, target: &Target, mut writes: Writes) -> (Writes, Vec<bool>) {
+        let mut locked = vec![false; writes.len()];
+        for active in self.rules.iter_mut().filter(|active| active.rule.kind.is_of_records()) {
             if !active.is_hit(target) {
                 continue;
             }
             let mut any = false;
-            for place in &mut locked {
-                let strikes = active.draws();
-                any |= strikes;
-                *place |= strikes;
+            for (write, locked) in writes.iter_mut().zip(&mut locked) {
+                let meant =
+                    |write: &Write| active.rule.records.as_ref().is_none_or(|records| records.fits_write(write));
+                if !write.as_ref().is_ok_and(meant) || !active.draws() {
+                    continue;
+                }
+                any = true;
+                match &active.rule.kind {
+                    Kind::Item(refusal) => *write = Err(refusal.error()),
+                    Kind::Lock => *locked = true,
+                    Kind::Refuse(_)
+                    | Kind::DoThenFail(_)
+                    | Kind::CutThenApply(_)
+                    | Kind::Hold
+                    | Kind::AnswerLate(_)
+                    | Kind::Cut => {}
+                }
             }
             active.struck += u64::from(any);
         }
-        locked
+        (writes, locked)
     }
 
     /// Whether a held request has to wait on.
@@ -176,7 +196,8 @@ impl Faults {
 impl Active {
     /// Counts a request that matches; whether it is one that the rule may strike.
     fn is_hit(&mut self, target: &Target) -> bool {
-        if !self.rule.matcher.matches(target) {
+        let records = self.rule.records.as_ref().filter(|_| !self.rule.kind.is_of_records());
+        if !self.rule.matcher.matches(target) || records.is_some_and(|records| !target.names(records)) {
             return false;
         }
         self.matched += 1;
@@ -196,7 +217,7 @@ impl Active {
             Kind::Hold => Plan::Hold(Held { rule: self.id, releases: self.releases }),
             Kind::AnswerLate(delay) => Plan::AnswerLate(delay.draw(&mut self.delays)),
             Kind::Cut => Plan::Cut,
-            Kind::Lock => Plan::Normal,
+            Kind::Lock | Kind::Item(_) => Plan::Normal,
         }
     }
 }

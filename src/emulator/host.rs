@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bulk;
 use super::cometd::Sessions;
-use super::faults::{Faults, Target};
+use super::faults::{Faults, Target, Writes};
 use super::oauth::{AppSpec, Login, Tokens};
 use super::org::{Org, StreamForms};
 use super::rest::{Cursors, Usage};
@@ -285,10 +285,10 @@ impl Host {
         locked(&self.faults)
     }
 
-    /// Which of the records of a write cannot be locked, by command.
-    pub fn locks(&self, call: &Call, records: usize) -> Vec<bool> {
+    /// Lets single records of a write fail, by command. See [`Faults::strike_records`].
+    pub fn strike_records(&self, call: &Call, writes: Writes) -> (Writes, Vec<bool>) {
         let mut faults = self.faults();
-        if faults.is_empty() { Vec::new() } else { faults.locks(&Target::of(call), records) }
+        if faults.is_empty() { (writes, Vec::new()) } else { faults.strike_records(&Target::of(call), writes) }
     }
 
     pub fn switches(&self) -> MutexGuard<'_, Switches> {

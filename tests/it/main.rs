@@ -19,6 +19,7 @@ mod lookups;
 mod mapping;
 mod memory;
 mod other_org;
+mod outcomes;
 mod person;
 mod poll;
 mod price;

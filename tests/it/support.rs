@@ -216,6 +216,13 @@ impl World {
         serde_json::from_str(&text).unwrap_or(Json::Null)
     }
 
+    /// What an emulated org shows of itself.
+    pub async fn control_get(&self, org: &RunningOrg, path: &str) -> Json {
+        let url = format!("{}/emulator/{path}", org.base_url);
+        let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
     pub async fn faults(&self, org: &RunningOrg, faults: Json) {
         self.control(org, "faults", faults).await;
     }

@@ -7,14 +7,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
 use super::glob;
+use super::records::{ItemRefusal, Where, lasting};
 use super::refusal::Refusal;
 use super::target::{Target, Work};
 
 /// Every kind of rule.
-pub const KINDS: [&str; 7] = ["refuse", "do_then_fail", "cut_then_apply", "hold", "answer_late", "cut", "lock"];
+pub const KINDS: [&str; 8] = ["refuse", "do_then_fail", "cut_then_apply", "hold", "answer_late", "cut", "lock", "item"];
 /// The keys of every kind.
-pub const KEYS: [&str; 11] =
-    ["name", "kind", "of", "method", "path", "rpc", "channel", "nth", "times", "percent", "seed"];
+pub const KEYS: [&str; 12] =
+    ["name", "kind", "of", "method", "path", "rpc", "channel", "where", "nth", "times", "percent", "seed"];
 const REFUSAL: [&str; 7] = ["status", "code", "message", "retry_after", "body", "grpc_status", "error_code"];
 const RPCS: [&str; 6] = ["GetTopic", "GetSchema", "Publish", "PublishStream", "Subscribe", "ManagedSubscribe"];
 
@@ -24,11 +25,13 @@ pub struct Rule {
     pub name: Option<String>,
     pub kind: Kind,
     pub matcher: Matcher,
+    /// Records that it means: requests with one of them, or these alone where it strikes records.
+    pub records: Option<Where>,
     /// Which of the matching requests, from 1 on; empty: each.
     pub nth: Vec<u64>,
     /// It strikes at most so often.
     pub times: Option<u64>,
-    /// Of what it may strike; of records where it locks.
+    /// Of what it may strike; of records where it strikes records.
     pub percent: f64,
     pub seed: Option<u64>,
     /// As it was given.
@@ -46,6 +49,23 @@ pub enum Kind {
     Cut,
     /// Records of writes fail with UNABLE_TO_LOCK_ROW.
     Lock,
+    /// Records of writes fail with this.
+    Item(ItemRefusal),
+}
+
+impl Kind {
+    /// It strikes single records; the request itself goes on.
+    pub fn is_of_records(&self) -> bool {
+        match self {
+            Self::Lock | Self::Item(_) => true,
+            Self::Refuse(_)
+            | Self::DoThenFail(_)
+            | Self::CutThenApply(_)
+            | Self::Hold
+            | Self::AnswerLate(_)
+            | Self::Cut => false,
+        }
+    }
 }
 
 /// The shortest and the longest, in milliseconds.
@@ -120,12 +140,14 @@ impl Rule {
             "answer_late" => (Kind::AnswerLate(keys.delay()?), &["delay_ms"]),
             "cut" => (Kind::Cut, &[]),
             "lock" => (Kind::Lock, &[]),
+            "item" => (Kind::Item(keys.item()?), &["code", "message", "fields"]),
             other => return Err(format!("kind: {other} is none of {}", KINDS.join(", "))),
         };
         let rule = Self {
             name: keys.name()?,
             kind: own,
             matcher: keys.matcher()?,
+            records: keys.take("where")?.map(Where::read).transpose()?,
             nth: keys.nth()?,
             times: keys.take("times")?,
             percent: keys.take("percent")?.unwrap_or(100.0),
@@ -220,6 +242,12 @@ impl Keys {
             Some((least, most)) => Ok(Delay { least, most }),
             None => Err("delay_ms: milliseconds, or a list of the least and the most".into()),
         }
+    }
+
+    fn item(&mut self) -> Result<ItemRefusal, String> {
+        let code: String = self.take("code")?.ok_or("code: what the record fails with")?;
+        let message = self.take("message")?.unwrap_or_else(|| "refused by command".to_owned());
+        Ok(ItemRefusal { code: lasting(&code), message, fields: self.take("fields")?.unwrap_or_default() })
     }
 
     fn refusal(&mut self, usual: u16) -> Result<Refusal, String> {

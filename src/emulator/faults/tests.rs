@@ -164,12 +164,69 @@ fn a_held_request_goes_on_when_its_rule_is_released_replaced_or_gone() {
 #[test]
 fn about_the_named_share_of_records_is_locked_where_the_rule_matches() {
     let mut faults = faults(json!([{"kind": "lock", "percent": 10, "path": "*/Account/*", "seed": 3}]));
-    let locked = faults.locks(&Target::of(&write()), 10_000).into_iter().filter(|locked| *locked).count();
+    let (_, locked) = faults.strike_records(&Target::of(&write()), accounts(10_000));
+    let locked = locked.into_iter().filter(|locked| *locked).count();
     assert!((800..1_200).contains(&locked), "{locked}");
     let elsewhere = call("PATCH", "/services/data/v66.0/composite/sobjects/Lead/Source_Id__c", "");
-    assert_eq!(faults.locks(&Target::of(&elsewhere), 100), vec![false; 100]);
+    assert_eq!(faults.strike_records(&Target::of(&elsewhere), accounts(100)).1, vec![false; 100]);
     assert_eq!(faults.plan(&Target::of(&write())), Plan::Normal, "the request itself goes on");
     assert_eq!(faults.shown()["rules"][0]["matched"], 1, "a request counts once");
+}
+
+fn accounts(count: usize) -> Writes {
+    let fields = |n: usize| Map::from_iter([("Name".to_owned(), json!(format!("A{n}")))]);
+    (0..count).map(|n| Ok(Write::Create { object: 0, fields: fields(n) })).collect()
+}
+
+#[test]
+fn only_records_that_are_meant_fail_with_the_code_of_the_rule_as_often_as_it_says() {
+    let mut faults = faults(json!([
+        {"kind": "item", "code": "BRAND_NEW_CODE", "message": "no", "fields": ["Name"], "where": {"name": "A1*"}, "times": 1},
+        {"kind": "lock", "where": {"Name": "A2"}},
+    ]));
+    let (writes, locked) = faults.strike_records(&Target::of(&write()), accounts(12));
+    let codes: Vec<_> = writes.iter().map(|write| write.as_ref().err().map(|error| error.code)).collect();
+    let struck = [1, 10, 11];
+    assert!(
+        codes.iter().enumerate().all(|(n, code)| *code == struck.contains(&n).then_some("BRAND_NEW_CODE")),
+        "{codes:?}"
+    );
+    assert!(locked.iter().enumerate().all(|(n, locked)| *locked == (n == 2)), "{locked:?}");
+    let error = writes[1].as_ref().unwrap_err();
+    assert_eq!((error.message.as_str(), &error.fields[..]), ("no", &["Name".to_owned()][..]));
+    assert!(faults.strike_records(&Target::of(&write()), accounts(12)).0.iter().all(Result::is_ok));
+    assert_eq!(faults.plan(&Target::of(&write())), Plan::Normal, "the request itself goes on");
+}
+
+#[test]
+fn a_request_is_struck_for_a_record_in_it() {
+    let upsert =
+        |body: Json| call("PATCH", "/services/data/v66.0/composite/sobjects/Contact/Key__c", &body.to_string());
+    let list = |records: Json| upsert(json!({"records": records}));
+    let delete = |ids: &str| call("DELETE", &format!("/services/data/v66.0/composite/sobjects?ids={ids}"), "");
+    for (records, strikes, spares) in [
+        (
+            json!({"LastName": "Roe"}),
+            list(json!([{"LastName": "Doe"}, {"LastName": "Roe"}])),
+            list(json!([{"LastName": "Doe"}])),
+        ),
+        (
+            json!({"Account.Key__c": "7"}),
+            list(json!([{"Account": {"Key__c": 7}}])),
+            list(json!([{"Account": {"Key__c": 8}}])),
+        ),
+        (json!({"Id": "003*1AAA"}), delete("a,003000000000001AAA"), delete("003000000000002AAA")),
+        (
+            json!({"id": "003*", "Title": "*"}),
+            list(json!([{"id": "003x", "Title": "T"}])),
+            list(json!([{"id": "003x", "Title": null}])),
+        ),
+        (json!({"LastName": "Roe"}), upsert(json!({"LastName": "Roe"})), upsert(json!([]))),
+    ] {
+        let mut faults = faults(json!([{"kind": "cut", "where": records}]));
+        assert_eq!(faults.plan(&Target::of(&strikes)), Plan::Cut, "{records}");
+        assert_eq!(faults.plan(&Target::of(&spares)), Plan::Normal, "{records}");
+    }
 }
 
 #[test]
@@ -199,6 +256,10 @@ fn a_mistake_is_told_with_its_key() {
         (json!({"kind": "cut", "of": "everything"}), "of:"),
         (json!({"kind": "cut", "rpc": "Subscripe"}), "rpc: Subscripe"),
         (json!({"kind": "cut", "name": "a/b"}), "name:"),
+        (json!({"kind": "item"}), "code:"),
+        (json!({"kind": "item", "code": "X", "status": 400}), "status: no key of item"),
+        (json!({"kind": "cut", "where": {}}), "where:"),
+        (json!({"kind": "cut", "where": {"Name": null}}), "where:"),
         (json!({"kind": "answer_late"}), "delay_ms:"),
         (json!({"kind": "answer_late", "delay_ms": [3, 1]}), "delay_ms:"),
         (json!({"kind": "refuse", "status": 200}), "status:"),

@@ -111,13 +111,14 @@ fn body(request: &Request) -> Result<(Option<String>, Map<String, Json>), Answer
 }
 
 fn save(context: &mut Context, request: &Request, write: Write, (verb, place): (&str, &str)) -> Result<Saved, Answer> {
-    let options = Options { locked: context.host.locks(&request.call, 1), ..Options::default() };
     let own = match &write {
         Write::Update { id, .. } => format!(" with id {id}"),
         _ => String::new(),
     };
     let caller = Caller { auto_assign: false, ..Caller::new(request.user.clone(), origin(request)) };
-    let results = context.write(&caller, vec![Ok(write)], &options);
+    let (writes, locked) = context.host.strike_records(&request.call, vec![Ok(write)]);
+    let options = Options { locked, ..Options::default() };
+    let results = context.write(&caller, writes, &options);
     let result = results.and_then(|mut results| results.pop().unwrap_or_else(|| Err(SaveError::unknown_id())));
     result.map_err(|error| {
         let text = format!(

@@ -243,11 +243,12 @@ fn results(
     all_or_none: bool,
 ) -> Result<Vec<Result<Saved, SaveError>>, Answer> {
     let switches = context.host.switches().clone();
+    let (writes, locked) = context.host.strike_records(&request.call, writes);
     let options = Options {
         all_or_none,
         malformed_fails_alone: !switches.malformed_fails_request,
         doubles_by_case: !switches.doubles_ignore_case,
-        locked: context.host.locks(&request.call, writes.len()),
+        locked,
     };
     let caller = request.caller(context.host, true);
     let placed = |error: SaveError| request.placed(error, &["records"]);

@@ -157,9 +157,10 @@ fn transact(context: &mut Context, request: &Request, write: Write) -> Result<Sa
         Write::Update { id, .. } | Write::Delete { id } => Some(id.clone()),
         _ => None,
     };
-    let options = Options { locked: context.host.locks(&request.call, 1), ..Options::default() };
+    let (writes, locked) = context.host.strike_records(&request.call, vec![Ok(write)]);
+    let options = Options { locked, ..Options::default() };
     let caller = request.caller(context.host, false);
-    let result = match context.write(&caller, vec![Ok(write)], &options) {
+    let result = match context.write(&caller, writes, &options) {
         Ok(mut results) => results.pop().unwrap_or_else(|| Err(SaveError::unknown_id())),
         Err(error) => Err(error),
     };

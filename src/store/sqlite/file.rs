@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::store::StoreError;
 
@@ -188,8 +189,10 @@ fn recognise(db: &Connection, path: &Path) -> Result<(), StoreError> {
 /// 'orgb', as the first migration sets it.
 const APPLICATION: i64 = 0x6f72_6762;
 
-fn prepare(db: &Connection) -> rusqlite::Result<()> {
+pub(super) fn prepare(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(BUSY_TIMEOUT)?;
+    // Otherwise a statement may be planned anew each time that its values change, which takes longer than to run it.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
 }

@@ -267,7 +267,9 @@ fn park_row(db: &Connection, parked: &Parked) -> Result<(), StoreError> {
 fn woken(db: &Connection, links: &[LinkChange], park: &[Parked]) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {
     let mut candidates: BTreeSet<(PipelineId, RecordId)> =
         park.iter().filter(|row| row.waits_for.is_some()).map(|row| (row.pipeline, row.record)).collect();
-    for link in links {
+    // Asked once: where nothing waits, no link wakes anything. (Not IS NOT NULL, which would read the whole table.)
+    let any_waits = db.prepare_cached("SELECT 1 FROM parked WHERE waits_record > '' LIMIT 1")?.exists([])?;
+    for link in links.iter().filter(|_| any_waits) {
         let LinkChange::Set { pipeline, source, .. } = link else { continue };
         let mut waiting = db.prepare_cached(
             "SELECT k.pipeline, k.record FROM pipelines parent
@@ -302,7 +304,8 @@ fn fillable(
     unfilled: &[Unfilled],
 ) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {
     let mut fillable: BTreeSet<(PipelineId, RecordId)> = BTreeSet::new();
-    for link in links {
+    let any_unfilled = db.prepare_cached("SELECT 1 FROM unfilled LIMIT 1")?.exists([])?;
+    for link in links.iter().filter(|_| any_unfilled) {
         let LinkChange::Set { pipeline, source, .. } = link else { continue };
         let mut waiting = db.prepare_cached(
             "SELECT u.pipeline, u.record FROM pipelines parent

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus, params};
 use tempfile::TempDir;
 
 use super::Sqlite;
@@ -295,4 +295,25 @@ async fn rows_per_second() {
     let seconds = begun.elapsed().as_secs_f64();
     assert_eq!(store.head().await.unwrap(), Seq(u64::from(GROUPS * GROUP)));
     println!("{:.0} rows/s", f64::from(GROUPS * GROUP) / seconds);
+}
+
+#[tokio::test]
+async fn a_statement_is_not_planned_anew_for_other_values() {
+    let state = StateFile::empty();
+    let store = state.open().await;
+    store.pipeline(&identity(), Seq::ZERO).await.unwrap();
+    drop(store);
+    let db = Connection::open(state.path()).unwrap();
+    super::file::prepare(&db).unwrap();
+    for n in 0..5 {
+        let mut waiting = db
+            .prepare_cached(
+                "SELECT k.record FROM pipelines parent
+                 JOIN parked k ON k.waits_record = ?2 AND k.waits_object = parent.target_object
+                 WHERE parent.id = ?1",
+            )
+            .unwrap();
+        assert!(!waiting.exists(params![1, format!("{n}")]).unwrap());
+        assert_eq!(waiting.get_status(StatementStatus::RePrepare), 0, "use {n}");
+    }
 }

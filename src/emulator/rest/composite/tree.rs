@@ -152,7 +152,7 @@ fn plant(context: &mut Context, request: &Request, unit: &mut Unit, nodes: &[Nod
             Ok(Write::Create { object: node.object, fields })
         };
         let writes: Vec<Result<Write, SaveError>> = places.iter().map(write).collect();
-        let locked = context.host.locks(&request.call, writes.len());
+        let (writes, locked) = context.host.strike_records(&request.call, writes);
         let options = Options { malformed_fails_alone: true, locked, ..Options::default() };
         let results =
             context.org.run(unit, &caller, writes, &options).map_err(|error| vec![Box::new((None, error))])?;

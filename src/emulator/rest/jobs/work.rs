@@ -195,7 +195,7 @@ impl Upload<'_> {
             }
         };
         let writes: Vec<Result<Write, SaveError>> = rows.clone().zip(&cells).map(write).collect();
-        let mut locked = self.host.faults().locks(&Target::ingest(), writes.len());
+        let (writes, mut locked) = self.host.faults().strike_records(&Target::ingest(), writes);
         for (row, locked) in rows.zip(&mut locked) {
             *locked |= row < self.begun.faults.lock_rows;
         }
