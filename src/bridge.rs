@@ -416,6 +416,7 @@ async fn one_round<S: Store>(
             late_landing: config.late_landing,
             linger: config.linger,
             look_again: config.look_again,
+            parent_wait: config.parent_wait,
             bulk_from: config.bulk_from,
             board: board.clone(),
             doubts: doubts.clone(),

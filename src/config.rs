@@ -149,6 +149,8 @@ pub struct Config {
     pub late_landing: Duration,
     /// How soon what waits, or lacks a lookup, is looked at again (default 1 minute); then each time after twice as long.
     pub look_again: Duration,
+    /// How long a record waits for its parent before it is a failed record (default 1 day).
+    pub parent_wait: Duration,
     /// From how many waiting records of an object on they go by the Bulk API (default 5,000); none: never.
     pub bulk_from: Option<usize>,
     /// The tests of the mapping: those of the config, and those of the file beside it.

@@ -661,6 +661,14 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Overdue, StoreError>> + Send;
 
+    /// Rows of the pipeline that have waited for a parent since before this time are failed records from now on, which still
+    /// hear of the parent. How many there are.
+    fn give_up_parents(
+        &self,
+        pipeline: PipelineId,
+        since: Timestamp,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
     /// See [`Settlement`].
     fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 

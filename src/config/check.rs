@@ -25,8 +25,11 @@ pub(super) const DOCUMENT: Keys = Keys {
     optional: &["state", "publish", "subscribe", "tests"],
 };
 const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
-const PUBLISH: Keys =
-    Keys { block: "`publish`", required: &[], optional: &["late_landing", "look_again", "linger", "bulk_from"] };
+const PUBLISH: Keys = Keys {
+    block: "`publish`",
+    required: &[],
+    optional: &["late_landing", "look_again", "parent_wait", "linger", "bulk_from"],
+};
 
 /// Which block of the JSON Schema has which keys; the config itself is `DOCUMENT`.
 #[cfg(test)]
@@ -63,6 +66,8 @@ const BULK_FROM: usize = 5_000;
 /// A job costs as much as collections of about so many records (facts: bulk2.md).
 const BULK_FROM_MIN: usize = 2_000;
 const LATE_LANDING: Duration = Duration::from_secs(600);
+const PARENT_WAIT: Duration = DAY;
+const PARENT_WAIT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_secs(900);
@@ -85,6 +90,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         None => Some(Publish {
             late_landing: LATE_LANDING,
             look_again: LOOK_AGAIN,
+            parent_wait: PARENT_WAIT,
             linger: Duration::ZERO,
             bulk_from: Some(BULK_FROM),
         }),
@@ -118,9 +124,20 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     let orgs: BTreeMap<OrgName, _> =
         orgs?.into_values().flatten().map(|config| (config.name.clone(), config)).collect();
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
-    let Publish { late_landing, look_again, linger, bulk_from } = publish?;
+    let Publish { late_landing, look_again, parent_wait, linger, bulk_from } = publish?;
     let (state, cases, probe_every) = (state?, cases?, probe_every?);
-    Some(Config { orgs, pipelines, state, late_landing, look_again, linger, bulk_from, cases, probe_every })
+    Some(Config {
+        orgs,
+        pipelines,
+        state,
+        late_landing,
+        look_again,
+        parent_wait,
+        linger,
+        bulk_from,
+        cases,
+        probe_every,
+    })
 }
 
 /// A file that holds nothing but tests. `pipelines`: the names that they may use.
@@ -144,6 +161,7 @@ fn version(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
 struct Publish {
     late_landing: Duration,
     look_again: Duration,
+    parent_wait: Duration,
     linger: Duration,
     bulk_from: Option<usize>,
 }
@@ -166,7 +184,17 @@ fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Publish> {
         Some(entry) => bulk_from(walk, entry),
         None => Some(Some(BULK_FROM)),
     };
-    Some(Publish { late_landing: late_landing?, look_again: look_again?, linger: linger?, bulk_from: bulk_from? })
+    let parent_wait = match publish.entry("parent_wait") {
+        Some(entry) => duration(walk, entry, LOOK_AGAIN_MIN, PARENT_WAIT_MAX),
+        None => Some(PARENT_WAIT),
+    };
+    Some(Publish {
+        late_landing: late_landing?,
+        look_again: look_again?,
+        parent_wait: parent_wait?,
+        linger: linger?,
+        bulk_from: bulk_from?,
+    })
 }
 
 /// A number of records, or `off`.

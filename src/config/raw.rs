@@ -184,6 +184,10 @@ pub struct Publish {
     /// each further time comes after twice as long, at most a day. If absent: 1m.
     #[serde(default)]
     pub look_again: Option<String>,
+    /// How long a record waits for its parent. Then it is a failed record, which still goes on when the parent comes. If
+    /// absent: 1d; at most 30d.
+    #[serde(default)]
+    pub parent_wait: Option<String>,
     /// How long the first waiting write of a call waits for company, so that fewer and larger calls are made. A number and a
     /// unit: 500ms, 5s. If absent: 0s, nothing waits; at most 1m.
     #[serde(default)]

@@ -90,6 +90,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         state: "unused".into(),
         late_landing: Duration::from_secs(600),
         look_again: Duration::from_secs(60),
+        parent_wait: Duration::from_secs(24 * 3600),
         bulk_from: None,
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),

@@ -54,6 +54,8 @@ pub struct Target<S> {
     pub linger: Duration,
     /// How soon what waits, or lacks a lookup, is looked at again.
     pub look_again: Duration,
+    /// How long a record waits for its parent before it is a failed record.
+    pub parent_wait: Duration,
     /// From so many waiting records of an object on they go by the Bulk API; none: never.
     pub bulk_from: Option<usize>,
     pub board: Board,
@@ -172,6 +174,7 @@ struct Driver<S> {
     /// Where to go on with what waited for a pipeline that was halted; none when all of it was looked at.
     held: Option<Option<(PipelineId, RecordId)>>,
     look_again: Duration,
+    parent_wait: Duration,
     looked: Instant,
     shown: Instant,
 }
@@ -231,6 +234,7 @@ impl<S: Store> Driver<S> {
             parked_moved: true,
             held: Some(None),
             look_again: target.look_again,
+            parent_wait: target.parent_wait,
             looked: now,
             shown: now - STATUS_EVERY,
         })
@@ -349,6 +353,12 @@ impl<S: Store> Driver<S> {
         self.looked = Instant::now();
         // Each has a page of its own: where one source is down, what is due there stays due.
         for pipeline in self.sources.keys().copied().collect::<Vec<_>>() {
+            let given_up = self.store.give_up_parents(pipeline, Timestamp::now().minus(self.parent_wait)).await?;
+            if given_up > 0 {
+                let pipeline = self.name(pipeline);
+                warn!(pipeline, records = given_up, "failed records: their parents did not come in time");
+                self.parked_moved = true;
+            }
             let overdue = self.store.overdue(pipeline, Timestamp::now(), self.look_again, OVERDUE_PAGE).await?;
             let now = Instant::now();
             for record in overdue.woken {

@@ -151,6 +151,7 @@ macro_rules! contract {
                 rows_that_should_be_tried_again_are_found_at_the_start,
                 only_rows_that_wait_for_this_very_parent_are_woken,
                 who_waits_for_a_record_that_will_not_come_is_a_failed_record_and_hears_of_it_all_the_same,
+                who_waits_too_long_for_a_parent_is_a_failed_record_and_hears_of_it_all_the_same,
                 rows_that_wait_for_each_other_are_told_by_the_one_that_closes_the_circle,
                 a_parent_in_another_pair_of_orgs_wakes_nobody,
                 what_was_sent_is_noted_until_it_is_answered,

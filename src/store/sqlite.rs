@@ -330,6 +330,10 @@ impl Store for Sqlite {
         self.read(pipelines::sent).await
     }
 
+    async fn give_up_parents(&self, pipeline: PipelineId, since: Timestamp) -> Result<u64, StoreError> {
+        self.write(move |db| pipelines::give_up_parents(db, pipeline, since)).await
+    }
+
     async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
         self.write(move |db| settle::settle(db, &settlement)).await
     }

@@ -371,6 +371,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         state,
         late_landing: Duration::from_secs(3),
         look_again: Duration::from_secs(60),
+        parent_wait: Duration::from_secs(24 * 3600),
         bulk_from: None,
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),

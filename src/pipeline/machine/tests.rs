@@ -61,6 +61,7 @@ fn mappings(differently: impl Fn(&mut PipelineConfig)) -> [(PipelineId, Arc<Mapp
         pipelines,
         state: "unused".into(),
         look_again: Duration::from_secs(60),
+        parent_wait: Duration::from_secs(24 * 3600),
         bulk_from: None,
         late_landing: LATE,
         cases: Vec::new(),

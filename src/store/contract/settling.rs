@@ -1,5 +1,7 @@
 //! Settlements: what they write, in which order, and whom they wake.
 
+use std::time::Duration;
+
 use super::Backend;
 use super::given::*;
 use crate::event::{RecordId, Seq, Timestamp};
@@ -7,6 +9,8 @@ use crate::store::{
     Applied, BulkJob, LinkChange, NotComing, Parent, Parked, ParkedState, PipelineId, PipelineIdentity, Sent,
     Settlement, Store,
 };
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 async fn settle(store: &impl Store, settlement: Settlement) -> Vec<(PipelineId, RecordId)> {
     store.settle(settlement).await.unwrap().woken
@@ -416,4 +420,26 @@ pub async fn rows_that_wait_for_each_other_are_told_by_the_one_that_closes_the_c
     assert_eq!(circles(vec![waiting(one, account(3), 3, parent(1))]).await, [(one, account(3), parent(1))]);
     assert_eq!(circles(vec![waiting(one, account(4), 4, parent(1))]).await, [], "it only leads into the circle");
     assert_eq!(circles(vec![waiting(one, account(5), 5, parent(5))]).await, [(one, account(5), parent(5))]);
+}
+
+pub async fn who_waits_too_long_for_a_parent_is_a_failed_record_and_hears_of_it_all_the_same<B: Backend>() {
+    let store = B::empty().open().await;
+    let (parents, children) = (accounts(&store).await.id, contacts(&store).await.id);
+    let no_parent = Parked { waits_for: None, ..waiting(children, account(2), 2, parent(1)) };
+    let first = waiting(children, account(1), 1, parent(1));
+    let since = first.tried_at;
+    let park = vec![first.clone(), no_parent];
+    settle(&store, Settlement { park, ..Settlement::default() }).await;
+    // Tried again later: it has waited since the first time.
+    let again = Parked { tried_at: since.plus(MINUTE), ..first };
+    settle(&store, Settlement { park: vec![again], ..Settlement::default() }).await;
+    assert_eq!(store.give_up_parents(children, since).await.unwrap(), 0);
+    assert_eq!(store.give_up_parents(parents, since.plus(MINUTE)).await.unwrap(), 0);
+    assert_eq!(store.give_up_parents(children, since.plus(MINUTE)).await.unwrap(), 1);
+    assert_eq!(store.give_up_parents(children, since.plus(MINUTE)).await.unwrap(), 0, "it is told once");
+    let states: Vec<_> = store.parked(9).await.unwrap().iter().map(|row| (row.record, row.state)).collect();
+    assert_eq!(states, [(account(1), ParkedState::Failed), (account(2), ParkedState::Waiting)]);
+    let links = vec![link(parents, account(1), target(1))];
+    assert_eq!(settle(&store, Settlement { links, ..Settlement::default() }).await, [(children, account(1))]);
+    assert!(store.restless().await.unwrap().contains(&(children, account(1))));
 }

@@ -303,6 +303,13 @@ pub(super) fn overdue(
     Ok(Overdue { woken: records(&due("parked", &waiting))?, fillable: records(&due("unfilled", fillable))? })
 }
 
+pub(super) fn give_up_parents(db: &Connection, pipeline: PipelineId, since: Timestamp) -> Result<u64, StoreError> {
+    let sql =
+        "UPDATE parked SET state = 'failed' WHERE pipeline = ?1 AND state = 'waiting' AND waits_record IS NOT NULL
+         AND first_at < ?2";
+    Ok(db.prepare_cached(sql)?.execute(params![pipeline, since])? as u64)
+}
+
 pub(super) fn halt(db: &Connection, pipeline: PipelineId, why: &str, at: Timestamp) -> Result<(), StoreError> {
     db.prepare_cached("UPDATE pipelines SET halted = ?2, halted_at = ?3 WHERE id = ?1 AND halted IS NULL")?
         .execute(params![pipeline, why, at])?;
