@@ -397,9 +397,12 @@ async fn a_request_that_the_org_cannot_serve_now_is_made_again_and_no_record_fai
         let names = names(&format!("round {n} place"), 5);
         together(&mut world, &names, json!([rule])).await;
         all += 5;
-        // Who was suspect is written twice.
+        // Who was suspect is written twice, and must not do so among the next ones.
         world
-            .until(&format!("five more after {rule}"), |status| applied(status) >= all && contacts(status).waiting == 0)
+            .until(&format!("five more after {rule}"), |status| {
+                let suspect = status.targets.values().any(|target| target.suspect > 0);
+                applied(status) >= all && contacts(status).waiting == 0 && !suspect
+            })
             .await;
         all = applied(&world.board.watch().borrow());
         let shown = world.control_get(world.target(), "faults").await;
