@@ -617,3 +617,43 @@ async fn when_the_calls_of_the_day_are_spent_everything_waits_and_arrives_when_t
     world.stop().await;
     assert!(parked_by_id(&world).await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lone_record_whose_request_is_refused_for_what_passes_arrives() {
+    let mut world = started().await;
+    let refusals = [
+        json!({"status": 400, "code": "UNABLE_TO_LOCK_ROW"}),
+        json!({"status": 413, "code": "EXCEEDED_MAX_SIZE_REQUEST"}),
+        json!({"status": 400, "code": "REQUEST_RUNNING_TOO_LONG"}),
+        json!({"status": 400, "code": "CANNOT_EXECUTE_FLOW_TRIGGER"}),
+    ];
+    for (n, mut rule) in refusals.into_iter().enumerate() {
+        rule["kind"] = json!("refuse");
+        rule["times"] = json!(1);
+        together(&mut world, &[format!("alone {n}")], json!([rule])).await;
+        world.until("one more", |status| applied(status) == n as u64 + 1).await;
+    }
+    assert_eq!(world.assert_equal().await, 4);
+    world.stop().await;
+    assert!(parked_by_name(&world).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_refused_for_a_field_that_all_have_holds_the_object_and_no_record_fails() {
+    let mut world = started().await;
+    let said = "No such column 'LastName' on sobject of type Contact";
+    let rule =
+        json!({"kind": "refuse", "status": 400, "code": "INVALID_FIELD", "message": said, "path": "*/Contact/*"});
+    together(&mut world, &names("contact", 50), json!([rule])).await;
+    let status =
+        world.until("the reason", |status| trouble(status).is_some_and(|why| why.contains("INVALID_FIELD"))).await;
+    assert_eq!(contacts(&status).failed, 0);
+    world.create("Account", vec![json!({"Name": "goes on"})]).await;
+    world.until("the neighbour's record", |status| status.pipelines.values().any(|line| line.applied == 1)).await;
+    world.stop().await;
+    world.no_faults(world.target()).await;
+    world.start();
+    world.caught_up().await;
+    assert_eq!(world.assert_equal().await, 51);
+    world.stop().await;
+}

@@ -79,7 +79,7 @@ fn each_write_gets_its_own_result_whatever_the_order() {
     let (verdicts, _, now) = verdicts(&batch, &told);
     assert_eq!(verdicts[0], Verdict::Saved { id: id(0), created: None });
     assert!(matches!(&verdicts[1], Verdict::Refused(refusal) if refusal.code == "FIELD_CUSTOM_VALIDATION_EXCEPTION"));
-    assert!(matches!(verdicts[2], Verdict::Retry { .. }));
+    assert!(matches!(verdicts[2], Verdict::Locked { .. }));
     assert_eq!(verdicts[3..], [Verdict::Held { at: now }, Verdict::Unknown { at: now }]);
 }
 
