@@ -37,8 +37,6 @@ use window::Window;
 
 /// Waiting writes above which nothing new should be offered.
 const WAITING_MAX: usize = 10_000;
-/// The same where jobs of the Bulk API are worth waiting for.
-const WAITING_MAX_BULK: usize = 100_000;
 const WEIGHT_MAX: usize = 64 << 20;
 /// What one job holds at most.
 const JOB_WEIGHT_MAX: usize = WEIGHT_MAX / 2;
@@ -272,7 +270,8 @@ impl Outbox {
 
     /// Whether more should be offered now. Reads already asked for may still be.
     pub fn has_room(&self) -> bool {
-        let most = if self.lanes.has_bulk() { WAITING_MAX_BULK } else { WAITING_MAX };
+        // Enough for a job, and for what goes on while that runs.
+        let most = self.lanes.threshold().map_or(WAITING_MAX, |from| 2 * from.max(WAITING_MAX));
         self.waiting.len() < most && self.weight < WEIGHT_MAX
     }
 

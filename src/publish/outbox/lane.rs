@@ -67,6 +67,11 @@ impl Lanes {
         self.threshold = threshold;
     }
 
+    /// From how many writes on there are jobs.
+    pub fn threshold(&self) -> Option<usize> {
+        self.threshold
+    }
+
     /// Whether there are jobs at all.
     pub fn has_bulk(&self) -> bool {
         self.threshold.is_some()
