@@ -33,7 +33,7 @@ use url::Url;
 
 pub use self::bulk::{InvalidJobId, JobId, JobKind, JobState, JobTrouble, NewJob, ResultRow, ResultSet, RunningJob};
 pub use self::code::{Code, OrgText};
-pub use self::error::{CallError, Disposition, Limit, Lost};
+pub use self::error::{CallError, Disposition, Limit, Lost, remedy_of};
 pub use self::login_error::{LoginRefusal, OrgError};
 pub use self::rest::{
     COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, Deleted, FREE_ENTITIES, Limits, Member, Quota,

@@ -278,6 +278,14 @@ fn by_code(code: &Code, status: u16, retry_after: Option<Duration>) -> Option<Di
     }
 }
 
+/// What a person must do before records are taken again that are refused with this code, whichever they are.
+pub fn remedy_of(code: &Code) -> &'static str {
+    match by_code(code, 400, None) {
+        Some(Disposition::Halt { remedy }) => remedy,
+        _ => "`orgbridge check` says which field the org does not have, or does not let the bridge's user write",
+    }
+}
+
 /// What a status says alone. `spoken`: the body was the REST API's own and not that of a proxy or an edge.
 fn by_status(status: u16, retry_after: Option<Duration>, spoken: bool) -> Disposition {
     match status {

@@ -16,7 +16,7 @@ use super::machine::{Child, Machine, Read, ReadWhat, Returned, Stretch, came_bac
 use super::types::{Doubts, Remapped};
 use crate::budget::Budget;
 use crate::config::Brakes;
-use crate::event::{FieldPath, Found, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
+use crate::event::{FieldPath, Found, ObjectName, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::journal::{Scanned, scan};
 use crate::mapping::{Mapping, Replies};
@@ -167,6 +167,8 @@ struct Driver<S> {
     refusals: Backoff,
     read_failures: Backoff,
     trouble: Option<String>,
+    /// Objects of which records are refused for what is not their fault, and what to do.
+    refused: BTreeMap<ObjectName, String>,
     calls: BTreeMap<PipelineId, u64>,
     /// Records of each pipeline that wait, that failed, and that lack a lookup.
     parked: HashMap<PipelineId, [u64; 3]>,
@@ -229,6 +231,7 @@ impl<S: Store> Driver<S> {
             refusals: Backoff::new(RETRY_FIRST, RETRY_MAX),
             read_failures: Backoff::new(RETRY_FIRST, RETRY_MAX),
             trouble: None,
+            refused: BTreeMap::new(),
             calls: BTreeMap::new(),
             parked: HashMap::new(),
             parked_moved: true,
@@ -535,7 +538,7 @@ impl<S: Store> Driver<S> {
                 }
                 let record = |tries| delay_after(tries, RETRY_FIRST, RETRY_MAX);
                 let judgement = bulk::judge(batch, &told, now, Delays { record, target: Duration::ZERO });
-                self.trouble.clone_from(&judgement.remedy);
+                self.trouble = None;
                 self.judged(batch, judgement, now);
                 // What it did is settled first: a job that is forgotten too early would be one that nobody ends.
                 self.commit().await?;
@@ -592,7 +595,7 @@ impl<S: Store> Driver<S> {
         match answer {
             Ok(_) => {
                 self.refusals.reset();
-                self.trouble.clone_from(&judgement.remedy);
+                self.trouble = None;
                 debug!(target = %self.target, call = ?batch.call, records = batch.writes.len(), "written");
             }
             Err(error) => {
@@ -604,6 +607,14 @@ impl<S: Store> Driver<S> {
     }
 
     fn judged(&mut self, batch: &Batch, judgement: Judgement, now: Instant) {
+        let is_done = |verdict: &Verdict| matches!(verdict, Verdict::Saved { .. } | Verdict::Deleted);
+        match judgement.remedy {
+            Some(ref remedy) if judgement.pause.is_none() => {
+                self.refused.insert(batch.call.object().clone(), remedy.clone());
+            }
+            None if judgement.verdicts.iter().any(is_done) => drop(self.refused.remove(batch.call.object())),
+            Some(_) | None => {}
+        }
         if let Some(pause) = judgement.pause {
             self.machine.pause(now + pause);
         }
@@ -753,7 +764,8 @@ impl<S: Store> Driver<S> {
                     lag: progress.oldest().map_or(Duration::ZERO, age),
                 };
             }
-            let trouble = waits_for_budget.or_else(|| self.trouble.clone());
+            let refused = || self.refused.values().next().cloned();
+            let trouble = waits_for_budget.or_else(|| self.trouble.clone()).or_else(refused);
             let shown = TargetStatus { caught_up, suspect: self.machine.suspects() as u64, trouble };
             status.targets.insert(self.target.clone(), shown);
         });

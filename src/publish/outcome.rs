@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::outbox::{Batch, Call, Refusal, Verdict, parent_missing};
 use super::write::{Body, Reference, Write};
 use crate::config::IfMissing;
-use crate::event::RecordId;
-use crate::org::{CallError, Code, Disposition, Lost, Operation, RecordError, SaveDisposition, SaveResult};
+use crate::event::{ObjectName, RecordId};
+use crate::org::{CallError, Code, Disposition, Lost, Operation, RecordError, SaveDisposition, SaveResult, remedy_of};
 use crate::store::ParkedState;
 
 /// How often a record is repeated whose cause should pass by itself, before it is a failed record.
@@ -73,7 +73,7 @@ pub fn judge(
                         if disposition == SaveDisposition::Halt {
                             let code = &refusal.decisive(operation).code;
                             let object = batch.call.object();
-                            judgement.remedy = Some(format!("every {object} is refused with {code}"));
+                            judgement.remedy = Some(refused_for_all(object, code));
                         }
                         let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at };
                         record(&told, disposition, refusal.decisive(operation), now, &mut delays.record)
@@ -106,8 +106,7 @@ pub fn judge(
                 let halts = disposition == Some(SaveDisposition::Halt);
                 let is_all = |error: &RecordError| batch.writes.iter().all(|write| names_a_field(error, write));
                 if halts && (alone || decisive.is_some_and(is_all)) {
-                    judgement.remedy =
-                        Some(format!("every {} with this field is refused: {error}", batch.call.object()));
+                    judgement.remedy = decisive.map(|error| refused_for_all(batch.call.object(), &error.code));
                     judgement.hold = Some(WAIT).filter(|_| !alone);
                     judgement.verdicts = all(&|_| Verdict::Held { at: now + WAIT });
                 } else if !alone {
@@ -151,6 +150,11 @@ fn unknown(error: &CallError, tries: u32, alone: bool, at: Instant) -> Verdict {
         }),
         _ => Verdict::Unknown { at },
     }
+}
+
+/// Records that are refused for what is not their fault: what to do.
+fn refused_for_all(object: &ObjectName, code: &Code) -> String {
+    format!("{object} is refused with {code}, whatever the record: {}. It is tried again each minute", remedy_of(code))
 }
 
 struct Told<'a> {
