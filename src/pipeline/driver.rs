@@ -119,6 +119,8 @@ pub async fn run<S: Store>(target: Target<S>, cancel: CancellationToken) -> Resu
         driver.advance(cancel.is_cancelled()).await?;
         if cancel.is_cancelled() && driver.batches == 0 {
             driver.show();
+            // Reads hold the store; whoever opens it next finds it free.
+            driver.tasks.shutdown().await;
             return Ok(());
         }
         let wakeup = driver.wakeup(cancel.is_cancelled());

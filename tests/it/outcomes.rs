@@ -598,27 +598,6 @@ async fn of_a_batch_the_rows_that_were_deleted_in_the_target_are_made_anew_skipp
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_calls_of_the_day_are_spent_everything_waits_and_arrives_when_there_are_more() {
-    let mut world = started().await;
-    world.create("Contact", names("before", 5).iter().map(|name| json!({"LastName": name})).collect()).await;
-    world.caught_up().await;
-    world.control(world.target(), "limits", json!({"daily_api_requests": 1})).await;
-    world.create("Contact", names("later", 400).iter().map(|name| json!({"LastName": name})).collect()).await;
-    let status = world
-        .until("a target that is out of calls", |status| {
-            contacts(status).waiting + contacts(status).in_flight == 400 && trouble(status).is_some()
-        })
-        .await;
-    assert_eq!(contacts(&status).failed, 0);
-    assert_eq!(world.target().stats()["records"]["Contact"], json!(5));
-    world.control(world.target(), "limits", json!({"daily_api_requests": 100_000})).await;
-    world.caught_up().await;
-    assert_eq!(world.assert_equal().await, 405);
-    world.stop().await;
-    assert!(parked_by_id(&world).await.is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_lone_record_whose_request_is_refused_for_what_passes_arrives() {
     let mut world = started().await;
     let refusals = [
