@@ -426,26 +426,25 @@ impl Outbox {
         }
     }
 
-    /// The call of the oldest write that can go out, and which of its writes go.
+    /// The call of the oldest write that can go out, and which of its writes go. A job is no exception: what is older may
+    /// need a lock that its writes would take again and again.
     fn next_group(&self, now: Instant) -> Option<(Group, Take, Lane)> {
         let worth = |group: &Group, queue: &Queue| self.lanes.is_worth(group.call.object(), queue.fitting(), now);
         let open = || self.ready.iter().filter(|(group, _)| self.holds.lets(&group.call));
-        let jobs = open().filter(|(group, queue)| worth(group, queue));
-        let free = jobs.filter(|(group, _)| self.lanes.is_free(group.call.object()));
-        if let Some((group, _)) = free.min_by_key(|(_, queue)| queue.first(Take::Fitting)) {
-            return Some((group.clone(), Take::Fitting, Lane::Bulk));
-        }
-        if self.calls() >= self.window.size() {
-            return None;
-        }
-        let due = open().filter(|(group, queue)| self.lingers_until(group, queue).is_none_or(|until| until <= now));
-        let oldest = due.filter_map(|(group, queue)| {
+        let free = |group: &Group| self.lanes.is_free(group.call.object());
+        let jobs = open().filter(|(group, queue)| worth(group, queue) && free(group));
+        let jobs =
+            jobs.filter_map(|(group, queue)| Some((queue.first(Take::Fitting)?, (group, Take::Fitting, Lane::Bulk))));
+        let has_room = self.calls() < self.window.size();
+        let due = open()
+            .filter(|(group, queue)| has_room && self.lingers_until(group, queue).is_none_or(|until| until <= now));
+        let calls = due.filter_map(|(group, queue)| {
             // What is worth a job waits for the one that runs.
             let take = if worth(group, queue) { Take::Plain } else { Take::Any };
-            Some((queue.first(take)?, group, take))
+            Some((queue.first(take)?, (group, take, Lane::Collections)))
         });
-        let (_, group, take) = oldest.min_by_key(|(first, ..)| *first)?;
-        Some((group.clone(), take, Lane::Collections))
+        let (_, (group, take, lane)) = jobs.chain(calls).min_by_key(|(first, _)| *first)?;
+        Some((group.clone(), take, lane))
     }
 
     /// Calls in flight. A job is none.

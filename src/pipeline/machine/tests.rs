@@ -3,6 +3,7 @@
 
 mod deletes;
 mod keys;
+mod long;
 mod merges;
 mod parents;
 mod redrive;
@@ -768,6 +769,11 @@ impl World {
             }
             2 => batch.writes.iter().map(|_| Verdict::Retry { at }).collect(),
             3 if batch.writes.len() > 1 => batch.writes.iter().map(|_| Verdict::Split).collect(),
+            4 => {
+                let named = self.target.rows.keys().next().copied();
+                batch.writes.iter().map(|_| Verdict::Locked { at, records: named.into_iter().collect() }).collect()
+            }
+            5 if batch.writes.len() > 1 => batch.writes.iter().map(|_| Verdict::TooMuch).collect(),
             _ => batch.writes.iter().map(|write| self.target.apply(&batch.call, write)).collect(),
         };
         self.machine.batch_done(batch.flight, verdicts, self.now);

@@ -666,3 +666,38 @@ fn ends_equal(mut world: World, steps: Vec<(u8, usize, u16)>) -> Result<(), Test
     prop_assert_eq!(rest.wakeup(), None);
     Ok(())
 }
+
+/// As `pipeline::machine::tests::long`, of the outbox alone.
+#[test]
+#[ignore = "as long as MODEL_SECONDS says"]
+fn millions_of_interleavings_of_writes_end_with_the_target_equal_to_the_source() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let until = Instant::now() + Duration::from_secs(number("MODEL_SECONDS").unwrap_or(60));
+    let (mut worlds, mut taken) = (0, 0);
+    loop {
+        let seed = number("MODEL_SEED").unwrap_or_else(|| fastrand::u64(..));
+        let run = || {
+            let mut draw = fastrand::Rng::with_seed(seed);
+            let mut world = World::new(draw.bool(), draw.bool());
+            if draw.bool() {
+                world.outbox.set_bulk(Some(draw.usize(1..4)));
+            }
+            if draw.bool() {
+                world.outbox.set_linger(Duration::from_secs(draw.u64(0..20)));
+            }
+            let steps = draw.usize(10..1_500);
+            let drawn = (0..steps).map(|_| (draw.u8(0..100), draw.usize(..), draw.u16(..))).collect();
+            (steps, ends_equal(world, drawn))
+        };
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+            Ok((steps, Ok(()))) => taken += steps,
+            Ok((_, Err(why))) => panic!("MODEL_SEED={seed}: {why}"),
+            Err(_) => panic!("MODEL_SEED={seed}: see above"),
+        }
+        worlds += 1;
+        if Instant::now() >= until || number("MODEL_SEED").is_some() {
+            break;
+        }
+    }
+    println!("{worlds} worlds of {taken} steps ended equal");
+}
