@@ -93,7 +93,8 @@ pub enum Command {
     Resume { pipeline: PipelineName, done: oneshot::Sender<Result<bool, String>> },
     /// A pipeline is to be halted, for this reason. Answered when it is, with whether it was not before.
     Pause { pipeline: PipelineName, why: String, done: oneshot::Sender<Result<bool, String>> },
-    /// Nothing is to be written into an org. Answered when nothing is in flight any more, with whether this is new.
+    /// Nothing is to be written into an org. Answered when no call is in flight any more, with whether this
+    /// is new. A job of the Bulk API that runs is ended when the org is resumed.
     PauseOrg { org: OrgName, reason: String, done: oneshot::Sender<Result<bool, String>> },
     /// An org is to be written into again. Answered with whether it was paused.
     ResumeOrg { org: OrgName, done: oneshot::Sender<Result<bool, String>> },

@@ -619,7 +619,7 @@ pub enum NoLongerMatching {
 pub struct Brakes {
     pub deletes: Option<Limit>,
     pub creates: Option<Limit>,
-    /// Records in a row that could not be mapped.
+    /// So many failed records more than records that were written.
     pub failures: Option<u64>,
 }
 

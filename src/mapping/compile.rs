@@ -213,6 +213,11 @@ impl Mapping {
         self.rules.iter().filter(move |(_, rule)| is_lookup(rule)).map(|(name, _)| name)
     }
 
+    /// Whether a record can be written without its lookups to this object of the target.
+    pub fn may_lack(&self, object: &ObjectName) -> bool {
+        self.parent_fields(object).all(|field| self.types.is_required_reference(field) != Some(true))
+    }
+
     /// The target fields by which it names records of this object of the target as their parent.
     pub fn parent_fields(&self, object: &ObjectName) -> impl Iterator<Item = &FieldName> {
         let names = move |rule: &Rule| match &rule.fill {

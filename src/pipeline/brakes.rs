@@ -23,6 +23,8 @@ pub struct Brake {
     /// One more for each failed record, one less for each that was written.
     failing: u64,
     halted: bool,
+    /// Not even what waits already may go out.
+    stopped: bool,
     /// What is older was looked at by the person who let the pipeline go on.
     passes_to: Seq,
 }
@@ -36,6 +38,7 @@ impl Brake {
             failures: brakes.failures,
             failing: 0,
             halted,
+            stopped: false,
             passes_to,
         }
     }
@@ -81,7 +84,18 @@ impl Brake {
         }
         self.failing += 1;
         let halts = self.failing >= most;
-        halts.then(|| self.halt(format!("most records fail, the last one with {code}"))).flatten()
+        halts.then(|| self.stop(&format!("most records fail, the last one with {code}"))).flatten()
+    }
+
+    /// Nothing of the pipeline can be written. Some: it was not halted yet.
+    pub fn stop(&mut self, why: &str) -> Option<String> {
+        self.stopped = true;
+        self.halt(why.to_owned())
+    }
+
+    /// Whether what waits already is to be withdrawn, too.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// A record was written.

@@ -169,6 +169,8 @@ struct Driver<S> {
     refusals: Backoff,
     read_failures: Backoff,
     trouble: Option<String>,
+    /// Why records of a source could not be read.
+    unread: Option<String>,
     /// Objects of which records are refused for what is not their fault, and what to do.
     refused: BTreeMap<ObjectName, String>,
     calls: BTreeMap<PipelineId, u64>,
@@ -233,6 +235,7 @@ impl<S: Store> Driver<S> {
             refusals: Backoff::new(RETRY_FIRST, RETRY_MAX),
             read_failures: Backoff::new(RETRY_FIRST, RETRY_MAX),
             trouble: None,
+            unread: None,
             refused: BTreeMap::new(),
             calls: BTreeMap::new(),
             parked: HashMap::new(),
@@ -571,7 +574,7 @@ impl<S: Store> Driver<S> {
                 warn!(target = %self.target, %object, "the Bulk API does not take line breaks: records with them go by collections");
             }
             Some(JobTrouble::UnknownField) => {
-                warn!(target = %self.target, %object, "a Bulk API job was refused for a field that is not there or may not be written");
+                warn!(target = %self.target, %object, "a Bulk API job was refused for a field that is not there or may not be written: all goes by collections for ten minutes, which tell which records have it");
             }
             Some(JobTrouble::Quota) => {
                 warn!(target = %self.target, "the Bulk API allocation of 24 hours is spent: all goes by collections for an hour");
@@ -622,6 +625,9 @@ impl<S: Store> Driver<S> {
         }
         if let Some(hold) = judgement.hold {
             self.machine.hold(&batch.call, now + hold);
+            if let Some(remedy) = &judgement.remedy {
+                self.machine.keep_room(batch.call.object(), remedy, now);
+            }
         }
         self.machine.batch_done(batch.flight, judgement.verdicts, now);
     }
@@ -665,12 +671,13 @@ impl<S: Store> Driver<S> {
             Err(error) => {
                 let delay = self.read_failures.next_delay();
                 warn!(pipeline = self.name(read.pipeline), %error, ?delay, "records could not be read");
-                self.trouble = Some(format!("records could not be read: {error}"));
+                self.unread = Some(format!("records could not be read: {error}"));
                 self.machine.read_failed(read, Instant::now() + delay);
                 return Ok(());
             }
         };
         self.read_failures.reset();
+        self.unread = None;
         // What was settled meanwhile must be in the answer.
         self.commit().await?;
         let records: Vec<_> = match &heard {
@@ -705,7 +712,8 @@ impl<S: Store> Driver<S> {
 
     fn wakeup(&self, stopping: bool) -> Instant {
         // While no call may be made, the time for one is no reason to wake up.
-        let next = self.machine.wakeup(self.reads < READS_MAX && !stopping).filter(|_| !self.spent);
+        let (may_read, may_send) = (self.reads < READS_MAX && !stopping, !self.paused && !stopping);
+        let next = self.machine.wakeup(may_read, may_send).filter(|_| !self.spent);
         // A status that lags behind is brought up to date soon after.
         let status = self.shown + STATUS_EVERY;
         let now = Instant::now();
@@ -767,7 +775,8 @@ impl<S: Store> Driver<S> {
                 };
             }
             let refused = || self.refused.values().next().cloned();
-            let trouble = waits_for_budget.or_else(|| self.trouble.clone()).or_else(refused);
+            let trouble =
+                waits_for_budget.or_else(|| self.trouble.clone()).or_else(refused).or_else(|| self.unread.clone());
             let shown = TargetStatus { caught_up, suspect: self.machine.suspects() as u64, trouble };
             status.targets.insert(self.target.clone(), shown);
         });

@@ -51,6 +51,8 @@ pub const NOT_VISIBLE: &str = "NOT_VISIBLE";
 const OUTDATED: [&str; 3] = ["INACTIVE_OWNER_OR_USER", "ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY"];
 /// A parked record that changes again is tried at most this often.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
+/// When a child is tried again whose parent was written just now.
+const WOKEN_AGAIN: Duration = Duration::from_secs(5);
 /// When a suspect record is looked at again whose steps are not all written.
 const STEPS_FIRST: Duration = Duration::from_secs(1);
 /// Parents that are remembered as written again before older ones are forgotten.
@@ -290,6 +292,12 @@ impl Machine {
             self.wake(source, now);
             return;
         };
+        if self.remade.get(&parent).is_some_and(|last| *last + TRY_AGAIN > now) {
+            // It was written just now. Where that did not help, asking on and on would not either.
+            self.read(source, Seq::ZERO, false, true, now + WOKEN_AGAIN);
+            return;
+        }
+        self.remade.insert(parent.clone(), now);
         for maker in self.makers_of(&parent, source.pipeline) {
             self.read(maker, Seq::ZERO, false, false, now);
         }
@@ -519,6 +527,10 @@ impl Machine {
         halted
     }
 
+    fn is_stopped(&self, pipeline: PipelineId) -> bool {
+        self.lines.get(&pipeline).is_some_and(|line| line.brake.is_stopped())
+    }
+
     fn is_halted(&self, pipeline: PipelineId) -> bool {
         self.lines.get(&pipeline).is_some_and(|line| line.brake.is_halted())
     }
@@ -549,6 +561,32 @@ impl Machine {
             self.doubt_replies(flight, now);
         }
         self.outbox.settle(flight, verdicts, now);
+        self.collect(now);
+        // What came back to a pipeline that most of its records' failing has halted is not sent again.
+        let stopped: Vec<PipelineId> =
+            self.lines.iter().filter(|(_, line)| line.brake.is_stopped()).map(|(id, _)| *id).collect();
+        for pipeline in stopped {
+            self.outbox.withdraw(pipeline, &pipeline_halted(), now);
+            self.collect(now);
+        }
+    }
+
+    /// Calls for an object are refused whoever is in them. Where they take the room of others, the pipelines that write it
+    /// are halted: what waits is parked, and the others go on.
+    pub fn keep_room(&mut self, object: &ObjectName, why: &str, now: Instant) {
+        if self.outbox.has_much_room() {
+            return;
+        }
+        for (id, line) in self.lines.iter_mut().filter(|(_, line)| line.mapping.target_object == *object) {
+            if let Some(why) = line.brake.stop(why) {
+                self.settlement.halts.push((*id, why, self.wall));
+            }
+        }
+        let of_object = |line: &Line| line.mapping.target_object == *object;
+        let halted: Vec<_> = self.lines.iter().filter(|(_, line)| of_object(line)).map(|(id, _)| *id).collect();
+        for pipeline in halted {
+            self.outbox.withdraw(pipeline, &pipeline_halted(), now);
+        }
         self.collect(now);
     }
 
@@ -604,11 +642,12 @@ impl Machine {
         }
     }
 
-    /// The next time at which something is due. Reads that may not be made now count for nothing.
-    pub fn wakeup(&self, may_read: bool) -> Option<Instant> {
+    /// The next time at which something is due. Reads and calls that may not be made now count for nothing.
+    pub fn wakeup(&self, may_read: bool, may_send: bool) -> Option<Instant> {
         let due = self.due.first().map(|(at, _)| *at);
         let reads = self.readings.wakeup().filter(|_| may_read);
-        [self.outbox.wakeup(), due, reads].into_iter().flatten().min()
+        let sends = self.outbox.wakeup().filter(|_| may_send);
+        [sends, due, reads].into_iter().flatten().min()
     }
 
     /// What must be committed before anything else is done, if there is anything.

@@ -270,9 +270,17 @@ impl Outbox {
 
     /// Whether more should be offered now. Reads already asked for may still be.
     pub fn has_room(&self) -> bool {
+        self.waiting.len() < self.most() && self.weight < WEIGHT_MAX
+    }
+
+    /// Whether what waits takes less than half of the room.
+    pub fn has_much_room(&self) -> bool {
+        self.waiting.len() < self.most() / 2 && self.weight < WEIGHT_MAX / 2
+    }
+
+    fn most(&self) -> usize {
         // Enough for a job, and for what goes on while that runs.
-        let most = self.lanes.threshold().map_or(WAITING_MAX, |from| 2 * from.max(WAITING_MAX));
-        self.waiting.len() < most && self.weight < WEIGHT_MAX
+        self.lanes.threshold().map_or(WAITING_MAX, |from| 2 * from.max(WAITING_MAX))
     }
 
     /// The key under which something waits or is in flight for a source record.
@@ -539,7 +547,8 @@ impl Outbox {
         } else {
             self.window.answered();
         }
-        if lane == Lane::Collections {
+        // The pieces of a batch are small because of one of them.
+        if lane == Lane::Collections && cohort.id() == 0 {
             self.resize(&object, &verdicts, writes.len());
         }
         let splits =

@@ -19,6 +19,8 @@ const ALONE_MAX: u32 = 3;
 const SERVER_ERROR_MAX: u32 = 3;
 /// How often such a record is tried: four hours. Then it is a failed record (facts: rest.md section 15).
 const WAIT_MAX: u32 = 240;
+/// How often a record is tried that is refused for what should meet every record, and others are not.
+const HELD_MAX: u32 = 10;
 /// The code of a failed record whose value of the key field is another record's.
 pub const KEY_TAKEN: &str = "KEY_TAKEN";
 /// The code of a failed record on which the org itself failed, without a code of its own.
@@ -61,6 +63,7 @@ pub fn judge(
     let mut judgement = Judgement { verdicts: Vec::new(), pause: None, hold: None, remedy: None };
     match answer {
         Ok(results) => {
+            let others_saved = results.iter().any(|result| matches!(result, SaveResult::Saved { .. }));
             // Those that were locked come back together.
             let locked_at = now + (delays.record)(batch.tries.iter().copied().max().unwrap_or_default());
             for ((write, tries), result) in batch.writes.iter().zip(&batch.tries).zip(results) {
@@ -75,7 +78,7 @@ pub fn judge(
                             let object = batch.call.object();
                             judgement.remedy = Some(refused_for_all(object, code));
                         }
-                        let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at };
+                        let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at, others_saved };
                         record(&told, disposition, refusal.decisive(operation), now, &mut delays.record)
                     }
                 };
@@ -115,7 +118,8 @@ pub fn judge(
                 } else {
                     for (write, tries) in batch.writes.iter().zip(&batch.tries) {
                         let locked_at = now + (delays.record)(*tries);
-                        let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at };
+                        let others_saved = false;
+                        let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at, others_saved };
                         judgement.verdicts.push(match (decisive, disposition) {
                             (Some(error), Some(disposition)) => {
                                 record(&told, disposition, error, now, &mut delays.record)
@@ -126,7 +130,18 @@ pub fn judge(
                 }
             }
             Disposition::Halt { remedy } => {
-                judgement.pause = Some(WAIT);
+                // About the object rather than the org: others go on.
+                let about_object = |code: &Code| {
+                    matches!(
+                        code,
+                        Code::NotFound | Code::InvalidType | Code::InsufficientAccess | Code::MethodNotAllowed
+                    )
+                };
+                if error.code().is_some_and(about_object) {
+                    judgement.hold = Some(WAIT);
+                } else {
+                    judgement.pause = Some(WAIT);
+                }
                 judgement.remedy = Some(format!("{error}: {remedy}"));
                 judgement.verdicts = all(&|_| Verdict::Held { at: now });
             }
@@ -164,6 +179,8 @@ struct Told<'a> {
     call: &'a Call,
     /// When it is tried again if it was locked.
     locked_at: Instant,
+    /// Others of the same call were saved.
+    others_saved: bool,
 }
 
 fn record(
@@ -180,7 +197,9 @@ fn record(
             Verdict::Locked { at: told.locked_at, records: ids_after(error.message.reveal(), "records:") }
         }
         SaveDisposition::Wait if told.tries < WAIT_MAX => Verdict::Retry { at: now + WAIT },
-        SaveDisposition::Halt => Verdict::Held { at: now + WAIT },
+        // Where others are saved it is something about this record after all: it is held for a while only.
+        SaveDisposition::Halt if !told.others_saved => Verdict::Held { at: now + WAIT },
+        SaveDisposition::Halt if told.tries < HELD_MAX => Verdict::Retry { at: now + WAIT },
         // Its children may be on their way out.
         SaveDisposition::Dead if error.code == Code::DeleteFailed && told.tries < ALONE_MAX => {
             Verdict::Retry { at: now + delay(told.tries) }
@@ -208,6 +227,7 @@ fn record(
         },
         SaveDisposition::ReadWhole if matches!(told.write.body, Body::Partial(_)) => Verdict::Reread,
         SaveDisposition::Retry
+        | SaveDisposition::Halt
         | SaveDisposition::Locked
         | SaveDisposition::Wait
         | SaveDisposition::Neighbour

@@ -142,6 +142,11 @@ impl RunningJob {
     /// Why it ended before all rows were tried.
     pub fn trouble(&self) -> Option<JobTrouble> {
         let said = self.error.as_ref().map(OrgText::reveal);
-        (self.state == JobState::Failed).then(|| JobTrouble::of_job(said.unwrap_or_default()))
+        match self.state {
+            JobState::Failed => Some(JobTrouble::of_job(said.unwrap_or_default())),
+            // By somebody in the org.
+            JobState::Aborted => Some(JobTrouble::Failing),
+            JobState::Open | JobState::UploadComplete | JobState::InProgress | JobState::JobComplete => None,
+        }
     }
 }

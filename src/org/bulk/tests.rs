@@ -90,12 +90,12 @@ fn a_job_by_rule_names_the_rule_and_one_by_id_no_key() {
 }
 
 #[test]
-fn only_a_job_that_failed_has_a_trouble() {
+fn a_job_that_failed_or_that_somebody_aborted_has_a_trouble() {
     let of = |state: &str| {
         let mut json = shown(state);
         json["errorMessage"] = json!("InvalidBatch : Field name not found : Foo__c");
         RunningJob::read(&json).unwrap().trouble()
     };
     assert_eq!(of("Failed"), Some(JobTrouble::UnknownField));
-    assert_eq!((of("JobComplete"), of("Aborted")), (None, None));
+    assert_eq!((of("JobComplete"), of("Aborted")), (None, Some(JobTrouble::Failing)));
 }

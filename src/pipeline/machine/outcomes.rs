@@ -59,6 +59,11 @@ impl Machine {
                 // What waits for its turn joins the row: tried at once and again, a refusal that stays would never rest.
                 for cover in covers {
                     let fails = refusal.state == ParkedState::Failed;
+                    if fails && self.is_stopped(cover.source.pipeline) {
+                        // Most fail, so something else is wrong: it is tried when somebody has looked at that.
+                        self.park(cover, &pipeline_halted(), sent, now);
+                        continue;
+                    }
                     let halts = fails && self.one_more_failed(cover, &refusal.code);
                     self.park(cover, &refusal, sent, now);
                     if let Some(row) = self.settlement.park.last_mut() {

@@ -33,8 +33,22 @@ impl Machine {
     /// This record waits for a parent that waits, perhaps through others, for this record. It is written without it, and
     /// the lookup is filled when the parent is there.
     pub fn break_circle(&mut self, source: Source, parent: Parent, now: Instant) {
-        self.circles.entry(source).or_default().push(parent);
-        self.wake(source, now);
+        let Some(mapping) = self.lines.get(&source.pipeline).map(|line| &line.mapping) else { return };
+        if mapping.may_lack(&parent.target_object) {
+            self.circles.entry(source).or_default().push(parent);
+            self.wake(source, now);
+            return;
+        }
+        // It cannot be without it, so the parent goes first, if it waits for this very record and can be without that.
+        let child = Parent { target_object: mapping.target_object.clone(), record: source.record };
+        for maker in self.makers_of(&parent, source.pipeline) {
+            let may_lack =
+                self.lines.get(&maker.pipeline).is_some_and(|line| line.mapping.may_lack(&child.target_object));
+            if may_lack && !self.circles.contains_key(&maker) {
+                self.circles.entry(maker).or_default().push(child.clone());
+                self.wake(maker, now);
+            }
+        }
     }
 
     /// The write of a record that was read, without the parents that would wait for it.
@@ -45,7 +59,15 @@ impl Machine {
 
     /// The record was read, and will have no counterpart: who waits for it need not wait any longer.
     pub(super) fn not_coming(&mut self, source: Source, why: NotComing) {
-        if self.outbox.key_of(source).is_none() {
+        // Another pipeline may be just about to make it.
+        let object = self.lines.get(&source.pipeline).map(|line| line.mapping.target_object.clone());
+        let others = self
+            .lines
+            .iter()
+            .filter(|(id, line)| **id != source.pipeline && Some(&line.mapping.target_object) == object.as_ref());
+        let mut others = others.map(|(pipeline, _)| Source { pipeline: *pipeline, record: source.record });
+        let is_on_its_way = others.any(|other| self.active.contains_key(&other));
+        if self.outbox.key_of(source).is_none() && !is_on_its_way {
             self.settlement.not_coming.push((source.pipeline, source.record, why));
         }
     }

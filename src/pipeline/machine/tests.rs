@@ -1253,7 +1253,7 @@ proptest! {
 #[test]
 fn a_quiet_machine_wants_nothing() {
     let world = World::new();
-    assert_eq!(world.machine.wakeup(true), None);
+    assert_eq!(world.machine.wakeup(true, true), None);
     assert!(world.machine.is_caught_up(Seq::ZERO));
 }
 
@@ -1359,6 +1359,76 @@ fn when_most_records_fail_their_pipeline_halts_and_what_waits_is_no_failed_recor
     let halted = (0..4).filter(|n| code(*n) == PIPELINE_HALTED).count();
     assert_eq!(halted, 1, "what waited is no failed record");
     assert!(world.machine.outbox().waiting() <= 1, "only what is another pipeline's");
+}
+
+#[test]
+fn what_comes_back_refused_after_its_pipeline_halted_is_no_failed_record_and_is_not_sent_again() {
+    let mut world = World::new();
+    let brakes = Brakes { deletes: None, creates: None, failures: Some(1) };
+    world.machine.set_brakes(ACCOUNTS, &brakes, false, Seq::ZERO);
+    (0..4).for_each(|n| world.change_source(n, 1));
+    while !world.bus.is_empty() {
+        world.deliver();
+    }
+    world.page(10);
+    assert!(world.send());
+    let batch = world.flights.remove(0);
+    assert_eq!(batch.writes.len(), 4);
+    let refusal = Refusal {
+        state: ParkedState::Failed,
+        code: "STRING_TOO_LONG".to_owned(),
+        fields: Vec::new(),
+        waits_for: None,
+        evidence: String::new(),
+    };
+    let at = world.now;
+    let verdicts =
+        vec![Verdict::Refused(refusal.clone()), Verdict::Refused(refusal), Verdict::Retry { at }, Verdict::Split];
+    world.machine.batch_done(batch.flight, verdicts, world.now);
+    world.commit();
+    let codes: Vec<_> = world.memory.parked.values().map(|row| row.code.as_str()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == "STRING_TOO_LONG").count(), 1);
+    assert_eq!(codes.iter().filter(|code| **code == PIPELINE_HALTED).count(), 3, "{codes:?}");
+    assert!(world.machine.outbox().is_empty());
+}
+
+#[test]
+fn calls_that_are_refused_for_everybody_do_not_take_the_room_of_other_pipelines() {
+    let mut world = World::new();
+    let account = "Account".parse().unwrap();
+    (0..4).for_each(|n| world.change_source(n, 1));
+    while !world.bus.is_empty() {
+        world.deliver();
+    }
+    world.page(10);
+    world.machine.keep_room(&account, "refused", world.now);
+    assert_eq!(world.machine.outbox().waiting(), 4, "there is room");
+    let cover = |n: u64| Cover {
+        source: Source { pipeline: ACCOUNTS, record: format!("001{n:012}").parse().unwrap() },
+        from: Seq(n),
+        to: Seq(n),
+        clears_suspect: false,
+    };
+    for n in 1_000..7_000 {
+        let write = Write {
+            key: Key::Record { object: account.clone(), id: format!("001{n:012}").parse().unwrap() },
+            key_field: "Key__c".parse().unwrap(),
+            body: Body::Partial(BTreeMap::new()),
+            if_created: false,
+            manner: crate::publish::Manner::default(),
+            lock_keys: Vec::new(),
+            waits_for: Vec::new(),
+            covers: vec![cover(n)],
+        };
+        world.machine.outbox.hold(&Call::Update { object: account.clone(), options: write.manner.options }, world.now);
+        let write = Write { body: Body::Partial([("A".parse().unwrap(), Cell::Value(Value::Null))].into()), ..write };
+        world.machine.outbox.offer(write, world.now);
+    }
+    world.machine.keep_room(&account, "refused", world.now);
+    world.commit();
+    assert_eq!(world.memory.halts, ["refused"]);
+    assert!(world.machine.outbox().is_empty());
+    assert!(world.memory.parked.values().all(|row| row.code == PIPELINE_HALTED) && world.memory.parked.len() > 6_000);
 }
 
 #[test]

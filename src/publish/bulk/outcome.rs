@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::sheet::Sheet;
 use crate::event::RecordId;
-use crate::org::{JobKind, JobState, JobTrouble, OrgText, RecordError, Refusal, ResultRow, RunningJob, SaveResult};
+use crate::org::{JobKind, JobState, JobTrouble, ResultRow, RunningJob, SaveResult};
 use crate::publish::outbox::{Batch, Verdict};
 use crate::publish::outcome::{self, Delays, Judgement};
 
@@ -39,15 +39,6 @@ impl Told {
                 (Some(result), Row::Unknown | Row::NotTried) => *row = Row::Told(plain(&sheet.job.kind, result)),
                 (None, Row::Unknown) => *row = Row::NotTried,
                 (Some(_) | None, _) => {}
-            }
-        }
-        // Nothing was tried because of a column: that is what an org says of each record by REST.
-        if trouble == Some(JobTrouble::UnknownField) {
-            let said = job.error.as_ref().map(OrgText::reveal).unwrap_or_default();
-            let refused =
-                SaveResult::Refused(Refusal::new(RecordError::new("INVALID_FIELD", said, Vec::new()), Vec::new()));
-            for row in rows.iter_mut().filter(|row| **row == Row::NotTried) {
-                *row = Row::Told(refused.clone());
             }
         }
         Self { rows, trouble }

@@ -201,14 +201,15 @@ impl<'a, S: Store> Run<'a, S> {
         }
     }
 
-    /// How the job is; asked again until the org says it.
+    /// How the job is; asked again until the org says it, however long that takes: while it may run, nobody else may write its
+    /// records.
     async fn ask(&mut self, job: &JobId) -> Result<RunningJob, What> {
-        let (mut delay, since) = (FIRST, Instant::now());
+        let mut delay = FIRST;
         loop {
             self.calls += 1;
             match self.org.job(job).await {
                 Ok(job) => return Ok(job),
-                Err(error) if is_gone(&error) || since.elapsed() >= PATIENCE => return Err(What::Unknown),
+                Err(error) if is_gone(&error) => return Err(What::Unknown),
                 Err(_) if !self.pause(&mut delay).await => return Err(What::Left),
                 Err(_) => {}
             }

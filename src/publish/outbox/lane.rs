@@ -130,8 +130,8 @@ impl Lanes {
         match trouble {
             None => jobs.most = jobs.most.saturating_mul(2).min(JOB_MAX),
             Some(JobTrouble::TooMuch) if rows / 2 >= least.max(1) => jobs.most = rows / 2,
-            // So few are better off by collections.
-            Some(JobTrouble::TooMuch | JobTrouble::Failing) => {
+            // So few are better off by collections, which also tell whose records have the field.
+            Some(JobTrouble::TooMuch | JobTrouble::Failing | JobTrouble::UnknownField) => {
                 *jobs = Jobs { closed: Closed::Until(now + AFTER_FAILURES), most: JOB_MAX, ..*jobs };
             }
             Some(JobTrouble::LineBreaks) => {
@@ -141,8 +141,6 @@ impl Lanes {
                 }
                 return true;
             }
-            // The records are told, and wait.
-            Some(JobTrouble::UnknownField) => {}
             Some(JobTrouble::Quota) => self.quota_until = Some(now + AFTER_QUOTA),
             Some(JobTrouble::NotOffered) => jobs.closed = Closed::ForGood,
         }

@@ -214,6 +214,30 @@ fn calls_that_are_refused_for_nobodys_fault_rest_but_not_for_one_record_among_go
 }
 
 #[test]
+fn what_should_meet_every_record_and_meets_one_among_good_ones_is_a_failed_record_in_the_end() {
+    let among = |tries| {
+        let mut of_two = many(2, &partial());
+        of_two.tries = vec![tries, 0];
+        judged(&of_two, Ok(vec![refused("INVALID_FIELD_FOR_INSERT_UPDATE", ""), saved()])).verdicts.remove(0)
+    };
+    assert_eq!(among(0), Verdict::Retry { at: now() + WAIT });
+    assert_failed(among(HELD_MAX), "INVALID_FIELD_FOR_INSERT_UPDATE");
+    // Where nobody is saved it is nobody's fault, however long.
+    let all = judged(&many(2, &partial()), Ok(vec![refused("INVALID_FIELD_FOR_INSERT_UPDATE", ""); 2]));
+    assert_eq!(all.verdicts, vec![Verdict::Held { at: now() + WAIT }; 2]);
+}
+
+#[test]
+fn an_object_that_is_gone_holds_its_calls_and_an_org_that_is_locked_all() {
+    for (status, code, holds) in [(404, "NOT_FOUND", true), (400, "INVALID_TYPE", true), (403, "ORG_LOCKED", false)] {
+        let body = format!(r#"[{{"errorCode":"{code}","message":"Jane"}}]"#);
+        let judgement = judged(&many(2, &partial()), Err(CallError::from_answer(status, None, body.as_bytes())));
+        assert_eq!((judgement.hold, judgement.pause), (Some(WAIT).filter(|_| holds), Some(WAIT).filter(|_| !holds)));
+        assert_eq!(judgement.verdicts, vec![Verdict::Held { at: now() }; 2], "{code}");
+    }
+}
+
+#[test]
 fn a_column_that_the_org_does_not_have_makes_no_failed_record() {
     let with = |field: &str| Body::Partial([(field.parse().unwrap(), Cell::Value(Value::Null))].into());
     let body = br#"[{"errorCode":"INVALID_FIELD","message":"No such column 'Old__c' on sobject of type Account"}]"#;
@@ -284,7 +308,7 @@ fn what_no_repetition_helps_is_a_failed_record_at_once_with_the_orgs_words_as_ev
 fn a_refusal_that_would_meet_every_record_waits_and_says_what_is_wrong() {
     let batch = batch(update(), InCompany, write(1, partial()), 0);
     let judgement = judged(&batch, Ok(vec![refused("INVALID_FIELD_FOR_INSERT_UPDATE", "Jane"), saved()]));
-    assert_eq!(judgement.verdicts[0], Verdict::Held { at: now() + WAIT });
+    assert_eq!(judgement.verdicts[0], Verdict::Retry { at: now() + WAIT });
     let remedy = judgement.remedy.unwrap();
     assert!(remedy.contains("Account") && remedy.contains("INVALID_FIELD_FOR_INSERT_UPDATE"), "{remedy}");
     assert!(!remedy.contains("Jane"), "{remedy}");

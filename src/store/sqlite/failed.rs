@@ -299,6 +299,7 @@ pub(super) fn pause_org(db: &Connection, org: &OrgName, paused: &Paused) -> Resu
 
 /// See `Store::resume_org`.
 pub(super) fn resume_org(db: &Connection, org: &OrgName) -> Result<bool, StoreError> {
+    super::pipelines::wait_from_now(db, "target_org = ?1", [org])?;
     Ok(db.prepare_cached("DELETE FROM paused WHERE org = ?1")?.execute([org])? > 0)
 }
 

@@ -21,7 +21,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_unfilled.sql"),
     include_str!("migrations/0007_failed.sql"),
     include_str!("migrations/0008_bulk.sql"),
-    include_str!("migrations/0010_batch_sizes.sql"),
+    include_str!("migrations/0009_publish.sql"),
 ];
 
 /// A person's `sqlite3` may hold the file for a moment.

@@ -303,10 +303,20 @@ pub(super) fn overdue(
     Ok(Overdue { woken: records(&due("parked", &waiting))?, fillable: records(&due("unfilled", fillable))? })
 }
 
+/// Time in which nothing was written is no time in which a parent did not come.
+pub(super) fn wait_from_now(db: &Connection, pipelines: &str, params: impl Params) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE parked SET waits_since = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+         WHERE waits_since IS NOT NULL AND pipeline IN (SELECT id FROM pipelines WHERE {pipelines})"
+    );
+    db.execute(&sql, params)?;
+    Ok(())
+}
+
 pub(super) fn give_up_parents(db: &Connection, pipeline: PipelineId, since: Timestamp) -> Result<u64, StoreError> {
     let sql =
         "UPDATE parked SET state = 'failed' WHERE pipeline = ?1 AND state = 'waiting' AND waits_record IS NOT NULL
-         AND first_at < ?2";
+         AND waits_since < ?2";
     Ok(db.prepare_cached(sql)?.execute(params![pipeline, since])? as u64)
 }
 
@@ -321,6 +331,7 @@ pub(super) fn resume(db: &Connection, name: &PipelineName) -> Result<Option<bool
     if row.halted.is_some() {
         let sql = "UPDATE pipelines SET halted = NULL, halted_at = NULL, passes_to = ?2 WHERE id = ?1";
         db.execute(sql, params![row.id, head(db)?])?;
+        wait_from_now(db, "id = ?1", [row.id])?;
     }
     Ok(Some(row.halted.is_some()))
 }

@@ -231,13 +231,16 @@ fn park_row(db: &Connection, parked: &Parked) -> Result<(), StoreError> {
     let fields = serde_json::Value::from(parked.fields.clone()).to_string();
     db.prepare_cached(
         "INSERT INTO parked (pipeline, record, from_seq, to_seq, tried_seq, state, code, fields, waits_object,
-             waits_record, attempts, tried_at, evidence, request, first_at)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11)
+             waits_record, attempts, tried_at, evidence, request, first_at, waits_since)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11,
+             CASE WHEN ?9 IS NULL THEN NULL ELSE ?11 END)
          ON CONFLICT (pipeline, record) DO UPDATE SET
              from_seq = CASE WHEN excluded.from_seq < parked.from_seq THEN excluded.from_seq ELSE parked.from_seq END,
              to_seq = CASE WHEN excluded.to_seq > parked.to_seq THEN excluded.to_seq ELSE parked.to_seq END,
              tried_seq = excluded.tried_seq, state = excluded.state, code = excluded.code, fields = excluded.fields,
              waits_object = excluded.waits_object, waits_record = excluded.waits_record,
+             waits_since = CASE WHEN parked.waits_record IS excluded.waits_record AND excluded.waits_record IS NOT NULL
+                 THEN parked.waits_since ELSE excluded.waits_since END,
              attempts = parked.attempts + excluded.attempts,
              tried_at = excluded.tried_at, evidence = excluded.evidence,
              request = CASE WHEN excluded.request = '' THEN parked.request ELSE excluded.request END,

@@ -5,3 +5,9 @@ CREATE TABLE batch_sizes (
     size          INTEGER NOT NULL,
     PRIMARY KEY (target_org, target_object)
 ) STRICT, WITHOUT ROWID;
+
+-- Since when a record waits for this parent, by our clock, without times in which nothing was written.
+ALTER TABLE parked ADD COLUMN waits_since INTEGER;
+UPDATE parked SET waits_since = tried_at WHERE waits_record IS NOT NULL;
+
+CREATE INDEX parked_by_state ON parked (pipeline, state);
