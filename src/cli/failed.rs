@@ -232,7 +232,7 @@ fn shown<T: serde::Serialize>(
     if json {
         println!("{}", serde_json::to_string_pretty(what)?);
     } else if nobody {
-        println!("There is no such record.");
+        println!("No failed record fits.");
     } else {
         println!("{}", text(what));
     }
@@ -263,7 +263,7 @@ async fn redrive(config: &Config, which: Which, all: bool) -> anyhow::Result<Exi
         None => (super::owned(config)?.redrive(&which, Timestamp::now()).await?, false),
     };
     if records == 0 {
-        println!("There is no such record.");
+        println!("No failed record fits.");
         return Ok(ExitCode::from(NOBODY));
     }
     let (records, are) = (counted(records), if records == 1 { "is" } else { "are" });
@@ -286,7 +286,7 @@ async fn discard(config: &Config, which: Which, yes: bool) -> anyhow::Result<Exi
         anyhow::bail!("the bridge answered something else")
     };
     if causes.is_empty() {
-        println!("There is no such record.");
+        println!("No failed record fits.");
         return Ok(ExitCode::from(NOBODY));
     }
     println!("{}", text::causes(&causes));
