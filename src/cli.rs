@@ -18,6 +18,7 @@ macro_rules! println {
 }
 
 mod check;
+mod confirm;
 mod demo;
 mod emulator;
 mod failed;

@@ -3,7 +3,6 @@
 mod export;
 mod text;
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::ConfigFile;
+use super::confirm::confirmed;
 use crate::config::Config;
 use crate::control;
 use crate::event::{ObjectName, PipelineName, RecordId, Timestamp};
@@ -291,7 +291,7 @@ async fn discard(config: &Config, which: Which, yes: bool) -> anyhow::Result<Exi
     }
     println!("{}", text::causes(&causes));
     println!("\nWhat failed of {} is given up.", counted(causes.iter().map(|cause| cause.records).sum()));
-    if !yes && !confirmed()? {
+    if !yes && !confirmed("Discard?")? {
         println!("Nothing was changed.");
         return Ok(ExitCode::from(NOBODY));
     }
@@ -301,15 +301,4 @@ async fn discard(config: &Config, which: Which, yes: bool) -> anyhow::Result<Exi
     };
     println!("Discarded: {}.", counted(records));
     Ok(ExitCode::SUCCESS)
-}
-
-fn confirmed() -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        anyhow::bail!("nobody can be asked here: say --yes if it is meant");
-    }
-    print!("Discard? [y/N] ");
-    std::io::stdout().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -1,10 +1,10 @@
 //! `orgbridge org`: the orgs that a state file is tied to.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::confirm::confirmed;
 use super::{ConfigFile, table};
 use crate::config::Config;
 use crate::control;
@@ -78,7 +78,7 @@ fn agreed(old: &str, name: &OrgName, new: &str, yes: bool) -> anyhow::Result<boo
     println!(
         "To accept it gives up positions, links and progress of the old one; what is missing then is shown as gaps."
     );
-    if yes || confirmed()? {
+    if yes || confirmed("Accept it?")? {
         return Ok(true);
     }
     println!("Nothing was changed.");
@@ -116,15 +116,4 @@ async fn accept_new(config: &Config, store: &Sqlite, name: &OrgName, yes: bool) 
     store.accept_org(name, &new).await?;
     println!("{name} is org {new} from now on.");
     Ok(ExitCode::SUCCESS)
-}
-
-fn confirmed() -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        anyhow::bail!("nobody can be asked here: say --yes if it is meant");
-    }
-    print!("Accept it? [y/N] ");
-    std::io::stdout().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -882,6 +882,11 @@ impl World {
     }
 }
 
+fn failed(code: &str) -> Refusal {
+    let (state, code) = (ParkedState::Failed, code.to_owned());
+    Refusal { state, code, fields: Vec::new(), waits_for: None, evidence: String::new() }
+}
+
 fn shown(mirror: &Mirror) -> String {
     let text = |value: &Value| value.as_text().unwrap_or("-").to_owned();
     let row = |fields: &BTreeMap<String, Value>| {
@@ -1307,13 +1312,7 @@ fn when_most_records_fail_their_pipeline_halts_and_what_waits_is_no_failed_recor
     let refuse = |world: &mut World| {
         assert!(world.send());
         let batch = world.flights.remove(0);
-        let refusal = Refusal {
-            state: ParkedState::Failed,
-            code: "FIELD_CUSTOM_VALIDATION_EXCEPTION".to_owned(),
-            fields: Vec::new(),
-            waits_for: None,
-            evidence: String::new(),
-        };
+        let refusal = failed("FIELD_CUSTOM_VALIDATION_EXCEPTION");
         world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
         world.commit();
     };
@@ -1338,13 +1337,7 @@ fn when_most_records_fail_their_pipeline_halts_and_what_waits_is_no_failed_recor
         }
         world.flights.extend(own);
         let batch = world.flights.remove(0);
-        let refusal = Refusal {
-            state: ParkedState::Failed,
-            code: "STRING_TOO_LONG".to_owned(),
-            fields: Vec::new(),
-            waits_for: None,
-            evidence: String::new(),
-        };
+        let refusal = failed("STRING_TOO_LONG");
         world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
         let at = world.now;
         for batch in others {
@@ -1374,13 +1367,7 @@ fn what_comes_back_refused_after_its_pipeline_halted_is_no_failed_record_and_is_
     assert!(world.send());
     let batch = world.flights.remove(0);
     assert_eq!(batch.writes.len(), 4);
-    let refusal = Refusal {
-        state: ParkedState::Failed,
-        code: "STRING_TOO_LONG".to_owned(),
-        fields: Vec::new(),
-        waits_for: None,
-        evidence: String::new(),
-    };
+    let refusal = failed("STRING_TOO_LONG");
     let at = world.now;
     let verdicts =
         vec![Verdict::Refused(refusal.clone()), Verdict::Refused(refusal), Verdict::Retry { at }, Verdict::Split];
@@ -1518,13 +1505,7 @@ fn an_owner_that_is_not_active_any_more_is_looked_for_again_once() {
         world.page(5);
         assert!(world.send());
         let batch = world.flights.remove(0);
-        let refusal = Refusal {
-            state: ParkedState::Failed,
-            code: OUTDATED[0].to_owned(),
-            fields: vec!["OwnerId".to_owned()],
-            waits_for: None,
-            evidence: String::new(),
-        };
+        let refusal = failed(OUTDATED[0]);
         world.machine.batch_done(batch.flight, vec![Verdict::Refused(refusal)], world.now);
         world.commit();
         (world.machine.next_read(world.now).is_some(), world.memory.parked.len())

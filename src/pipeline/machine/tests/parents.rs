@@ -48,6 +48,17 @@ fn a_parent_that_nobody_told_of_is_fetched_once_for_all_its_children() {
     }
 }
 
+/// The contact 4 is sent, refused for its parent, and that is fetched.
+fn what_became_of_the_child(world: &mut World) -> Parked {
+    world.deliver();
+    world.page(5);
+    while world.send() {
+        world.answer_batch(0, 7);
+    }
+    world.read_all();
+    world.memory.parked[&(CONTACTS, record_id(4))].clone()
+}
+
 #[test]
 fn a_parent_that_its_pipeline_leaves_out_fails_its_children_by_name_until_it_matches() {
     let mut world = World::with(|pipeline| {
@@ -58,15 +69,7 @@ fn a_parent_that_its_pipeline_leaves_out_fails_its_children_by_name_until_it_mat
     });
     silent_account(&mut world, 0);
     contact_of(&mut world, 4, 0);
-    world.deliver();
-    world.page(5);
-    while world.send() {
-        world.answer_batch(0, 7);
-    }
-    while world.ask() {
-        world.answer_read(0);
-    }
-    let row = &world.memory.parked[&(CONTACTS, record_id(4))];
+    let row = what_became_of_the_child(&mut world);
     assert_eq!((row.state, row.code.as_str()), (ParkedState::Failed, "PARENT_EXCLUDED"));
     world.source.get_mut(&0).unwrap().fields.insert("A".to_owned(), Value::text("wanted"));
     let fields = Fields::from([("A".to_owned(), Field::New(Value::text("wanted")))]);
@@ -82,15 +85,7 @@ fn a_parent_that_is_deleted_fails_its_children_by_name() {
     silent_account(&mut world, 0);
     contact_of(&mut world, 4, 0);
     world.source.get_mut(&0).unwrap().deleted = true;
-    world.deliver();
-    world.page(5);
-    while world.send() {
-        world.answer_batch(0, 7);
-    }
-    while world.ask() {
-        world.answer_read(0);
-    }
-    let row = &world.memory.parked[&(CONTACTS, record_id(4))];
+    let row = what_became_of_the_child(&mut world);
     assert_eq!((row.state, row.code.as_str()), (ParkedState::Failed, "PARENT_DELETED"));
 }
 
