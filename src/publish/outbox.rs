@@ -279,8 +279,8 @@ impl Outbox {
     }
 
     fn most(&self) -> usize {
-        // Enough for a job, and for what goes on while that runs.
-        self.lanes.threshold().map_or(WAITING_MAX, |from| 2 * from.max(WAITING_MAX))
+        // Enough for a job, and for what goes on while that is made up.
+        self.lanes.threshold().map_or(WAITING_MAX, |from| WAITING_MAX.max(2 * from))
     }
 
     /// The key under which something waits or is in flight for a source record.
