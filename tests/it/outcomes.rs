@@ -636,3 +636,23 @@ async fn a_request_that_is_refused_for_a_field_that_all_have_holds_the_object_an
     assert_eq!(world.assert_equal().await, 51);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_too_much_at_once_goes_in_halves_and_so_does_what_comes_later_also_after_a_restart() {
+    let mut world = started().await;
+    let too_much = json!({"kind": "refuse", "status": 400, "code": "QUERY_TIMEOUT", "path": "*/Contact/*", "times": 1});
+    together(&mut world, &names("first", 200), json!([too_much])).await;
+    world.caught_up().await;
+    assert_eq!(names_in_target(&world).await.len(), 200);
+    world.stop().await;
+    assert!(parked_by_name(&world).await.is_empty());
+    let rows = Sqlite::open(&world.config.state).unwrap().pipelines().await.unwrap();
+    let sizes: Vec<_> = rows.iter().map(|row| (row.identity.name.as_str(), row.batch_size)).collect();
+    assert_eq!(sizes, [("accounts", None), ("contacts", Some(100))]);
+    world.start();
+    world.live_since(Timestamp(0)).await;
+    together(&mut world, &names("later", 200), json!([])).await;
+    world.caught_up().await;
+    assert_eq!(transactions(&world, 0, |name| name.starts_with("later")).await, 2);
+    world.stop().await;
+}
