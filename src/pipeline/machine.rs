@@ -195,8 +195,10 @@ pub struct Machine {
     just_parked: HashSet<Source>,
     /// Rows of the settlement that was taken last, and the parent that each waits for.
     parked_last: HashMap<Source, Parent>,
-    /// Parents that were written again for a lookup that could not be filled, or fetched, and when.
+    /// Parents that have a link and were written again because the target did not find them, and when.
     remade: HashMap<Parent, Instant>,
+    /// Parents without one that were fetched for a child, and when.
+    fetched: HashMap<Parent, Instant>,
     /// Records that are to be written without these parents first, for those wait for them.
     circles: HashMap<Source, Vec<Parent>>,
 }
@@ -221,6 +223,7 @@ impl Machine {
             just_parked: HashSet::new(),
             parked_last: HashMap::new(),
             remade: HashMap::new(),
+            fetched: HashMap::new(),
             circles: HashMap::new(),
         }
     }
@@ -309,7 +312,6 @@ impl Machine {
         if told && let Some(parent) = self.parked_last.get(&source) {
             // Where that does not help, whatever is overdue is tried again, each time later.
             if self.remade.get(parent).is_none_or(|last| *last + TRY_AGAIN <= now) {
-                self.remade.insert(parent.clone(), now);
                 self.woken(source, now);
             } else {
                 self.parked_last.remove(&source);
@@ -624,8 +626,10 @@ impl Machine {
     pub fn tick(&mut self, now: Instant, wall: Timestamp) {
         self.wall = wall;
         self.remembered.age(now);
-        if self.remade.len() > REMADE_MAX {
-            self.remade.retain(|_, last| *last + TRY_AGAIN > now);
+        for known in [&mut self.remade, &mut self.fetched] {
+            if known.len() > REMADE_MAX {
+                known.retain(|_, last| *last + TRY_AGAIN > now);
+            }
         }
         while let Some(&(at, source)) = self.due.first() {
             if at > now {

@@ -9,13 +9,14 @@ impl Machine {
     pub fn fetch_parents(&mut self, now: Instant) {
         for (child, parent) in std::mem::take(&mut self.parked_last) {
             // It is fetched again at the earliest when its child is tried again.
-            if self.outbox.is_undecided(&parent) || self.remade.get(&parent).is_some_and(|last| *last + TRY_AGAIN > now)
+            if self.outbox.is_undecided(&parent)
+                || self.fetched.get(&parent).is_some_and(|last| *last + TRY_AGAIN > now)
             {
                 continue;
             }
             for maker in self.makers_of(&parent, child.pipeline) {
                 if !self.active.contains_key(&maker) {
-                    self.remade.insert(parent.clone(), now);
+                    self.fetched.insert(parent.clone(), now);
                     self.read(maker, Seq::ZERO, false, false, now);
                 }
             }
