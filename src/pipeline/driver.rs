@@ -623,11 +623,11 @@ impl<S: Store> Driver<S> {
         if let Some(pause) = judgement.pause {
             self.machine.pause(now + pause);
         }
-        if let Some(hold) = judgement.hold {
-            self.machine.hold(&batch.call, now + hold);
-            if let Some(remedy) = &judgement.remedy {
-                self.machine.keep_room(batch.call.object(), remedy, now);
-            }
+        if let Some(hold) = judgement.hold
+            && self.machine.hold(&batch.call, now + hold)
+            && let Some(remedy) = &judgement.remedy
+        {
+            self.machine.keep_room(batch.call.object(), remedy, now);
         }
         self.machine.batch_done(batch.flight, judgement.verdicts, now);
     }

@@ -612,9 +612,9 @@ impl Machine {
         self.outbox.set_linger(linger);
     }
 
-    /// The target refuses calls of this kind until then.
-    pub fn hold(&mut self, call: &Call, until: Instant) {
-        self.outbox.hold(call, until);
+    /// The target refuses calls of this kind until then. True: it does so for the second time and more.
+    pub fn hold(&mut self, call: &Call, until: Instant) -> bool {
+        self.outbox.hold(call, until)
     }
 
     /// The most records of an object in one call, and what had been found to be possible before the start.

@@ -246,9 +246,10 @@ impl Outbox {
         self.sizes.set(object, most, found);
     }
 
-    /// The target refuses calls of this kind whoever is in them: none goes out until then, and then one finds out.
-    pub fn hold(&mut self, call: &Call, until: Instant) {
-        self.holds.hold(call, until);
+    /// The target refuses calls of this kind whoever is in them: none goes out until then, and then one finds out. True: one
+    /// had, and it is as before.
+    pub fn hold(&mut self, call: &Call, until: Instant) -> bool {
+        self.holds.hold(call, until)
     }
 
     /// From so many writes of one call on they go by a job of the Bulk API; none: never. To be set before anything is offered.

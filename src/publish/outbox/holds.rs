@@ -21,8 +21,10 @@ enum Hold {
 }
 
 impl Holds {
-    pub fn hold(&mut self, call: &Call, until: Instant) {
-        self.of.insert(call.clone(), Hold::Until(until));
+    /// True: one had found out that it is as before.
+    pub fn hold(&mut self, call: &Call, until: Instant) -> bool {
+        let before = self.of.insert(call.clone(), Hold::Until(until));
+        matches!(before, Some(Hold::Probing(_)))
     }
 
     /// Time has passed.

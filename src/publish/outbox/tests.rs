@@ -754,7 +754,7 @@ fn calls_that_are_refused_whoever_is_in_them_rest_and_then_one_batch_finds_out()
     let until = bench.now + SECOND_OF_TIME;
     let now = bench.now;
     for batch in &batches {
-        bench.outbox.hold(&batch.call, until);
+        assert!(!bench.outbox.hold(&batch.call, until), "nobody was to find out");
         bench.settle(batch, |_| Verdict::Held { at: now });
     }
     bench.offer(create(900, 900));
@@ -764,7 +764,7 @@ fn calls_that_are_refused_whoever_is_in_them_rest_and_then_one_batch_finds_out()
     let probe = bench.next().unwrap();
     assert_eq!((probe.writes.len(), bench.sends()), (200, vec![]), "one batch alone");
     assert_eq!(bench.outbox.wakeup(), None, "its answer is waited for");
-    bench.outbox.hold(&probe.call, until + SECOND_OF_TIME);
+    assert!(bench.outbox.hold(&probe.call, until + SECOND_OF_TIME));
     bench.settle(&probe, |_| Verdict::Held { at: until });
     assert_eq!((bench.sends(), bench.outbox.wakeup()), (vec![], Some(until + SECOND_OF_TIME)));
     bench.now = until + SECOND_OF_TIME;

@@ -513,7 +513,9 @@ impl World {
             94 => {
                 let call = self.flights.first().map(|batch| batch.call.clone());
                 let until = self.now + Duration::from_secs(u64::from(how) % 5);
-                call.into_iter().for_each(|call| self.outbox.hold(&call, until));
+                call.into_iter().for_each(|call| {
+                    self.outbox.hold(&call, until);
+                });
             }
             _ => self.pass(1 + u64::from(how) % 20),
         }
