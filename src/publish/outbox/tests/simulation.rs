@@ -669,7 +669,7 @@ fn ends_equal(mut world: World, steps: Vec<(u8, usize, u16)>) -> Result<(), Test
     Ok(())
 }
 
-/// As `pipeline::machine::tests::long`, of the outbox alone.
+/// As `pipeline::machine::tests::long`, of the outbox alone and without jobs.
 #[test]
 #[ignore = "as long as MODEL_SECONDS says"]
 fn millions_of_interleavings_of_writes_end_with_the_target_equal_to_the_source() {
@@ -681,9 +681,6 @@ fn millions_of_interleavings_of_writes_end_with_the_target_equal_to_the_source()
         let run = || {
             let mut draw = fastrand::Rng::with_seed(seed);
             let mut world = World::new(draw.bool(), draw.bool());
-            if draw.bool() {
-                world.outbox.set_bulk(Some(draw.usize(1..4)));
-            }
             if draw.bool() {
                 world.outbox.set_linger(Duration::from_secs(draw.u64(0..20)));
             }
