@@ -189,6 +189,8 @@ pub struct Machine {
     /// Counterparts that the bridge had created, and that came back from the recycle bin, until the link says so.
     returned: HashMap<Source, RecordId>,
     suspects: HashMap<Source, Instant>,
+    /// Suspects whose time was over, but what was to end it was parked: their next read ends it, whenever that comes.
+    unsure: HashSet<Source>,
     due: BTreeSet<(Instant, Source)>,
     settlement: Settlement,
     /// Sources with a row in the settlement that is not committed yet.
@@ -218,6 +220,7 @@ impl Machine {
             held: 0,
             returned: HashMap::new(),
             suspects: HashMap::new(),
+            unsure: HashSet::new(),
             due: BTreeSet::new(),
             settlement: Settlement::default(),
             just_parked: HashSet::new(),

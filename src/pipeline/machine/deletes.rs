@@ -31,8 +31,7 @@ impl Machine {
         let Some(false) = created else { return created };
         let object = self.lines.get(&of.pipeline).map(|line| &line.mapping.target_object);
         let lost = self.lines.iter().any(|(id, line)| {
-            Some(&line.mapping.target_object) == object
-                && self.suspects.contains_key(&Source { pipeline: *id, record: of.record })
+            Some(&line.mapping.target_object) == object && self.is_suspect(Source { pipeline: *id, record: of.record })
         });
         (!lost).then_some(false)
     }

@@ -93,7 +93,7 @@ impl Machine {
                     let Source { pipeline, record } = cover.source;
                     // A lost request may have been what deleted it, and what comes back from the bin is wanted again.
                     let comes_back = revives || self.steps_of(cover.source).any(reading::is_undelete);
-                    let recreates = comes_back || cover.clears_suspect || self.suspects.contains_key(&cover.source);
+                    let recreates = comes_back || cover.clears_suspect || self.is_suspect(cover.source);
                     let policy = self.lines.get(&pipeline).map(|line| line.mapping.publishing.when_target_gone);
                     match policy.filter(|_| !recreates) {
                         Some(WhenTargetGone::Skip) => {
@@ -191,7 +191,13 @@ impl Machine {
         }
     }
 
+    /// A request whose answer was lost may have done something that nobody has looked at yet.
+    pub(super) fn is_suspect(&self, source: Source) -> bool {
+        self.suspects.contains_key(&source) || self.unsure.contains(&source)
+    }
+
     pub(super) fn clear(&mut self, source: Source) {
+        self.unsure.remove(&source);
         if let Some(at) = self.suspects.remove(&source) {
             self.due.remove(&(at, source));
         }
@@ -218,7 +224,12 @@ impl Machine {
             self.settlement.answered.push((cover.source.pipeline, cover.source.record));
         }
         if cover.clears_suspect {
-            self.clear(cover.source);
+            // Nothing was written, so nothing is known of what the lost request did. It can no longer land, and nobody waits for
+            // the record; `sent` keeps it.
+            if let Some(at) = self.suspects.remove(&cover.source) {
+                self.due.remove(&(at, cover.source));
+            }
+            self.unsure.insert(cover.source);
         }
         self.untrack(cover.source, cover.to);
     }

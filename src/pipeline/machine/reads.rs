@@ -13,6 +13,7 @@ impl Machine {
         if !self.lines.contains_key(&source.pipeline) {
             return;
         }
+        let clears = clears || self.unsure.contains(&source);
         let steps = self.take_steps(source);
         let active = self.active.entry(source).or_default();
         match &mut active.reading {

@@ -165,3 +165,39 @@ proptest! {
         prop_assert!(world.memory.parked.is_empty(), "{:?}", world.memory.parked);
     }
 }
+
+#[test]
+fn a_suspicion_does_not_end_with_a_write_that_is_parked() {
+    let mut world = World::new();
+    world.change_source(0, 1);
+    world.change_source(4, 1);
+    world.finish();
+    // Its counterpart is deleted, and made anew later than anybody hears of.
+    world.change_source(4, DELETE);
+    world.deliver();
+    world.page(1);
+    assert!(world.send());
+    world.answer_batch(0, 1);
+    world.change_source(4, UNDELETE);
+    world.deliver();
+    world.page(1);
+    world.pass(2);
+    assert!(world.send());
+    world.answer_batch(0, 0);
+    // What is to end the suspicion has a parent that the source does not show.
+    let nowhere = Value::text(record_id(3).as_str());
+    world.source.get_mut(&4).unwrap().fields.insert("AccountId".to_owned(), nowhere);
+    world.pass(LATE.as_secs() + 1);
+    world.read_all();
+    while world.send() {
+        world.answer_batch(0, 7);
+    }
+    world.read_all();
+    assert_eq!(world.memory.parked[&(CONTACTS, record_id(4))].state, ParkedState::Waiting);
+    assert_eq!((world.target.rows.len(), world.target.made), (2, 3), "the account, and the contact once more");
+    assert!(world.machine.is_caught_up(world.head()), "it holds nobody up");
+    world.change_source(4, DELETE);
+    world.finish();
+    assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+    assert!(world.memory.sent.is_empty() && world.memory.parked.is_empty());
+}
