@@ -1,9 +1,10 @@
 //! Everything right of the journal for the pipelines of one target org: parts are mapped, records are read where a
 //! part does not say enough, writes go out, and each outcome is remembered.
 //!
-//! [`machine`] decides and knows no I/O; [`driver`] asks the store and the two orgs on its behalf; [`types`] keeps the
+//! [`machine`] decides and knows no I/O; [`driver`] commits, sends and asks on its behalf (`asking`); [`types`] keeps the
 //! mappings up to date with what the orgs say of their fields.
 
+mod asking;
 pub mod brakes;
 pub mod driver;
 pub mod machine;

@@ -12,14 +12,14 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::machine::{Child, Machine, Read, ReadWhat, Returned, Stretch, came_back};
+use super::asking::{Asking, Heard};
+use super::machine::{Machine, Read, ReadWhat, Stretch};
 use super::types::{Doubts, Remapped};
 use crate::budget::Budget;
 use crate::config::Brakes;
-use crate::event::{FieldPath, Found, ObjectName, OrgName, Part, PipelineName, Record, RecordId, Seq, Timestamp};
-use crate::hydrate;
+use crate::event::{Found, ObjectName, OrgName, Part, PipelineName, RecordId, Seq, Timestamp};
 use crate::journal::{Scanned, scan};
-use crate::mapping::{Mapping, Replies};
+use crate::mapping::Mapping;
 use crate::org::{CallError, Code, JobTrouble, Org, SaveResult};
 use crate::publish::budget::Allowance;
 use crate::publish::bulk::{self, Ended, What};
@@ -27,7 +27,7 @@ use crate::publish::outcome::{Delays, Judgement, judge};
 use crate::publish::{self, Batch, Lane, Source, Verdict};
 use crate::retry::{Backoff, delay_after};
 use crate::status::{Board, PipelineStatus, TargetStatus};
-use crate::store::{Answer, ParkedState, PipelineId, PipelineRow, Question, Store, StoreError};
+use crate::store::{Answer, ParkedState, PipelineId, PipelineRow, Store, StoreError};
 
 /// Reads of the orgs at once.
 const READS_MAX: usize = 4;
@@ -90,14 +90,6 @@ enum Done {
     Batch { batch: Batch, answer: Result<Vec<SaveResult>, CallError> },
     Job { batch: Batch, ended: Result<Ended, StoreError> },
     Read { read: Read, answer: Result<Heard, CallError>, calls: u64 },
-}
-
-/// What an org answered to a read.
-enum Heard {
-    /// And what their lookups lead to, and what came out of the target's recycle bin.
-    Records(HashMap<RecordId, Found>, Replies, Returned),
-    Targets(HashMap<String, RecordId>),
-    Children(Vec<Child>),
 }
 
 /// Moves what is journaled into the target until cancelled; then settles what is in flight and returns. What waits stays
@@ -444,59 +436,20 @@ impl<S: Store> Driver<S> {
 
     fn ask(&mut self, read: Read) {
         let Some((_, source, mapping)) = self.sources.get(&read.pipeline).cloned() else { return };
-        let (store, target) = (self.store.clone(), self.org.clone());
-        let children: HashMap<_, _> =
-            self.sources.iter().map(|(id, (_, source, mapping))| (*id, (source.clone(), mapping.clone()))).collect();
-        let replies = self.machine.replies().clone();
-        let paused = self.paused;
+        let lines = self.sources.iter().map(|(id, (_, source, mapping))| (*id, (source.clone(), mapping.clone())));
+        let asking = Asking {
+            source: source.clone(),
+            target: self.org.clone(),
+            mapping,
+            lines: lines.collect(),
+            store: self.store.clone(),
+            replies: self.machine.replies().clone(),
+            may_restore: !self.paused,
+        };
+        let target = self.org.clone();
         self.tasks.spawn(async move {
             let before = source.api_calls() + target.api_calls();
-            let answer = match &read.what {
-                ReadWhat::Records { records, at, restores, revived } => {
-                    let whole = async {
-                        let mut found = hydrate::records(&source, &mapping, records).await?;
-                        let is_missing = |record: &RecordId| !found.contains_key(record);
-                        let missing: Vec<RecordId> = records.iter().copied().filter(is_missing).collect();
-                        // The bin may be empty already, but the journal knows.
-                        if !missing.is_empty()
-                            && let Ok(newest) = store.newest_parts(read.pipeline, missing, *at).await
-                        {
-                            let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
-                            found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
-                        }
-                        let records: Vec<&Record> = found.values().filter_map(Found::record).collect();
-                        let mut returned = Returned::default();
-                        let question = Question {
-                            records: records.iter().map(|record| record.id).collect(),
-                            ..Question::default()
-                        };
-                        // Where the store fails, the driver hears of it at its next word with it.
-                        // When a paused org goes on, the record is read once more.
-                        if *restores
-                            && !paused
-                            && let Ok(known) = store.known(read.pipeline, question).await
-                        {
-                            let back = came_back(records.iter().map(|record| record.id), revived, &known);
-                            let back: Vec<&Record> = back.iter().filter_map(|id| found.get(id)?.record()).collect();
-                            returned = restore(&target, (read.pipeline, &mapping), &back, &children).await?;
-                        }
-                        let fresh = hydrate::ask(&[&source, &target], &mapping, &records, &replies).await?;
-                        Ok(Heard::Records(found, fresh, returned))
-                    };
-                    whole.await
-                }
-                ReadWhat::Targets { keys } => {
-                    let values: Vec<String> = keys.iter().map(|(_, key)| key.clone()).collect();
-                    let held = hydrate::targets(&target, &mapping.target_object, &mapping.key, &values);
-                    held.await.map(Heard::Targets)
-                }
-                ReadWhat::Children { parents, lookups, .. } => {
-                    children_of(&children, parents, lookups).await.map(Heard::Children)
-                }
-                ReadWhat::Moved { losers, lookups } => {
-                    moved_to(&source, &mapping, &children, losers, lookups).await.map(Heard::Children)
-                }
-            };
+            let answer = asking.answer(&read).await;
             // Calls of neighbours are counted in: it is a figure for people, not an account.
             let calls = (source.api_calls() + target.api_calls()).saturating_sub(before).min(8);
             Done::Read { read, answer, calls }
@@ -781,61 +734,4 @@ impl<S: Store> Driver<S> {
             status.targets.insert(self.target.clone(), shown);
         });
     }
-}
-
-/// Takes the counterparts of these records out of the target's recycle bin, and asks who may have come along.
-async fn restore(
-    target: &Org,
-    (pipeline, mapping): (PipelineId, &Mapping),
-    records: &[&Record],
-    lines: &HashMap<PipelineId, (Org, Arc<Mapping>)>,
-) -> Result<Returned, CallError> {
-    let counterparts = hydrate::restore(target, mapping, records).await?;
-    let parents: Vec<RecordId> = counterparts.iter().map(|counterpart| counterpart.id).collect();
-    let own = counterparts.iter().filter(|counterpart| counterpart.own);
-    let own = own.map(|counterpart| (Source { pipeline, record: counterpart.record }, counterpart.id)).collect();
-    let mut returned = Returned { own, along: Vec::new() };
-    for (pipeline, (_, child)) in lines.iter().filter(|(_, (_, child))| child.lookups_of(mapping).next().is_some()) {
-        for (record, own) in hydrate::children_there(target, child, &mapping.target_object, &parents).await? {
-            let source = Source { pipeline: *pipeline, record };
-            returned.along.push(source);
-            returned.own.extend(own.map(|id| (source, id)));
-        }
-    }
-    Ok(returned)
-}
-
-/// Who names the winners of merges, or those into which they were merged in turn, as parents.
-async fn moved_to(
-    source: &Org,
-    mapping: &Mapping,
-    lines: &HashMap<PipelineId, (Org, Arc<Mapping>)>,
-    losers: &[(RecordId, RecordId)],
-    lookups: &[(PipelineId, FieldPath)],
-) -> Result<Vec<Child>, CallError> {
-    let winners: Vec<RecordId> = losers.iter().map(|(_, winner)| *winner).collect();
-    let last = hydrate::last_winners(source, &mapping.source_object, &winners).await?;
-    let mut parents: Vec<RecordId> = last.values().copied().collect();
-    parents.sort_unstable();
-    parents.dedup();
-    let found = children_of(lines, &parents, lookups).await?;
-    let of_winner = |(winner, last): (&RecordId, &RecordId)| {
-        let (winner, last) = (*winner, *last);
-        found.iter().filter(move |child| child.parent == last).map(move |child| Child { parent: winner, ..*child })
-    };
-    Ok(last.iter().flat_map(of_winner).collect())
-}
-
-async fn children_of(
-    lines: &HashMap<PipelineId, (Org, Arc<Mapping>)>,
-    parents: &[RecordId],
-    lookups: &[(PipelineId, FieldPath)],
-) -> Result<Vec<Child>, CallError> {
-    let mut children = Vec::new();
-    for (pipeline, lookup) in lookups {
-        let Some((source, mapping)) = lines.get(pipeline) else { continue };
-        let found = hydrate::children(source, &mapping.source_object, lookup, parents).await?;
-        children.extend(found.into_iter().map(|(record, parent)| Child { pipeline: *pipeline, record, parent }));
-    }
-    Ok(children)
 }

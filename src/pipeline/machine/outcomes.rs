@@ -185,7 +185,8 @@ impl Machine {
             self.due.remove(&(earlier, source));
         }
         self.due.insert((at, source));
-        // A read that was to end an earlier suspicion does not end this one.
+        // What was to end an earlier suspicion does not end this one.
+        self.unsure.remove(&source);
         if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
             reading.clears_suspect = false;
         }
@@ -259,6 +260,11 @@ impl Machine {
     /// The row in `parked` ends, unless it reaches further. Parts that come from here on find no row to join.
     pub(super) fn close(&mut self, source: Source, to: Seq, now: Instant) {
         self.settlement.close.push((source.pipeline, source.record, to));
+        // No try of the row will end it any more, unless this one does.
+        if self.unsure.remove(&source) {
+            self.suspects.insert(source, now);
+            self.due.insert((now, source));
+        }
         if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
             reading.parked = false;
         }

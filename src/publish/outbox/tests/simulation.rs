@@ -395,6 +395,7 @@ impl World {
                     // A delete that lands late takes the fields of all pipelines with it.
                     for source in sources.into_iter().flat_map(all_of) {
                         self.suspects.insert(source, self.now + LATE);
+                        self.unsure.remove(&source);
                         if let Some(reading) = self.reading.get_mut(&source) {
                             reading.clears_suspect = false;
                         }
