@@ -565,15 +565,14 @@ impl Machine {
         if verdicts.iter().any(outdated) {
             self.doubt_replies(flight, now);
         }
+        let pipelines = self.outbox.pipelines_of(flight);
         self.outbox.settle(flight, verdicts, now);
         self.collect(now);
         // What came back to a pipeline that most of its records' failing has halted is not sent again.
-        let stopped: Vec<PipelineId> =
-            self.lines.iter().filter(|(_, line)| line.brake.is_stopped()).map(|(id, _)| *id).collect();
-        for pipeline in stopped {
+        for pipeline in pipelines.into_iter().filter(|id| self.is_stopped(*id)).collect::<Vec<_>>() {
             self.outbox.withdraw(pipeline, &pipeline_halted(), now);
-            self.collect(now);
         }
+        self.collect(now);
     }
 
     /// Calls for an object are refused whoever is in them. Where they take the room of others, the pipelines that write it
@@ -583,14 +582,8 @@ impl Machine {
             return;
         }
         for (id, line) in self.lines.iter_mut().filter(|(_, line)| line.mapping.target_object == *object) {
-            if let Some(why) = line.brake.stop(why) {
-                self.settlement.halts.push((*id, why, self.wall));
-            }
-        }
-        let of_object = |line: &Line| line.mapping.target_object == *object;
-        let halted: Vec<_> = self.lines.iter().filter(|(_, line)| of_object(line)).map(|(id, _)| *id).collect();
-        for pipeline in halted {
-            self.outbox.withdraw(pipeline, &pipeline_halted(), now);
+            self.settlement.halts.extend(line.brake.stop(why).map(|why| (*id, why, self.wall)));
+            self.outbox.withdraw(*id, &pipeline_halted(), now);
         }
         self.collect(now);
     }
