@@ -8,15 +8,17 @@ use serde::{Deserialize, Serialize};
 pub use remedy::remedy;
 pub use report::{Cause, Event, Healed, Parent, Record};
 
-use crate::event::RecordId;
+use crate::event::{RecordId, Timestamp};
 use crate::store::{PipelineId, RowId, Store, StoreError, Which};
 
 /// Records that are told at once.
 const PAGE: usize = 200;
+/// The same with their events, of which each may have [`EVENTS_MAX`]: all must fit into one answer.
+const PAGE_WITH_EVENTS: usize = 20;
 /// Events of one record that are told.
 pub const EVENTS_MAX: usize = 100;
 /// Healed records that are told.
-const HEALED_MAX: usize = 1_000;
+pub const HEALED_MAX: usize = 1_000;
 
 /// What can be asked of the state, whether a bridge runs or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +49,11 @@ pub enum Told {
         records: Vec<Record>,
         next: Option<Place>,
     },
-    Healed(Vec<Healed>),
+    /// `more`: only the last of them are told.
+    Healed {
+        records: Vec<Healed>,
+        more: bool,
+    },
 }
 
 /// What the store knows.
@@ -62,15 +68,16 @@ pub async fn told<S: Store>(store: &S, ask: Ask) -> Result<Told, StoreError> {
         }
         Ask::Each { which, after, events } => {
             let after: Option<RowId> = after.map(|place| (PipelineId(place.pipeline), place.record));
-            let rows = store.failed(&which, after, PAGE).await?;
+            let page = if events { PAGE_WITH_EVENTS } else { PAGE };
+            let rows = store.failed(&which, after, page).await?;
             let place = |row: &RowId| Place { pipeline: row.0.0, record: row.1 };
             let last = rows.last().map(|last| (last.row.pipeline, last.row.record));
-            let next = last.filter(|_| rows.len() >= PAGE).as_ref().map(place);
+            let next = last.filter(|_| rows.len() >= page).as_ref().map(place);
             let mut records = Vec::with_capacity(rows.len());
             for row in rows {
                 let id = (row.row.pipeline, row.row.record);
                 let entries = match events {
-                    true => store.events_of(id, (row.row.from, row.row.to), EVENTS_MAX).await?,
+                    true => store.events_of(id, (row.row.from, row.row.to), EVENTS_MAX + 1).await?,
                     false => Vec::new(),
                 };
                 records.push(Record::of(row, entries));
@@ -78,8 +85,10 @@ pub async fn told<S: Store>(store: &S, ask: Ask) -> Result<Told, StoreError> {
             Ok(Told::Each { records, next })
         }
         Ask::Healed(which) => {
-            let healed = store.healed(&which, HEALED_MAX).await?;
-            Ok(Told::Healed(healed.into_iter().map(Healed::of).collect()))
+            let mut healed = store.healed(&which, Timestamp::now(), HEALED_MAX + 1).await?;
+            let more = healed.len() > HEALED_MAX;
+            healed.truncate(HEALED_MAX);
+            Ok(Told::Healed { records: healed.into_iter().map(Healed::of).collect(), more })
         }
     }
 }

@@ -25,7 +25,7 @@ on. It is tried again when it changes in the source, and when you say so.
   orgbridge failed show 001...                        everything that is known of one record
   orgbridge failed redrive --code STRING_TOO_LONG     try these again, after the cause was mended
   orgbridge failed discard --record 001...            give this one up
-  orgbridge failed list --healed                      those that failed once and do not any more
+  orgbridge failed list --healed                      those that had failed and do not any more
 
 A redrive reads the record as it is in the source now, maps it as the config says now, and writes it. All of this works whether a
 bridge runs or not; without one, what is to be tried again waits for the next start. It asks the orgs nothing.
@@ -50,7 +50,7 @@ enum Command {
         /// Each record on a line of its own
         #[arg(long, conflicts_with = "healed")]
         each: bool,
-        /// Those that failed once and do not any more, of the last 30 days
+        /// Those that had failed and do not any more: the last 1,000 of 30 days
         #[arg(long, conflicts_with = "waiting")]
         healed: bool,
         /// JSON, for scripts
@@ -112,10 +112,10 @@ struct Filter {
     /// The record with this id in the source org
     #[arg(long, value_name = "ID")]
     record: Option<RecordId>,
-    /// That failed first longer ago than this (1h, 2days)
+    /// That failed, or began to wait, longer ago than this (1h, 2days)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     older_than: Option<Duration>,
-    /// That failed first less long ago than this (30m)
+    /// That failed, or began to wait, less long ago than this (30m)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     newer_than: Option<Duration>,
     /// Also records that wait for another one
@@ -199,7 +199,7 @@ impl<'a> Pages<'a> {
                 self.next = next.map(Some);
                 Ok(Some(records))
             }
-            Told::Causes(_) | Told::Healed(_) => anyhow::bail!("the bridge answered something else"),
+            Told::Causes(_) | Told::Healed { .. } => anyhow::bail!("the bridge answered something else"),
         }
     }
 }
@@ -218,7 +218,9 @@ async fn list(config: &Config, which: Which, each: bool, healed: bool, json: boo
     let question = if healed { Ask::Healed(which) } else { Ask::Causes(which) };
     match ask(config, question).await? {
         Told::Causes(causes) => shown(json, &causes, causes.is_empty(), text::causes),
-        Told::Healed(healed) => shown(json, &healed, healed.is_empty(), text::healed),
+        Told::Healed { records, more } => {
+            shown(json, &records, records.is_empty(), |records| text::healed(records, more))
+        }
         Told::Each { .. } => anyhow::bail!("the bridge answered something else"),
     }
 }
