@@ -36,6 +36,7 @@ use crate::event::{
 };
 use crate::org::JobId;
 use crate::privacy::{Privacy, PrivacyRule};
+use crate::text::counted;
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -321,7 +322,7 @@ pub struct InClear {
 
 impl fmt::Display for InClear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let events = if self.entries == 1 { "1 event".to_owned() } else { format!("{} events", self.entries) };
+        let events = counted(self.entries, "event");
         let fields: Vec<&str> = self.fields.iter().map(FieldPath::as_str).collect();
         let (object, fields) = (&self.object, fields.join(", "));
         write!(

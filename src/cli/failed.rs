@@ -16,6 +16,7 @@ use crate::control;
 use crate::event::{ObjectName, PipelineName, RecordId, Timestamp};
 use crate::failed::{self, Ask, Place, Record, Told};
 use crate::store::{Sqlite, Store, Which};
+use crate::text::counted;
 
 const HELP: &str = "\
 A failed record is one that the target org refused by itself, or that cannot be mapped. It is in nobody's way: its neighbours go
@@ -140,9 +141,7 @@ impl Filter {
 impl Failed {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = crate::config::load(&self.file.config)?;
-        if !config.state.exists() {
-            anyhow::bail!("{} is not there: no bridge has run with this config yet", config.state.display());
-        }
+        super::has_run(&config)?;
         let now = Timestamp::now();
         match self.command {
             Command::List { which, each, healed, json } => {
@@ -268,16 +267,12 @@ async fn redrive(config: &Config, which: Which, all: bool) -> anyhow::Result<Exi
         println!("No failed record fits.");
         return Ok(ExitCode::from(NOBODY));
     }
-    let (records, are) = (counted(records), if records == 1 { "is" } else { "are" });
+    let (records, are) = (counted(records, "record"), if records == 1 { "is" } else { "are" });
     match runs {
         true => println!("{records} {are} tried again. `orgbridge failed list` shows what is left."),
         false => println!("{records} {are} tried again when the bridge is started."),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn counted(records: u64) -> String {
-    if records == 1 { "1 record".to_owned() } else { format!("{records} records") }
 }
 
 async fn discard(config: &Config, which: Which, yes: bool) -> anyhow::Result<ExitCode> {
@@ -292,7 +287,7 @@ async fn discard(config: &Config, which: Which, yes: bool) -> anyhow::Result<Exi
         return Ok(ExitCode::from(NOBODY));
     }
     println!("{}", text::causes(&causes));
-    println!("\nWhat failed of {} is given up.", counted(causes.iter().map(|cause| cause.records).sum()));
+    println!("\nWhat failed of {} is given up.", counted(causes.iter().map(|cause| cause.records).sum(), "record"));
     if !yes && !confirmed("Discard?")? {
         println!("Nothing was changed.");
         return Ok(ExitCode::from(NOBODY));
@@ -301,6 +296,6 @@ async fn discard(config: &Config, which: Which, yes: bool) -> anyhow::Result<Exi
         Some(records) => records,
         None => super::owned(config)?.discard(&which, Timestamp::now()).await?,
     };
-    println!("Discarded: {}.", counted(records));
+    println!("Discarded: {}.", counted(records, "record"));
     Ok(ExitCode::SUCCESS)
 }
