@@ -92,3 +92,46 @@ pub async fn told<S: Store>(store: &S, ask: Ask) -> Result<Told, StoreError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::given;
+    use crate::store::{Settlement, Sqlite};
+
+    async fn with_failed(records: u32) -> Sqlite {
+        let store = Sqlite::in_memory().unwrap();
+        let pipeline = given::accounts(&store).await.id;
+        let park = (0..records).map(|n| given::failed(pipeline, given::account(n), 1)).collect();
+        store.settle(Settlement { park, ..Settlement::default() }).await.unwrap();
+        store
+    }
+
+    #[tokio::test]
+    async fn with_their_events_fewer_records_are_told_at_once_and_all_in_the_end() {
+        let store = with_failed(41).await;
+        let (mut after, mut pages) = (None, Vec::new());
+        loop {
+            let which = Which::default();
+            let told = told(&store, Ask::Each { which, after, events: true }).await.unwrap();
+            let Told::Each { records, next } = told else { panic!("{told:?}") };
+            pages.push(records.len());
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(pages, [20, 20, 1]);
+    }
+
+    #[tokio::test]
+    async fn of_many_healed_records_the_last_are_told_and_that_there_are_more() {
+        for (there, expected) in [(HEALED_MAX, false), (HEALED_MAX + 1, true)] {
+            let store = with_failed(u32::try_from(there).unwrap()).await;
+            store.discard(&Which::default(), Timestamp::now()).await.unwrap();
+            let told = told(&store, Ask::Healed(Which::default())).await.unwrap();
+            let Told::Healed { records, more } = told else { panic!("{told:?}") };
+            assert_eq!((records.len(), more), (HEALED_MAX, expected));
+        }
+    }
+}

@@ -731,8 +731,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn redrives_anew(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Gives up the parts of these rows of `parked`; how many. What changes later is as if they had been applied. Rows that
-    /// wait for one of them as their parent become failed records ([`PARENT_DISCARDED`]), which the parent's link wakes all
-    /// the same. Only while nobody has anything of it in memory.
+    /// wait for one of them as their parent become failed records ([`PARENT_DISCARDED`]) if it has no link; one that it gets
+    /// wakes them all the same. Only while nobody has anything of it in memory.
     fn discard(&self, which: &Which, at: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Notes the privacy rules that hold for the org from the next entry on.

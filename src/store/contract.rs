@@ -131,6 +131,7 @@ macro_rules! contract {
                 that_a_record_had_failed_is_remembered_also_where_it_waits_by_the_time_it_ends,
                 that_a_record_had_failed_is_remembered_for_thirty_days,
                 an_org_is_paused_until_it_is_resumed_known_or_not,
+                time_for_which_an_org_was_paused_is_no_time_in_which_a_parent_did_not_come,
             }
             lookups {
                 a_lookup_can_be_filled_once_its_parent_has_a_link,

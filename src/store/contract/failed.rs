@@ -310,3 +310,17 @@ pub async fn an_org_is_paused_until_it_is_resumed_known_or_not<B: Backend>() {
     assert!(!store.resume_org(&name("hq")).await.unwrap());
     assert!(store.paused_orgs().await.unwrap().is_empty());
 }
+
+pub async fn time_for_which_an_org_was_paused_is_no_time_in_which_a_parent_did_not_come<B: Backend>() {
+    let store = B::empty().open().await;
+    let (_, children) = several(&store).await;
+    let target = identity().target_org;
+    let paused = Paused { reason: String::new(), at: NOW };
+    assert!(store.pause_org(&target, paused).await.unwrap());
+    assert!(store.resume_org(&target).await.unwrap());
+    assert_eq!(store.give_up_parents(children, NOW.plus(MINUTE)).await.unwrap(), 0, "it waits since just now");
+    // Nobody paused it: it goes on waiting as it did.
+    park(&store, vec![waiting(children, contact(3), 9, parent(8))]).await;
+    assert!(!store.resume_org(&target).await.unwrap());
+    assert_eq!(store.give_up_parents(children, NOW.plus(MINUTE)).await.unwrap(), 1);
+}
