@@ -7,7 +7,7 @@ mod retention;
 mod supervise;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::pipeline::types::{self, Ends};
 use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::privacy::PrivacyRule;
 use crate::status::{Board, OrgStatus, PipelineStatus};
+use crate::store::paused::by_hand;
 use crate::store::{Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which};
 use crate::subscribe::poll::{self, Poll};
 use crate::subscribe::position::Plan;
@@ -91,8 +92,9 @@ pub enum Command {
     AcceptOrg { org: OrgName, org_id: String, done: oneshot::Sender<Result<(), String>> },
     /// A halted pipeline is to go on. Answered when it does, with whether it was halted, or with the reason why not.
     Resume { pipeline: PipelineName, done: oneshot::Sender<Result<bool, String>> },
-    /// A pipeline is to be halted, for this reason. Answered when it is, with whether it was not before.
-    Pause { pipeline: PipelineName, why: String, done: oneshot::Sender<Result<bool, String>> },
+    /// A person pauses a pipeline, for this reason, which may be empty. Answered when it is halted, with whether it was not
+    /// before.
+    Pause { pipeline: PipelineName, reason: String, done: oneshot::Sender<Result<bool, String>> },
     /// Nothing is to be written into an org. Answered when no call is in flight any more, with whether this
     /// is new. A job of the Bulk API that runs is ended when the org is resumed.
     PauseOrg { org: OrgName, reason: String, done: oneshot::Sender<Result<bool, String>> },
@@ -121,12 +123,12 @@ pub async fn steered<S: Store>(
     loop {
         let round = cancel.child_token();
         let mut running = pin!(one_round(config, orgs, store.clone(), board.clone(), &redrives, round.clone()));
-        let command = loop {
+        let while_stopped = loop {
             tokio::select! {
                 ended = &mut running => return ended,
                 Some(command) = commands.recv() => {
-                    if let Some(command) = to_be_done(command, orgs, &store, &redrives).await? {
-                        break command;
+                    if let Some(work) = to_be_done(command, orgs, store.clone(), &redrives).await? {
+                        break work;
                     }
                 }
             }
@@ -141,88 +143,84 @@ pub async fn steered<S: Store>(
         if cancel.is_cancelled() {
             return Ok(());
         }
-        // Who gave up waiting is not answered.
-        match command {
-            Command::AcceptOrg { org, org_id, done } => {
-                store.accept_org(&org, &org_id).await?;
-                warn!(%org, %org_id, "another org was accepted; what is known of the old one is given up");
-                drop(done.send(Ok(())));
-            }
-            Command::Resume { pipeline, done } => {
-                store.resume(&pipeline).await?;
-                info!(%pipeline, "resumed");
-                drop(done.send(Ok(true)));
-            }
-            Command::Pause { pipeline, why, done } => {
-                let halted = store.halt(&pipeline, &why, Timestamp::now()).await?;
-                info!(%pipeline, "{why}");
-                drop(done.send(Ok(halted == Some(true))));
-            }
-            Command::PauseOrg { org, reason, done } => {
-                let paused = store.pause_org(&org, Paused { reason, at: Timestamp::now() }).await?;
-                info!(%org, "paused by hand");
-                drop(done.send(Ok(paused)));
-            }
-            Command::ResumeOrg { org, done } => {
-                let resumed = store.resume_org(&org).await?;
-                info!(%org, "resumed");
-                drop(done.send(Ok(resumed)));
-            }
-            Command::Redrive { which, done } => {
-                let records = store.redrive(&which, Timestamp::now()).await?;
-                drop(done.send(Ok(records)));
-            }
-            Command::Discard { which, done } => {
-                let records = store.discard(&which, Timestamp::now()).await?;
-                info!(records, "failed records were discarded");
-                drop(done.send(Ok(records)));
-            }
-        }
+        while_stopped.await?;
     }
 }
 
-/// The command, if there is something to do; otherwise it is answered.
+/// What a command does while no stage runs, and its answer. Who gave up waiting is not answered.
+type WhileStopped = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+/// What is left to do when the stages have stopped. None: the command is done, or answered with why not, and they go on.
 async fn to_be_done<S: Store>(
     command: Command,
     orgs: &BTreeMap<OrgName, Org>,
-    store: &S,
+    store: S,
     redrives: &watch::Sender<u64>,
-) -> Result<Option<Command>, StoreError> {
+) -> Result<Option<WhileStopped>, StoreError> {
     match command {
         Command::AcceptOrg { org, org_id, done } => {
             let refused = match orgs.get(&org).map(|org| org.other().borrow().clone()) {
-                Some(Some(found)) if found == org_id => return Ok(Some(Command::AcceptOrg { org, org_id, done })),
+                Some(Some(found)) if found == org_id => {
+                    return Ok(Some(Box::pin(async move {
+                        store.accept_org(&org, &org_id).await?;
+                        warn!(%org, %org_id, "another org was accepted; what is known of the old one is given up");
+                        drop(done.send(Ok(())));
+                        Ok(())
+                    })));
+                }
                 Some(Some(found)) => format!("org {found} is behind the login of {org}"),
                 Some(None) => format!("the login of {org} leads to the same org as before"),
                 None => format!("the config names no org {org}"),
             };
             drop(done.send(Err(refused)));
         }
-        Command::Resume { pipeline, done } => {
-            let row = store.pipelines().await?.into_iter().find(|row| row.identity.name == pipeline);
-            match row.map(|row| row.halted.is_some()) {
-                Some(true) => return Ok(Some(Command::Resume { pipeline, done })),
-                Some(false) => drop(done.send(Ok(false))),
-                None => drop(done.send(Err(format!("the config has no pipeline {pipeline}")))),
+        Command::Resume { pipeline, done } => match is_halted(&store, &pipeline).await? {
+            Some(true) => {
+                return Ok(Some(Box::pin(async move {
+                    store.resume(&pipeline).await?;
+                    info!(%pipeline, "resumed");
+                    drop(done.send(Ok(true)));
+                    Ok(())
+                })));
             }
-        }
-        Command::Pause { pipeline, why, done } => {
-            let row = store.pipelines().await?.into_iter().find(|row| row.identity.name == pipeline);
-            match row.map(|row| row.halted.is_none()) {
-                Some(true) => return Ok(Some(Command::Pause { pipeline, why, done })),
-                Some(false) => drop(done.send(Ok(false))),
-                None => drop(done.send(Err(format!("the config has no pipeline {pipeline}")))),
+            Some(false) => drop(done.send(Ok(false))),
+            None => drop(done.send(Err(format!("the config has no pipeline {pipeline}")))),
+        },
+        Command::Pause { pipeline, reason, done } => match is_halted(&store, &pipeline).await? {
+            Some(false) => {
+                return Ok(Some(Box::pin(async move {
+                    let halted = store.halt(&pipeline, &by_hand(&reason), Timestamp::now()).await?;
+                    info!(%pipeline, "paused by hand");
+                    drop(done.send(Ok(halted == Some(true))));
+                    Ok(())
+                })));
             }
-        }
+            Some(true) => drop(done.send(Ok(false))),
+            None => drop(done.send(Err(format!("the config has no pipeline {pipeline}")))),
+        },
         Command::PauseOrg { org, reason, done } => {
             match (orgs.contains_key(&org), store.paused_orgs().await?.contains_key(&org)) {
-                (true, false) => return Ok(Some(Command::PauseOrg { org, reason, done })),
+                (true, false) => {
+                    return Ok(Some(Box::pin(async move {
+                        let paused = store.pause_org(&org, Paused { reason, at: Timestamp::now() }).await?;
+                        info!(%org, "paused by hand");
+                        drop(done.send(Ok(paused)));
+                        Ok(())
+                    })));
+                }
                 (true, true) => drop(done.send(Ok(false))),
                 (false, _) => drop(done.send(Err(format!("the config names no org {org}")))),
             }
         }
         Command::ResumeOrg { org, done } => match store.paused_orgs().await?.contains_key(&org) {
-            true => return Ok(Some(Command::ResumeOrg { org, done })),
+            true => {
+                return Ok(Some(Box::pin(async move {
+                    let resumed = store.resume_org(&org).await?;
+                    info!(%org, "resumed");
+                    drop(done.send(Ok(resumed)));
+                    Ok(())
+                })));
+            }
             false => drop(done.send(Ok(false))),
         },
         // Nobody has to stop for it: whoever works for the target takes them as they are marked.
@@ -234,10 +232,23 @@ async fn to_be_done<S: Store>(
         }
         Command::Discard { which, done } => match store.failed(&which, None, 1).await?.is_empty() {
             true => drop(done.send(Ok(0))),
-            false => return Ok(Some(Command::Discard { which, done })),
+            false => {
+                return Ok(Some(Box::pin(async move {
+                    let records = store.discard(&which, Timestamp::now()).await?;
+                    info!(records, "failed records were discarded");
+                    drop(done.send(Ok(records)));
+                    Ok(())
+                })));
+            }
         },
     }
     Ok(None)
+}
+
+/// None: there is no such pipeline.
+async fn is_halted<S: Store>(store: &S, name: &PipelineName) -> Result<Option<bool>, StoreError> {
+    let row = store.pipelines().await?.into_iter().find(|row| row.identity.name == *name);
+    Ok(row.map(|row| row.halted.is_some()))
 }
 
 /// What every stage of an org waits for, and asks before it calls.
@@ -280,6 +291,7 @@ async fn one_round<S: Store>(
     note_privacy(config, &store).await?;
     let rows = pipelines(config, &store).await?;
     store.redrives_anew().await?;
+    store.trim_healed(Timestamp::now()).await?;
     let paused = store.paused_orgs().await?;
     let head = Arc::new(watch::Sender::new(store.head().await?));
     for (pipeline, row) in config.pipelines.iter().zip(&rows) {

@@ -56,10 +56,15 @@ pub struct Cli {
     command: Command,
 }
 
+/// Whoever read what is written has left, as `head` does: it has what it wanted.
+fn has_left(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
+}
+
 /// What became of a line on standard output. A full disk ends the command: what it says would be cut.
 fn written(result: std::io::Result<()>) {
     match result {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+        Err(error) if !has_left(&error) => {
             eprintln!("error: standard output cannot be written: {error}");
             std::process::exit(1);
         }
@@ -109,11 +114,17 @@ struct ConfigFile {
     config: PathBuf,
 }
 
-/// The state of a config, as its owner: while a bridge runs, the error says so and names it.
-fn owned(config: &Config) -> anyhow::Result<Sqlite> {
+/// An error where a config has no state yet, so that no command makes an empty one.
+fn has_run(config: &Config) -> anyhow::Result<()> {
     if !config.state.exists() {
         anyhow::bail!("{} is not there: no bridge has run with this config yet", config.state.display());
     }
+    Ok(())
+}
+
+/// The state of a config, as its owner: while a bridge runs, the error says so and names it.
+fn owned(config: &Config) -> anyhow::Result<Sqlite> {
+    has_run(config)?;
     Ok(Sqlite::open(&config.state)?)
 }
 

@@ -2,7 +2,7 @@
 //! JSON line out.
 //!
 //! `{"v":1,"request":"status"}` gives a [`Report`]; `{"v":1,"request":"accept_org","org":NAME,"org_id":ID}` accepts another
-//! org behind a login; `{"v":1,"request":"resume","pipeline":NAME}` lets a halted pipeline go on, and `pause` (with a `why`)
+//! org behind a login; `{"v":1,"request":"resume","pipeline":NAME}` lets a halted pipeline go on, and `pause` (with a `reason`)
 //! halts one; `pause_org` (with a `reason`) and `resume_org` do the same for what is written into an org;
 //! `{"v":1,"request":"failed","ask":ASK}` tells of failed records ([`crate::failed::Ask`]); `redrive` and `discard` (with
 //! `which`: [`Which`]) try them again, or give them up. What cannot be done is answered by `{"error":TEXT}`.
@@ -29,15 +29,17 @@ use crate::store::{Store, Which};
 
 /// A request has no more.
 const REQUEST_MAX: u64 = 4_096;
-/// A status of thousands of gaps.
+/// A status of thousands of gaps, or a page of failed records with their events (20 of 100 events each, so 30 KB an event).
 const ANSWER_MAX: u64 = 64 << 20;
 const CLIENTS_MAX: usize = 16;
 /// A client that says nothing is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A bridge that is busy with its store answers late; one that hangs, never.
 const TOLD_WITHIN: Duration = Duration::from_secs(30);
-/// Accepting an org stops everything in order first.
+/// Most of what is asked for stops everything in order first.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
+/// The bridge itself says before this that it takes long.
+const DONE_WITHIN: Duration = ACCEPTED_WITHIN.saturating_add(PATIENCE);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
@@ -45,7 +47,7 @@ enum Request {
     Status { v: u32 },
     AcceptOrg { v: u32, org: OrgName, org_id: String },
     Resume { v: u32, pipeline: PipelineName },
-    Pause { v: u32, pipeline: PipelineName, why: String },
+    Pause { v: u32, pipeline: PipelineName, reason: String },
     PauseOrg { v: u32, org: OrgName, reason: String },
     ResumeOrg { v: u32, org: OrgName },
     Failed { v: u32, ask: Ask },
@@ -189,8 +191,8 @@ impl<S: Store> Server<S> {
             Request::Resume { pipeline, .. } => {
                 self.command(|done| Command::Resume { pipeline, done }).await.map(Answer::Resumed)
             }
-            Request::Pause { pipeline, why, .. } => {
-                self.command(|done| Command::Pause { pipeline, why, done }).await.map(Answer::Paused)
+            Request::Pause { pipeline, reason, .. } => {
+                self.command(|done| Command::Pause { pipeline, reason, done }).await.map(Answer::Paused)
             }
             Request::PauseOrg { org, reason, .. } => {
                 self.command(|done| Command::PauseOrg { org, reason, done }).await.map(Answer::Paused)
@@ -261,6 +263,18 @@ async fn ask(state: &Path, request: &Request) -> io::Result<Option<Answer>> {
     Ok(Some(serde_json::from_str(&line)?))
 }
 
+/// Asks for one kind of answer. None: none runs.
+async fn asked<T>(
+    state: &Path,
+    request: &Request,
+    within: Duration,
+    wanted: impl FnOnce(Answer) -> Result<T, Answer>,
+) -> io::Result<Option<T>> {
+    let late = |_| io::Error::other(format!("no answer within {} s", within.as_secs()));
+    let Some(answer) = tokio::time::timeout(within, ask(state, request)).await.map_err(late)?? else { return Ok(None) };
+    wanted(answer).map(Some).map_err(refused)
+}
+
 fn refused(answer: Answer) -> io::Error {
     match answer {
         Answer::Error(reason) => io::Error::other(reason),
@@ -274,85 +288,61 @@ fn refused(answer: Answer) -> io::Error {
     }
 }
 
+/// An answer, if it is of this kind.
+macro_rules! only {
+    ($kind:ident) => {
+        |answer| match answer {
+            Answer::$kind(told) => Ok(told),
+            other => Err(other),
+        }
+    };
+}
+
 /// The status of the running bridge. None: none runs.
 pub async fn status(state: &Path) -> io::Result<Option<Report>> {
-    let asked = tokio::time::timeout(TOLD_WITHIN, ask(state, &Request::Status { v: 1 })).await;
-    match asked.map_err(|_| io::Error::other(format!("no answer within {} s", TOLD_WITHIN.as_secs())))?? {
-        None => Ok(None),
-        Some(Answer::Status(report)) => Ok(Some(*report)),
-        Some(answer) => Err(refused(answer)),
-    }
+    let report = asked(state, &Request::Status { v: 1 }, TOLD_WITHIN, only!(Status)).await?;
+    Ok(report.map(|report| *report))
 }
 
 /// Lets a halted pipeline of the running bridge go on; whether it was halted. None: none runs.
 pub async fn resume(state: &Path, pipeline: &PipelineName) -> io::Result<Option<bool>> {
-    match ask(state, &Request::Resume { v: 1, pipeline: pipeline.clone() }).await? {
-        None => Ok(None),
-        Some(Answer::Resumed(halted)) => Ok(Some(halted)),
-        Some(answer) => Err(refused(answer)),
-    }
+    asked(state, &Request::Resume { v: 1, pipeline: pipeline.clone() }, DONE_WITHIN, only!(Resumed)).await
 }
 
 /// Halts a pipeline of the running bridge; whether it was not halted before. None: none runs.
-pub async fn pause(state: &Path, pipeline: &PipelineName, why: &str) -> io::Result<Option<bool>> {
-    match ask(state, &Request::Pause { v: 1, pipeline: pipeline.clone(), why: why.to_owned() }).await? {
-        None => Ok(None),
-        Some(Answer::Paused(new)) => Ok(Some(new)),
-        Some(answer) => Err(refused(answer)),
-    }
+pub async fn pause(state: &Path, pipeline: &PipelineName, reason: &str) -> io::Result<Option<bool>> {
+    let request = Request::Pause { v: 1, pipeline: pipeline.clone(), reason: reason.to_owned() };
+    asked(state, &request, DONE_WITHIN, only!(Paused)).await
 }
 
 /// The running bridge writes nothing into an org; whether this is new. None: none runs.
 pub async fn pause_org(state: &Path, org: &OrgName, reason: &str) -> io::Result<Option<bool>> {
-    match ask(state, &Request::PauseOrg { v: 1, org: org.clone(), reason: reason.to_owned() }).await? {
-        None => Ok(None),
-        Some(Answer::Paused(new)) => Ok(Some(new)),
-        Some(answer) => Err(refused(answer)),
-    }
+    let request = Request::PauseOrg { v: 1, org: org.clone(), reason: reason.to_owned() };
+    asked(state, &request, DONE_WITHIN, only!(Paused)).await
 }
 
 /// The running bridge writes into an org again; whether it was paused. None: none runs.
 pub async fn resume_org(state: &Path, org: &OrgName) -> io::Result<Option<bool>> {
-    match ask(state, &Request::ResumeOrg { v: 1, org: org.clone() }).await? {
-        None => Ok(None),
-        Some(Answer::Resumed(paused)) => Ok(Some(paused)),
-        Some(answer) => Err(refused(answer)),
-    }
+    asked(state, &Request::ResumeOrg { v: 1, org: org.clone() }, DONE_WITHIN, only!(Resumed)).await
 }
 
 /// What the running bridge tells of failed records. None: none runs.
 pub async fn told(state: &Path, question: Ask) -> io::Result<Option<Told>> {
-    let asked = tokio::time::timeout(TOLD_WITHIN, ask(state, &Request::Failed { v: 1, ask: question })).await;
-    match asked.map_err(|_| io::Error::other(format!("no answer within {} s", TOLD_WITHIN.as_secs())))?? {
-        None => Ok(None),
-        Some(Answer::Failed(told)) => Ok(Some(told)),
-        Some(answer) => Err(refused(answer)),
-    }
+    asked(state, &Request::Failed { v: 1, ask: question }, TOLD_WITHIN, only!(Failed)).await
 }
 
 /// The running bridge tries failed records again; how many. None: none runs.
 pub async fn redrive(state: &Path, which: &Which) -> io::Result<Option<u64>> {
-    match ask(state, &Request::Redrive { v: 1, which: which.clone() }).await? {
-        None => Ok(None),
-        Some(Answer::Redriven(records)) => Ok(Some(records)),
-        Some(answer) => Err(refused(answer)),
-    }
+    asked(state, &Request::Redrive { v: 1, which: which.clone() }, DONE_WITHIN, only!(Redriven)).await
 }
 
 /// The running bridge gives failed records up; how many. None: none runs.
 pub async fn discard(state: &Path, which: &Which) -> io::Result<Option<u64>> {
-    match ask(state, &Request::Discard { v: 1, which: which.clone() }).await? {
-        None => Ok(None),
-        Some(Answer::Discarded(records)) => Ok(Some(records)),
-        Some(answer) => Err(refused(answer)),
-    }
+    asked(state, &Request::Discard { v: 1, which: which.clone() }, DONE_WITHIN, only!(Discarded)).await
 }
 
 /// Accepts another org in the running bridge, which goes on with it. None: none runs.
 pub async fn accept_org(state: &Path, org: &OrgName, org_id: &str) -> io::Result<Option<()>> {
-    match ask(state, &Request::AcceptOrg { v: 1, org: org.clone(), org_id: org_id.to_owned() }).await? {
-        None => Ok(None),
-        Some(Answer::Accepted(_)) => Ok(Some(())),
-        Some(answer) => Err(refused(answer)),
-    }
+    let request = Request::AcceptOrg { v: 1, org: org.clone(), org_id: org_id.to_owned() };
+    Ok(asked(state, &request, DONE_WITHIN, only!(Accepted)).await?.map(drop))
 }

@@ -17,7 +17,8 @@
 //!   older, finds the entry. A window that a refused position or an outage left is closed when its newest event comes
 //!   again, or when the truth probe has covered it; any other window by `close_gap` alone.
 //! - **Never backwards.** `applied` and a pipeline's watermark only grow. A row of `parked` only widens until closed.
-//! - **A failed record is remembered.** What ends a row that had failed is a row of `healed`, in the same transaction.
+//! - **A failed record is remembered.** What ends a row that had failed, also if it waits by then, is a row of `healed`, in
+//!   the same transaction; what forgets a pipeline or gives an org up forgets that too.
 //! - **No lost wake.** A row that is parked for a parent whose link exists, or is set in the same settlement, is
 //!   returned as woken. A row that a person wants tried again is found by whichever bridge runs next, until it was.
 //!
@@ -35,16 +36,19 @@ use crate::event::{
 };
 use crate::org::JobId;
 use crate::privacy::{Privacy, PrivacyRule};
+use crate::text::counted;
 
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod failed;
 mod gap;
+pub mod paused;
 mod position;
 pub mod sqlite;
 
-pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, PAUSED_BY_HAND, Paused, RowId, Which};
+pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
+pub use paused::Paused;
 pub use sqlite::Sqlite;
 
 /// A row number of `subscriptions`.
@@ -249,7 +253,8 @@ pub struct Parked {
     pub tried_at: Timestamp,
     /// What the org said, for people. Never shown in a log.
     pub evidence: String,
-    /// What was sent last, as JSON, for people: it holds values. None: nothing ever was.
+    /// What was sent last, as JSON, for people: it holds values. None: nothing was, or it was
+    /// erased.
     pub request: Option<String>,
 }
 
@@ -317,7 +322,7 @@ pub struct InClear {
 
 impl fmt::Display for InClear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let events = if self.entries == 1 { "1 event".to_owned() } else { format!("{} events", self.entries) };
+        let events = counted(self.entries, "event");
         let fields: Vec<&str> = self.fields.iter().map(FieldPath::as_str).collect();
         let (object, fields) = (&self.object, fields.join(", "));
         write!(
@@ -697,9 +702,18 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
 
-    /// Failed records that are none any more, the last one first. They are kept for 30 days. `which` is about what they
-    /// were.
-    fn healed(&self, which: &Which, limit: usize) -> impl Future<Output = Result<Vec<Healed>, StoreError>> + Send;
+    /// Records that had failed and are none any more, the last one first: those of the 30 days before `now`, by our clock.
+    /// `which` is about what they were.
+    fn healed(
+        &self,
+        which: &Which,
+        now: Timestamp,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Healed>, StoreError>> + Send;
+
+    /// Removes what `healed` tells no more. With each new one this is done anyway; so that it ends also where nothing fails
+    /// any more, asked at the start.
+    fn trim_healed(&self, now: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Marks rows of `parked` to be tried again; how many. The mark goes with the row, or when the row is parked again after
     /// somebody took it.
@@ -717,8 +731,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn redrives_anew(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Gives up the parts of these rows of `parked`; how many. What changes later is as if they had been applied. Rows that
-    /// wait for one of them as their parent become failed records ([`PARENT_DISCARDED`]), which the parent's link wakes all
-    /// the same. Only while nobody has anything of it in memory.
+    /// wait for one of them as their parent become failed records ([`PARENT_DISCARDED`]) if it has no link; one that it gets
+    /// wakes them all the same. Only while nobody has anything of it in memory.
     fn discard(&self, which: &Which, at: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Notes the privacy rules that hold for the org from the next entry on.

@@ -41,9 +41,19 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// `1 record`, `2 records`.
+pub(crate) fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 2].map(|number| counted(number, "record")), ["0 records", "1 record", "2 records"]);
+    }
 
     #[test]
     fn the_digits_of_large_numbers_stand_in_groups() {

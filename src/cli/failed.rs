@@ -16,6 +16,7 @@ use crate::control;
 use crate::event::{ObjectName, PipelineName, RecordId, Timestamp};
 use crate::failed::{self, Ask, Place, Record, Told};
 use crate::store::{Sqlite, Store, Which};
+use crate::text::counted;
 
 const HELP: &str = "\
 A failed record is one that the target org refused by itself, or that cannot be mapped. It is in nobody's way: its neighbours go
@@ -25,7 +26,7 @@ on. It is tried again when it changes in the source, and when you say so.
   orgbridge failed show 001...                        everything that is known of one record
   orgbridge failed redrive --code STRING_TOO_LONG     try these again, after the cause was mended
   orgbridge failed discard --record 001...            give this one up
-  orgbridge failed list --healed                      those that failed once and do not any more
+  orgbridge failed list --healed                      those that had failed and do not any more
 
 A redrive reads the record as it is in the source now, maps it as the config says now, and writes it. All of this works whether a
 bridge runs or not; without one, what is to be tried again waits for the next start. It asks the orgs nothing.
@@ -50,7 +51,7 @@ enum Command {
         /// Each record on a line of its own
         #[arg(long, conflicts_with = "healed")]
         each: bool,
-        /// Those that failed once and do not any more, of the last 30 days
+        /// Those that had failed and do not any more: the last 1,000 of 30 days
         #[arg(long, conflicts_with = "waiting")]
         healed: bool,
         /// JSON, for scripts
@@ -112,10 +113,10 @@ struct Filter {
     /// The record with this id in the source org
     #[arg(long, value_name = "ID")]
     record: Option<RecordId>,
-    /// That failed first longer ago than this (1h, 2days)
+    /// That failed, or began to wait, longer ago than this (1h, 2days)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     older_than: Option<Duration>,
-    /// That failed first less long ago than this (30m)
+    /// That failed, or began to wait, less long ago than this (30m)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     newer_than: Option<Duration>,
     /// Also records that wait for another one
@@ -140,9 +141,7 @@ impl Filter {
 impl Failed {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = crate::config::load(&self.file.config)?;
-        if !config.state.exists() {
-            anyhow::bail!("{} is not there: no bridge has run with this config yet", config.state.display());
-        }
+        super::has_run(&config)?;
         let now = Timestamp::now();
         match self.command {
             Command::List { which, each, healed, json } => {
@@ -199,7 +198,7 @@ impl<'a> Pages<'a> {
                 self.next = next.map(Some);
                 Ok(Some(records))
             }
-            Told::Causes(_) | Told::Healed(_) => anyhow::bail!("the bridge answered something else"),
+            Told::Causes(_) | Told::Healed { .. } => anyhow::bail!("the bridge answered something else"),
         }
     }
 }
@@ -218,7 +217,9 @@ async fn list(config: &Config, which: Which, each: bool, healed: bool, json: boo
     let question = if healed { Ask::Healed(which) } else { Ask::Causes(which) };
     match ask(config, question).await? {
         Told::Causes(causes) => shown(json, &causes, causes.is_empty(), text::causes),
-        Told::Healed(healed) => shown(json, &healed, healed.is_empty(), text::healed),
+        Told::Healed { records, more } => {
+            shown(json, &records, records.is_empty(), |records| text::healed(records, more))
+        }
         Told::Each { .. } => anyhow::bail!("the bridge answered something else"),
     }
 }
@@ -266,16 +267,12 @@ async fn redrive(config: &Config, which: Which, all: bool) -> anyhow::Result<Exi
         println!("No failed record fits.");
         return Ok(ExitCode::from(NOBODY));
     }
-    let (records, are) = (counted(records), if records == 1 { "is" } else { "are" });
+    let (records, are) = (counted(records, "record"), if records == 1 { "is" } else { "are" });
     match runs {
         true => println!("{records} {are} tried again. `orgbridge failed list` shows what is left."),
         false => println!("{records} {are} tried again when the bridge is started."),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn counted(records: u64) -> String {
-    if records == 1 { "1 record".to_owned() } else { format!("{records} records") }
 }
 
 async fn discard(config: &Config, which: Which, yes: bool) -> anyhow::Result<ExitCode> {
@@ -290,7 +287,7 @@ async fn discard(config: &Config, which: Which, yes: bool) -> anyhow::Result<Exi
         return Ok(ExitCode::from(NOBODY));
     }
     println!("{}", text::causes(&causes));
-    println!("\nWhat failed of {} is given up.", counted(causes.iter().map(|cause| cause.records).sum()));
+    println!("\nWhat failed of {} is given up.", counted(causes.iter().map(|cause| cause.records).sum(), "record"));
     if !yes && !confirmed("Discard?")? {
         println!("Nothing was changed.");
         return Ok(ExitCode::from(NOBODY));
@@ -299,6 +296,6 @@ async fn discard(config: &Config, which: Which, yes: bool) -> anyhow::Result<Exi
         Some(records) => records,
         None => super::owned(config)?.discard(&which, Timestamp::now()).await?,
     };
-    println!("Discarded: {}.", counted(records));
+    println!("Discarded: {}.", counted(records, "record"));
     Ok(ExitCode::SUCCESS)
 }

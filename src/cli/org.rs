@@ -37,15 +37,13 @@ enum Command {
 impl Org {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = crate::config::load(&self.file.config)?;
-        if !config.state.exists() {
-            anyhow::bail!("{} is not there: no bridge has run with this config yet", config.state.display());
-        }
+        super::has_run(&config)?;
         if let Command::AcceptNew { org, yes } = &self.command
             && let Some(report) = control::status(&config.state).await?
         {
             return accept_in_running(&config, &report, org, *yes).await;
         }
-        let store = Sqlite::open(&config.state)?;
+        let store = super::owned(&config)?;
         match self.command {
             Command::List => list(&config, &store).await,
             Command::AcceptNew { org, yes } => accept_new(&config, &store, &org, yes).await,

@@ -8,7 +8,8 @@ use super::ConfigFile;
 use super::name::{Meant, Name};
 use crate::control;
 use crate::event::Timestamp;
-use crate::store::{PAUSED_BY_HAND, Paused, Sqlite, Store};
+use crate::store::paused::by_hand;
+use crate::store::{Paused, Sqlite, Store};
 
 /// Stop a pipeline, or writing into an org, until `orgbridge resume`.
 ///
@@ -33,11 +34,9 @@ impl Pause {
         let reason = self.reason.trim();
         match self.name.meant(&config)? {
             Meant::Pipeline(name) => {
-                let why =
-                    if reason.is_empty() { PAUSED_BY_HAND.to_owned() } else { format!("{PAUSED_BY_HAND}: {reason}") };
-                let new = match control::pause(&config.state, &name, &why).await? {
+                let new = match control::pause(&config.state, &name, reason).await? {
                     Some(new) => new,
-                    None => match super::owned(&config)?.halt(&name, &why, Timestamp::now()).await? {
+                    None => match super::owned(&config)?.halt(&name, &by_hand(reason), Timestamp::now()).await? {
                         Some(new) => new,
                         None => anyhow::bail!("no bridge has run with pipeline {name} yet: there is nothing to pause"),
                     },

@@ -28,11 +28,7 @@ enum Command {
 impl Pipeline {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = crate::config::load(&self.file.config)?;
-        if !config.state.exists() {
-            anyhow::bail!("{} is not there: no bridge has run with this config yet", config.state.display());
-        }
-        // Who owns the state file may change it: while a bridge runs, this says so and names it.
-        let store = Sqlite::open(&config.state)?;
+        let store = super::owned(&config)?;
         match self.command {
             Command::List => list(&store).await,
             Command::Forget { name } => {

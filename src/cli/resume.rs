@@ -25,9 +25,7 @@ impl Resume {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = crate::config::load(&self.file.config)?;
         let meant = self.name.meant(&config)?;
-        if !config.state.exists() {
-            anyhow::bail!("{} is not there: no bridge has run with this config yet", config.state.display());
-        }
+        super::has_run(&config)?;
         match meant {
             Meant::Pipeline(name) => pipeline(&config, &name).await?,
             Meant::Org(name) => org(&config, &name).await?,

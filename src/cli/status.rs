@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::screen::Screen;
 use self::text::shown;
-use super::ConfigFile;
+use super::{ConfigFile, has_left};
 use crate::config::Config;
 use crate::control;
 use crate::event::Timestamp;
@@ -58,11 +58,10 @@ fn code(report: &Report) -> ExitCode {
     if report.needs_a_person() { ExitCode::from(2) } else { ExitCode::SUCCESS }
 }
 
-/// Whoever stopped reading (`| head`) has what it wanted.
 fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if has_left(&error) => Ok(()),
         done => done,
     }
 }
@@ -94,7 +93,7 @@ async fn watch(config: &Config) -> anyhow::Result<ExitCode> {
             None => writeln!(io::stdout(), "{text}\n"),
         };
         match drawn {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            Err(error) if has_left(&error) => break,
             drawn => drawn?,
         }
         tokio::select! {
@@ -113,9 +112,7 @@ async fn report(config: &Config) -> anyhow::Result<Report> {
     if let Some(report) = running(&config.state).await? {
         return Ok(report);
     }
-    if !config.state.exists() {
-        anyhow::bail!("{} is not there: no bridge has run with this config yet", config.state.display());
-    }
+    super::has_run(config)?;
     let store = Sqlite::open_unowned(&config.state)?;
     Ok(Report::gather(&store, config.orgs.keys().cloned(), Timestamp::now(), None).await?)
 }

@@ -252,12 +252,14 @@ fn of_org(code: &Code) -> &'static str {
 mod tests {
     use super::*;
 
-    const OURS: [&str; 15] = [
+    const OURS: [&str; 17] = [
         KEY_TAKEN,
         KEY_EMPTY,
         PARENT_MISSING,
         PARENT_GONE,
         PARENT_DISCARDED,
+        PARENT_EXCLUDED,
+        PARENT_DELETED,
         LOOKUP_MISSING,
         LOOKUP_AMBIGUOUS,
         NOT_VISIBLE,
@@ -288,6 +290,7 @@ mod tests {
     fn our_own_codes_are_no_codes_of_an_org() {
         for code in OURS {
             assert!(matches!(Code::read(code, ""), Code::Unknown(_)), "{code}");
+            assert!(ours(code).is_some(), "{code}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::remedy;
+use super::{EVENTS_MAX, remedy};
 use crate::event::Timestamp;
 use crate::store::{Entry, FailedCause, FailedRecord, ParkedState};
 
@@ -18,7 +18,7 @@ pub struct Cause {
     pub code: String,
     pub fields: Vec<String>,
     pub records: u64,
-    /// When the oldest of them failed first.
+    /// When the oldest of them was parked first: it failed then, or began to wait.
     pub oldest: String,
     /// Up to three ids, the oldest first.
     pub examples: Vec<String>,
@@ -39,9 +39,10 @@ pub struct Record {
     pub fields: Vec<String>,
     /// What the org said.
     pub answer: String,
-    /// What was sent last; null: nothing ever was.
+    /// What was sent last; null: nothing was, or it was erased.
     pub request: Option<Json>,
     pub attempts: u32,
+    /// When it was parked first: it failed then, or began to wait.
     pub first_at: String,
     pub last_at: String,
     /// Of the journal: the entries that wait.
@@ -54,6 +55,9 @@ pub struct Record {
     /// Only where they were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
+    /// These are only the first ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more_events: bool,
 }
 
 impl fmt::Debug for Record {
@@ -121,6 +125,7 @@ impl Cause {
 }
 
 impl Record {
+    /// Of the events at most [`EVENTS_MAX`] are told.
     pub(super) fn of(failed: FailedRecord, events: Vec<Entry>) -> Self {
         let row = failed.row;
         let parent = |parent: crate::store::Parent| Parent {
@@ -147,7 +152,8 @@ impl Record {
             to: row.to.0,
             waits_for: row.waits_for.map(parent),
             redrive_at: failed.redrive_at.as_ref().map(Timestamp::to_string),
-            events: events.into_iter().map(Event::of).collect(),
+            more_events: events.len() > EVENTS_MAX,
+            events: events.into_iter().take(EVENTS_MAX).map(Event::of).collect(),
         }
     }
 }
@@ -234,6 +240,27 @@ mod tests {
         for name in shapes.iter().flat_map(|shape| shape.as_object().unwrap().keys()) {
             assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
         }
+    }
+
+    #[test]
+    fn of_many_events_only_the_first_are_told_and_that_there_are_more() {
+        let failed = || FailedRecord {
+            pipeline: given::identity().name,
+            source_org: given::identity().source_org,
+            source_object: given::identity().source_object,
+            target_org: given::identity().target_org,
+            target_object: given::identity().target_object,
+            row: given::failed(crate::store::PipelineId(1), given::account(1), 3),
+            first_at: given::NOW,
+            redrive_at: None,
+        };
+        let entry = Entry { seq: Seq(3), change: given::event(3).0, received: given::NOW };
+        for (there, more) in [(EVENTS_MAX, false), (EVENTS_MAX + 1, true)] {
+            let record = Record::of(failed(), vec![entry.clone(); there]);
+            assert_eq!((record.events.len(), record.more_events), (EVENTS_MAX, more));
+        }
+        let told = serde_json::to_value(Record::of(failed(), vec![])).unwrap();
+        assert_eq!(told.get("more_events"), None);
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Mapping {
 
     /// Whether a record of the source that is deleted may have been merged into another one, as `MasterRecordId` tells then.
     pub fn may_be_merged(&self) -> bool {
-        matches!(self.source_object.as_str(), "Account" | "Contact" | "Lead")
+        is_one_of(self.source_object.as_str(), &["Account", "Contact", "Lead"])
     }
 
     /// What is known of the fields.
@@ -288,7 +288,12 @@ fn is_polymorphic(field: &FieldName, pipelines: usize) -> bool {
 
 /// Lookups that lock like a master-detail (facts: rest.md section 14). Others do at times; the org's errors tell.
 fn locks_account(object: &ObjectName, field: &FieldName) -> bool {
-    matches!(object.as_str(), "Contact" | "Opportunity") && field.as_str() == "AccountId"
+    is_one_of(object.as_str(), &["Contact", "Opportunity"]) && is_one_of(field.as_str(), &["AccountId"])
+}
+
+/// Names are the same to the orgs whatever their case, so a config may write them in any.
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|one| one.eq_ignore_ascii_case(name))
 }
 
 /// Where the config does not say. A record type or an owner that is not there is a mistake. What the record cannot be
@@ -314,5 +319,23 @@ fn relationship(field: &FieldName) -> String {
         (Some(custom), _) => format!("{custom}__r"),
         (None, Some(standard)) => standard.to_owned(),
         (None, None) => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_locked_whatever_the_case_of_the_names() {
+        for (object, field, locks) in [
+            ("Contact", "AccountId", true),
+            ("contact", "accountid", true),
+            ("OPPORTUNITY", "ACCOUNTID", true),
+            ("Case", "AccountId", false),
+            ("Contact", "ReportsToId", false),
+        ] {
+            assert_eq!(locks_account(&object.parse().unwrap(), &field.parse().unwrap()), locks, "{object}.{field}");
+        }
     }
 }

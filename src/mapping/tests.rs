@@ -816,3 +816,11 @@ proptest! {
         prop_assert_eq!(created, mapping.apply_read(&record, None, &known, cover()));
     }
 }
+
+#[test]
+fn what_can_be_merged_is_known_whatever_the_case_of_its_name() {
+    for (object, may) in [("Account", true), ("account", true), ("LEAD", true), ("Case", false)] {
+        let fields = vec![("Key__c", from("Id"))];
+        assert_eq!(mapping(pipeline("lines", object, "Key__c", fields)).may_be_merged(), may, "{object}");
+    }
+}

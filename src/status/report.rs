@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{ApiStatus, Status};
 use crate::event::Timestamp;
 use crate::org::Quota;
-use crate::store::{PAUSED_BY_HAND, ParkedState, Store, StoreError, SubscriptionRow};
+use crate::store::paused::reason_by_hand;
+use crate::store::{ParkedState, Store, StoreError, SubscriptionRow};
 use crate::subscribe::{State, retention};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,8 +170,7 @@ pub struct Cause {
 impl Paused {
     /// None: it stopped by itself.
     fn of(halted: &crate::store::Halted) -> Option<Self> {
-        let reason = halted.why.strip_prefix(PAUSED_BY_HAND)?;
-        let reason = reason.strip_prefix(": ").unwrap_or(reason).to_owned();
+        let reason = reason_by_hand(&halted.why)?.to_owned();
         Some(Self { since: halted.at.to_string(), reason })
     }
 }

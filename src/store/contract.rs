@@ -128,7 +128,10 @@ macro_rules! contract {
                 records_of_a_halted_pipeline_are_tried_again_when_it_goes_on,
                 what_is_discarded_is_done_with_and_its_children_fail_by_name,
                 a_record_that_waits_is_discarded_only_where_that_is_said,
+                that_a_record_had_failed_is_remembered_also_where_it_waits_by_the_time_it_ends,
+                that_a_record_had_failed_is_remembered_for_thirty_days,
                 an_org_is_paused_until_it_is_resumed_known_or_not,
+                time_for_which_an_org_was_paused_is_no_time_in_which_a_parent_did_not_come,
             }
             lookups {
                 a_lookup_can_be_filled_once_its_parent_has_a_link,

@@ -8,9 +8,6 @@ use crate::event::{ObjectName, OrgName, PipelineName, RecordId, Timestamp};
 /// The code of a record that waited for one that was discarded.
 pub const PARENT_DISCARDED: &str = "PARENT_DISCARDED";
 
-/// The reason of a pipeline that a person halted; more may follow it.
-pub const PAUSED_BY_HAND: &str = "paused by hand";
-
 /// Which rows of `parked`. All that is said must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -85,11 +82,3 @@ pub struct Healed {
 
 /// Where a list of rows goes on.
 pub type RowId = (PipelineId, RecordId);
-
-/// An org into which nothing is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paused {
-    /// May be empty.
-    pub reason: String,
-    pub at: Timestamp,
-}

@@ -12,6 +12,7 @@ mod failed;
 mod file;
 mod gaps;
 mod journal;
+mod paused;
 mod pipelines;
 mod privacy;
 mod settle;
@@ -247,7 +248,7 @@ impl Store for Sqlite {
 
     async fn resume(&self, name: &PipelineName) -> Result<Option<bool>, StoreError> {
         let name = name.clone();
-        self.write(move |db| pipelines::resume(db, &name)).await
+        self.write(move |db| pipelines::resume(db, &name, Timestamp::now())).await
     }
 
     async fn held(
@@ -260,21 +261,21 @@ impl Store for Sqlite {
 
     async fn halt(&self, name: &PipelineName, why: &str, at: Timestamp) -> Result<Option<bool>, StoreError> {
         let (name, why) = (name.clone(), why.to_owned());
-        self.write(move |db| failed::halt(db, &name, &why, at)).await
+        self.write(move |db| paused::halt(db, &name, &why, at)).await
     }
 
     async fn pause_org(&self, org: &OrgName, paused: Paused) -> Result<bool, StoreError> {
         let org = org.clone();
-        self.write(move |db| failed::pause_org(db, &org, &paused)).await
+        self.write(move |db| paused::pause_org(db, &org, &paused)).await
     }
 
     async fn resume_org(&self, org: &OrgName) -> Result<bool, StoreError> {
         let org = org.clone();
-        self.write(move |db| failed::resume_org(db, &org)).await
+        self.write(move |db| paused::resume_org(db, &org, Timestamp::now())).await
     }
 
     async fn paused_orgs(&self) -> Result<BTreeMap<OrgName, Paused>, StoreError> {
-        self.read(failed::paused_orgs).await
+        self.read(paused::paused_orgs).await
     }
 
     async fn page(&self, pipeline: PipelineId, after: Seq, limit: usize) -> Result<Page, StoreError> {
@@ -360,9 +361,13 @@ impl Store for Sqlite {
         self.read(move |db| failed::events_of(db, row, between, limit)).await
     }
 
-    async fn healed(&self, which: &Which, limit: usize) -> Result<Vec<Healed>, StoreError> {
+    async fn healed(&self, which: &Which, now: Timestamp, limit: usize) -> Result<Vec<Healed>, StoreError> {
         let which = which.clone();
-        self.read(move |db| failed::healed(db, &which, limit)).await
+        self.read(move |db| failed::healed(db, &which, now, limit)).await
+    }
+
+    async fn trim_healed(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |db| failed::trim_healed(db, now)).await
     }
 
     async fn redrive(&self, which: &Which, at: Timestamp) -> Result<u64, StoreError> {

@@ -133,7 +133,7 @@ async fn a_redrive_ends_on_the_record_as_it_is_now_and_never_on_an_older_state()
     world.stop().await;
     let store = Sqlite::open(&world.config.state).unwrap();
     assert_eq!(store.parked(9).await.unwrap(), []);
-    let healed = store.healed(&Which::default(), 9).await.unwrap();
+    let healed = store.healed(&Which::default(), Timestamp::now(), 9).await.unwrap();
     assert_eq!(healed.len(), 1);
     assert_eq!((healed[0].record.as_str(), healed[0].code.as_str()), (bad.as_str(), "DUPLICATE_VALUE"));
     assert_eq!((healed[0].attempts, healed[0].how.as_str()), (2, "healed by a redrive"));
@@ -202,8 +202,8 @@ async fn a_pipeline_that_is_paused_by_hand_keeps_what_comes_and_its_neighbours_g
     let mut world = World::started().await;
     let name: PipelineName = "accounts".parse().unwrap();
     let pause = async |world: &World, pipeline: PipelineName| {
-        let why = "paused by hand: storms".to_owned();
-        world.told(|done| Command::Pause { pipeline, why, done }).await
+        let reason = "storms".to_owned();
+        world.told(|done| Command::Pause { pipeline, reason, done }).await
     };
     assert_eq!(pause(&world, name.clone()).await, Ok(true));
     assert_eq!(pause(&world, name.clone()).await, Ok(false));

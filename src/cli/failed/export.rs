@@ -8,8 +8,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use super::super::has_left;
 use super::{NOBODY, Pages};
 use crate::failed::Record;
+use crate::text::counted;
 
 const COLUMNS: [&str; 15] = [
     "pipeline",
@@ -32,45 +34,53 @@ const COLUMNS: [&str; 15] = [
 /// What holds values of records is for its owner alone.
 const PRIVATE: u32 = 0o600;
 
-pub async fn run(mut pages: Pages<'_>, csv: bool, output: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let mut out: Box<dyn Write> = match output {
+pub async fn run(pages: Pages<'_>, as_csv: bool, output: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let out: Box<dyn Write> = match output {
         Some(path) => {
             let file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path);
             Box::new(BufWriter::new(file.with_context(|| path.display().to_string())?))
         }
         None => Box::new(io::stdout().lock()),
     };
-    let mut records = 0;
-    let mut write = async || {
-        if csv {
-            writeln!(out, "{}", COLUMNS.join(","))?;
-        }
-        while let Some(page) = pages.next().await? {
-            for record in &page {
-                let line = if csv { row(record) } else { serde_json::to_string(record)? };
-                writeln!(out, "{line}")?;
-            }
-            records += page.len();
-        }
-        anyhow::Ok(out.flush()?)
+    let written = if as_csv { sheet(pages, out).await } else { lines(pages, out).await };
+    let records = match written {
+        Err(error) if output.is_none() && error.downcast_ref().is_some_and(has_left) => return Ok(ExitCode::SUCCESS),
+        written => written?,
     };
-    match write().await {
-        // Whoever stopped reading has what it wanted.
-        Err(error) if is_broken_pipe(&error) && output.is_none() => {}
-        done => done?,
-    }
     if let Some(path) = output {
-        let what = if records == 1 { "1 record".to_owned() } else { format!("{records} records") };
-        println!("{what} in {}.", path.display());
+        println!("{} in {}.", counted(records, "record"), path.display());
     }
     Ok(if records == 0 { ExitCode::from(NOBODY) } else { ExitCode::SUCCESS })
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+async fn lines(mut pages: Pages<'_>, mut out: impl Write) -> anyhow::Result<u64> {
+    let mut records = 0;
+    while let Some(page) = pages.next().await? {
+        for record in &page {
+            writeln!(out, "{}", serde_json::to_string(record)?)?;
+            records += 1;
+        }
+    }
+    out.flush()?;
+    Ok(records)
 }
 
-fn row(record: &Record) -> String {
+async fn sheet(mut pages: Pages<'_>, out: impl Write) -> anyhow::Result<u64> {
+    let mut sheet = csv::Writer::from_writer(out);
+    // As errors of writing, which they are.
+    sheet.write_record(COLUMNS).map_err(io::Error::from)?;
+    let mut records = 0;
+    while let Some(page) = pages.next().await? {
+        for record in &page {
+            sheet.write_record(cells(record)).map_err(io::Error::from)?;
+            records += 1;
+        }
+    }
+    sheet.flush()?;
+    Ok(records)
+}
+
+fn cells(record: &Record) -> [String; COLUMNS.len()] {
     let request = record.request.as_ref().map(ToString::to_string).unwrap_or_default();
     let (fields, attempts) = (record.fields.join(" "), record.attempts.to_string());
     let cells: [&str; COLUMNS.len()] = [
@@ -90,17 +100,13 @@ fn row(record: &Record) -> String {
         &record.last_at,
         &record.remedy,
     ];
-    cells.map(quoted).join(",")
+    cells.map(no_formula)
 }
 
-/// As RFC 4180 has it. A text that a spreadsheet would take for a formula is made one that it does not.
-fn quoted(cell: &str) -> String {
+/// A text that a spreadsheet would take for a formula is made one that it does not.
+fn no_formula(cell: &str) -> String {
     let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
-    match cell.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell,
-    }
+    if formula { format!("'{cell}") } else { cell.to_owned() }
 }
 
 #[cfg(test)]
@@ -117,7 +123,10 @@ mod tests {
             ("=1+1", "'=1+1"),
             ("", ""),
         ] {
-            assert_eq!(quoted(cell), written);
+            let mut sheet = csv::Writer::from_writer(Vec::new());
+            sheet.write_record([no_formula(cell), "end".to_owned()]).unwrap();
+            let line = String::from_utf8(sheet.into_inner().unwrap()).unwrap();
+            assert_eq!(line, format!("{written},end\n"));
         }
     }
 }

@@ -3,7 +3,8 @@
 use serde_json::Value as Json;
 
 use super::super::table;
-use crate::failed::{Cause, EVENTS_MAX, Healed, Record};
+use crate::failed::{Cause, EVENTS_MAX, HEALED_MAX, Healed, Record};
+use crate::text::grouped;
 
 /// By cause, each with its remedy below.
 pub fn causes(causes: &[Cause]) -> String {
@@ -42,7 +43,8 @@ pub fn each(records: &[Record]) -> String {
     trimmed(&table)
 }
 
-pub fn healed(records: &[Healed]) -> String {
+/// `more`: these are only the last ones.
+pub fn healed(records: &[Healed], more: bool) -> String {
     let mut table = table::plain_list();
     table.set_header(["PIPELINE", "RECORD", "CODE", "TRIES", "FAILED", "CLOSED", "HOW"]);
     for record in records {
@@ -56,7 +58,11 @@ pub fn healed(records: &[Healed]) -> String {
             &record.how,
         ]);
     }
-    trimmed(&table)
+    let table = trimmed(&table);
+    match more {
+        true => format!("{table}\nOnly the last {} are shown.", grouped(HEALED_MAX as u64)),
+        false => table,
+    }
 }
 
 fn trimmed(table: &comfy_table::Table) -> String {
@@ -93,13 +99,13 @@ fn one(record: &Record) -> String {
             lines.push("  sent last:".to_owned());
             lines.push(indented(request));
         }
-        None => lines.push("  nothing was sent".to_owned()),
+        None => lines.push("  nothing is kept of what was sent".to_owned()),
     }
     for event in &record.events {
         lines.push(format!("  event {} of the journal, received {}:", event.seq, event.received));
         lines.push(indented(&event.event));
     }
-    if record.events.len() >= EVENTS_MAX {
+    if record.more_events {
         lines.push(format!("  Only the first {EVENTS_MAX} events are shown."));
     }
     lines.join("\n")

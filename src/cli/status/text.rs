@@ -1,7 +1,7 @@
 //! A report as text for people: what stands in a line is said in words, and nothing is wider than the terminal.
 
 use crate::status::report::{Gap, Org, Paused, Pipeline, Report, Subscription};
-use crate::text::grouped;
+use crate::text::{counted, grouped};
 
 use super::super::table;
 
@@ -207,14 +207,14 @@ fn pipelines(page: &mut Page, report: &Report) {
             page.line(INDENT, &format!("{}: {}", line.name, causes(line)));
         }
         if line.unfilled > 0 {
-            let records = if line.unfilled == 1 { "1 record".to_owned() } else { format!("{} records", line.unfilled) };
+            let records = counted(line.unfilled, "record");
             let rest = "written without a lookup that leads to nothing yet; filled when it comes";
             page.line(INDENT, &format!("{}: {records} {rest}", line.name));
         }
     }
     for line in &report.pipelines {
         if let Some(kept @ 1..) = line.kept {
-            let records = if kept == 1 { "1 delete" } else { &format!("{kept} deletes") };
+            let records = counted(kept, "delete");
             let why = "the bridge is not known to have created what is there (may_delete)";
             page.line(INDENT, &format!("{}: {records} not made in the target: {why}", line.name));
         }

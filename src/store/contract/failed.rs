@@ -140,7 +140,7 @@ pub async fn a_failed_record_that_is_none_any_more_is_remembered_with_how<B: Bac
     let store = B::empty().open().await;
     let (parents, children) = several(&store).await;
     let how = async || {
-        let healed = store.healed(&Which::default(), 99).await.unwrap();
+        let healed = store.healed(&Which::default(), Timestamp::now(), 99).await.unwrap();
         healed.into_iter().map(|healed| (healed.record, healed.how)).collect::<Vec<_>>()
     };
     // A change came after it had failed.
@@ -151,7 +151,10 @@ pub async fn a_failed_record_that_is_none_any_more_is_remembered_with_how<B: Bac
     close(&store, parents, account(1), 20).await;
     assert_eq!(how().await, [(account(1), "healed by change 12".to_owned())]);
     assert_eq!(store.redrive(&one(account(2)), NOW).await.unwrap(), 1);
+    assert_eq!(store.take_redrives(&[parents], 9).await.unwrap(), [(parents, account(2))]);
     close(&store, parents, account(2), 20).await;
+    // Of this one the redrive had not begun.
+    assert_eq!(store.redrive(&one(account(3)), NOW).await.unwrap(), 1);
     close(&store, parents, account(3), 20).await;
     // It only waited.
     close(&store, children, contact(2), 20).await;
@@ -162,7 +165,7 @@ pub async fn a_failed_record_that_is_none_any_more_is_remembered_with_how<B: Bac
     ];
     assert_eq!(how().await, expected);
     let code = Which { code: Some("DUPLICATE_VALUE".to_owned()), ..Which::default() };
-    let healed = store.healed(&code, 99).await.unwrap();
+    let healed = store.healed(&code, Timestamp::now(), 99).await.unwrap();
     assert_eq!((healed.len(), healed[0].first_at, healed[0].attempts), (1, NOW.minus(MINUTE), 1));
     assert!(healed[0].closed_at > NOW);
     store.forget_pipeline(&name("accounts")).await.unwrap();
@@ -243,7 +246,7 @@ pub async fn what_is_discarded_is_done_with_and_its_children_fail_by_name<B: Bac
     }
     let known = known(&store, parents, &[account(1)]).await;
     assert_eq!(known.applied[&account(1)], applied(5), "its parts are done, though nothing was written");
-    let healed = store.healed(&one(account(1)), 9).await.unwrap();
+    let healed = store.healed(&one(account(1)), at, 9).await.unwrap();
     assert_eq!((healed[0].how.as_str(), healed[0].closed_at), ("discarded", at));
     assert_eq!(store.discard(&one(account(1)), at).await.unwrap(), 0);
     // The parent changes, and goes through.
@@ -261,6 +264,37 @@ pub async fn a_record_that_waits_is_discarded_only_where_that_is_said<B: Backend
     park(&store, vec![row]).await;
     assert_eq!(store.discard(&one(contact(5)), NOW).await.unwrap(), 0);
     assert_eq!(store.discard(&Which { waiting: true, ..one(contact(5)) }, NOW).await.unwrap(), 1);
+    assert_eq!(store.healed(&Which::default(), NOW, 9).await.unwrap(), [], "it had never failed");
+}
+
+pub async fn that_a_record_had_failed_is_remembered_also_where_it_waits_by_the_time_it_ends<B: Backend>() {
+    let store = B::empty().open().await;
+    let (parents, children) = several(&store).await;
+    // One goes through, one is given up; each waits for two things one after the other before that.
+    for (pipeline, record) in [(children, contact(1)), (parents, account(3))] {
+        park(&store, vec![waiting(pipeline, record, 8, parent(9))]).await;
+        let halted = Parked { code: "PIPELINE_HALTED".to_owned(), ..waiting(pipeline, record, 8, parent(9)) };
+        park(&store, vec![Parked { waits_for: None, ..halted }]).await;
+    }
+    close(&store, children, contact(1), 20).await;
+    assert_eq!(store.discard(&Which { waiting: true, ..one(account(3)) }, Timestamp::now()).await.unwrap(), 1);
+    let healed = store.healed(&Which::default(), Timestamp::now(), 9).await.unwrap();
+    let told: Vec<_> = healed.iter().map(|healed| (healed.record, healed.code.as_str(), healed.attempts)).collect();
+    let code = failed(children, contact(1), 8).code;
+    assert_eq!(told, [(account(3), "DUPLICATE_VALUE", 3), (contact(1), code.as_str(), 3)]);
+}
+
+pub async fn that_a_record_had_failed_is_remembered_for_thirty_days<B: Backend>() {
+    let store = B::empty().open().await;
+    several(&store).await;
+    assert_eq!(store.discard(&one(account(1)), NOW).await.unwrap(), 1);
+    let told = async |now| store.healed(&Which::default(), now, 9).await.unwrap().len();
+    let end = NOW.plus(MINUTE * 60 * 24 * 30);
+    assert_eq!((told(end).await, told(end.plus(MINUTE)).await), (1, 0), "also while nothing else ends");
+    store.trim_healed(end).await.unwrap();
+    assert_eq!(told(NOW).await, 1);
+    store.trim_healed(end.plus(MINUTE)).await.unwrap();
+    assert_eq!(told(NOW).await, 0);
 }
 
 pub async fn an_org_is_paused_until_it_is_resumed_known_or_not<B: Backend>() {
@@ -275,4 +309,18 @@ pub async fn an_org_is_paused_until_it_is_resumed_known_or_not<B: Backend>() {
     assert!(store.resume_org(&name("hq")).await.unwrap());
     assert!(!store.resume_org(&name("hq")).await.unwrap());
     assert!(store.paused_orgs().await.unwrap().is_empty());
+}
+
+pub async fn time_for_which_an_org_was_paused_is_no_time_in_which_a_parent_did_not_come<B: Backend>() {
+    let store = B::empty().open().await;
+    let (_, children) = several(&store).await;
+    let target = identity().target_org;
+    let paused = Paused { reason: String::new(), at: NOW };
+    assert!(store.pause_org(&target, paused).await.unwrap());
+    assert!(store.resume_org(&target).await.unwrap());
+    assert_eq!(store.give_up_parents(children, NOW.plus(MINUTE)).await.unwrap(), 0, "it waits since just now");
+    // Nobody paused it: it goes on waiting as it did.
+    park(&store, vec![waiting(children, contact(3), 9, parent(8))]).await;
+    assert!(!store.resume_org(&target).await.unwrap());
+    assert_eq!(store.give_up_parents(children, NOW.plus(MINUTE)).await.unwrap(), 1);
 }

@@ -1,28 +1,36 @@
 //! Failed records as people ask for them: found, tried again, given up, and remembered when they are none any more.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::columns::{Count, Payload};
 use super::pipelines::{PARKED_COLUMNS, read_parked, rows};
-use crate::event::{Change, OrgName, PipelineName, RecordId, Seq, Timestamp};
-use crate::store::failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, Paused, RowId, Which};
-use crate::store::{Entry, ParkedState, PipelineId, StoreError};
+use super::settle::fail_children;
+use crate::event::{Change, RecordId, Seq, Timestamp};
+use crate::store::failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
+use crate::store::{Entry, PipelineId, StoreError};
 
 /// How long it is remembered that a record had failed.
 const HEALED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Rows that match, with their pipelines. The numbers are those of [`matching`].
-const FROM: &str = "FROM parked k JOIN pipelines p ON p.id = k.pipeline AND p.removed_at IS NULL
-    WHERE (?1 IS NULL OR p.name = ?1)
-        AND (?2 IS NULL OR k.code = ?2 COLLATE NOCASE)
-        AND (?3 IS NULL OR p.target_object = ?3 COLLATE NOCASE)
-        AND (?4 IS NULL OR k.record = ?4)
-        AND (?5 IS NULL OR k.first_at <= ?5)
-        AND (?6 IS NULL OR k.first_at >= ?6)
-        AND (?7 OR k.state = 'failed')";
+/// Rows of `parked` or `healed` that match, with their pipelines. The numbers are those of [`matching`].
+fn of(table: &str) -> String {
+    format!(
+        "FROM {table} k JOIN pipelines p ON p.id = k.pipeline AND p.removed_at IS NULL
+         WHERE (?1 IS NULL OR p.name = ?1)
+             AND (?2 IS NULL OR k.code = ?2 COLLATE NOCASE)
+             AND (?3 IS NULL OR p.target_object = ?3 COLLATE NOCASE)
+             AND (?4 IS NULL OR k.record = ?4)
+             AND (?5 IS NULL OR k.first_at <= ?5)
+             AND (?6 IS NULL OR k.first_at >= ?6)"
+    )
+}
+
+/// Rows of `parked`, those that wait only where they are wanted too.
+fn of_parked() -> String {
+    format!("{} AND (?7 OR k.state = 'failed')", of("parked"))
+}
 
 fn matching(which: &Which) -> [&dyn ToSql; 7] {
     [&which.pipeline, &which.code, &which.object, &which.record, &which.before, &which.after, &which.waiting]
@@ -47,8 +55,9 @@ pub(super) fn causes(db: &Connection, which: &Which) -> Result<Vec<FailedCause>,
              FROM (SELECT p.name, k.state, k.code, k.fields, k.first_at, k.record, k.pipeline,
                      row_number() OVER (PARTITION BY k.pipeline, k.state, k.code, k.fields
                          ORDER BY k.first_at, k.record) AS n
-                 {FROM})
-             GROUP BY pipeline, state, code, fields ORDER BY count(*) DESC, name, code, fields, state"
+                 {})
+             GROUP BY pipeline, state, code, fields ORDER BY count(*) DESC, name, code, fields, state",
+            of_parked()
         ),
         matching(which).as_slice(),
         |row| {
@@ -86,7 +95,8 @@ pub(super) fn failed(
         &format!(
             "SELECT {PARKED_COLUMNS}, p.name, p.source_org, p.source_object, p.target_org, p.target_object, k.first_at,
                  k.redrive_at
-             {FROM} AND (k.pipeline, k.record) > (?8, ?9) ORDER BY k.pipeline, k.record LIMIT ?10"
+             {} AND (k.pipeline, k.record) > (?8, ?9) ORDER BY k.pipeline, k.record LIMIT ?10",
+            of_parked()
         ),
         with(which, &[&pipeline, &record, &limited(limit)]).as_slice(),
         |row| {
@@ -127,20 +137,15 @@ pub(super) fn events_of(
     )
 }
 
-pub(super) fn healed(db: &Connection, which: &Which, limit: usize) -> Result<Vec<Healed>, StoreError> {
-    let Which { pipeline, code, object, record, before, after, waiting: _ } = which;
+pub(super) fn healed(db: &Connection, which: &Which, now: Timestamp, limit: usize) -> Result<Vec<Healed>, StoreError> {
     rows(
         db,
-        "SELECT p.name, h.record, h.code, h.attempts, h.first_at, h.closed_at, h.how
-         FROM healed h JOIN pipelines p ON p.id = h.pipeline
-         WHERE (?1 IS NULL OR p.name = ?1)
-             AND (?2 IS NULL OR h.code = ?2 COLLATE NOCASE)
-             AND (?3 IS NULL OR p.target_object = ?3 COLLATE NOCASE)
-             AND (?4 IS NULL OR h.record = ?4)
-             AND (?5 IS NULL OR h.first_at <= ?5)
-             AND (?6 IS NULL OR h.first_at >= ?6)
-         ORDER BY h.closed_at DESC, h.id DESC LIMIT ?7",
-        params![pipeline, code, object, record, before, after, limited(limit)],
+        &format!(
+            "SELECT p.name, k.record, k.code, k.attempts, k.first_at, k.closed_at, k.how
+             {} AND k.closed_at >= ?8 ORDER BY k.closed_at DESC, k.id DESC LIMIT ?9",
+            of("healed")
+        ),
+        with(which, &[&now.minus(HEALED_KEPT), &limited(limit)]).as_slice(),
         |row| {
             Ok(Healed {
                 pipeline: row.get(0)?,
@@ -155,33 +160,36 @@ pub(super) fn healed(db: &Connection, which: &Which, limit: usize) -> Result<Vec
     )
 }
 
-/// A row that ends with a write, and is remembered if it had failed.
+/// A row that ends with a write, and is remembered if it had failed, whatever it waits for by then.
 pub(super) fn close(db: &Connection, pipeline: PipelineId, record: RecordId, seq: Seq) -> Result<(), StoreError> {
     let ended = db
-        .prepare_cached(
+        .prepare_cached(&format!(
             "DELETE FROM parked WHERE pipeline = ?1 AND record = ?2 AND to_seq <= ?3
-             RETURNING state, code, attempts, first_at, to_seq, tried_seq, redrive_at",
-        )?
+             RETURNING {HAD_FAILED}, attempts, first_at, to_seq, tried_seq, redrive_taken"
+        ))?
         .query_row(params![pipeline, record, seq], |row| {
-            let ended: (ParkedState, Ended) =
-                (row.get(0)?, Ended { code: row.get(1)?, attempts: row.get(2)?, first_at: row.get(3)? });
-            let (to, tried, redrive): (Seq, Seq, Option<Timestamp>) = (row.get(4)?, row.get(5)?, row.get(6)?);
-            let how = match redrive {
-                Some(_) => "healed by a redrive".to_owned(),
-                None if to > tried => format!("healed by change {to}"),
-                None => "healed by another try".to_owned(),
+            let (to, tried, redriven): (Seq, Seq, bool) = (row.get(3)?, row.get(4)?, row.get(5)?);
+            let how = match redriven {
+                true => "healed by a redrive".to_owned(),
+                false if to > tried => format!("healed by change {to}"),
+                false => "healed by another try".to_owned(),
             };
-            Ok((ended, how))
+            Ok((Ended { code: row.get(0)?, attempts: row.get(1)?, first_at: row.get(2)? }, how))
         })
         .optional()?;
     match ended {
-        Some(((ParkedState::Failed, ended), how)) => remember(db, (pipeline, record), &ended, Timestamp::now(), &how),
-        Some(((ParkedState::Waiting, _), _)) | None => Ok(()),
+        Some((ended, how)) => remember(db, (pipeline, record), &ended, Timestamp::now(), &how),
+        None => Ok(()),
     }
 }
 
+/// The code with which a row of `parked` failed last, also where it waits by now; NULL: it never failed.
+const HAD_FAILED: &str = "CASE WHEN state = 'failed' THEN code ELSE failed_code END";
+
+/// A row of `parked` that is gone.
 struct Ended {
-    code: String,
+    /// None: it never failed.
+    code: Option<String>,
     attempts: u32,
     first_at: Timestamp,
 }
@@ -193,12 +201,18 @@ fn remember(
     at: Timestamp,
     how: &str,
 ) -> Result<(), StoreError> {
+    let Some(code) = &ended.code else { return Ok(()) };
     db.prepare_cached(
         "INSERT INTO healed (pipeline, record, code, attempts, first_at, closed_at, how)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-    .execute(params![pipeline, record, ended.code, ended.attempts, ended.first_at, at, how])?;
-    db.prepare_cached("DELETE FROM healed WHERE closed_at < ?1")?.execute([at.minus(HEALED_KEPT)])?;
+    .execute(params![pipeline, record, code, ended.attempts, ended.first_at, at, how])?;
+    trim_healed(db, at)
+}
+
+/// See `Store::trim_healed`.
+pub(super) fn trim_healed(db: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    db.prepare_cached("DELETE FROM healed WHERE closed_at < ?1")?.execute([now.minus(HEALED_KEPT)])?;
     Ok(())
 }
 
@@ -207,7 +221,8 @@ pub(super) fn redrive(db: &Connection, which: &Which, at: Timestamp) -> Result<u
     let marked = db
         .prepare_cached(&format!(
             "UPDATE parked SET redrive_at = ?8, redrive_taken = 0
-             WHERE (pipeline, record) IN (SELECT k.pipeline, k.record {FROM})"
+             WHERE (pipeline, record) IN (SELECT k.pipeline, k.record {})",
+            of_parked()
         ))?
         .execute(with(which, &[&at]).as_slice())?;
     Ok(marked as u64)
@@ -240,16 +255,16 @@ pub(super) fn take_redrives(db: &Connection, pipelines: &[PipelineId], limit: us
 
 /// See `Store::discard`.
 pub(super) fn discard(db: &Connection, which: &Which, at: Timestamp) -> Result<u64, StoreError> {
-    let given_up: Vec<(RowId, ParkedState, Seq, Ended)> = rows(
+    let given_up: Vec<(RowId, Seq, Ended)> = rows(
         db,
-        &format!("SELECT k.pipeline, k.record, k.state, k.to_seq, k.code, k.attempts, k.first_at {FROM}"),
+        &format!("SELECT k.pipeline, k.record, k.to_seq, {HAD_FAILED}, k.attempts, k.first_at {}", of_parked()),
         matching(which).as_slice(),
         |row| {
-            let ended = Ended { code: row.get(4)?, attempts: row.get(5)?, first_at: row.get(6)? };
-            Ok(((row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?, ended))
+            let ended = Ended { code: row.get(3)?, attempts: row.get(4)?, first_at: row.get(5)? };
+            Ok(((row.get(0)?, row.get(1)?), row.get(2)?, ended))
         },
     )?;
-    for (id @ (pipeline, record), _, to, ended) in &given_up {
+    for (id @ (pipeline, record), to, ended) in &given_up {
         db.prepare_cached("DELETE FROM parked WHERE pipeline = ?1 AND record = ?2")?
             .execute(params![pipeline, record])?;
         // Where its parts are scanned once more, they are done.
@@ -266,47 +281,7 @@ pub(super) fn discard(db: &Connection, which: &Which, at: Timestamp) -> Result<u
             "Its parent {record} was discarded. Save the parent in the source org once more, or empty the lookup; then \
              redrive this record, or discard it too."
         );
-        db.prepare_cached(
-            "UPDATE parked SET state = 'failed', code = ?3, evidence = ?4
-             WHERE state = 'waiting' AND waits_record = ?2
-                 AND waits_object = (SELECT target_object FROM pipelines WHERE id = ?1)
-                 AND pipeline IN (SELECT c.id FROM pipelines c JOIN pipelines p
-                     ON p.source_org = c.source_org AND p.target_org = c.target_org WHERE p.id = ?1)",
-        )?
-        .execute(params![pipeline, record, PARENT_DISCARDED, why])?;
+        fail_children(db, (*pipeline, *record), PARENT_DISCARDED, &why)?;
     }
     Ok(given_up.len() as u64)
-}
-
-/// See `Store::halt`.
-pub(super) fn halt(db: &Connection, name: &PipelineName, why: &str, at: Timestamp) -> Result<Option<bool>, StoreError> {
-    let known: Option<(PipelineId, Option<String>)> = db
-        .prepare_cached("SELECT id, halted FROM pipelines WHERE removed_at IS NULL AND name = ?1")?
-        .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((id, halted)) = known else { return Ok(None) };
-    super::pipelines::halt(db, id, why, at)?;
-    Ok(Some(halted.is_none()))
-}
-
-/// See `Store::pause_org`.
-pub(super) fn pause_org(db: &Connection, org: &OrgName, paused: &Paused) -> Result<bool, StoreError> {
-    let new = db
-        .prepare_cached("INSERT INTO paused (org, reason, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
-        .execute(params![org, paused.reason, paused.at])?;
-    Ok(new > 0)
-}
-
-/// See `Store::resume_org`.
-pub(super) fn resume_org(db: &Connection, org: &OrgName) -> Result<bool, StoreError> {
-    super::pipelines::wait_from_now(db, "target_org = ?1", [org])?;
-    Ok(db.prepare_cached("DELETE FROM paused WHERE org = ?1")?.execute([org])? > 0)
-}
-
-/// See `Store::paused_orgs`.
-pub(super) fn paused_orgs(db: &Connection) -> Result<BTreeMap<OrgName, Paused>, StoreError> {
-    let found = rows(db, "SELECT org, reason, at FROM paused", [], |row| {
-        Ok((row.get(0)?, Paused { reason: row.get(1)?, at: row.get(2)? }))
-    })?;
-    Ok(found.into_iter().collect())
 }

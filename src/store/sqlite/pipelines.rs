@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, params};
 
 use super::columns::{Count, json_list};
 use super::gaps::{self, NewGap};
@@ -46,7 +46,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<PipelineRow> {
     })
 }
 
-fn by_name(db: &Connection, name: &PipelineName) -> Result<Option<PipelineRow>, StoreError> {
+pub(super) fn by_name(db: &Connection, name: &PipelineName) -> Result<Option<PipelineRow>, StoreError> {
     Ok(db.prepare_cached(&format!("{ROW} AND name = ?1"))?.query_row([name], read_row).optional()?)
 }
 
@@ -303,13 +303,14 @@ pub(super) fn overdue(
     Ok(Overdue { woken: records(&due("parked", &waiting))?, fillable: records(&due("unfilled", fillable))? })
 }
 
-/// Time in which nothing was written is no time in which a parent did not come.
-pub(super) fn wait_from_now(db: &Connection, pipelines: &str, params: impl Params) -> Result<(), StoreError> {
+/// Time for which a person paused a pipeline or its target, or the pipeline was halted, is no time in which a parent did
+/// not come. `whose` says of which pipelines, by the value ?2.
+pub(super) fn wait_from_now(db: &Connection, now: Timestamp, whose: &str, value: impl ToSql) -> Result<(), StoreError> {
     let sql = format!(
-        "UPDATE parked SET waits_since = CAST(unixepoch('subsec') * 1000 AS INTEGER)
-         WHERE waits_since IS NOT NULL AND pipeline IN (SELECT id FROM pipelines WHERE {pipelines})"
+        "UPDATE parked SET waits_since = ?1
+         WHERE waits_since IS NOT NULL AND pipeline IN (SELECT id FROM pipelines WHERE {whose})"
     );
-    db.execute(&sql, params)?;
+    db.execute(&sql, params![now, value])?;
     Ok(())
 }
 
@@ -326,12 +327,12 @@ pub(super) fn halt(db: &Connection, pipeline: PipelineId, why: &str, at: Timesta
     Ok(())
 }
 
-pub(super) fn resume(db: &Connection, name: &PipelineName) -> Result<Option<bool>, StoreError> {
+pub(super) fn resume(db: &Connection, name: &PipelineName, at: Timestamp) -> Result<Option<bool>, StoreError> {
     let Some(row) = by_name(db, name)? else { return Ok(None) };
     if row.halted.is_some() {
         let sql = "UPDATE pipelines SET halted = NULL, halted_at = NULL, passes_to = ?2 WHERE id = ?1";
         db.execute(sql, params![row.id, head(db)?])?;
-        wait_from_now(db, "id = ?1", [row.id])?;
+        wait_from_now(db, at, "id = ?2", row.id)?;
     }
     Ok(Some(row.halted.is_some()))
 }

@@ -8,7 +8,7 @@ use super::columns::json_list;
 use super::gaps;
 use crate::event::{RecordId, Seq, Timestamp};
 use crate::store::{
-    LinkChange, NotComing, Parent, Parked, ParkedState, PipelineId, Settled, Settlement, StoreError, Unfilled,
+    LinkChange, NotComing, Parent, Parked, ParkedState, PipelineId, RowId, Settled, Settlement, StoreError, Unfilled,
 };
 
 pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled, StoreError> {
@@ -79,7 +79,13 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
         ])?;
     }
     for (pipeline, record, why) in not_coming {
-        fail_children(db, *pipeline, *record, *why)?;
+        let said = match why {
+            NotComing::Excluded => {
+                format!("Its parent {record} is left out by the condition of the pipeline that writes it.")
+            }
+            NotComing::Deleted => format!("Its parent {record} is deleted in the source org."),
+        };
+        fail_children(db, (*pipeline, *record), why.code(), &said)?;
     }
     for (pipeline, record, seq) in widen {
         db.prepare_cached("UPDATE parked SET to_seq = ?3 WHERE pipeline = ?1 AND record = ?2 AND to_seq < ?3")?
@@ -126,7 +132,7 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
 }
 
 /// What waits for a record that will not come is told so.
-fn fail_children(db: &Connection, parent: PipelineId, record: RecordId, why: NotComing) -> Result<(), StoreError> {
+pub(super) fn fail_children(db: &Connection, (parent, record): RowId, code: &str, why: &str) -> Result<(), StoreError> {
     db.prepare_cached(
         "UPDATE parked SET state = ?3, code = ?4, evidence = ?5
          WHERE waits_record = ?2 AND state = ?6
@@ -137,18 +143,7 @@ fn fail_children(db: &Connection, parent: PipelineId, record: RecordId, why: Not
                  AND l.target_org = p.target_org AND l.target_object = p.target_object AND l.source_record = ?2
                  WHERE p.id = ?1)",
     )?
-    .execute(params![
-        parent,
-        record,
-        ParkedState::Failed,
-        why.code(),
-        match why {
-            NotComing::Excluded =>
-                format!("Its parent {record} is left out by the condition of the pipeline that writes it."),
-            NotComing::Deleted => format!("Its parent {record} is deleted in the source org."),
-        },
-        ParkedState::Waiting,
-    ])?;
+    .execute(params![parent, record, ParkedState::Failed, code, why, ParkedState::Waiting])?;
     Ok(())
 }
 
@@ -238,6 +233,8 @@ fn park_row(db: &Connection, parked: &Parked) -> Result<(), StoreError> {
              from_seq = CASE WHEN excluded.from_seq < parked.from_seq THEN excluded.from_seq ELSE parked.from_seq END,
              to_seq = CASE WHEN excluded.to_seq > parked.to_seq THEN excluded.to_seq ELSE parked.to_seq END,
              tried_seq = excluded.tried_seq, state = excluded.state, code = excluded.code, fields = excluded.fields,
+             -- That it had failed is remembered when it ends, also if it waits by then.
+             failed_code = CASE WHEN parked.state = 'failed' THEN parked.code ELSE parked.failed_code END,
              waits_object = excluded.waits_object, waits_record = excluded.waits_record,
              waits_since = CASE WHEN parked.waits_record IS excluded.waits_record AND excluded.waits_record IS NOT NULL
                  THEN parked.waits_since ELSE excluded.waits_since END,
@@ -271,7 +268,8 @@ fn woken(db: &Connection, links: &[LinkChange], park: &[Parked]) -> Result<Vec<(
     let mut candidates: BTreeSet<(PipelineId, RecordId)> =
         park.iter().filter(|row| row.waits_for.is_some()).map(|row| (row.pipeline, row.record)).collect();
     // Asked once: where nothing waits, no link wakes anything. (Not IS NOT NULL, which would read the whole table.)
-    let any_waits = db.prepare_cached("SELECT 1 FROM parked WHERE waits_record > '' LIMIT 1")?.exists([])?;
+    let any_waits =
+        !links.is_empty() && db.prepare_cached("SELECT 1 FROM parked WHERE waits_record > '' LIMIT 1")?.exists([])?;
     for link in links.iter().filter(|_| any_waits) {
         let LinkChange::Set { pipeline, source, .. } = link else { continue };
         let mut waiting = db.prepare_cached(
@@ -307,7 +305,7 @@ fn fillable(
     unfilled: &[Unfilled],
 ) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {
     let mut fillable: BTreeSet<(PipelineId, RecordId)> = BTreeSet::new();
-    let any_unfilled = db.prepare_cached("SELECT 1 FROM unfilled LIMIT 1")?.exists([])?;
+    let any_unfilled = !links.is_empty() && db.prepare_cached("SELECT 1 FROM unfilled LIMIT 1")?.exists([])?;
     for link in links.iter().filter(|_| any_unfilled) {
         let LinkChange::Set { pipeline, source, .. } = link else { continue };
         let mut waiting = db.prepare_cached(

@@ -1,5 +1,6 @@
 -- Evidence of failed records, and what a person asked for.
-ALTER TABLE parked ADD COLUMN request TEXT NOT NULL DEFAULT ''; -- JSON: what was sent last; '': nothing ever was
+ALTER TABLE parked ADD COLUMN request TEXT NOT NULL DEFAULT ''; -- JSON: what was sent last; '': nothing was, or it was erased
+ALTER TABLE parked ADD COLUMN failed_code TEXT; -- why it had failed before it was parked anew; NULL: it had not
 ALTER TABLE parked ADD COLUMN first_at INTEGER NOT NULL DEFAULT 0; -- when it was parked first
 ALTER TABLE parked ADD COLUMN redrive_at INTEGER; -- a person wants it tried again, since then
 ALTER TABLE parked ADD COLUMN redrive_taken INTEGER NOT NULL DEFAULT 0; -- 1: the bridge that runs has begun with it
@@ -7,7 +8,7 @@ UPDATE parked SET first_at = tried_at;
 
 CREATE INDEX parked_to_redrive ON parked (pipeline, record) WHERE redrive_at IS NOT NULL;
 
--- Failed records that are none any more. Kept for a month.
+-- Failed records that are none any more. Kept for 30 days.
 CREATE TABLE healed (
     id        INTEGER PRIMARY KEY,
     pipeline  INTEGER NOT NULL REFERENCES pipelines (id),

@@ -6,7 +6,8 @@ CREATE TABLE batch_sizes (
     PRIMARY KEY (target_org, target_object)
 ) STRICT, WITHOUT ROWID;
 
--- Since when a record waits for this parent, by our clock, without times in which nothing was written.
+-- Since when a record waits for this parent, by our clock. Time for which a person paused its pipeline or its target, or its
+-- pipeline was halted, does not count.
 ALTER TABLE parked ADD COLUMN waits_since INTEGER;
 UPDATE parked SET waits_since = tried_at WHERE waits_record IS NOT NULL;
 
