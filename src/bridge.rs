@@ -96,7 +96,7 @@ pub enum Command {
     /// before.
     Pause { pipeline: PipelineName, reason: String, done: oneshot::Sender<Result<bool, String>> },
     /// Nothing is to be written into an org. Answered when no call is in flight any more, with whether this
-    /// is new. A job of the Bulk API that runs is ended when the org is resumed.
+    /// is new. A job of the Bulk API that runs is ended right after, when the stages go on.
     PauseOrg { org: OrgName, reason: String, done: oneshot::Sender<Result<bool, String>> },
     /// An org is to be written into again. Answered with whether it was paused.
     ResumeOrg { org: OrgName, done: oneshot::Sender<Result<bool, String>> },
@@ -120,9 +120,12 @@ pub async fn steered<S: Store>(
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
     let redrives = watch::Sender::new(0);
+    let mut first_logins = FirstLogins::MustSucceed;
     loop {
         let round = cancel.child_token();
-        let mut running = pin!(one_round(config, orgs, store.clone(), board.clone(), &redrives, round.clone()));
+        let (store_of_round, shown) = (store.clone(), board.clone());
+        let mut running = pin!(one_round(config, orgs, store_of_round, shown, &redrives, first_logins, round.clone()));
+        first_logins = FirstLogins::Passed;
         let while_stopped = loop {
             tokio::select! {
                 ended = &mut running => return ended,
@@ -269,7 +272,15 @@ pub async fn run<S: Store>(
     board: Board,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
-    one_round(config, orgs, store, board, &watch::Sender::new(0), cancel).await
+    one_round(config, orgs, store, board, &watch::Sender::new(0), FirstLogins::MustSucceed, cancel).await
+}
+
+/// Whether a bridge of which no org lets it in at the first try ends.
+#[derive(Debug, Clone, Copy)]
+enum FirstLogins {
+    MustSucceed,
+    /// It ran before a command stopped its stages: by then it was set up.
+    Passed,
 }
 
 /// `redrives` moves when a person wants failed records tried again.
@@ -279,6 +290,7 @@ async fn one_round<S: Store>(
     store: S,
     board: Board,
     redrives: &watch::Sender<u64>,
+    first_logins: FirstLogins,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
     for (name, org) in orgs {
@@ -302,7 +314,10 @@ async fn one_round<S: Store>(
     let is_target = |name: &OrgName| config.pipelines.iter().any(|line| line.to.org == *name);
     let at_work: Vec<_> =
         orgs.iter().filter(|(name, org)| is_target(name) || !channels(config, org.config()).is_empty()).collect();
-    let first_tries = FirstTries::of(at_work.len());
+    let first_tries = match first_logins {
+        FirstLogins::MustSucceed => FirstTries::of(at_work.len()),
+        FirstLogins::Passed => FirstTries::passed(),
+    };
     let mut entries: BTreeMap<&OrgName, Entry> = BTreeMap::new();
     for (name, org) in at_work {
         let (open, gate) = login::gate();

@@ -39,7 +39,7 @@ impl Budget {
     }
 
     /// Until when it may not, if it may not, and why, in words.
-    pub fn waiting(&self) -> Option<(Instant, String)> {
+    pub fn waiting(&self) -> Option<(Timestamp, String)> {
         self.governed(|governor, calls| {
             let Allowance::Wait { until, why } = governor.allowance(calls) else { return None };
             let figures = governor.figures(calls);
@@ -52,8 +52,8 @@ impl Budget {
                 (Why::Kept | Why::Refused, Some((used, _))) => format!("the org refuses more: {used}"),
                 (Why::Kept | Why::Refused, None) => "the org refuses more".to_owned(),
             };
-            let at = in_wall_time(until).minute().clock();
-            Some((until, format!("waiting for API budget until {at} UTC ({why})")))
+            let until = in_wall_time(until).minute();
+            Some((until, format!("waiting for API budget until {} UTC ({why})", until.clock())))
         })
     }
 
@@ -115,7 +115,7 @@ impl Budget {
         }
     }
 
-    fn figures(&self, waiting: Option<(Instant, String)>) -> Option<ApiStatus> {
+    fn figures(&self, waiting: Option<(Timestamp, String)>) -> Option<ApiStatus> {
         let figures = self.governed(|governor, calls| governor.figures(calls))?;
         Some(ApiStatus {
             used: figures.used,
@@ -125,7 +125,7 @@ impl Budget {
                 Some(Forecast::UsedUp { at }) => Some(in_wall_time(at).minute()),
                 Some(Forecast::Enough) | None => None,
             },
-            waiting: waiting.map(|(until, why)| (in_wall_time(until).minute(), why)),
+            waiting,
         })
     }
 

@@ -61,6 +61,11 @@ impl FirstTries {
         Self(Arc::new(AtomicUsize::new(orgs)))
     }
 
+    /// None of them is the last, for the first tries are over.
+    pub fn passed() -> Self {
+        Self::of(usize::MAX)
+    }
+
     /// One more was refused. Whether it was the last.
     fn refused(&self) -> bool {
         self.0.fetch_sub(1, Ordering::AcqRel) == 1
@@ -151,6 +156,9 @@ pub async fn log_in<S: Store>(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
     use serde_json::json;
 
     use super::*;
@@ -206,7 +214,9 @@ mod tests {
         let (open, gate) = gate();
         drop(open);
         let cancel = CancellationToken::new();
+        let mut waiter = pin!(gate.passed(&cancel));
+        assert_eq!(waiter.as_mut().now_or_never(), None);
         cancel.cancel();
-        assert!(!gate.passed(&cancel).await);
+        assert!(!waiter.await);
     }
 }

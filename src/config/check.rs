@@ -65,6 +65,7 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
 const BULK_FROM: usize = 5_000;
 /// A job costs as much as collections of about so many records (facts: bulk2.md).
 const BULK_FROM_MIN: usize = 2_000;
+const BULK_FROM_MAX: usize = 1_000_000;
 const LATE_LANDING: Duration = Duration::from_secs(600);
 const PARENT_WAIT: Duration = DAY;
 const PARENT_WAIT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -200,10 +201,15 @@ fn publish(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Publish> {
 /// A number of records, or `off`.
 fn bulk_from(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Option<usize>> {
     let text = walk.text(entry)?;
-    let remedy = format!("write how many records must wait, at least {BULK_FROM_MIN}, or off");
+    let remedy = format!("write how many records must wait, from {BULK_FROM_MIN} to {BULK_FROM_MAX}, or off");
     match text.value.parse::<usize>() {
         _ if text.value == "off" => Some(None),
-        Ok(records) if records >= BULK_FROM_MIN => Some(Some(records)),
+        Ok(records) if (BULK_FROM_MIN..=BULK_FROM_MAX).contains(&records) => Some(Some(records)),
+        Ok(records) if records > BULK_FROM_MAX => {
+            let message = format!("`bulk_from` is more than {BULK_FROM_MAX}: so many never wait in memory");
+            walk.find(&text.span, message, remedy);
+            None
+        }
         Ok(_) => {
             let message = format!("`bulk_from` is less than {BULK_FROM_MIN}: a job would cost more than it saves");
             walk.find(&text.span, message, remedy);

@@ -19,8 +19,9 @@ pub use self::job::{InvalidJobId, JobId, JobKind, JobState, NewJob, RunningJob};
 pub use self::rows::ResultRow;
 pub use self::trouble::JobTrouble;
 use super::Org;
-use super::error::{CallError, Lost};
+use super::error::CallError;
 use super::http::{Header, Request};
+use super::rest::UNREADABLE;
 
 /// Which rows of a job that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +41,6 @@ impl ResultSet {
         }
     }
 }
-
-const UNREADABLE: CallError = CallError::Unknown(Lost::Unreadable { status: 200 });
 
 impl Org {
     /// Makes a job that waits for its rows. One whose answer is lost does no harm: without rows nothing is done.

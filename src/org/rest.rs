@@ -177,7 +177,7 @@ impl Org {
     }
 }
 
-const UNREADABLE: CallError = CallError::Unknown(Lost::Unreadable { status: 200 });
+pub(super) const UNREADABLE: CallError = CallError::Unknown(Lost::Unreadable { status: 200 });
 
 /// The headers of a call that saves (facts: rest.md section 13). Nothing is left to the org's own default.
 fn headers(options: SaveOptions) -> Vec<Header> {

@@ -31,7 +31,7 @@ const WAIT: Duration = Duration::from_secs(60);
 const ALL_REFUSED: usize = 10;
 
 /// Verdicts for each write, and what they mean for the target as a whole.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Judgement {
     pub verdicts: Vec<Verdict>,
     /// Nothing should be sent for this long.
@@ -60,92 +60,105 @@ pub fn judge(
 ) -> Judgement {
     let all = |verdict: &dyn Fn(u32) -> Verdict| batch.tries.iter().map(|tries| verdict(*tries)).collect();
     let alone = batch.writes.len() == 1;
-    let mut judgement = Judgement { verdicts: Vec::new(), pause: None, hold: None, remedy: None };
     match answer {
-        Ok(results) => {
-            let others_saved = results.iter().any(|result| matches!(result, SaveResult::Saved { .. }));
-            // Those that were locked come back together.
-            let locked_at = now + (delays.record)(batch.tries.iter().copied().max().unwrap_or_default());
-            for ((write, tries), result) in batch.writes.iter().zip(&batch.tries).zip(results) {
-                let verdict = match result {
-                    SaveResult::Saved { .. } if batch.call.is_delete() => Verdict::Deleted,
-                    SaveResult::Saved { id, created } => Verdict::Saved { id: *id, created: *created },
-                    SaveResult::Refused(refusal) => {
-                        let operation = batch.call.operation();
-                        let disposition = refusal.disposition(operation);
-                        if disposition == SaveDisposition::Halt {
-                            let code = &refusal.decisive(operation).code;
-                            let object = batch.call.object();
-                            judgement.remedy = Some(refused_for_all(object, code));
+        Ok(results) => judge_each(batch, results.iter().map(Ok), now, delays),
+        Err(error) => {
+            let mut judgement = Judgement::default();
+            match error.disposition() {
+                Disposition::Retry { after } => {
+                    judgement.pause = Some(after.unwrap_or_default().max(delays.target));
+                    judgement.verdicts = all(&|_| Verdict::Held { at: now });
+                }
+                Disposition::OutcomeUnknown => {
+                    // Again at once: waiting would not make it surer. A target that keeps failing is left alone longer.
+                    for tries in &batch.tries {
+                        let delay = if *tries == 0 { Duration::ZERO } else { (delays.record)(*tries) };
+                        judgement.verdicts.push(unknown(error, *tries, alone, now + delay));
+                    }
+                }
+                Disposition::Split => {
+                    let operation = batch.call.operation();
+                    let refusal = error.as_refusal();
+                    let decisive = refusal.as_ref().map(|refusal| refusal.decisive(operation));
+                    let disposition = decisive.map(|error| error.disposition(operation));
+                    let halts = disposition == Some(SaveDisposition::Halt);
+                    let is_all = |error: &RecordError| batch.writes.iter().all(|write| names_a_field(error, write));
+                    if halts && (alone || decisive.is_some_and(is_all)) {
+                        judgement.remedy = decisive.map(|error| refused_for_all(batch.call.object(), &error.code));
+                        judgement.hold = Some(WAIT).filter(|_| !alone);
+                        judgement.verdicts = all(&|_| Verdict::Held { at: now + WAIT });
+                    } else if !alone {
+                        let too_much = disposition == Some(SaveDisposition::TooMuch) || error.status() == Some(413);
+                        judgement.verdicts = all(&|_| if too_much { Verdict::TooMuch } else { Verdict::Split });
+                    } else {
+                        for (write, tries) in batch.writes.iter().zip(&batch.tries) {
+                            let locked_at = now + (delays.record)(*tries);
+                            let others_saved = false;
+                            let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at, others_saved };
+                            judgement.verdicts.push(match (decisive, disposition) {
+                                (Some(error), Some(disposition)) => {
+                                    record(&told, disposition, error, now, &mut delays.record)
+                                }
+                                _ => Verdict::Unknown { at: now },
+                            });
                         }
-                        let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at, others_saved };
-                        record(&told, disposition, refusal.decisive(operation), now, &mut delays.record)
                     }
-                };
-                judgement.verdicts.push(verdict);
+                }
+                Disposition::Halt { remedy } => {
+                    // About the object rather than the org: others go on.
+                    let about_object = |code: &Code| {
+                        matches!(
+                            code,
+                            Code::NotFound | Code::InvalidType | Code::InsufficientAccess | Code::MethodNotAllowed
+                        )
+                    };
+                    if error.code().is_some_and(about_object) {
+                        judgement.hold = Some(WAIT);
+                    } else {
+                        judgement.pause = Some(WAIT);
+                    }
+                    judgement.remedy = Some(format!("{error}: {remedy}"));
+                    judgement.verdicts = all(&|_| Verdict::Held { at: now });
+                }
             }
-            let held = judgement.verdicts.iter().all(|verdict| matches!(verdict, Verdict::Held { .. }));
-            if held && batch.writes.len() >= ALL_REFUSED {
-                judgement.hold = Some(WAIT);
-            }
+            judgement
         }
-        Err(error) => match error.disposition() {
-            Disposition::Retry { after } => {
-                judgement.pause = Some(after.unwrap_or_default().max(delays.target));
-                judgement.verdicts = all(&|_| Verdict::Held { at: now });
-            }
-            Disposition::OutcomeUnknown => {
-                // Again at once: waiting would not make it surer. A target that keeps failing is left alone longer.
-                for tries in &batch.tries {
-                    let delay = if *tries == 0 { Duration::ZERO } else { (delays.record)(*tries) };
-                    judgement.verdicts.push(unknown(error, *tries, alone, now + delay));
-                }
-            }
-            Disposition::Split => {
+    }
+}
+
+/// Judges what is known of each write of a batch by itself: its result, or else the verdict as it is.
+pub(super) fn judge_each<'a>(
+    batch: &Batch,
+    answers: impl Iterator<Item = Result<&'a SaveResult, Verdict>> + Clone,
+    now: Instant,
+    mut delays: Delays<impl FnMut(u32) -> Duration>,
+) -> Judgement {
+    let mut judgement = Judgement::default();
+    let alone = batch.writes.len() == 1;
+    let others_saved = answers.clone().any(|answer| matches!(answer, Ok(SaveResult::Saved { .. })));
+    // Those that were locked come back together.
+    let locked_at = now + (delays.record)(batch.tries.iter().copied().max().unwrap_or_default());
+    for ((write, tries), answer) in batch.writes.iter().zip(&batch.tries).zip(answers.clone()) {
+        judgement.verdicts.push(match answer {
+            Err(verdict) => verdict,
+            Ok(SaveResult::Saved { .. }) if batch.call.is_delete() => Verdict::Deleted,
+            Ok(SaveResult::Saved { id, created }) => Verdict::Saved { id: *id, created: *created },
+            Ok(SaveResult::Refused(refusal)) => {
                 let operation = batch.call.operation();
-                let refusal = error.as_refusal();
-                let decisive = refusal.as_ref().map(|refusal| refusal.decisive(operation));
-                let disposition = decisive.map(|error| error.disposition(operation));
-                let halts = disposition == Some(SaveDisposition::Halt);
-                let is_all = |error: &RecordError| batch.writes.iter().all(|write| names_a_field(error, write));
-                if halts && (alone || decisive.is_some_and(is_all)) {
-                    judgement.remedy = decisive.map(|error| refused_for_all(batch.call.object(), &error.code));
-                    judgement.hold = Some(WAIT).filter(|_| !alone);
-                    judgement.verdicts = all(&|_| Verdict::Held { at: now + WAIT });
-                } else if !alone {
-                    let too_much = disposition == Some(SaveDisposition::TooMuch) || error.status() == Some(413);
-                    judgement.verdicts = all(&|_| if too_much { Verdict::TooMuch } else { Verdict::Split });
-                } else {
-                    for (write, tries) in batch.writes.iter().zip(&batch.tries) {
-                        let locked_at = now + (delays.record)(*tries);
-                        let others_saved = false;
-                        let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at, others_saved };
-                        judgement.verdicts.push(match (decisive, disposition) {
-                            (Some(error), Some(disposition)) => {
-                                record(&told, disposition, error, now, &mut delays.record)
-                            }
-                            _ => Verdict::Unknown { at: now },
-                        });
-                    }
+                let disposition = refusal.disposition(operation);
+                let decisive = refusal.decisive(operation);
+                if disposition == SaveDisposition::Halt {
+                    judgement.remedy = Some(refused_for_all(batch.call.object(), &decisive.code));
                 }
+                let told = Told { write, tries: *tries, alone, call: &batch.call, locked_at, others_saved };
+                record(&told, disposition, decisive, now, &mut delays.record)
             }
-            Disposition::Halt { remedy } => {
-                // About the object rather than the org: others go on.
-                let about_object = |code: &Code| {
-                    matches!(
-                        code,
-                        Code::NotFound | Code::InvalidType | Code::InsufficientAccess | Code::MethodNotAllowed
-                    )
-                };
-                if error.code().is_some_and(about_object) {
-                    judgement.hold = Some(WAIT);
-                } else {
-                    judgement.pause = Some(WAIT);
-                }
-                judgement.remedy = Some(format!("{error}: {remedy}"));
-                judgement.verdicts = all(&|_| Verdict::Held { at: now });
-            }
-        },
+        });
+    }
+    let all_answered = answers.clone().all(|answer| answer.is_ok());
+    let all_held = judgement.verdicts.iter().all(|verdict| matches!(verdict, Verdict::Held { .. }));
+    if all_answered && all_held && batch.writes.len() >= ALL_REFUSED {
+        judgement.hold = Some(WAIT);
     }
     judgement
 }

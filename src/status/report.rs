@@ -12,6 +12,9 @@ use crate::store::paused::reason_by_hand;
 use crate::store::{ParkedState, Store, StoreError, SubscriptionRow};
 use crate::subscribe::{State, retention};
 
+/// Hours that have begun, this one included, are 24 of them.
+const DELIVERIES_OF: Duration = Duration::from_secs(23 * 3_600);
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub v: u32,
@@ -243,7 +246,7 @@ impl Report {
         };
         let paused = store.paused_orgs().await?;
         let rows = store.subscriptions().await?;
-        let day = store.deliveries(now.minus(Duration::from_secs(23 * 3_600))).await?;
+        let day = store.deliveries(now.minus(DELIVERIES_OF)).await?;
         for name in orgs {
             let own = rows.iter().filter(|row| row.org == name).filter_map(|row| day.get(&row.id)).sum();
             let known = live.and_then(|live| live.orgs.get(&name)).cloned().unwrap_or_default();

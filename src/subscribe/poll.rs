@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -65,7 +64,7 @@ pub async fn run(mut poll: Poll) {
     poll.show(State::CatchingUp);
     loop {
         if let Some((until, why)) = poll.budget.waiting() {
-            poll.show(State::Waiting { until: Timestamp::now().plus(until - Instant::now()).minute(), why });
+            poll.show(State::Waiting { until, why });
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(BUDGET_AGAIN) => continue,

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use orgbridge::config::{AssignmentRules, Config, Fill, OrgConfig, SaveOptions};
 use orgbridge::event::{Timestamp, Value};
-use orgbridge::org::Org;
+use orgbridge::org::{JobId, JobState, Org};
 use orgbridge::status::Status;
 use orgbridge::store::{Sqlite, Store};
 use serde_json::{Value as Json, json};
@@ -304,7 +304,7 @@ async fn a_backlog_goes_by_a_job_while_changes_go_on_and_then_collections_do() {
     assert_eq!(calls(&world, "bulk_create") - before, 1);
     assert_eq!(world.assert_equal().await, 600);
     world.stop().await;
-    assert_eq!(bulk_jobs(&world).await, 0);
+    assert_eq!(bulk_jobs(&world).await, []);
 }
 
 fn in_flight(status: &Status) -> u64 {
@@ -319,8 +319,9 @@ fn applied(world: &World) -> u64 {
     applied_of(&world.board.watch().borrow())
 }
 
-async fn bulk_jobs(world: &World) -> usize {
-    Sqlite::open(&world.config.state).unwrap().bulk_jobs(&"target".parse().unwrap()).await.unwrap().len()
+async fn bulk_jobs(world: &World) -> Vec<JobId> {
+    let known = Sqlite::open(&world.config.state).unwrap().bulk_jobs(&"target".parse().unwrap()).await.unwrap();
+    known.into_iter().map(|known| known.job).collect()
 }
 
 /// New accounts that all wait, and then may go, perhaps with other rules. How many jobs were asked for, and the price.
@@ -348,7 +349,7 @@ async fn a_job_that_fails_half_way_and_rows_that_are_locked_lose_nothing() {
     // The rest of the first job, or half as many, and perhaps what was locked.
     assert!((2..=3).contains(&jobs), "{jobs}");
     world.stop().await;
-    assert_eq!(bulk_jobs(&world).await, 0);
+    assert_eq!(bulk_jobs(&world).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -363,7 +364,7 @@ async fn results_come_in_pages_and_answers_that_are_lost_at_any_step_are_made_up
     assert_eq!(world.target().stats()["duplicate_rows"], json!(0), "no row was written twice");
     assert_eq!((jobs, price.1), (3, 0), "two jobs were given up, and no collection was needed");
     world.stop().await;
-    assert_eq!(bulk_jobs(&world).await, 0);
+    assert_eq!(bulk_jobs(&world).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -385,16 +386,28 @@ async fn a_job_that_runs_while_the_bridge_stops_is_ended_at_the_next_start_and_t
     world.no_faults(world.target()).await;
     world.until("a job with all of them", |status| in_flight(status) == 500).await;
     world.stop().await;
-    assert_eq!(bulk_jobs(&world).await, 1);
+    let left = bulk_jobs(&world).await;
+    assert_eq!(left.len(), 1);
     world.update("Account", phones(&ids[..100], "newer")).await;
     world.start();
     world.caught_up().await;
     assert_eq!(world.assert_equal().await, 500);
     world.stop().await;
-    assert_eq!(bulk_jobs(&world).await, 0);
-    // The job would go on here if it had not been ended.
-    bulk(&world, json!({"hold_at": null})).await;
-    assert_eq!(world.assert_equal().await, 500);
+    assert_eq!(bulk_jobs(&world).await, []);
+    let ended = world.orgs[&"target".parse().unwrap()].job(&left[0]).await.unwrap();
+    assert_eq!(ended.state, JobState::Aborted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_not_started_has_ended_for_sure_before_its_records_go_otherwise() {
+    let mut world = with_jobs_from(300).await;
+    // The start and the first tries to end it.
+    let rule = json!({"kind": "refuse", "method": "PATCH", "path": "/services/data/v66.0/jobs/ingest*", "times": 3});
+    let (jobs, _) = let_go(&mut world, 400, json!([rule])).await;
+    assert_eq!((jobs, world.assert_equal().await), (2, 400));
+    assert_eq!(world.target().stats()["duplicate_rows"], json!(0), "no row was written twice");
+    world.stop().await;
+    assert_eq!(bulk_jobs(&world).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -466,16 +479,18 @@ async fn twenty_thousand_changes_that_waited_take_two_jobs_instead_of_a_hundred_
     world.update("Account", phones(&ids, "+1 555 0100")).await;
     until_waiting(&mut world, "accounts", 20_000).await;
     let (jobs, before) = (calls(&world, "bulk_create"), price(&world));
+    let asked = calls(&world, "bulk_read");
     world.no_faults(world.target()).await;
     world.caught_up().await;
     let (by_jobs, by_collections) = (price(&world).0 - before.0, price(&world).1 - before.1);
-    let questions = calls(&world, "bulk_read");
+    let questions = calls(&world, "bulk_read") - asked;
     println!(
-        "20,000 changes took {by_jobs} calls of jobs ({questions} questions in all) and {by_collections} of collections"
+        "20,000 changes took {by_jobs} calls of jobs ({questions} of them questions how they are) and {by_collections} of collections"
     );
     assert_eq!((calls(&world, "bulk_create") - jobs, by_collections), (2, 0));
-    // Five each and the questions how it is, after 1, 2, 4, 8 and 16 seconds and then every 30.
-    assert!(by_jobs <= 24, "{by_jobs}");
+    assert_eq!(by_jobs - questions, 8, "made, filled, started and its results, each twice");
+    // How it is, at growing distances.
+    assert!(questions <= 24, "{questions}");
     world.assert_equal().await;
     world.stop().await;
 }

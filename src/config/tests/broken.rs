@@ -49,6 +49,13 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
         23,
         "`bulk_from` is less than 2000: a job would cost more than it saves",
     ),
+    (
+        "version: 1",
+        "version: 1\npublish: { bulk_from: 1000001 }",
+        2,
+        23,
+        "`bulk_from` is more than 1000000: so many never wait in memory",
+    ),
     ("version: 1", "version: 1\npublish: { bulk_from: many }", 2, 23, "`bulk_from` must be a number of records"),
     ("version: 1", "version: 1\npublish: { linger: 61s }", 2, 20, "`linger` is longer than 1m"),
     ("version: 1", "version: 1\nsubscribe: { probe_every: 1ms }", 2, 27, "`probe_every` is shorter than 500ms"),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::sheet::Sheet;
-use crate::event::RecordId;
 use crate::org::{JobKind, JobState, JobTrouble, ResultRow, RunningJob, SaveResult};
 use crate::publish::outbox::{Batch, Verdict};
 use crate::publish::outcome::{self, Delays, Judgement};
@@ -74,27 +73,12 @@ pub(super) fn has_rows(job: &RunningJob, writes: usize) -> [bool; 3] {
 
 /// Verdicts for each write, as [`outcome::judge`] has them for a collection.
 pub fn judge(batch: &Batch, told: &Told, now: Instant, delays: Delays<impl FnMut(u32) -> Duration>) -> Judgement {
-    // Its verdict is replaced below.
-    let stand_in = |place: usize| {
-        let id = batch.writes.get(place).and_then(|write| write.key.linked());
-        let any = batch.writes.iter().flat_map(|write| &write.covers).map(|cover| cover.source.record).next();
-        id.or(any).map(|id: RecordId| SaveResult::Saved { id, created: None })
-    };
-    let results: Option<Vec<SaveResult>> = (0..batch.writes.len())
-        .map(|place| match told.rows.get(place) {
-            Some(Row::Told(result)) => Some(result.clone()),
-            Some(Row::NotTried | Row::Unknown) | None => stand_in(place),
-        })
-        .collect();
-    let mut judgement = outcome::judge(batch, &Ok(results.unwrap_or_default()), now, delays);
-    for (place, verdict) in judgement.verdicts.iter_mut().enumerate() {
-        match told.rows.get(place) {
-            Some(Row::Told(_)) => {}
-            Some(Row::NotTried) => *verdict = Verdict::Held { at: now },
-            Some(Row::Unknown) | None => *verdict = Verdict::Unknown { at: now },
-        }
-    }
-    judgement
+    let answered = told.rows.iter().map(|row| match row {
+        Row::Told(result) => Ok(result),
+        Row::NotTried => Err(Verdict::Held { at: now }),
+        Row::Unknown => Err(Verdict::Unknown { at: now }),
+    });
+    outcome::judge_each(batch, answered, now, delays)
 }
 
 #[cfg(test)]

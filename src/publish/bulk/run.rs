@@ -7,19 +7,21 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::outcome::{Told, has_rows};
 use super::sheet::Sheet;
 use crate::event::Timestamp;
 use crate::org::{CallError, Disposition, JobId, JobState, JobTrouble, Org, ResultRow, ResultSet, RunningJob};
 use crate::publish::outbox::Batch;
+use crate::retry::Backoff;
 use crate::store::{BulkJob, Store, StoreError};
 
 /// How often a job is begun anew, where its beginning fails without a word why.
 const BEGIN_MAX: u32 = 3;
-/// How long an org may say nothing of a job before its outcome is unknown.
+/// How long the results of a job that has ended are asked for before what became of its rows is unknown.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Between two questions.
+/// Between two questions: at first, and at most.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 /// How long a job is waited for when the bridge stops, which must end within its grace period.
@@ -39,7 +41,7 @@ pub enum What {
     Told { told: Told, job: Option<JobId> },
     /// Nothing was done: the org as a whole refused.
     NotBegun(CallError),
-    /// Nobody could be asked for long, or the job is gone. The next start looks for it.
+    /// The job has ended or is gone, and what became of its rows cannot be had.
     Unknown,
     /// The bridge stops. The next start looks after it.
     Left,
@@ -52,11 +54,13 @@ pub struct Run<'a, S> {
     batch: &'a Batch,
     stop: &'a CancellationToken,
     calls: u64,
+    /// It was said that the org does not tell how the job is.
+    warned: bool,
 }
 
 impl<'a, S: Store> Run<'a, S> {
     pub fn new(org: &'a Org, store: &'a S, batch: &'a Batch, stop: &'a CancellationToken) -> Self {
-        Self { org, store, batch, stop, calls: 0 }
+        Self { org, store, batch, stop, calls: 0, warned: false }
     }
 
     /// Runs it.
@@ -64,7 +68,7 @@ impl<'a, S: Store> Run<'a, S> {
     /// # Errors
     /// When the store fails.
     pub async fn run(mut self) -> Result<Ended, StoreError> {
-        let Some(sheet) = Sheet::new(&self.batch.call, &self.batch.writes) else {
+        let Some(mut sheet) = Sheet::new(&self.batch.call, &self.batch.writes) else {
             return Ok(Ended { what: self.not_tried(JobTrouble::NotOffered), calls: 0 });
         };
         let stop = self.stop;
@@ -75,24 +79,28 @@ impl<'a, S: Store> Run<'a, S> {
         // A request that is given up on is one whose answer is lost.
         let what = tokio::select! {
             biased;
-            what = self.begin(&sheet) => what?,
+            what = self.begin(&mut sheet) => what?,
             () = late => What::Left,
         };
         Ok(Ended { what, calls: self.calls })
     }
 
-    async fn begin(&mut self, sheet: &Sheet) -> Result<What, StoreError> {
-        let mut delay = FIRST;
+    async fn begin(&mut self, sheet: &mut Sheet) -> Result<What, StoreError> {
+        let mut backoff = new_backoff();
         for _ in 0..BEGIN_MAX {
             match self.filled(sheet).await? {
-                Ok(job) => return self.started(sheet, job).await,
+                Ok(job) => {
+                    // Nobody needs the text any more, and a job can take long.
+                    sheet.csv = Vec::new();
+                    return self.started(sheet, job).await;
+                }
                 Err(error) => {
                     if let Some(refused) = self.refused(error) {
                         return Ok(refused);
                     }
                 }
             }
-            if !self.pause(&mut delay).await {
+            if !self.pause(&mut backoff).await {
                 break;
             }
         }
@@ -123,7 +131,7 @@ impl<'a, S: Store> Run<'a, S> {
     }
 
     async fn started(&mut self, sheet: &Sheet, job: JobId) -> Result<What, StoreError> {
-        let (mut delay, mut tries) = (FIRST, 0);
+        let (mut backoff, mut tries) = (new_backoff(), 0);
         let running = loop {
             self.calls += 1;
             let error = match self.org.start_job(&job).await {
@@ -139,12 +147,17 @@ impl<'a, S: Store> Run<'a, S> {
                 break running;
             }
             tries += 1;
-            if tries < BEGIN_MAX && self.refused(error.clone()).is_none() && self.pause(&mut delay).await {
+            if tries < BEGIN_MAX && self.refused(error.clone()).is_none() && self.pause(&mut backoff).await {
                 continue;
             }
             // A start that is still on its way must find nothing to start.
-            if !self.aborted(&job).await {
-                return Ok(What::Unknown);
+            let ended = match self.aborted(&job).await {
+                Ok(ended) => ended,
+                Err(what) => return Ok(what),
+            };
+            // The start arrived after all.
+            if ended.state != JobState::Aborted || ended.processed > 0 {
+                return Ok(self.results(sheet, &ended).await);
             }
             self.store.bulk_ended(&job).await?;
             return Ok(self.refused(error).unwrap_or_else(|| self.not_tried(JobTrouble::Failing)));
@@ -157,9 +170,9 @@ impl<'a, S: Store> Run<'a, S> {
 
     /// The job when it has ended.
     async fn end_of(&mut self, mut job: RunningJob) -> Result<RunningJob, What> {
-        let mut delay = FIRST;
+        let mut backoff = new_backoff();
         while !job.state.is_final() {
-            if !self.pause(&mut delay).await {
+            if !self.pause(&mut backoff).await {
                 sleep(FIRST).await;
             }
             job = self.ask(&job.id).await?;
@@ -182,7 +195,7 @@ impl<'a, S: Store> Run<'a, S> {
 
     async fn rows(&mut self, sheet: &Sheet, job: &RunningJob, set: ResultSet) -> Result<Vec<ResultRow>, What> {
         let (mut rows, mut locator): (Vec<ResultRow>, Option<String>) = (Vec::new(), None);
-        let (mut delay, mut since) = (FIRST, Instant::now());
+        let (mut backoff, mut since) = (new_backoff(), Instant::now());
         loop {
             self.calls += 1;
             match self.org.results(&job.id, set, &sheet.key, locator.as_deref()).await {
@@ -190,12 +203,12 @@ impl<'a, S: Store> Run<'a, S> {
                     rows.extend(more);
                     // The same page again would be read for ever.
                     match next.filter(|next| locator.as_ref() != Some(next)) {
-                        Some(next) => (locator, delay, since) = (Some(next), FIRST, Instant::now()),
+                        Some(next) => (locator, backoff, since) = (Some(next), new_backoff(), Instant::now()),
                         None => return Ok(rows),
                     }
                 }
                 Err(error) if is_gone(&error) || since.elapsed() >= PATIENCE => return Err(What::Unknown),
-                Err(_) if !self.pause(&mut delay).await => return Err(What::Left),
+                Err(_) if !self.pause(&mut backoff).await => return Err(What::Left),
                 Err(_) => {}
             }
         }
@@ -204,29 +217,44 @@ impl<'a, S: Store> Run<'a, S> {
     /// How the job is; asked again until the org says it, however long that takes: while it may run, nobody else may write its
     /// records.
     async fn ask(&mut self, job: &JobId) -> Result<RunningJob, What> {
-        let mut delay = FIRST;
+        let mut backoff = new_backoff();
         loop {
             self.calls += 1;
             match self.org.job(job).await {
                 Ok(job) => return Ok(job),
                 Err(error) if is_gone(&error) => return Err(What::Unknown),
-                Err(_) if !self.pause(&mut delay).await => return Err(What::Left),
-                Err(_) => {}
+                Err(error) => {
+                    self.silent(job, &error);
+                    if !self.pause(&mut backoff).await {
+                        return Err(What::Left);
+                    }
+                }
             }
         }
     }
 
-    /// Whether the job has ended for sure, without having been started.
-    async fn aborted(&mut self, job: &JobId) -> bool {
-        let (mut delay, since) = (FIRST, Instant::now());
+    /// Ends a job of which nobody knows whether a start is still on its way, however long that takes.
+    async fn aborted(&mut self, job: &JobId) -> Result<RunningJob, What> {
+        let mut backoff = new_backoff();
         loop {
             self.calls += 1;
-            match self.org.abort_job(job).await {
-                Ok(ended) if ended.state.is_final() => return true,
-                Err(error) if is_gone(&error) => return true,
-                Ok(_) | Err(_) if since.elapsed() >= PATIENCE || !self.pause(&mut delay).await => return false,
-                Ok(_) | Err(_) => {}
+            // Refused where the start arrived after all and the job has ended by itself: asking tells.
+            let _ = self.org.abort_job(job).await;
+            let running = self.ask(job).await?;
+            if running.state.is_final() {
+                return Ok(running);
             }
+            if !self.pause(&mut backoff).await {
+                return Err(What::Left);
+            }
+        }
+    }
+
+    /// Says once that the records of a job wait, and for what.
+    fn silent(&mut self, job: &JobId, error: &CallError) {
+        if !std::mem::replace(&mut self.warned, true) {
+            let (target, object, records) = (self.org.name(), self.batch.call.object(), self.batch.writes.len());
+            warn!(%target, %object, %job, records, %error, "the org does not tell whether a Bulk API job has ended; its records wait");
         }
     }
 
@@ -250,14 +278,19 @@ impl<'a, S: Store> Run<'a, S> {
     }
 
     /// Waits, each time longer. False: the bridge stops.
-    async fn pause(&self, delay: &mut Duration) -> bool {
-        let wait = std::mem::replace(delay, delay.saturating_mul(2).min(LONGEST));
+    async fn pause(&self, backoff: &mut Backoff) -> bool {
+        let wait = backoff.next_delay();
         tokio::select! {
             biased;
             () = self.stop.cancelled() => false,
             () = sleep(wait) => true,
         }
     }
+}
+
+/// Between two questions.
+pub(super) fn new_backoff() -> Backoff {
+    Backoff::new(FIRST, LONGEST)
 }
 
 /// The job is not there any more.

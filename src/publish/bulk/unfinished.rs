@@ -6,15 +6,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::run::is_gone;
+use super::run::{is_gone, new_backoff};
 use crate::event::Timestamp;
 use crate::org::{CallError, JobId, Org, RunningJob};
 use crate::store::{Store, StoreError};
 
 /// After it no job is worked on any more, whatever the org says (facts: bulk2.md section 4).
 const LIFE: Duration = Duration::from_secs(24 * 3_600);
-const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(30);
 
 /// Ends each job that was begun and of whose end nothing is known. What it has done is found as that of any request whose answer
 /// is lost. False: cancelled before all have ended. `trouble` is told why the org waits.
@@ -29,7 +27,7 @@ pub async fn end_unfinished<S: Store>(
 ) -> Result<bool, StoreError> {
     for known in store.bulk_jobs(org.name()).await? {
         let (job, object) = (known.job, known.object);
-        let mut delay = FIRST;
+        let mut backoff = new_backoff();
         let mut told = false;
         loop {
             if Timestamp::now() >= known.begun_at.plus(LIFE) {
@@ -50,7 +48,7 @@ pub async fn end_unfinished<S: Store>(
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(false),
-                () = sleep(delay) => delay = delay.saturating_mul(2).min(LONGEST),
+                () = sleep(backoff.next_delay()) => {}
             }
         }
         info!(target = %org.name(), %job, %object, "a Bulk API job of the last run has ended");

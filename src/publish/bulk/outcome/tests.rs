@@ -98,6 +98,31 @@ fn because_of_an_unknown_column_what_was_not_done_is_given_back_for_collections_
 }
 
 #[test]
+fn what_is_refused_for_none_s_fault_is_held_where_no_other_was_saved_and_what_was_not_tried_says_nothing() {
+    let batch = batch(12);
+    let sheet = Sheet::new(&batch.call, &batch.writes).unwrap();
+    let halting = "INVALID_FIELD_FOR_INSERT_UPDATE";
+    let failed = job(JobState::Failed, 2, 2, "TooManyLockFailure : x");
+    for others in [vec![row(1, None), row(2, None)], Vec::new(), vec![row(1, Some(refused(halting)))]] {
+        let results = std::iter::once(row(0, Some(refused(halting)))).chain(others).collect();
+        let (verdicts, remedy, now) = verdicts(&batch, &Told::new(&sheet, 12, &failed, results));
+        assert_eq!(verdicts[0], Verdict::Held { at: now + Duration::from_secs(60) });
+        assert!(remedy.is_some());
+    }
+    let results = vec![row(0, Some(refused(halting))), row(1, Some(saved(1)))];
+    let (verdicts, ..) = verdicts(&batch, &Told::new(&sheet, 12, &failed, results));
+    assert!(matches!(verdicts[0], Verdict::Retry { .. }), "another was saved: it is about this one");
+}
+
+#[test]
+fn a_job_that_was_not_begun_is_no_reason_to_hold_the_calls_that_do_its_work() {
+    let batch = batch(12);
+    let delays = Delays { record: |_: u32| Duration::from_secs(1), target: Duration::ZERO };
+    let judgement = judge(&batch, &Told::not_tried(12, JobTrouble::NotOffered), Instant::now(), delays);
+    assert_eq!((judgement.hold, judgement.pause, judgement.remedy), (None, None, None));
+}
+
+#[test]
 fn a_row_that_was_done_is_not_tried_again_because_it_is_also_among_the_others() {
     let batch = batch(1);
     let sheet = Sheet::new(&batch.call, &batch.writes).unwrap();
