@@ -10,6 +10,7 @@ use crate::event::{FieldName, FieldPath, ObjectName, OrgName, PipelineName, Reco
 use crate::hydrate;
 use crate::mapping::{Known, LinkState, Mapped, Mapping, Replies, Skip};
 use crate::org::{CallError, Org};
+use crate::publish::compare::same;
 use crate::publish::{Cell, Cover, Source};
 use crate::store::PipelineId;
 
@@ -153,7 +154,7 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
             let differs = |(name, cell): (FieldName, Cell)| {
                 let actual = row.get(name.as_str()).cloned().unwrap_or(Json::Null);
                 let equal = match &cell {
-                    Cell::Value(value) => same(value, actual),
+                    Cell::Value(value) => same(value, &hydrate::canonical(Value::from(actual))),
                     Cell::Parent(reference) => {
                         let place = at(&reference.parent.target_object);
                         let wanted = keys.get(&place).unwrap_or(&none).get(&reference.parent.record);
@@ -212,13 +213,6 @@ fn expected(mapping: &Mapping, record: &Record, replies: &Replies) -> Result<Exp
         Mapped::Needs(_) | Mapped::Skipped(_) => "NOT_MAPPED",
     };
     Err((id.to_string(), code))
-}
-
-/// An empty text is stored as null (facts: rest.md section 7).
-fn same(expected: &Value, actual: Json) -> bool {
-    let actual = hydrate::canonical(Value::from(actual));
-    let empty = |value: &Value| value.is_null() || value.as_text() == Some("");
-    *expected == actual || empty(expected) && empty(&actual)
 }
 
 fn id_of(row: &Map<String, Json>) -> Option<RecordId> {

@@ -13,6 +13,7 @@ mod deletes;
 mod merges;
 mod outcomes;
 mod parents;
+mod past;
 mod reading;
 mod reads;
 mod steps;
@@ -31,13 +32,14 @@ use crate::pipeline::brakes::Brake;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replies::Remembered;
 use crate::publish::{
-    self, Batch, Body, Call, Cell, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write,
+    self, Batch, Body, Call, Cell, Counterpart, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write,
 };
 use crate::store::{
     Answer, Applied, LinkChange, NotComing, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question,
     Settlement, Unfilled,
 };
-use reading::{Because, LookUp, Moved, Reading, Readings, Stage};
+pub use past::PastPage;
+use reading::{Because, LookUp, Moved, Past, Reading, Readings, Stage};
 
 /// Why the children of a record wait that is made anew.
 pub const PARENT_GONE: &str = "PARENT_GONE";
@@ -144,6 +146,8 @@ pub struct Counts {
     pub left_gone: u64,
     /// Deletes that were not made, because the bridge is not known to have created the counterpart.
     pub kept: u64,
+    /// Records that a job read, and that the target holds as they are.
+    pub equal: u64,
 }
 
 #[derive(Debug)]
@@ -203,6 +207,8 @@ pub struct Machine {
     fetched: HashMap<Parent, Instant>,
     /// Records that are to be written without these parents first, for those wait for them.
     circles: HashMap<Source, Vec<Parent>>,
+    /// While a job asks the orgs: records that were written meanwhile, so that what it hears of them may be older.
+    touched: Option<HashSet<Source>>,
 }
 
 impl Machine {
@@ -228,6 +234,7 @@ impl Machine {
             remade: HashMap::new(),
             fetched: HashMap::new(),
             circles: HashMap::new(),
+            touched: None,
         }
     }
 
@@ -489,12 +496,18 @@ impl Machine {
     /// Hands a write to the outbox. False: its pipeline is halted, or is halted by it, and its record is parked. `rekeys`: if
     /// the key is in it, a counterpart gets another value there.
     fn offer(&mut self, write: Write, rekeys: bool, now: Instant) -> bool {
+        self.offer_counted(write, rekeys, true, now)
+    }
+
+    /// As [`Self::offer`]; `counted`: what it creates counts for the brakes.
+    fn offer_counted(&mut self, write: Write, rekeys: bool, counted: bool, now: Instant) -> bool {
         let mut halted = false;
         // As it is mapped, a write covers one record; only waiting writes merge.
         for pipeline in write.covers.iter().map(|cover| cover.source.pipeline) {
             let Some(line) = self.lines.get_mut(&pipeline) else { continue };
             if !line.brake.is_halted() {
-                let why = line.brake.about_to(&write, now);
+                let is_counted = counted || matches!(write.body, Body::Delete);
+                let why = is_counted.then(|| line.brake.about_to(&write, now)).flatten();
                 let rekeys = rekeys && write.fields().is_some_and(|fields| fields.contains_key(&write.key_field));
                 let halts = rekeys && line.mapping.publishing.key_changes == KeyChanges::Halt;
                 let why = why.or_else(|| halts.then(|| line.brake.rekeyed(&write)).flatten());

@@ -22,6 +22,7 @@ impl Machine {
                 let deleted = matches!(write.body, Body::Delete);
                 for cover in &write.covers {
                     let Source { pipeline, record } = cover.source;
+                    self.touch(cover.source);
                     let mut flagged = false;
                     if let Some(line) = self.lines.get_mut(&pipeline) {
                         line.counts.applied += 1;
@@ -146,7 +147,7 @@ impl Machine {
     }
 
     /// Remembers the lookups that a write went without, and forgets those that an update brought.
-    fn note_lookups(&mut self, source: Source, write: &Write) {
+    pub(super) fn note_lookups(&mut self, source: Source, write: &Write) {
         let Source { pipeline, record } = source;
         let (Some(line), Some(fields)) = (self.lines.get(&pipeline), write.fields()) else { return };
         for field in line.mapping.lookup_fields() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::event::{ChangeKind, Header, Part, RecordChange, RecordId, Seq};
-use crate::publish::{Cover, Source};
+use crate::publish::{Counterpart, Cover, Source};
 use crate::store::PipelineId;
 
 /// Records in one question to an org.
@@ -38,8 +38,17 @@ pub struct Reading {
     pub revives: bool,
     /// One of the changes gives the key another value.
     pub rekeys: bool,
+    /// It was read for a job, not for itself.
+    pub past: Option<Past>,
     /// Parts that came since, in order.
     pub joined: Vec<Part>,
+}
+
+/// A record that was read for a job: a backfill or a repair.
+#[derive(Debug)]
+pub struct Past {
+    /// What the target was seen to hold of it.
+    pub there: Option<Counterpart>,
 }
 
 /// The changes that a read stands for, as conditions on who or what made a change need to know them.
@@ -136,6 +145,7 @@ impl Reading {
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),
             rekeys: false,
+            past: None,
             joined,
         }
     }
@@ -154,6 +164,7 @@ impl Reading {
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),
             rekeys: false,
+            past: None,
             joined,
         }
     }

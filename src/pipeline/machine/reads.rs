@@ -287,6 +287,7 @@ impl Machine {
                 parents: &answer.parents,
                 replies: self.remembered.replies(),
             };
+            let past = reading.past.take();
             let was_rekeyed = std::mem::take(&mut reading.rekeys);
             let rekeys = was_rekeyed && known.link != LinkState::None;
             let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
@@ -318,7 +319,14 @@ impl Machine {
                 Found::Record(record) if by_key => {
                     Ok(mapping.apply_read(&record, because.header(), &known.unlinked(), cover))
                 }
-                Found::Record(record) => Ok(mapping.apply_read(&record, because.header(), &known, cover)),
+                Found::Record(record) => match (mapping.apply_read(&record, because.header(), &known, cover), &past) {
+                    // It has a counterpart that no link knows yet, in which what only a create writes is left alone.
+                    (Mapped::Write(write), Some(Past { there: Some(there) })) if write.key.linked().is_none() => {
+                        let known = Known { link: LinkState::Linked(there.id), ..known };
+                        Ok(mapping.apply_read(&record, because.header(), &known, cover))
+                    }
+                    (mapped, _) => Ok(mapped),
+                },
                 // A request that landed late may have made a record anew that no link knows: look for it by its key. What
                 // is on its way for the record goes first, and then it is asked for again.
                 Found::Deleted if cover.clears_suspect && on_its_way => {
@@ -342,6 +350,9 @@ impl Machine {
                 }),
             };
             match mapped {
+                Ok(Mapped::Write(write)) if let Some(past) = past => self.write_past(*write, past, at, answer, now),
+                // It has nothing that waits, and who has no counterpart gets none.
+                Ok(Mapped::Skipped(_)) if past.is_some() => {}
                 Ok(Mapped::Write(write)) => match self.judged(*write, source, answer) {
                     Some(write) => {
                         let write = self.out_of_circles(source, write);

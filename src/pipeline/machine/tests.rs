@@ -6,6 +6,7 @@ mod keys;
 mod long;
 mod merges;
 mod parents;
+mod past;
 mod redrive;
 mod restore;
 mod unmatched;
@@ -389,6 +390,10 @@ struct World {
     commits: i64,
     /// How often each pipeline was mapped anew.
     regions: [u32; 2],
+    /// What a job has read and not given to the machine yet.
+    past: Option<PastPage>,
+    /// So many of a hundred events get lost.
+    lossy: u16,
 }
 
 impl World {
@@ -411,6 +416,8 @@ impl World {
             machine: Machine::new(LATE, LATE),
             commits: 0,
             regions: [0; 2],
+            past: None,
+            lossy: 0,
         };
         world.restart();
         world
@@ -434,6 +441,7 @@ impl World {
         let until = self.now + LATE / 2;
         self.late.extend(self.flights.drain(..).map(|batch| (until, batch)));
         self.asked.clear();
+        self.past = None;
         for sent in self.memory.sent.values_mut() {
             *sent = true;
         }
@@ -486,7 +494,9 @@ impl World {
             commit_number: self.commits,
             commit_user: String::new(),
         };
-        self.bus.push((pipeline, RecordChange { header, fields }));
+        if how % 100 >= self.lossy {
+            self.bus.push((pipeline, RecordChange { header, fields }));
+        }
     }
 
     fn live_accounts(&self) -> Vec<usize> {

@@ -34,7 +34,7 @@ impl World {
         }
     }
 
-    fn scan_all(&mut self) {
+    pub(super) fn scan_all(&mut self) {
         while !self.bus.is_empty() {
             self.deliver();
         }

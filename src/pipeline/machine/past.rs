@@ -1,0 +1,129 @@
+//! Records that a job read, a page at a time: a backfill, a repair.
+//!
+//! What was read stands for the journal up to where it was scanned before the orgs were asked. Of a record with anything newer
+//! than that, or with anything on its way, it says too little: such a one is read by itself, like any other.
+
+use super::*;
+
+/// What a job read.
+#[derive(Debug)]
+pub struct PastPage {
+    pub pipeline: PipelineId,
+    /// Up to where the journal was scanned before the source was asked.
+    pub at: Seq,
+    pub found: HashMap<RecordId, Found>,
+    /// What the target holds of them, as far as it has them. Asked after the source was.
+    pub there: HashMap<RecordId, Counterpart>,
+    /// Those of which the journal has something newer.
+    pub newer: HashSet<RecordId>,
+}
+
+impl Machine {
+    /// A job is about to ask the orgs: up to where the journal was scanned for its pipeline. None: there is no such pipeline,
+    /// or it is halted, and nothing of it may be written.
+    pub fn past_asked(&mut self, pipeline: PipelineId) -> Option<Seq> {
+        let line = self.lines.get(&pipeline).filter(|line| !line.brake.is_halted())?;
+        self.touched = Some(HashSet::new());
+        Some(line.progress.scanned())
+    }
+
+    /// What the store must tell with [`Self::past_read`].
+    pub fn question_of_past(&self, page: &PastPage) -> Question {
+        let mut question = Question { records: page.found.keys().copied().collect(), ..Question::default() };
+        if let Some(line) = self.lines.get(&page.pipeline) {
+            let records = page.found.values().filter_map(Found::record);
+            question.parents = records.flat_map(|record| line.mapping.parents_of_read(record)).collect();
+            question.parents.sort_unstable();
+            question.parents.dedup();
+        }
+        question
+    }
+
+    /// Takes what the job read.
+    pub fn past_read(&mut self, page: PastPage, answer: &Answer, now: Instant) {
+        let PastPage { pipeline, at, mut found, mut there, newer } = page;
+        let touched = self.touched.take();
+        let mut records: Vec<RecordId> = found.keys().copied().collect();
+        // So that the order of writes does not depend on a hash.
+        records.sort_unstable();
+        records.retain(|record| {
+            let source = Source { pipeline, record: *record };
+            let is_newer = newer.contains(record)
+                || touched.as_ref().is_none_or(|touched| touched.contains(&source))
+                || answer.applied.get(record).is_some_and(|applied| applied.seq > at || applied.tombstone);
+            let is_busy = self.active.contains_key(&source)
+                || self.outbox.key_of(source).is_some()
+                || self.is_suspect(source)
+                || answer.parked.contains_key(record)
+                || self.just_parked.contains(&source);
+            if is_newer || is_busy || self.is_halted(pipeline) {
+                found.remove(record);
+                self.wake_or_read(source, answer.parked.contains_key(record), now);
+                return false;
+            }
+            let stage = Stage::Asked { at };
+            let past = Some(Past { there: there.remove(record) });
+            let reading = Reading { stage, past, ..Reading::wanted(Seq::ZERO, false, false, now, Vec::new()) };
+            self.active.entry(source).or_default().reading = Some(reading);
+            true
+        });
+        let what = ReadWhat::Records { records, at, restores: false, revived: Vec::new() };
+        self.read_records(Read { pipeline, what }, found, answer, now);
+    }
+
+    /// Nothing is going on with the record: what a job wanted of it is done, or kept as parked.
+    pub fn is_idle(&self, source: Source) -> bool {
+        !self.active.contains_key(&source) && self.outbox.key_of(source).is_none()
+    }
+
+    fn wake_or_read(&mut self, source: Source, is_parked: bool, now: Instant) {
+        if is_parked || self.just_parked.contains(&source) {
+            self.wake(source, now);
+        } else {
+            self.read(source, Seq::ZERO, false, false, now);
+        }
+    }
+
+    /// Notes that a record was written while a job asks.
+    pub(super) fn touch(&mut self, source: Source) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(source);
+        }
+    }
+
+    /// Offers of a write what the target lacks. A counterpart that was found by its key is linked first.
+    pub(super) fn write_past(&mut self, mut write: Write, past: Past, at: Seq, answer: &Answer, now: Instant) {
+        let Some(cover) = write.covers.first().copied() else { return };
+        let source = cover.source;
+        if let Some(there) = past.there
+            && matches!(write.body, Body::Whole(_))
+        {
+            if answer.links.get(&source.record) != Some(&there.id) {
+                let (pipeline, record) = (source.pipeline, source.record);
+                let link = LinkChange::Set { pipeline, source: record, target: there.id, created: Some(false) };
+                self.settlement.links.push(link);
+            }
+            let lacking = write.fields().map(|fields| there.lacks(fields)).unwrap_or_default();
+            if lacking.is_empty() {
+                if let Some(line) = self.lines.get_mut(&source.pipeline) {
+                    line.counts.equal += 1;
+                }
+                self.note_lookups(source, &write);
+                self.nothing_to_do(cover, false, now);
+                return;
+            }
+            write.key = Key::Record { object: write.key.object().clone(), id: there.id };
+            write.body = Body::Partial(lacking);
+        }
+        match self.judged(write, source, answer) {
+            Some(write) => {
+                if self.offer_counted(write, false, false, now)
+                    && let Some(active) = self.active.get_mut(&source)
+                {
+                    active.covered = active.covered.max(at);
+                }
+            }
+            None => self.nothing_to_do(cover, false, now),
+        }
+    }
+}
