@@ -2,6 +2,7 @@
 //! org a machine with its requests. Reads top to bottom like the drawing in ARCHITECTURE.md.
 
 mod around;
+mod backfill;
 mod login;
 mod retention;
 mod supervise;
@@ -34,6 +35,7 @@ use crate::subscribe::position::Plan;
 use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
 use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, State, SubscribeError, Subscriptions};
 use around::Around;
+pub use backfill::stop as stop_backfills;
 use login::{FirstTries, Gate, Pauses};
 use supervise::Stages;
 
@@ -102,6 +104,15 @@ pub enum Command {
     ResumeOrg { org: OrgName, done: oneshot::Sender<Result<bool, String>> },
     /// Failed records are to be tried again. Answered when that is sure to happen, with their number.
     Redrive { which: Which, done: oneshot::Sender<Result<u64, String>> },
+    /// All records of these pipelines' sources are to be written, or those that meet a condition (SOQL). Answered when that is
+    /// sure to happen, with the jobs in the order in which they run.
+    Backfill {
+        pipelines: Vec<PipelineName>,
+        condition: Option<String>,
+        done: oneshot::Sender<Result<Vec<i64>, String>>,
+    },
+    /// These pipelines' backfills are to end where they are. Answered with how many there were.
+    StopBackfill { pipelines: Vec<PipelineName>, done: oneshot::Sender<Result<u64, String>> },
     /// Failed records are to be given up. Answered when they are, with their number.
     Discard { which: Which, done: oneshot::Sender<Result<u64, String>> },
 }
@@ -119,18 +130,18 @@ pub async fn steered<S: Store>(
     mut commands: mpsc::Receiver<Command>,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
-    let redrives = watch::Sender::new(0);
+    let asked = watch::Sender::new(0);
     let mut first_logins = FirstLogins::MustSucceed;
     loop {
         let round = cancel.child_token();
         let (store_of_round, shown) = (store.clone(), board.clone());
-        let mut running = pin!(one_round(config, orgs, store_of_round, shown, &redrives, first_logins, round.clone()));
+        let mut running = pin!(one_round(config, orgs, store_of_round, shown, &asked, first_logins, round.clone()));
         first_logins = FirstLogins::Passed;
         let while_stopped = loop {
             tokio::select! {
                 ended = &mut running => return ended,
                 Some(command) = commands.recv() => {
-                    if let Some(work) = to_be_done(command, orgs, store.clone(), &redrives).await? {
+                    if let Some(work) = to_be_done(command, (config, orgs), store.clone(), &asked).await? {
                         break work;
                     }
                 }
@@ -156,9 +167,9 @@ type WhileStopped = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>
 /// What is left to do when the stages have stopped. None: the command is done, or answered with why not, and they go on.
 async fn to_be_done<S: Store>(
     command: Command,
-    orgs: &BTreeMap<OrgName, Org>,
+    (config, orgs): (&Config, &BTreeMap<OrgName, Org>),
     store: S,
-    redrives: &watch::Sender<u64>,
+    asked: &watch::Sender<u64>,
 ) -> Result<Option<WhileStopped>, StoreError> {
     match command {
         Command::AcceptOrg { org, org_id, done } => {
@@ -229,9 +240,19 @@ async fn to_be_done<S: Store>(
         // Nobody has to stop for it: whoever works for the target takes them as they are marked.
         Command::Redrive { which, done } => {
             let records = store.redrive(&which, Timestamp::now()).await?;
-            redrives.send_modify(|moved| *moved += 1);
+            asked.send_modify(|moved| *moved += 1);
             info!(records, "failed records are tried again");
             drop(done.send(Ok(records)));
+        }
+        Command::Backfill { pipelines, condition, done } => {
+            let numbers = backfill::add(config, &store, &pipelines, condition).await?;
+            asked.send_modify(|moved| *moved += 1);
+            drop(done.send(numbers));
+        }
+        Command::StopBackfill { pipelines, done } => {
+            let stopped = backfill::stop(&store, &pipelines).await?;
+            asked.send_modify(|moved| *moved += 1);
+            drop(done.send(Ok(stopped)));
         }
         Command::Discard { which, done } => match store.failed(&which, None, 1).await?.is_empty() {
             true => drop(done.send(Ok(0))),
@@ -283,13 +304,13 @@ enum FirstLogins {
     Passed,
 }
 
-/// `redrives` moves when a person wants failed records tried again.
+/// `asked` moves when a person asked for something that the store knows.
 async fn one_round<S: Store>(
     config: &Config,
     orgs: &BTreeMap<OrgName, Org>,
     store: S,
     board: Board,
-    redrives: &watch::Sender<u64>,
+    asked: &watch::Sender<u64>,
     first_logins: FirstLogins,
     cancel: CancellationToken,
 ) -> Result<(), BridgeError> {
@@ -303,6 +324,7 @@ async fn one_round<S: Store>(
     note_privacy(config, &store).await?;
     let rows = pipelines(config, &store).await?;
     store.redrives_anew().await?;
+    backfill::first(config, &store, &rows).await?;
     store.trim_healed(Timestamp::now()).await?;
     let paused = store.paused_orgs().await?;
     let head = Arc::new(watch::Sender::new(store.head().await?));
@@ -449,7 +471,7 @@ async fn one_round<S: Store>(
             board: board.clone(),
             doubts: doubts.clone(),
             remapped,
-            redrives: redrives.subscribe(),
+            asked: asked.subscribe(),
             paused: paused.contains_key(name),
         };
         let (token, doubts) = (cancel.clone(), doubts.clone());

@@ -17,12 +17,14 @@ macro_rules! println {
     };
 }
 
+mod backfill;
 mod check;
 mod confirm;
 mod demo;
 mod emulator;
 mod failed;
 mod forget;
+mod job;
 mod journal;
 mod map;
 mod name;
@@ -78,6 +80,8 @@ enum Command {
     Demo(demo::Demo),
     /// Run the bridge that a config describes
     Run(ConfigFile),
+    /// Write all records of a source, whether they change or not
+    Backfill(backfill::Backfill),
     /// Look for mistakes in a config
     Check(check::Check),
     /// Emulated orgs by themselves
@@ -134,6 +138,7 @@ impl Cli {
             _ if self.verbose => Verbosity::Verbose,
             Command::Demo(_) => Verbosity::Screen,
             Command::Run(_)
+            | Command::Backfill(_)
             | Command::Check(_)
             | Command::Emulator(_)
             | Command::Failed(_)
@@ -157,6 +162,7 @@ impl Cli {
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Run(file) => run::run(&file.config).await,
+            Command::Backfill(backfill) => backfill.run().await,
             Command::Check(check) => check.run().await,
             Command::Emulator(emulator) => emulator.run().await,
             Command::Failed(failed) => failed.run().await,

@@ -251,6 +251,7 @@ pub struct PipelineConfig {
     pub on_delete: OnDelete,
     pub brakes: Brakes,
     pub publishing: Publishing,
+    pub backfill: Backfill,
 }
 
 /// How the records of a pipeline get into the target, apart from what is in them.
@@ -591,6 +592,16 @@ pub enum OnNull {
     /// Nothing: the field keeps what it has.
     Skip,
     Value(Value),
+}
+
+/// When all records of the source are written, whether they change or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Backfill {
+    /// When a person wants it.
+    #[default]
+    OnCommand,
+    /// Also once by itself, where the pipeline never had one.
+    OnFirstRun,
 }
 
 /// What happens in the target to the counterpart of a record that was deleted in the source.

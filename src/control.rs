@@ -5,7 +5,8 @@
 //! org behind a login; `{"v":1,"request":"resume","pipeline":NAME}` lets a halted pipeline go on, and `pause` (with a `reason`)
 //! halts one; `pause_org` (with a `reason`) and `resume_org` do the same for what is written into an org;
 //! `{"v":1,"request":"failed","ask":ASK}` tells of failed records ([`crate::failed::Ask`]); `redrive` and `discard` (with
-//! `which`: [`Which`]) try them again, or give them up. What cannot be done is answered by `{"error":TEXT}`.
+//! `which`: [`Which`]) try them again, or give them up; `backfill` (with `pipelines` and a `condition` or null) has all their
+//! records read and written, and `stop_backfill` ends that. What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -53,6 +54,8 @@ enum Request {
     Failed { v: u32, ask: Ask },
     Redrive { v: u32, which: Which },
     Discard { v: u32, which: Which },
+    Backfill { v: u32, pipelines: Vec<PipelineName>, condition: Option<String> },
+    StopBackfill { v: u32, pipelines: Vec<PipelineName> },
 }
 
 impl Request {
@@ -66,7 +69,9 @@ impl Request {
             | Self::ResumeOrg { v, .. }
             | Self::Failed { v, .. }
             | Self::Redrive { v, .. }
-            | Self::Discard { v, .. } => *v,
+            | Self::Discard { v, .. }
+            | Self::Backfill { v, .. }
+            | Self::StopBackfill { v, .. } => *v,
         }
     }
 }
@@ -84,6 +89,10 @@ enum Answer {
     /// How many records.
     Redriven(u64),
     Discarded(u64),
+    /// The jobs, in their order.
+    Backfilling(Vec<i64>),
+    /// How many.
+    Stopped(u64),
     Error(String),
 }
 
@@ -209,6 +218,12 @@ impl<S: Store> Server<S> {
             Request::Discard { which, .. } => {
                 self.command(|done| Command::Discard { which, done }).await.map(Answer::Discarded)
             }
+            Request::Backfill { pipelines, condition, .. } => {
+                self.command(|done| Command::Backfill { pipelines, condition, done }).await.map(Answer::Backfilling)
+            }
+            Request::StopBackfill { pipelines, .. } => {
+                self.command(|done| Command::StopBackfill { pipelines, done }).await.map(Answer::Stopped)
+            }
         };
         answer.unwrap_or_else(Answer::Error)
     }
@@ -284,7 +299,9 @@ fn refused(answer: Answer) -> io::Error {
         | Answer::Paused(_)
         | Answer::Failed(_)
         | Answer::Redriven(_)
-        | Answer::Discarded(_) => io::Error::other("the bridge answered something else"),
+        | Answer::Discarded(_)
+        | Answer::Backfilling(_)
+        | Answer::Stopped(_) => io::Error::other("the bridge answered something else"),
     }
 }
 
@@ -339,6 +356,22 @@ pub async fn redrive(state: &Path, which: &Which) -> io::Result<Option<u64>> {
 /// The running bridge gives failed records up; how many. None: none runs.
 pub async fn discard(state: &Path, which: &Which) -> io::Result<Option<u64>> {
     asked(state, &Request::Discard { v: 1, which: which.clone() }, DONE_WITHIN, only!(Discarded)).await
+}
+
+/// The running bridge backfills these pipelines; the numbers of its jobs, in their order. None: none runs.
+pub async fn backfill(
+    state: &Path,
+    pipelines: &[PipelineName],
+    condition: Option<&str>,
+) -> io::Result<Option<Vec<i64>>> {
+    let (pipelines, condition) = (pipelines.to_vec(), condition.map(str::to_owned));
+    asked(state, &Request::Backfill { v: 1, pipelines, condition }, DONE_WITHIN, only!(Backfilling)).await
+}
+
+/// The running bridge ends these pipelines' backfills where they are; how many there were. None: none runs.
+pub async fn stop_backfill(state: &Path, pipelines: &[PipelineName]) -> io::Result<Option<u64>> {
+    let request = Request::StopBackfill { v: 1, pipelines: pipelines.to_vec() };
+    asked(state, &request, DONE_WITHIN, only!(Stopped)).await
 }
 
 /// Accepts another org in the running bridge, which goes on with it. None: none runs.

@@ -157,7 +157,8 @@ fn key_in(row: &Map<String, Json>, key: &FieldName) -> Option<String> {
     Cell::Value(Value::from(row.get(key.as_str())?.clone())).key_text()
 }
 
-fn id_of(row: &Map<String, Json>, field: &str) -> Option<RecordId> {
+/// The id that a field of a row holds.
+pub fn id_of(row: &Map<String, Json>, field: &str) -> Option<RecordId> {
     row.get(field)?.as_str()?.parse().ok()
 }
 

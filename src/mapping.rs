@@ -184,8 +184,8 @@ impl Mapping {
         self.key_in(&view)
     }
 
-    /// The key of a record that came back, where its counterpart is to be taken out of the bin before it is written.
-    pub fn key_to_restore(&self, record: &Record) -> Option<String> {
+    /// The key of a record, where it is one of those that are written.
+    pub fn matching_key(&self, record: &Record) -> Option<String> {
         let view = self.view(View::read(record, None));
         match self.matching(&view.of_nobody()) {
             Matching::Yes => self.key_in(&view),

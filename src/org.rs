@@ -31,7 +31,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use url::Url;
 
-pub use self::bulk::{InvalidJobId, JobId, JobKind, JobState, JobTrouble, NewJob, ResultRow, ResultSet, RunningJob};
+pub use self::bulk::{
+    Cells, InvalidJobId, JobId, JobKind, JobState, JobTrouble, NewJob, ResultRow, ResultSet, RunningJob,
+};
 pub use self::code::{Code, OrgText};
 pub use self::error::{CallError, Disposition, Limit, Lost, remedy_of};
 pub use self::login_error::{LoginRefusal, OrgError};

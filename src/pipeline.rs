@@ -7,6 +7,7 @@
 mod asking;
 pub mod brakes;
 pub mod driver;
+mod jobs;
 pub mod machine;
 mod progress;
 mod replies;

@@ -42,12 +42,14 @@ use crate::text::counted;
 pub(crate) mod contract;
 pub mod failed;
 mod gap;
+mod job;
 pub mod paused;
 mod position;
 pub mod sqlite;
 
 pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
+pub use job::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, Work};
 pub use paused::Paused;
 pub use sqlite::Sqlite;
 
@@ -650,6 +652,49 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// The job is over and what it did is settled, or found as suspect.
     fn bulk_ended(&self, job: &JobId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Something of the past is to be read for a pipeline. None: a job of the same kind is not over yet.
+    fn add_job(
+        &self,
+        pipeline: PipelineId,
+        work: Work,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Option<JobNumber>, StoreError>> + Send;
+
+    /// The same for a backfill of everything, if the pipeline never had one. Whether that is so.
+    fn add_first_backfill(
+        &self,
+        pipeline: PipelineId,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Jobs that are not over, in the order in which they were added.
+    fn open_jobs(&self) -> impl Future<Output = Result<Vec<Job>, StoreError>> + Send;
+
+    /// Jobs that are over, the last one first.
+    fn ended_jobs(&self, limit: usize) -> impl Future<Output = Result<Vec<Job>, StoreError>> + Send;
+
+    fn job(&self, number: JobNumber) -> impl Future<Output = Result<Option<Job>, StoreError>> + Send;
+
+    /// Everything that the job read before `cursor` is settled, parked or left out. One that is over stays as it is.
+    fn job_moved(
+        &self,
+        number: JobNumber,
+        cursor: Option<Cursor>,
+        counts: JobCounts,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// False if it was over already, or there is none.
+    fn job_ended(&self, number: JobNumber, ended: JobEnded) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Of these records of the pipeline's source those that an entry above the number names.
+    fn journaled_after(
+        &self,
+        pipeline: PipelineId,
+        records: Vec<RecordId>,
+        after: Seq,
+    ) -> impl Future<Output = Result<HashSet<RecordId>, StoreError>> + Send;
 
     /// Rows of `parked` that should be tried now: they were widened after their last try, or wait for a parent that has
     /// a link; not those of a halted pipeline. Asked once at the start; a running bridge hears of both as they happen.

@@ -394,6 +394,10 @@ pub struct Pipeline {
     /// once; when it says so the bridge finds out by itself how many it can. If absent: 200.
     #[serde(default)]
     pub batch_size: Option<u32>,
+    /// When all records of the source are written, whether they change or not: on_first_run does it once by itself, where the
+    /// pipeline never had a backfill. If absent: on_command, that is by `orgbridge backfill` alone.
+    #[serde(default)]
+    pub backfill: Option<Backfill>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -419,6 +423,15 @@ pub enum MayDelete {
     Created,
     /// Any counterpart, also one that was there before the bridge.
     Any,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Backfill {
+    /// Only by `orgbridge backfill`.
+    OnCommand,
+    /// Once by itself. It writes whatever differs, and what automation the target has for that runs.
+    OnFirstRun,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -39,7 +39,7 @@ struct Holder {
 /// When it is worth to try all of it again.
 pub async fn restore(target: &Org, mapping: &Mapping, records: &[&Record]) -> Result<Vec<Counterpart>, CallError> {
     let keys: HashMap<String, RecordId> =
-        records.iter().filter_map(|record| Some((mapping.key_to_restore(record)?, record.id))).collect();
+        records.iter().filter_map(|record| Some((mapping.matching_key(record)?, record.id))).collect();
     let holders = holders(target, mapping, &keys.keys().cloned().collect::<Vec<_>>()).await?;
     let in_bin: Vec<RecordId> = holders.values().filter(|holder| holder.deleted).map(|holder| holder.id).collect();
     let mut groups: Vec<&[RecordId]> = in_bin.chunks(COLLECTION_MAX).collect();

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    self, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To, Truncate,
-    WriteOn,
+    self, Backfill, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To,
+    Truncate, WriteOn,
 };
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::{ByKey, Reference, Source};
@@ -52,6 +52,7 @@ fn pipeline(name: &str, object: &str, key: &str, fields: Vec<(&str, FieldRule)>)
         flag: None,
         on_delete: OnDelete::Delete,
         brakes: Brakes::default(),
+        backfill: Backfill::default(),
         publishing: Publishing::default(),
     }
 }

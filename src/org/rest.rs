@@ -143,6 +143,14 @@ impl Org {
         self.pages("queryAll", soql).await
     }
 
+    /// How many records of an object there are, or meet a condition (as behind WHERE).
+    pub async fn count(&self, object: &ObjectName, condition: Option<&str>) -> Result<u64, CallError> {
+        let condition = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
+        let soql = format!("SELECT count() FROM {object}{condition}");
+        let encoded: String = form_urlencoded::byte_serialize(soql.as_bytes()).collect();
+        self.get(&format!("query?q={encoded}")).await?.get("totalSize").and_then(Value::as_u64).ok_or(UNREADABLE)
+    }
+
     async fn pages(&self, resource: &str, soql: &str) -> Result<Vec<Map<String, Value>>, CallError> {
         let encoded: String = form_urlencoded::byte_serialize(soql.as_bytes()).collect();
         let mut request = self.reading(&format!("{resource}?q={encoded}"));

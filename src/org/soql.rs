@@ -39,6 +39,11 @@ pub const IN_MAX: usize = 60;
 
 /// Values in groups whose [`list`] fits a URL each: federation ids can have 512 characters, all of which may be escaped.
 pub fn in_urls(values: &[String]) -> impl Iterator<Item = &[String]> {
+    in_long_urls(values, IN_MAX)
+}
+
+/// The same with up to `most` values in a group. They take at most half of the URL, so that many fields can be asked for.
+pub fn in_long_urls(values: &[String], most: usize) -> impl Iterator<Item = &[String]> {
     const BYTES: usize = 8_000;
     let mut rest = values;
     std::iter::from_fn(move || {
@@ -47,7 +52,7 @@ pub fn in_urls(values: &[String]) -> impl Iterator<Item = &[String]> {
             bytes += url::form_urlencoded::byte_serialize(literal(value).as_bytes()).map(str::len).sum::<usize>() + 3;
             bytes <= BYTES
         };
-        let count = rest.iter().take_while(fits).count().clamp(1, IN_MAX).min(rest.len());
+        let count = rest.iter().take_while(fits).count().clamp(1, most).min(rest.len());
         let (now, later) = rest.split_at(count);
         rest = later;
         (!now.is_empty()).then_some(now)

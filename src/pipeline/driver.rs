@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::asking::{Asking, Heard};
-use super::machine::{Machine, Read, ReadWhat, Stretch};
+use super::jobs::{self, Failure, Running, Sure, Told, Wanted};
+use super::machine::{Machine, PastPage, Read, ReadWhat, Stretch};
 use super::types::{Doubts, Remapped};
 use crate::budget::Budget;
 use crate::config::Brakes;
@@ -21,13 +22,14 @@ use crate::event::{Found, ObjectName, OrgName, Part, PipelineName, RecordId, Seq
 use crate::journal::{Scanned, scan};
 use crate::mapping::Mapping;
 use crate::org::{CallError, Code, JobTrouble, Org, SaveResult};
+use crate::past;
 use crate::publish::budget::Allowance;
 use crate::publish::bulk::{self, Ended, What};
 use crate::publish::outcome::{Delays, Judgement, judge};
 use crate::publish::{self, Batch, Lane, Source, Verdict};
 use crate::retry::{Backoff, delay_after};
 use crate::status::{Board, PipelineStatus, TargetStatus};
-use crate::store::{Answer, ParkedState, PipelineId, PipelineRow, Store, StoreError};
+use crate::store::{Answer, JobEnd, JobEnded, ParkedState, PipelineId, PipelineRow, Store, StoreError};
 
 /// Reads of the orgs at once.
 const READS_MAX: usize = 4;
@@ -35,6 +37,8 @@ const READS_MAX: usize = 4;
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 /// Parked records that are looked at together when a pipeline goes on.
 const HELD_PAGE: usize = 500;
+/// How often it is looked how far a job is.
+const JOB_EVERY: Duration = Duration::from_millis(100);
 /// Records of a pipeline that are looked at again at once.
 const OVERDUE_PAGE: usize = 1_000;
 /// How soon a read is tried again whose source has no API budget left.
@@ -63,8 +67,8 @@ pub struct Target<S> {
     pub doubts: Doubts,
     /// Mappings with newer types.
     pub remapped: mpsc::UnboundedReceiver<Remapped>,
-    /// Moves when a person wants failed records tried again.
-    pub redrives: watch::Receiver<u64>,
+    /// Moves when a person asked for something that the store knows: failed records are to be tried again, there is a job.
+    pub asked: watch::Receiver<u64>,
     /// Nothing is to be written there: what comes is read and mapped, as far as there is room, and waits.
     pub paused: bool,
 }
@@ -90,6 +94,8 @@ enum Done {
     Batch { batch: Batch, answer: Result<Vec<SaveResult>, CallError> },
     Job { batch: Batch, ended: Result<Ended, StoreError> },
     Read { read: Read, answer: Result<Heard, CallError>, calls: u64 },
+    Past { wanted: Wanted, answer: Result<Told, Failure>, calls: u64 },
+    Nothing,
 }
 
 /// Moves what is journaled into the target until cancelled; then settles what is in flight and returns. What waits stays
@@ -129,7 +135,7 @@ pub async fn run<S: Store>(target: Target<S>, cancel: CancellationToken) -> Resu
                 None => scan_ended = true,
             },
             Some((id, mapping)) = driver.remapped.recv() => driver.remap(id, mapping),
-            Ok(()) = driver.redrives.changed() => driver.redrives_due = true,
+            Ok(()) = driver.asked.changed() => (driver.redrives_due, driver.jobs_due) = (true, true),
             () = sleep_until(wakeup) => {}
         }
     }
@@ -149,9 +155,15 @@ struct Driver<S> {
     board: Board,
     doubts: Doubts,
     remapped: mpsc::UnboundedReceiver<Remapped>,
-    redrives: watch::Receiver<u64>,
+    asked: watch::Receiver<u64>,
     /// There may be marked rows that nobody has taken.
     redrives_due: bool,
+    /// The store may have a job.
+    jobs_due: bool,
+    /// The job that runs, of all pipelines here.
+    job: Option<Running>,
+    /// When it was looked last how far it is.
+    job_looked: Instant,
     paused: bool,
     machine: Machine,
     cancel: CancellationToken,
@@ -216,8 +228,11 @@ impl<S: Store> Driver<S> {
             board: target.board,
             doubts: target.doubts,
             remapped: target.remapped,
-            redrives: target.redrives,
+            asked: target.asked,
             redrives_due: true,
+            jobs_due: true,
+            job: None,
+            job_looked: now,
             paused: target.paused,
             machine,
             cancel,
@@ -247,6 +262,7 @@ impl<S: Store> Driver<S> {
         self.release(stopping).await?;
         self.look_again(stopping).await?;
         self.redrive(stopping).await?;
+        self.past(stopping).await?;
         self.step().await?;
         while !stopping
             && !self.paused
@@ -340,6 +356,157 @@ impl<S: Store> Driver<S> {
             for (pipeline, record) in page {
                 self.machine.wake(Source { pipeline, record }, now);
             }
+        }
+        Ok(())
+    }
+
+    /// The job of the past: what of it is sure, and what it asks next.
+    async fn past(&mut self, stopping: bool) -> Result<(), StoreError> {
+        if stopping {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.jobs_due) {
+            self.find_job().await?;
+        }
+        let Some(running) = &mut self.job else { return Ok(()) };
+        let (number, now) = (running.job.number, Instant::now());
+        if self.job_looked.elapsed() >= JOB_EVERY {
+            self.job_looked = now;
+            match running.sure(&self.machine) {
+                Some(Sure::Moved(cursor)) => {
+                    self.store.job_moved(number, cursor, running.job.counts, Timestamp::now()).await?;
+                }
+                Some(Sure::Done) => {
+                    self.end_job(JobEnd::Done, String::new()).await?;
+                    return Ok(());
+                }
+                None => {}
+            }
+        }
+        let pipeline = running.job.pipeline;
+        if self.paused || self.spent || !self.machine.has_room() || self.source_waiting(pipeline).is_some() {
+            return Ok(());
+        }
+        let Some(running) = &mut self.job else { return Ok(()) };
+        let Some(wanted) = running.next(&mut self.machine, now) else { return Ok(()) };
+        let Some((_, source, mapping)) = self.sources.get(&pipeline).cloned() else { return Ok(()) };
+        let (target, store, replies) = (self.org.clone(), self.store.clone(), self.machine.replies().clone());
+        self.tasks.spawn(async move {
+            let before = source.api_calls() + target.api_calls();
+            let (mapping, store, replies) = (&*mapping, &store, &*replies);
+            let asking = jobs::Asking { source: &source, target: &target, mapping, store, replies };
+            let answer = asking.answer(wanted.clone()).await;
+            // Calls of neighbours are counted in: it is a figure for people, not an account.
+            let calls = (source.api_calls() + target.api_calls()).saturating_sub(before).min(64);
+            Done::Past { wanted, answer, calls }
+        });
+        Ok(())
+    }
+
+    /// The next job, where none runs; one that a person stopped runs no more.
+    async fn find_job(&mut self) -> Result<(), StoreError> {
+        let open = self.store.open_jobs().await?;
+        if let Some(running) = self.job.take_if(|running| open.iter().all(|job| job.number != running.job.number)) {
+            info!(pipeline = self.name(running.job.pipeline), "the job was stopped");
+            self.drop_results(&running);
+        }
+        if self.job.is_some() {
+            return Ok(());
+        }
+        let mut own = open.into_iter().filter(|job| self.sources.contains_key(&job.pipeline));
+        let Some(job) = own.next() else { return Ok(()) };
+        // What changes while the job reads must be received.
+        if !self.is_received(job.pipeline).await? {
+            self.jobs_due = true;
+            return Ok(());
+        }
+        let (pipeline, rows) = (self.name(job.pipeline), job.counts.rows);
+        info!(pipeline, rows, "a backfill {}", if job.cursor.is_some() { "goes on" } else { "begins" });
+        self.job = Some(Running::new(job, Instant::now()));
+        Ok(())
+    }
+
+    /// Whether the position from which the pipeline's events come is saved.
+    async fn is_received(&self, pipeline: PipelineId) -> Result<bool, StoreError> {
+        let rows = self.store.pipelines().await?;
+        let Some(row) = rows.into_iter().find(|row| row.id == pipeline) else { return Ok(false) };
+        let identity = row.identity;
+        let subscriptions = self.store.subscriptions().await?;
+        let mut own =
+            subscriptions.iter().filter(|row| row.org == identity.source_org && row.channel == identity.channel);
+        Ok(own.any(|row| row.position.proof().is_some()))
+    }
+
+    /// What the org keeps for a job that is over. Nobody waits for that.
+    fn drop_results(&mut self, running: &Running) {
+        let Some((_, source, _)) = self.sources.get(&running.job.pipeline).cloned() else { return };
+        if let Some(cursor) = running.last_cursor().cloned() {
+            self.tasks.spawn(async move {
+                past::source::end(&source, &cursor).await;
+                Done::Nothing
+            });
+        }
+    }
+
+    async fn end_job(&mut self, how: JobEnd, why: String) -> Result<(), StoreError> {
+        let Some(running) = self.job.take() else { return Ok(()) };
+        let (number, counts) = (running.job.number, running.job.counts);
+        let pipeline = self.name(running.job.pipeline);
+        match how {
+            JobEnd::Done => info!(pipeline, rows = counts.rows, calls = counts.calls, "the backfill is done"),
+            JobEnd::Failed | JobEnd::Stopped => {
+                error!(pipeline, rows = counts.rows, "the backfill failed: `orgbridge status` tells why");
+            }
+        }
+        let now = Timestamp::now();
+        self.store.job_moved(number, running.job.cursor.clone(), counts, now).await?;
+        self.store.job_ended(number, JobEnded { at: now, how, why }).await?;
+        self.drop_results(&running);
+        self.jobs_due = true;
+        Ok(())
+    }
+
+    async fn past_done(&mut self, wanted: Wanted, answer: Result<Told, Failure>, calls: u64) -> Result<(), StoreError> {
+        *self.calls.entry(wanted.pipeline).or_default() += calls;
+        let now = Instant::now();
+        let Some(running) = self.job.as_mut().filter(|running| running.job.number == wanted.number) else {
+            return Ok(());
+        };
+        running.job.counts.calls += calls;
+        match answer {
+            Ok(Told::Begun(beginning)) => {
+                running.begun(beginning);
+                let (cursor, counts) = (running.job.cursor.clone(), running.job.counts);
+                self.store.job_moved(wanted.number, cursor, counts, Timestamp::now()).await?;
+            }
+            Ok(Told::Page { at, found, there, replies, next, keyed }) => {
+                let records: Vec<RecordId> = found.keys().copied().collect();
+                running.page(records.clone(), next, keyed);
+                self.unread = None;
+                // What was settled meanwhile must be in the answer.
+                self.commit().await?;
+                self.machine.learn(replies, now);
+                let newer = self.store.journaled_after(wanted.pipeline, records, at).await?;
+                let page = PastPage { pipeline: wanted.pipeline, at, found, there, newer };
+                let known = self.store.known(wanted.pipeline, self.machine.question_of_past(&page)).await?;
+                self.machine.past_read(page, &known, now);
+            }
+            Ok(Told::NotYet) => running.again(now),
+            Ok(Told::Gone) => {
+                running.anew(now);
+                let counts = running.job.counts;
+                warn!(
+                    pipeline = self.name(wanted.pipeline),
+                    "what the org had prepared for a job is gone; it begins anew"
+                );
+                self.store.job_moved(wanted.number, None, counts, Timestamp::now()).await?;
+            }
+            Err(Failure::Again(error)) => {
+                running.again(now);
+                warn!(pipeline = self.name(wanted.pipeline), %error, "a job could not read; it is tried again");
+                self.unread = Some(format!("a job could not read: {error}"));
+            }
+            Err(Failure::Never(why)) => self.end_job(JobEnd::Failed, why).await?,
         }
         Ok(())
     }
@@ -468,6 +635,8 @@ impl<S: Store> Driver<S> {
                 self.count_calls(&batch, calls);
                 self.job_done(&batch, what).await?;
             }
+            Done::Nothing => {}
+            Done::Past { wanted, answer, calls } => self.past_done(wanted, answer, calls).await?,
             Done::Read { read, answer, calls } => {
                 self.reads -= 1;
                 *self.calls.entry(read.pipeline).or_default() += calls;

@@ -1,6 +1,7 @@
 //! The status as people and scripts read it: what the store knows, and what a running bridge knows beside it. The shape
 //! of the JSON is a promise: names and meanings stay, new ones may come.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +10,11 @@ use super::{ApiStatus, Status};
 use crate::event::Timestamp;
 use crate::org::Quota;
 use crate::store::paused::reason_by_hand;
-use crate::store::{ParkedState, Store, StoreError, SubscriptionRow};
+use crate::store::{self, ParkedState, Store, StoreError, SubscriptionRow, Work};
 use crate::subscribe::{State, retention};
 
+/// Ended jobs that are looked at.
+const JOBS_MAX: usize = 100;
 /// Hours that have begun, this one included, are 24 of them.
 const DELIVERIES_OF: Duration = Duration::from_secs(23 * 3_600);
 
@@ -25,6 +28,34 @@ pub struct Report {
     pub subscriptions: Vec<Subscription>,
     pub gaps: Vec<Gap>,
     pub pipelines: Vec<Pipeline>,
+    /// What reads the past: all that is not over, and of each pipeline the last that is.
+    #[serde(default)]
+    pub jobs: Vec<Job>,
+}
+
+/// A backfill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    pub number: i64,
+    pub pipeline: String,
+    /// `backfill`.
+    pub kind: String,
+    /// One of `waiting`, `running`, `done`, `failed`, `stopped`.
+    pub state: String,
+    /// Why it failed.
+    pub why: Option<String>,
+    /// Rows that were read, and are written, parked or left out.
+    pub rows: u64,
+    /// Rows that there were at the beginning, where the org could count them.
+    pub total: Option<u64>,
+    /// API calls to read them, of both orgs.
+    pub calls: u64,
+    pub begun: Option<String>,
+    pub ended: Option<String>,
+    /// Since it began.
+    pub rows_per_second: Option<u64>,
+    /// At that rate. Of one that runs.
+    pub seconds_left: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -243,6 +274,7 @@ impl Report {
             subscriptions: Vec::new(),
             gaps: Vec::new(),
             pipelines: Vec::new(),
+            jobs: Vec::new(),
         };
         let paused = store.paused_orgs().await?;
         let rows = store.subscriptions().await?;
@@ -296,6 +328,14 @@ impl Report {
             let row = rows.iter().find(|row| row.id == gap.subscription);
             report.gaps.push(Gap::of(&gap, row));
         }
+        let names: HashMap<_, _> =
+            store.pipelines().await?.into_iter().map(|row| (row.id, row.identity.name.to_string())).collect();
+        let mut jobs = store.ended_jobs(JOBS_MAX).await?;
+        let mut seen = HashSet::new();
+        jobs.retain(|job| seen.insert(job.pipeline));
+        jobs.extend(store.open_jobs().await?);
+        report.jobs =
+            jobs.iter().filter_map(|job| Some(Job::of(job, names.get(&job.pipeline)?.clone(), now))).collect();
         let causes = store.parked_causes().await?;
         let oldest = store.oldest_unsettled().await?;
         for row in store.pipelines().await? {
@@ -350,6 +390,36 @@ impl Report {
             || self.subscriptions.iter().any(|one| stuck(one) || late(one))
             || self.pipelines.iter().any(|pipeline| pipeline.failed > 0 || pipeline.halted.is_some())
             || self.gaps.iter().any(|gap| gap.records == 0)
+            || self.jobs.iter().any(|job| job.state == "failed")
+    }
+}
+
+impl Job {
+    fn of(job: &store::Job, pipeline: String, now: Timestamp) -> Self {
+        let Work::Backfill { .. } = job.work;
+        let ended = job.ended.as_ref();
+        let seconds = |from: Timestamp| (ended.map_or(now, |ended| ended.at).0 - from.0).max(0).unsigned_abs() / 1_000;
+        let rate = job.begun_at.map(|begun| job.counts.rows / seconds(begun).max(1));
+        let left = job.counts.total.map(|total| total.saturating_sub(job.counts.rows));
+        Self {
+            number: job.number.0,
+            pipeline,
+            kind: "backfill".to_owned(),
+            state: match (ended, job.begun_at) {
+                (Some(ended), _) => ended.how.as_str(),
+                (None, Some(_)) => "running",
+                (None, None) => "waiting",
+            }
+            .to_owned(),
+            why: ended.map(|ended| ended.why.clone()).filter(|why| !why.is_empty()),
+            rows: job.counts.rows,
+            total: job.counts.total,
+            calls: job.counts.calls,
+            begun: job.begun_at.map(|at| at.to_string()),
+            ended: ended.map(|ended| ended.at.to_string()),
+            rows_per_second: rate,
+            seconds_left: left.zip(rate).filter(|_| ended.is_none()).map(|(left, rate)| left / rate.max(1)),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod deliveries;
 mod failed;
 mod file;
 mod gaps;
+mod jobs;
 mod journal;
 mod paused;
 mod pipelines;
@@ -23,7 +24,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,9 +36,10 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, BulkJob, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Mended, NotedPrivacy,
-    Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed,
-    Sent, Settled, Settlement, Store, StoreError, Subscription, SubscriptionId, SubscriptionRow, Which,
+    Answer, Appended, BulkJob, Cursor, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Job,
+    JobCounts, JobEnded, JobNumber, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId,
+    PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Store, StoreError,
+    Subscription, SubscriptionId, SubscriptionRow, Which, Work,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
@@ -311,6 +313,49 @@ impl Store for Sqlite {
     async fn bulk_ended(&self, job: &JobId) -> Result<(), StoreError> {
         let job = job.clone();
         self.write(move |db| bulk::ended(db, &job)).await
+    }
+
+    async fn add_job(&self, pipeline: PipelineId, work: Work, at: Timestamp) -> Result<Option<JobNumber>, StoreError> {
+        self.write(move |db| jobs::add(db, pipeline, &work, at)).await
+    }
+
+    async fn add_first_backfill(&self, pipeline: PipelineId, at: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |db| jobs::add_first_backfill(db, pipeline, at)).await
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<Job>, StoreError> {
+        self.read(jobs::open).await
+    }
+
+    async fn ended_jobs(&self, limit: usize) -> Result<Vec<Job>, StoreError> {
+        self.read(move |db| jobs::ended(db, limit)).await
+    }
+
+    async fn job(&self, number: JobNumber) -> Result<Option<Job>, StoreError> {
+        self.read(move |db| jobs::job(db, number)).await
+    }
+
+    async fn job_moved(
+        &self,
+        number: JobNumber,
+        cursor: Option<Cursor>,
+        counts: JobCounts,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |db| jobs::moved(db, number, cursor.as_ref(), counts, at)).await
+    }
+
+    async fn job_ended(&self, number: JobNumber, ended: JobEnded) -> Result<bool, StoreError> {
+        self.write(move |db| jobs::end(db, number, &ended)).await
+    }
+
+    async fn journaled_after(
+        &self,
+        pipeline: PipelineId,
+        records: Vec<RecordId>,
+        after: Seq,
+    ) -> Result<HashSet<RecordId>, StoreError> {
+        self.read(move |db| journal::journaled_after(db, pipeline, &records, after)).await
     }
 
     async fn restless(&self) -> Result<Vec<(PipelineId, RecordId)>, StoreError> {

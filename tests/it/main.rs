@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod automation;
+mod backfill;
 mod brakes;
 mod budget;
 mod bulk;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::config::{
-    Brakes, Config, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig, Publishing,
-    PubsubEndpoint, Start, To,
+    Backfill, Brakes, Config, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig,
+    Publishing, PubsubEndpoint, Start, To,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg, Scenario};
 use orgbridge::event::{OrgName, Timestamp, Transport, Value};
@@ -409,6 +409,7 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
         flag: None,
         on_delete: OnDelete::Delete,
         brakes: Brakes::default(),
+        backfill: Backfill::default(),
         publishing: Publishing { may_delete: MayDelete::Any, ..Publishing::default() },
     }
 }

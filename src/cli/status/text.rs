@@ -3,7 +3,7 @@
 use crate::status::report::{Gap, Org, Paused, Pipeline, Report, Subscription};
 use crate::text::{counted, grouped};
 
-use super::super::table;
+use super::super::{job, table};
 
 /// What belongs to the line above it.
 const INDENT: &str = "    ";
@@ -25,6 +25,7 @@ pub fn shown(report: &Report, width: Option<usize>) -> String {
     orgs(&mut page, report);
     subscriptions(&mut page, report);
     pipelines(&mut page, report);
+    jobs(&mut page, report);
     gaps(&mut page, report);
     page.lines.join("\n")
 }
@@ -262,6 +263,17 @@ fn causes(line: &Pipeline) -> String {
         (false, records) => format!("{records} wait ({})", cause.code),
     });
     each.collect::<Vec<_>>().join(", ")
+}
+
+fn jobs(page: &mut Page, report: &Report) {
+    if report.jobs.is_empty() {
+        return;
+    }
+    page.heading("BACKFILLS");
+    for one in &report.jobs {
+        let mark = if one.state == "failed" { "! " } else { " " };
+        page.line(mark, &format!("{}: {}", one.pipeline, job::told(one)));
+    }
 }
 
 fn gaps(page: &mut Page, report: &Report) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk};
 use super::super::{
-    Brakes, Flag, From, Limit, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing, Start, To,
+    Backfill, Brakes, Flag, From, Limit, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing,
+    Start, To,
 };
 use super::publishing;
 use super::rules::{self, Mapped};
@@ -29,6 +30,7 @@ pub(in super::super) const PIPELINE: Keys = Keys {
         "coalesce",
         "batch_size",
         "brakes",
+        "backfill",
     ],
 };
 pub(in super::super) const FROM: Keys =
@@ -63,6 +65,7 @@ pub(super) struct Pipeline {
     /// None if there is a problem; Some(None) if it is not said.
     pub may_delete: Option<Option<At<MayDelete>>>,
     brakes: Option<Brakes>,
+    backfill: Option<Backfill>,
     pub on_undelete: Option<At<OnUndelete>>,
     publishing: Option<Publishing>,
 }
@@ -92,6 +95,7 @@ impl Pipeline {
             flag: self.flag?.map(|flag| flag.value),
             on_delete: self.on_delete?.value,
             brakes: self.brakes?,
+            backfill: self.backfill?,
             publishing: Publishing {
                 may_delete: self.may_delete?.map_or_else(MayDelete::default, |may| may.value),
                 on_undelete: self.on_undelete?.value,
@@ -168,6 +172,13 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
         brakes: match block.entry("brakes") {
             Some(entry) => brakes(walk, entry),
             None => Some(Brakes::default()),
+        },
+        backfill: match block.entry("backfill") {
+            Some(entry) => {
+                let choices = [("on_command", Backfill::OnCommand), ("on_first_run", Backfill::OnFirstRun)];
+                walk.choice(entry, &choices)
+            }
+            None => Some(Backfill::default()),
         },
         on_undelete: match block.entry("on_undelete") {
             Some(entry) => publishing::on_undelete(walk, entry),

@@ -1,8 +1,9 @@
-//! An ingest job as it is asked for, and as the org tells of it; pure.
+//! An ingest job as it is asked for, and how any job is as the org tells of it; pure.
 
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::code::OrgText;
@@ -10,7 +11,8 @@ use super::trouble::JobTrouble;
 use crate::event::{FieldName, ObjectName, RecordId};
 
 /// The id of a job. It stands in paths, so it holds nothing but letters and digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct JobId(String);
 
 /// Text that is no id of a job.
@@ -30,6 +32,20 @@ impl FromStr for JobId {
     fn from_str(text: &str) -> Result<Self, InvalidJobId> {
         let is_id = matches!(text.len(), 15 | 18) && text.bytes().all(|c| c.is_ascii_alphanumeric());
         if is_id { Ok(Self(text.to_owned())) } else { Err(InvalidJobId) }
+    }
+}
+
+impl TryFrom<String> for JobId {
+    type Error = InvalidJobId;
+
+    fn try_from(text: String) -> Result<Self, InvalidJobId> {
+        text.parse()
+    }
+}
+
+impl From<JobId> for String {
+    fn from(id: JobId) -> Self {
+        id.0
     }
 }
 

@@ -92,6 +92,20 @@ pub(crate) fn full() -> Report {
             ],
             trouble: text("the org's data storage is full"),
         }],
+        jobs: vec![Job {
+            number: 3,
+            pipeline: "accounts".to_owned(),
+            kind: "backfill".to_owned(),
+            state: "running".to_owned(),
+            why: None,
+            rows: 12_000,
+            total: Some(50_000),
+            calls: 8,
+            begun: text("2026-01-02T03:04:00.000Z"),
+            ended: None,
+            rows_per_second: Some(2_400),
+            seconds_left: Some(15),
+        }],
     }
 }
 
@@ -201,6 +215,22 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
         }
       ],
       "trouble": "the org's data storage is full"
+    }
+  ],
+  "jobs": [
+    {
+      "number": 3,
+      "pipeline": "accounts",
+      "kind": "backfill",
+      "state": "running",
+      "why": null,
+      "rows": 12000,
+      "total": 50000,
+      "calls": 8,
+      "begun": "2026-01-02T03:04:00.000Z",
+      "ended": null,
+      "rows_per_second": 2400,
+      "seconds_left": 15
     }
   ]
 }"#

@@ -8,7 +8,7 @@ use crate::event::{
 };
 use crate::org::JobId;
 use crate::privacy::Treatment;
-use crate::store::{GapKind, Mended, ParkedState, PipelineId, StoreError, SubscriptionId};
+use crate::store::{GapKind, JobEnd, JobNumber, Mended, ParkedState, PipelineId, StoreError, SubscriptionId};
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -46,6 +46,7 @@ as_text!(
     Transport,
     FieldPath,
     JobId,
+    JobEnd,
     Treatment
 );
 
@@ -65,7 +66,7 @@ macro_rules! as_integer {
     )*};
 }
 
-as_integer!(SubscriptionId, PipelineId, Timestamp);
+as_integer!(SubscriptionId, PipelineId, JobNumber, Timestamp);
 
 impl ToSql for Seq {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

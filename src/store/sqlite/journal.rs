@@ -1,6 +1,6 @@
 //! Subscriptions, and reading what they journaled.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -118,4 +118,23 @@ pub(super) fn newest_parts(
         .query_map(params![pipeline, json_list(records), up_to], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     Ok(parts)
+}
+
+pub(super) fn journaled_after(
+    db: &Connection,
+    pipeline: PipelineId,
+    records: &[RecordId],
+    after: Seq,
+) -> Result<HashSet<RecordId>, StoreError> {
+    let named = db
+        .prepare_cached(
+            "SELECT asked.value FROM pipelines p
+             JOIN subscriptions s ON s.org = p.source_org AND s.channel = p.channel
+             CROSS JOIN json_each(?2) asked
+             WHERE p.id = ?1 AND EXISTS (SELECT 1 FROM journal_records r
+                 WHERE r.subscription = s.id AND r.record = asked.value AND r.seq > ?3)",
+        )?
+        .query_map(params![pipeline, json_list(records), after], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(named)
 }

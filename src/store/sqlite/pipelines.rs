@@ -131,6 +131,7 @@ fn give_up(db: &Connection, id: PipelineId) -> Result<(), StoreError> {
         "DELETE FROM sent WHERE pipeline = ?1",
         "DELETE FROM unfilled WHERE pipeline = ?1",
         "DELETE FROM healed WHERE pipeline = ?1",
+        "DELETE FROM jobs WHERE pipeline = ?1",
     ] {
         db.execute(sql, [id])?;
     }

@@ -1,0 +1,200 @@
+//! `orgbridge backfill`: all records of a source are written, whether they change or not.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::confirm::confirmed;
+use super::{ConfigFile, job, run};
+use crate::bridge::{self, Command};
+use crate::config::Config;
+use crate::control;
+use crate::event::{ObjectName, OrgName, PipelineName, Timestamp};
+use crate::org::setup::{Asked, Automation};
+use crate::status::report::{Job, Report};
+use crate::store::Sqlite;
+
+/// How often it is looked how far the jobs are.
+const EVERY: Duration = Duration::from_millis(500);
+/// How often it is said where no terminal shows it.
+const SAID_EVERY: Duration = Duration::from_secs(30);
+/// Nothing was done.
+const NOTHING: u8 = 3;
+
+/// Write all records of a source, whether they change or not.
+///
+/// The bridge reads them (by a query job of the Bulk API where they are many), compares each with the target, and writes what is
+/// not there or differs; what is equal is left alone, so that no automation runs for it. Changes go on meanwhile, and no record
+/// ends on an older state. Parents go before their children. Records that `when` excludes are not written.
+///
+/// It works with a bridge that runs, and runs one until the backfill is done where none does. One that is stopped or killed goes on
+/// where it was when a bridge runs again.
+#[derive(Debug, Args)]
+pub struct Backfill {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The pipelines
+    #[arg(value_name = "PIPELINE", required = true)]
+    pipelines: Vec<PipelineName>,
+    /// Only records that meet this condition (SOQL, as behind WHERE)
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
+    /// Do not ask, whatever automation the target has
+    #[arg(long)]
+    yes: bool,
+    /// With a bridge that runs: do not wait until it is done
+    #[arg(long)]
+    detach: bool,
+    /// End the backfills of these pipelines where they are
+    #[arg(long, conflicts_with_all = ["condition", "yes", "detach"])]
+    stop: bool,
+}
+
+impl Backfill {
+    /// Exit code 0: done; 1: failed; 3: nothing was begun, or nothing to stop.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = crate::config::load(&self.file.config)?;
+        for name in &self.pipelines {
+            if !config.pipelines.iter().any(|pipeline| pipeline.name == *name) {
+                let known: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
+                anyhow::bail!("the config has no pipeline {name}; it has {}", known.join(", "));
+            }
+        }
+        if self.stop {
+            return self.stop(&config).await;
+        }
+        if !self.yes {
+            println!("{}", automation(&config, &self.pipelines).await?);
+            if !confirmed("Backfill?")? {
+                println!("Nothing was begun.");
+                return Ok(ExitCode::from(NOTHING));
+            }
+        }
+        let condition = self.condition.as_deref();
+        if let Some(numbers) = control::backfill(&config.state, &self.pipelines, condition).await? {
+            if self.detach {
+                println!("It goes on in the bridge that runs: orgbridge status");
+                return Ok(ExitCode::SUCCESS);
+            }
+            let report = async || match control::status(&config.state).await? {
+                Some(report) => Ok(report),
+                None => anyhow::bail!("the bridge has stopped; the backfill goes on where it was when one runs again"),
+            };
+            return Ok(code(&followed(&numbers, report).await?));
+        }
+        if self.detach {
+            anyhow::bail!("no bridge runs that could do it: leave out --detach, or start one with `orgbridge run`");
+        }
+        let ended =
+            run::bridge_with(&config, async |store, commands| self.beside(&config, store, commands).await).await?;
+        match ended {
+            Some(ended) => Ok(code(&ended)),
+            None => anyhow::bail!("stopped; the backfill goes on where it was when a bridge runs again"),
+        }
+    }
+
+    /// Beside a bridge of our own.
+    async fn beside(
+        &self,
+        config: &Config,
+        store: Sqlite,
+        commands: mpsc::Sender<Command>,
+    ) -> anyhow::Result<Vec<Job>> {
+        let (done, answer) = oneshot::channel();
+        let (pipelines, condition) = (self.pipelines.clone(), self.condition.clone());
+        commands.send(Command::Backfill { pipelines, condition, done }).await?;
+        let numbers = answer.await?.map_err(anyhow::Error::msg)?;
+        let report = async || Ok(Report::gather(&store, config.orgs.keys().cloned(), Timestamp::now(), None).await?);
+        followed(&numbers, report).await
+    }
+
+    async fn stop(&self, config: &Config) -> anyhow::Result<ExitCode> {
+        let stopped = match control::stop_backfill(&config.state, &self.pipelines).await? {
+            Some(stopped) => stopped,
+            None => bridge::stop_backfills(&super::owned(config)?, &self.pipelines).await?,
+        };
+        if stopped == 0 {
+            println!("No backfill of these pipelines is under way.");
+            return Ok(ExitCode::from(NOTHING));
+        }
+        println!("Stopped. What is written stays written.");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn code(ended: &[Job]) -> ExitCode {
+    if ended.iter().all(|job| job.state == "done") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Says how far the jobs are until all are over.
+async fn followed(
+    numbers: &[i64],
+    mut report: impl AsyncFnMut() -> anyhow::Result<Report>,
+) -> anyhow::Result<Vec<Job>> {
+    let is_terminal = io::stdout().is_terminal();
+    let (mut told, mut said): (Vec<i64>, Option<Instant>) = (Vec::new(), None);
+    loop {
+        let own: Vec<Job> = report().await?.jobs.into_iter().filter(|job| numbers.contains(&job.number)).collect();
+        for job in own.iter().filter(|job| job.ended.is_some()) {
+            if !told.contains(&job.number) {
+                told.push(job.number);
+                let clear = if is_terminal { "\r\x1b[K" } else { "" };
+                println!("{clear}{}: {}", job.pipeline, job::told(job));
+            }
+        }
+        if told.len() >= numbers.len() {
+            return Ok(own);
+        }
+        if let Some(job) = own.iter().find(|job| job.state == "running") {
+            let line = format!("{}: {}", job.pipeline, job::told(job));
+            if is_terminal {
+                print!("\r\x1b[K{line}");
+                io::stdout().flush()?;
+            } else if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+                println!("{line}");
+                said = Some(Instant::now());
+            }
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// What runs in the targets when the bridge writes, for whoever is asked whether it may.
+async fn automation(config: &Config, names: &[PipelineName]) -> anyhow::Result<String> {
+    let orgs = bridge::orgs(config)?;
+    let mut lines = Vec::new();
+    let mut objects: BTreeMap<&OrgName, Vec<ObjectName>> = BTreeMap::new();
+    for pipeline in config.pipelines.iter().filter(|pipeline| names.contains(&pipeline.name)) {
+        let of_org = objects.entry(&pipeline.to.org).or_default();
+        if !of_org.contains(&pipeline.to.object) {
+            of_org.push(pipeline.to.object.clone());
+        }
+    }
+    for (name, objects) in objects {
+        let Some(org) = orgs.get(name) else { continue };
+        lines.push(format!("{name} does by itself, whenever one of these records is written:"));
+        let before = lines.len();
+        for (kind, found) in org.automation(&objects).await? {
+            match found {
+                Asked::Known(all) => {
+                    let line = |one: Automation| match one.runs {
+                        Some(runs) => format!("  {}: {kind} {} ({runs})", one.object, one.name),
+                        None => format!("  {}: {kind} {}", one.object, one.name),
+                    };
+                    lines.extend(all.into_iter().map(line));
+                }
+                Asked::Unknown(why) => lines.push(format!("  {kind}: {why}")),
+            }
+        }
+        if lines.len() == before {
+            lines.push("  nothing".to_owned());
+        }
+    }
+    lines.push("Records that are equal there are left alone; all others are written.".to_owned());
+    Ok(lines.join("\n"))
+}

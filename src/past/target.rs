@@ -1,0 +1,91 @@
+//! What the target holds of records that a job read: what they are compared with before anything is written.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value as Json};
+
+use crate::event::{FieldName, Record, RecordId, Value};
+use crate::hydrate;
+use crate::mapping::Mapping;
+use crate::org::{CallError, Org, READ_MAX, soql};
+use crate::publish::{Cell, Counterpart};
+
+/// Keys of one query.
+const KEYS: usize = 400;
+
+/// Whether any record of the target has a key: where none has, no counterpart need be looked for.
+///
+/// # Errors
+/// When the org does not answer, or refuses.
+pub async fn has_keys(target: &Org, mapping: &Mapping) -> Result<bool, CallError> {
+    let soql = format!("SELECT Id FROM {} WHERE {} != null LIMIT 1", mapping.target_object, mapping.key);
+    Ok(!target.query(&soql).await?.is_empty())
+}
+
+/// The counterparts of these records: those that links name, and, `by_key`, of records that are to be written and have none,
+/// who holds their key. A key that several hold names nobody.
+///
+/// # Errors
+/// When the org does not answer, or refuses.
+pub async fn counterparts(
+    target: &Org,
+    mapping: &Mapping,
+    records: &[&Record],
+    links: &HashMap<RecordId, RecordId>,
+    by_key: bool,
+) -> Result<HashMap<RecordId, Counterpart>, CallError> {
+    let mut fields: Vec<FieldName> = mapping.target_fields().cloned().collect();
+    fields.extend("Id".parse::<FieldName>());
+    fields.push(mapping.key.clone());
+    fields.sort();
+    fields.dedup();
+    let mut there = HashMap::new();
+    let linked: Vec<(RecordId, RecordId)> =
+        records.iter().filter_map(|record| Some((record.id, *links.get(&record.id)?))).collect();
+    for linked in linked.chunks(READ_MAX) {
+        let ids: Vec<RecordId> = linked.iter().map(|(_, id)| *id).collect();
+        let rows = target.read(&mapping.target_object, &ids, &fields).await?;
+        let rows =
+            linked.iter().zip(rows).filter_map(|((record, id), row)| Some((*record, counterpart(*id, &fields, &row?))));
+        there.extend(rows);
+    }
+    if by_key {
+        let unlinked = records.iter().filter(|record| !links.contains_key(&record.id));
+        let keys: HashMap<String, RecordId> =
+            unlinked.filter_map(|record| Some((mapping.matching_key(record)?, record.id))).collect();
+        there.extend(holders(target, mapping, &fields, &keys).await?);
+    }
+    Ok(there)
+}
+
+async fn holders(
+    target: &Org,
+    mapping: &Mapping,
+    fields: &[FieldName],
+    keys: &HashMap<String, RecordId>,
+) -> Result<HashMap<RecordId, Counterpart>, CallError> {
+    let values: Vec<String> = keys.keys().cloned().collect();
+    let names: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
+    let select = format!("SELECT {} FROM {} WHERE {} IN", names.join(","), mapping.target_object, mapping.key);
+    let mut held: HashMap<RecordId, Option<Counterpart>> = HashMap::new();
+    for values in soql::in_long_urls(&values, KEYS) {
+        let list = soql::list(values.iter().map(String::as_str));
+        for row in target.query(&format!("{select} {list}")).await? {
+            let key = Cell::Value(Value::from(row.get(mapping.key.as_str()).cloned().unwrap_or_default())).key_text();
+            // An org compares without case; keys are compared exactly.
+            let Some(record) = key.and_then(|key| keys.get(&key)) else { continue };
+            let Some(id) = hydrate::id_of(&row, "Id") else { continue };
+            let holder = counterpart(id, fields, &row);
+            held.entry(*record).and_modify(|other| *other = None).or_insert(Some(holder));
+        }
+    }
+    Ok(held.into_iter().filter_map(|(record, holder)| Some((record, holder?))).collect())
+}
+
+fn counterpart(id: RecordId, fields: &[FieldName], row: &Map<String, Json>) -> Counterpart {
+    let value = |field: &FieldName| {
+        let value = row.get(field.as_str()).cloned().unwrap_or_default();
+        (field.clone(), hydrate::canonical(Value::from(value)))
+    };
+    Counterpart { id, values: fields.iter().map(value).collect() }
+}

@@ -1,0 +1,255 @@
+//! Takes jobs of the past through their life, one at a time for a target: asks for a page, gives it to the machine, and saves
+//! how far the job is once all of a page is settled.
+//!
+//! Here is what is known of the job that runs; the driver does the rest.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::machine::Machine;
+use crate::event::{Found, RecordId, Seq};
+use crate::hydrate;
+use crate::mapping::{Mapping, Replies};
+use crate::org::{CallError, Code, Disposition, Org};
+use crate::past::source::{self, Beginning, ReadError, Step};
+use crate::past::target;
+use crate::publish::{Counterpart, Source};
+use crate::retry::Backoff;
+use crate::store::{Cursor, Job, JobNumber, PipelineId, Question, Store, Work};
+
+/// Pages that are read and not settled.
+const PAGES_MAX: usize = 4;
+/// Between two questions, where the org is not done yet or does not answer.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(30);
+
+/// The job that runs.
+pub struct Running {
+    pub job: Job,
+    /// Where to read on; none: at the beginning, or all is read.
+    read_to: Option<Cursor>,
+    /// What it read last, whose results the org may keep.
+    last: Option<Cursor>,
+    all_read: bool,
+    asking: bool,
+    again_at: Instant,
+    backoff: Backoff,
+    /// Whether any record of the target has a key, if that was asked.
+    keyed: Option<bool>,
+    pages: VecDeque<Pending>,
+}
+
+/// A page that the machine has.
+struct Pending {
+    /// Where the next one begins.
+    next: Option<Cursor>,
+    rows: u64,
+    left: Vec<Source>,
+}
+
+/// What is asked next.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub number: JobNumber,
+    pub pipeline: PipelineId,
+    work: Work,
+    cursor: Option<Cursor>,
+    keyed: Option<bool>,
+    at: Seq,
+}
+
+/// What the orgs answered.
+pub enum Told {
+    Begun(Beginning),
+    Page {
+        at: Seq,
+        found: HashMap<RecordId, Found>,
+        there: HashMap<RecordId, Counterpart>,
+        replies: Replies,
+        next: Option<Cursor>,
+        keyed: bool,
+    },
+    NotYet,
+    Gone,
+}
+
+/// Why there is no answer.
+pub enum Failure {
+    /// It may go well the next time.
+    Again(CallError),
+    /// As it is, it never will: why, with the org's own words.
+    Never(String),
+}
+
+/// What has become sure.
+pub enum Sure {
+    /// Everything before this is settled.
+    Moved(Option<Cursor>),
+    /// All is.
+    Done,
+}
+
+impl Running {
+    pub fn new(job: Job, now: Instant) -> Self {
+        Self {
+            read_to: job.cursor.clone(),
+            last: job.cursor.clone(),
+            job,
+            all_read: false,
+            asking: false,
+            again_at: now,
+            backoff: Backoff::new(AGAIN_FIRST, AGAIN_MAX),
+            keyed: None,
+            pages: VecDeque::new(),
+        }
+    }
+
+    /// The next question, if it is time for one. The machine must have room for the answer.
+    pub fn next(&mut self, machine: &mut Machine, now: Instant) -> Option<Wanted> {
+        if self.asking || self.all_read || self.pages.len() >= PAGES_MAX || now < self.again_at {
+            return None;
+        }
+        let at = machine.past_asked(self.job.pipeline)?;
+        self.asking = true;
+        Some(Wanted {
+            number: self.job.number,
+            pipeline: self.job.pipeline,
+            work: self.job.work.clone(),
+            cursor: self.read_to.clone(),
+            keyed: self.keyed,
+            at,
+        })
+    }
+
+    /// A job has begun: from here on it reads.
+    pub fn begun(&mut self, beginning: Beginning) {
+        self.answered();
+        self.job.counts.total = beginning.total;
+        self.job.cursor = Some(beginning.cursor.clone());
+        self.last = Some(beginning.cursor.clone());
+        self.read_to = Some(beginning.cursor);
+    }
+
+    /// The machine has a page with these records.
+    pub fn page(&mut self, records: Vec<RecordId>, next: Option<Cursor>, keyed: bool) {
+        self.answered();
+        self.keyed = Some(keyed);
+        self.all_read = next.is_none();
+        self.last = self.read_to.take().or(self.last.take());
+        self.read_to.clone_from(&next);
+        let pipeline = self.job.pipeline;
+        let left: Vec<Source> = records.into_iter().map(|record| Source { pipeline, record }).collect();
+        self.pages.push_back(Pending { next, rows: left.len() as u64, left });
+    }
+
+    /// It must be asked again, later.
+    pub fn again(&mut self, now: Instant) {
+        self.asking = false;
+        self.again_at = now + self.backoff.next_delay();
+    }
+
+    /// What the org had prepared is gone: from the beginning.
+    pub fn anew(&mut self, now: Instant) {
+        self.again(now);
+        (self.read_to, self.job.cursor, self.all_read) = (None, None, false);
+        self.job.counts.rows = 0;
+        self.pages.clear();
+    }
+
+    /// Where it read last.
+    pub fn last_cursor(&self) -> Option<&Cursor> {
+        self.last.as_ref()
+    }
+
+    fn answered(&mut self) {
+        self.asking = false;
+        self.backoff.reset();
+    }
+
+    /// What is settled by now.
+    pub fn sure(&mut self, machine: &Machine) -> Option<Sure> {
+        let mut moved = None;
+        while let Some(page) = self.pages.front_mut() {
+            page.left.retain(|source| !machine.is_idle(*source));
+            if !page.left.is_empty() {
+                break;
+            }
+            if let Some(Pending { next, rows, .. }) = self.pages.pop_front() {
+                self.job.counts.rows += rows;
+                self.job.cursor.clone_from(&next);
+                moved = Some(Sure::Moved(next));
+            }
+        }
+        if self.all_read && self.pages.is_empty() { Some(Sure::Done) } else { moved }
+    }
+}
+
+/// Asks the orgs for what a job wants next.
+pub struct Asking<'a, S> {
+    pub source: &'a Org,
+    pub target: &'a Org,
+    pub mapping: &'a Mapping,
+    pub store: &'a S,
+    pub replies: &'a Replies,
+}
+
+impl<S: Store> Asking<'_, S> {
+    /// # Errors
+    /// When an org does not answer, or refuses.
+    pub async fn answer(&self, wanted: Wanted) -> Result<Told, Failure> {
+        let Self { source, target, mapping, store, replies } = self;
+        let Wanted { pipeline, work, cursor, keyed, at, .. } = wanted;
+        let Some(cursor) = cursor else {
+            return source::begin(source, mapping, &work, at).await.map(Told::Begun).map_err(Failure::of);
+        };
+        let (found, read_at, next) = match source::page(source, mapping, &work, &cursor).await {
+            Ok(Step::Page { found, at, next }) => (found, at, next),
+            Ok(Step::NotYet) => return Ok(Told::NotYet),
+            Ok(Step::Gone) => return Ok(Told::Gone),
+            Err(ReadError::Call(error)) => return Err(Failure::of(error)),
+            Err(error @ ReadError::GivenUp(_)) => return Err(Failure::Never(told(&error))),
+        };
+        let keyed = match keyed {
+            Some(keyed) => keyed,
+            None => target::has_keys(target, mapping).await.map_err(Failure::of)?,
+        };
+        let records: Vec<_> = found.values().filter_map(Found::record).collect();
+        let question = Question { records: found.keys().copied().collect(), ..Question::default() };
+        // Where the store fails, the driver hears of it at its next word with it.
+        let links = store.known(pipeline, question).await.map(|answer| answer.links).unwrap_or_default();
+        let there = target::counterparts(target, mapping, &records, &links, keyed).await.map_err(Failure::of)?;
+        let replies = hydrate::ask(&[source, target], mapping, &records, replies).await.map_err(Failure::of)?;
+        Ok(Told::Page { at: read_at.unwrap_or(at), found, there, replies, next, keyed })
+    }
+}
+
+impl Failure {
+    fn of(error: CallError) -> Self {
+        match error.disposition() {
+            // It may have been busy.
+            _ if error.code() == Some(&Code::QueryTimeout) => Self::Again(error),
+            Disposition::Split => Self::Never(said(&error)),
+            // Only a condition that a person wrote can be so.
+            _ if error.code() == Some(&Code::MalformedQuery) => Self::Never(said(&error)),
+            // A person may give the right, or the budget comes back.
+            Disposition::Retry { .. } | Disposition::OutcomeUnknown | Disposition::Halt { .. } => Self::Again(error),
+        }
+    }
+}
+
+/// With the org's own words.
+fn said(error: &CallError) -> String {
+    match error.org_text() {
+        Some(text) => format!("{error}: {}", text.reveal()),
+        None => error.to_string(),
+    }
+}
+
+fn told(error: &ReadError) -> String {
+    match error {
+        ReadError::Call(error) => said(error),
+        ReadError::GivenUp(said) => format!("{error}: {said}"),
+    }
+}

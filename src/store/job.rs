@@ -1,0 +1,101 @@
+//! What reads the past: a backfill, a repair. Each is a row that says what is to be done and how far it is, so that a bridge that
+//! was killed goes on where it was.
+
+use serde::{Deserialize, Serialize};
+
+use super::PipelineId;
+use crate::event::{RecordId, Seq, Timestamp};
+use crate::org::JobId;
+
+/// A row number of `jobs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobNumber(pub i64);
+
+/// Something of the past that is to be read for a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    pub number: JobNumber,
+    pub pipeline: PipelineId,
+    pub work: Work,
+    /// Where to go on; none: at the beginning.
+    pub cursor: Option<Cursor>,
+    pub counts: JobCounts,
+    pub created_at: Timestamp,
+    /// When the first row was asked for.
+    pub begun_at: Option<Timestamp>,
+    pub ended: Option<JobEnded>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    /// All records of the source object, or those that meet a condition (SOQL, as behind WHERE).
+    Backfill { condition: Option<String> },
+}
+
+/// How far a job is, in a way that lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Cursor {
+    /// Page by page, in the order of ids.
+    Query { after: Option<RecordId> },
+    /// A query job of the Bulk API. What it reads stands for the journal up to `at`; `locator`: of the next page.
+    Bulk { job: JobId, at: u64, locator: Option<String> },
+}
+
+impl Cursor {
+    /// The journal is needed from here on.
+    pub fn pins(&self) -> Option<Seq> {
+        match self {
+            Self::Query { .. } => None,
+            Self::Bulk { at, .. } => Some(Seq(*at)),
+        }
+    }
+}
+
+/// What a job has done, as far as that is sure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobCounts {
+    /// As they were counted at the beginning; none where the org could not count them in time.
+    pub total: Option<u64>,
+    /// Rows that were read, and are written, parked or left out.
+    pub rows: u64,
+    /// Of both orgs, to read.
+    pub calls: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobEnded {
+    pub at: Timestamp,
+    pub how: JobEnd,
+    /// For people; empty where all went well.
+    pub why: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobEnd {
+    Done,
+    Failed,
+    /// By a person.
+    Stopped,
+}
+
+impl JobEnd {
+    const ALL: [Self; 3] = [Self::Done, Self::Failed, Self::Stopped];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl std::str::FromStr for JobEnd {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|end| end.as_str() == text).ok_or(())
+    }
+}

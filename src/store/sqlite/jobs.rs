@@ -1,0 +1,128 @@
+//! Rows of `jobs`.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::columns::Count;
+use crate::event::Timestamp;
+use crate::store::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, PipelineId, StoreError, Work};
+
+/// A column of JSON of our own.
+struct Json<T>(T);
+
+impl<T: Serialize> ToSql for Json<T> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let text = serde_json::to_string(&self.0);
+        text.map(Into::into).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+    }
+}
+
+impl<T: DeserializeOwned> FromSql for Json<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?).map(Self).map_err(|_| FromSqlError::InvalidType)
+    }
+}
+
+const JOB: &str =
+    "SELECT number, pipeline, work, cursor, total, rows, calls, created_at, begun_at, ended_at, ended_how, why
+    FROM jobs";
+
+fn read_job(row: &Row<'_>) -> rusqlite::Result<Job> {
+    let ended: Option<(Timestamp, JobEnd)> = row.get::<_, Option<_>>(9)?.zip(row.get(10)?);
+    let why = row.get(11)?;
+    Ok(Job {
+        number: row.get(0)?,
+        pipeline: row.get(1)?,
+        work: row.get::<_, Json<Work>>(2)?.0,
+        cursor: row.get::<_, Option<Json<Cursor>>>(3)?.map(|cursor| cursor.0),
+        counts: JobCounts {
+            total: row.get::<_, Option<Count>>(4)?.map(|count| count.0),
+            rows: row.get::<_, Count>(5)?.0,
+            calls: row.get::<_, Count>(6)?.0,
+        },
+        created_at: row.get(7)?,
+        begun_at: row.get(8)?,
+        ended: ended.map(|(at, how)| JobEnded { at, how, why }),
+    })
+}
+
+/// See `Store::add_job`.
+pub(super) fn add(
+    db: &Connection,
+    pipeline: PipelineId,
+    work: &Work,
+    at: Timestamp,
+) -> Result<Option<JobNumber>, StoreError> {
+    let same = "SELECT 1 FROM jobs WHERE pipeline = ?1 AND ended_at IS NULL
+        AND json_extract(work, '$.kind') = json_extract(?2, '$.kind')";
+    if db.prepare_cached(same)?.exists(params![pipeline, Json(work)])? {
+        return Ok(None);
+    }
+    insert(db, pipeline, work, at).map(Some)
+}
+
+/// See `Store::add_first_backfill`.
+pub(super) fn add_first_backfill(db: &Connection, pipeline: PipelineId, at: Timestamp) -> Result<bool, StoreError> {
+    let any = "SELECT 1 FROM jobs WHERE pipeline = ?1 AND json_extract(work, '$.kind') = 'backfill'";
+    if db.prepare_cached(any)?.exists([pipeline])? {
+        return Ok(false);
+    }
+    insert(db, pipeline, &Work::Backfill { condition: None }, at).map(|_| true)
+}
+
+fn insert(db: &Connection, pipeline: PipelineId, work: &Work, at: Timestamp) -> Result<JobNumber, StoreError> {
+    let insert = "INSERT INTO jobs (pipeline, work, created_at) VALUES (?1, ?2, ?3) RETURNING number";
+    Ok(db.prepare_cached(insert)?.query_row(params![pipeline, Json(work), at], |row| row.get(0))?)
+}
+
+pub(super) fn open(db: &Connection) -> Result<Vec<Job>, StoreError> {
+    let sql = format!("{JOB} WHERE ended_at IS NULL ORDER BY number");
+    Ok(db.prepare_cached(&sql)?.query_map([], read_job)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn ended(db: &Connection, limit: usize) -> Result<Vec<Job>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let sql = format!("{JOB} WHERE ended_at IS NOT NULL ORDER BY ended_at DESC, number DESC LIMIT ?1");
+    Ok(db.prepare_cached(&sql)?.query_map([limit], read_job)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn job(db: &Connection, number: JobNumber) -> Result<Option<Job>, StoreError> {
+    Ok(db.prepare_cached(&format!("{JOB} WHERE number = ?1"))?.query_row([number], read_job).optional()?)
+}
+
+/// See `Store::job_moved`.
+pub(super) fn moved(
+    db: &Connection,
+    number: JobNumber,
+    cursor: Option<&Cursor>,
+    counts: JobCounts,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    db.prepare_cached(
+        "UPDATE jobs SET cursor = ?2, total = ?3, rows = ?4, calls = ?5, begun_at = coalesce(begun_at, ?6)
+         WHERE number = ?1 AND ended_at IS NULL",
+    )?
+    .execute(params![
+        number,
+        cursor.map(Json),
+        counts.total.map(count),
+        count(counts.rows),
+        count(counts.calls),
+        at
+    ])?;
+    Ok(())
+}
+
+/// See `Store::job_ended`.
+pub(super) fn end(db: &Connection, number: JobNumber, ended: &JobEnded) -> Result<bool, StoreError> {
+    let JobEnded { at, how, why } = ended;
+    let changed = db
+        .prepare_cached(
+            "UPDATE jobs SET ended_at = ?2, ended_how = ?3, why = ?4 WHERE number = ?1 AND ended_at IS NULL",
+        )?
+        .execute(params![number, at, how, why])?;
+    Ok(changed > 0)
+}
