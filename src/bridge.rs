@@ -4,6 +4,7 @@
 mod around;
 mod backfill;
 mod login;
+mod repairs;
 mod retention;
 mod supervise;
 
@@ -41,6 +42,8 @@ use supervise::Stages;
 
 /// Arrivals between a subscription and its journal.
 const ARRIVALS_MAX: usize = 1_000;
+/// How often it is looked whether a gap can be repaired.
+const REPAIRS_EVERY: Duration = Duration::from_secs(5);
 /// How long requests in flight may take to be settled when the bridge stops.
 pub const GRACE: Duration = Duration::from_secs(30);
 
@@ -440,6 +443,13 @@ async fn one_round<S: Store>(
             journal(arrived, ids, privacy, stage_store, head, board).await.map_err(BridgeError::from)
         });
     }
+
+    let (stage_store, nudge, token) = (store.clone(), asked.clone(), cancel.clone());
+    let every = REPAIRS_EVERY.min(config.probe_every);
+    stages.spawn(
+        "repairs",
+        async move { repairs::run(stage_store, nudge, every, token).await.map_err(BridgeError::from) },
+    );
 
     let mut all_ends: Vec<Ends> = Vec::new();
     for (name, org) in orgs.iter().filter(|(name, _)| is_target(name)) {

@@ -1,8 +1,9 @@
 //! The past of the two orgs, and whether they are equal.
 //!
-//! `source` reads what a job wants, page by page, `target` what the target holds of a page. What becomes of it
+//! `repair` says which jobs the open gaps want. `source` reads what a job wants, page by page, `target` what the target holds of a page. What becomes of it
 //! `pipeline::machine` says; `pipeline::jobs` takes a job through its life.
 
+pub mod repair;
 pub mod source;
 pub mod target;
 pub mod verify;

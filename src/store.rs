@@ -544,6 +544,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Gaps that were closed, the last one first.
     fn mended_gaps(&self, limit: usize) -> impl Future<Output = Result<Vec<Gap>, StoreError>> + Send;
 
+    /// What opened a window is over at this time of the org's clock. One whose end is known stays as it is.
+    fn gap_ends(&self, id: i64, to: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// False if it is closed already, or there is none.
     fn close_gap(&self, id: i64, by: Mended) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
@@ -653,7 +656,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The job is over and what it did is settled, or found as suspect.
     fn bulk_ended(&self, job: &JobId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Something of the past is to be read for a pipeline. None: a job of the same kind is not over yet.
+    /// Something of the past is to be read for a pipeline. None: a backfill, or a repair of the same gap, is not over yet.
     fn add_job(
         &self,
         pipeline: PipelineId,

@@ -1,13 +1,15 @@
 //! What a job reads from the source, page by page, from wherever it was.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use crate::event::{FieldName, FieldPath, Found, RecordId, Seq};
+use crate::config::OnDelete;
+use crate::event::{FieldName, FieldPath, Found, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::mapping::Mapping;
-use crate::org::{CallError, Cells, Code, Disposition, JobState, Org, soql};
+use crate::org::{CallError, Cells, Code, Disposition, JobState, Org, READ_MAX, soql};
 use crate::store::{Cursor, Work};
 
 /// From so many records on they are read by a query job of the Bulk API. Below, that would cost more calls than it saves.
@@ -15,6 +17,12 @@ const BULK_FROM: u64 = 20_000;
 /// Rows of a page: by REST as many as the org gives in one answer, by Bulk as many as are worth a call.
 const QUERY_PAGE: usize = 2_000;
 const BULK_PAGE: usize = 5_000;
+
+/// How much earlier than its commit a record's stamp can be: as long as a transaction was open.
+const MARGIN: Duration = Duration::from_secs(300);
+const SECOND: Duration = Duration::from_secs(1);
+/// The org's log of deletions reaches back so far at most (facts: rest.md section 10).
+const DELETIONS: Duration = Duration::from_secs(15 * 24 * 3_600 - 3_600);
 
 /// Where a job begins, and how many records it has to read, if the org could count them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,19 +55,41 @@ pub enum ReadError {
     /// The org gave up, in its own words.
     #[error("the org gave up the query")]
     GivenUp(String),
+    #[error(
+        "the object has no SystemModstamp to query by, so what changed within a time cannot be told: `orgbridge backfill` reads all of it"
+    )]
+    NotByTime,
+    /// All that the org still tells is read by now.
+    #[error(
+        "what changed was read; but what was deleted between {since} and {until} and is out of the recycle bin the org does not \
+         tell any more"
+    )]
+    Untold { since: Timestamp, until: Timestamp },
 }
 
 /// Begins: counts, and asks for a query job where that is worth it. `at`: up to where the journal is scanned.
 ///
 /// # Errors
 /// When the org does not answer, or refuses the condition.
-pub async fn begin(source: &Org, mapping: &Mapping, work: &Work, at: Seq) -> Result<Beginning, CallError> {
-    let Work::Backfill { condition } = work;
+pub async fn begin(source: &Org, mapping: &Mapping, work: &Work, at: Seq) -> Result<Beginning, ReadError> {
+    let condition = match work {
+        Work::Backfill { condition } => condition,
+        Work::Repair { from: None, .. } => &None,
+        Work::Repair { from: Some(from), .. } => {
+            let described = source.describe_now(&mapping.source_object).await?;
+            if !described.object.queryable || !described.has("SystemModstamp") {
+                return Err(ReadError::NotByTime);
+            }
+            // The describe's answer has just told the org's time. What changed again since the gap has a newer stamp.
+            let (from, to) = (second(from.minus(MARGIN)), second(source.server_time()).plus(SECOND));
+            return Ok(Beginning { cursor: Cursor::Changed { from, to }, total: None });
+        }
+    };
     let total = match source.count(&mapping.source_object, condition.as_deref()).await {
         Ok(total) => Some(total),
         // So many that it takes too long to count them.
         Err(error) if error.code() == Some(&Code::QueryTimeout) => None,
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     if total.is_none_or(|total| total >= BULK_FROM) {
         let condition = condition.as_ref().map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
@@ -68,7 +98,7 @@ pub async fn begin(source: &Org, mapping: &Mapping, work: &Work, at: Seq) -> Res
             // Not offered for this object, not allowed, or the allocation of 24 hours is spent: queries can do it, too.
             Err(error) if matches!(error.disposition(), Disposition::Split | Disposition::Halt { .. }) => {}
             Err(error) if error.code() == Some(&Code::LimitExceeded) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(Beginning { cursor: Cursor::Query { after: None }, total })
@@ -79,18 +109,23 @@ pub async fn begin(source: &Org, mapping: &Mapping, work: &Work, at: Seq) -> Res
 /// # Errors
 /// When the org does not answer, or refuses.
 pub async fn page(source: &Org, mapping: &Mapping, work: &Work, cursor: &Cursor) -> Result<Step, ReadError> {
-    let Work::Backfill { condition } = work;
+    let condition = match work {
+        Work::Backfill { condition } => condition.as_ref(),
+        Work::Repair { .. } => None,
+    };
     match cursor {
         Cursor::Query { after } => {
             let after = after.map(|after| format!("Id > {}", soql::literal(after.as_str())));
-            let condition = condition.as_ref().map(|condition| format!("({condition})"));
+            let condition = condition.map(|condition| format!("({condition})"));
             let both: Vec<String> = condition.into_iter().chain(after).collect();
             let condition = if both.is_empty() { String::new() } else { format!(" WHERE {}", both.join(" AND ")) };
             let rows = source.query(&format!("{}{condition} ORDER BY Id LIMIT {QUERY_PAGE}", select(mapping))).await?;
             let full = rows.len() >= QUERY_PAGE;
             let found = found(mapping, rows);
             let last = found.keys().max().copied().filter(|_| full);
-            Ok(Step::Page { found, at: None, next: last.map(|last| Cursor::Query { after: Some(last) }) })
+            let next = last.map(|last| Cursor::Query { after: Some(last) });
+            let next = next.or_else(|| gone_since(source, mapping, work));
+            Ok(Step::Page { found, at: None, next })
         }
         Cursor::Bulk { job, at, locator } => {
             if locator.is_none() {
@@ -121,15 +156,97 @@ pub async fn page(source: &Org, mapping: &Mapping, work: &Work, cursor: &Cursor)
             // The same page again would be read for ever.
             let next = next.filter(|next| locator.as_ref() != Some(next));
             let next = next.map(|next| Cursor::Bulk { job: job.clone(), at: *at, locator: Some(next) });
+            let next = next.or_else(|| gone_since(source, mapping, work));
             Ok(Step::Page { found: found(mapping, rows), at: Some(Seq(*at)), next })
         }
+        Cursor::Changed { from, to } => {
+            let deletions = source.describe(&mapping.source_object).await?.has("IsDeleted");
+            let changes = source.changed(&mapping.source_object, *from, *to, QUERY_PAGE, deletions).await?;
+            let ids: Vec<RecordId> = changes.rows.iter().map(|row| row.record).collect();
+            let found = read(source, mapping, &ids).await?;
+            let from = changes.complete_until;
+            let next =
+                if from < *to { Some(Cursor::Changed { from, to: *to }) } else { gone_since(source, mapping, work) };
+            Ok(Step::Page { found, at: None, next })
+        }
+        Cursor::Deleted { from, to, after, known_from } => {
+            deleted(source, mapping, (*from, *to), *after, *known_from).await
+        }
+        Cursor::Untold { since, until } => Err(ReadError::Untold { since: *since, until: *until }),
     }
+}
+
+/// Where a repair goes on when it has read what is there: with what is gone. None where deletes are nobody's business.
+fn gone_since(source: &Org, mapping: &Mapping, work: &Work) -> Option<Cursor> {
+    let Work::Repair { from, .. } = work else { return None };
+    if mapping.on_delete == OnDelete::Ignore {
+        return None;
+    }
+    let to = second(source.server_time()).plus(SECOND);
+    let reach = second(source.server_time().minus(DELETIONS));
+    let wanted = from.map_or(reach, |from| second(from.minus(MARGIN)));
+    Some(Cursor::Deleted {
+        from: wanted.max(reach),
+        to,
+        after: None,
+        known_from: Some(reach).filter(|reach| wanted < *reach),
+    })
+}
+
+/// A page of what the org's log of deletions tells.
+async fn deleted(
+    source: &Org,
+    mapping: &Mapping,
+    (from, to): (Timestamp, Timestamp),
+    after: Option<RecordId>,
+    known_from: Option<Timestamp>,
+) -> Result<Step, ReadError> {
+    let log = match source.deleted(&mapping.source_object, from, to).await {
+        Ok(log) => log,
+        // The org keeps nothing of that time.
+        Err(error) if error.code().is_some_and(|code| code.as_str() == "INVALID_REPLICATION_DATE") => {
+            let next = Some(Cursor::Untold { since: from, until: to });
+            return Ok(Step::Page { found: HashMap::new(), at: None, next });
+        }
+        // UNSURE which code an object without the log gets. What is in the recycle bin was asked for by its stamp.
+        Err(CallError::Refused { .. }) if source.describe(&mapping.source_object).await?.has("IsDeleted") => {
+            return Ok(Step::Page { found: HashMap::new(), at: None, next: None });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let known_from = log.earliest.filter(|earliest| *earliest > from).max(known_from);
+    // By id, for a record that comes back is in the log no more.
+    let gone: BTreeSet<RecordId> = log.rows.iter().map(|row| row.record).collect();
+    let behind = gone.into_iter().filter(|id| after.is_none_or(|after| *id > after));
+    let ids: Vec<RecordId> = behind.take(QUERY_PAGE).collect();
+    let mut found = read(source, mapping, &ids).await?;
+    for id in &ids {
+        // It is in no bin any more, and only the log knows.
+        found.entry(*id).or_insert(Found::Deleted);
+    }
+    let next = match ids.last().filter(|_| ids.len() >= QUERY_PAGE) {
+        Some(last) => Some(Cursor::Deleted { from, to, after: Some(*last), known_from }),
+        None => known_from.map(|until| Cursor::Untold { since: from.min(until), until }),
+    };
+    Ok(Step::Page { found, at: None, next })
+}
+
+async fn read(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Result<HashMap<RecordId, Found>, CallError> {
+    let mut found = HashMap::new();
+    for ids in ids.chunks(READ_MAX) {
+        found.extend(hydrate::records(source, mapping, ids).await?);
+    }
+    Ok(found)
+}
+
+fn second(time: Timestamp) -> Timestamp {
+    Timestamp(time.0.div_euclid(1_000) * 1_000)
 }
 
 /// What the org keeps for a job is not needed any more.
 pub async fn end(source: &Org, cursor: &Cursor) {
     match cursor {
-        Cursor::Query { .. } => {}
+        Cursor::Query { .. } | Cursor::Changed { .. } | Cursor::Deleted { .. } | Cursor::Untold { .. } => {}
         // It goes by itself after seven days.
         Cursor::Bulk { job, .. } => drop(source.drop_query(job).await),
     }

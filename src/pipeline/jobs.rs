@@ -202,14 +202,13 @@ impl<S: Store> Asking<'_, S> {
         let Self { source, target, mapping, store, replies } = self;
         let Wanted { pipeline, work, cursor, keyed, at, .. } = wanted;
         let Some(cursor) = cursor else {
-            return source::begin(source, mapping, &work, at).await.map(Told::Begun).map_err(Failure::of);
+            return source::begin(source, mapping, &work, at).await.map(Told::Begun).map_err(Failure::of_reading);
         };
         let (found, read_at, next) = match source::page(source, mapping, &work, &cursor).await {
             Ok(Step::Page { found, at, next }) => (found, at, next),
             Ok(Step::NotYet) => return Ok(Told::NotYet),
             Ok(Step::Gone) => return Ok(Told::Gone),
-            Err(ReadError::Call(error)) => return Err(Failure::of(error)),
-            Err(error @ ReadError::GivenUp(_)) => return Err(Failure::Never(told(&error))),
+            Err(error) => return Err(Failure::of_reading(error)),
         };
         let keyed = match keyed {
             Some(keyed) => keyed,
@@ -226,6 +225,14 @@ impl<S: Store> Asking<'_, S> {
 }
 
 impl Failure {
+    fn of_reading(error: ReadError) -> Self {
+        match error {
+            ReadError::Call(error) => Self::of(error),
+            ReadError::GivenUp(ref said) => Self::Never(format!("{error}: {said}")),
+            ReadError::NotByTime | ReadError::Untold { .. } => Self::Never(error.to_string()),
+        }
+    }
+
     fn of(error: CallError) -> Self {
         match error.disposition() {
             // It may have been busy.
@@ -244,12 +251,5 @@ fn said(error: &CallError) -> String {
     match error.org_text() {
         Some(text) => format!("{error}: {}", text.reveal()),
         None => error.to_string(),
-    }
-}
-
-fn told(error: &ReadError) -> String {
-    match error {
-        ReadError::Call(error) => said(error),
-        ReadError::GivenUp(said) => format!("{error}: {said}"),
     }
 }

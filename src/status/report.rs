@@ -38,7 +38,7 @@ pub struct Report {
 pub struct Job {
     pub number: i64,
     pub pipeline: String,
-    /// `backfill`.
+    /// `backfill`, or `repair` of a gap.
     pub kind: String,
     /// One of `waiting`, `running`, `done`, `failed`, `stopped`.
     pub state: String,
@@ -396,7 +396,10 @@ impl Report {
 
 impl Job {
     fn of(job: &store::Job, pipeline: String, now: Timestamp) -> Self {
-        let Work::Backfill { .. } = job.work;
+        let kind = match job.work {
+            Work::Backfill { .. } => "backfill",
+            Work::Repair { .. } => "repair",
+        };
         let ended = job.ended.as_ref();
         let seconds = |from: Timestamp| (ended.map_or(now, |ended| ended.at).0 - from.0).max(0).unsigned_abs() / 1_000;
         let rate = job.begun_at.map(|begun| job.counts.rows / seconds(begun).max(1));
@@ -404,7 +407,7 @@ impl Job {
         Self {
             number: job.number.0,
             pipeline,
-            kind: "backfill".to_owned(),
+            kind: kind.to_owned(),
             state: match (ended, job.begun_at) {
                 (Some(ended), _) => ended.how.as_str(),
                 (None, Some(_)) => "running",

@@ -4,6 +4,7 @@ pub(crate) mod failed;
 pub(crate) mod figures;
 pub(crate) mod gaps;
 pub(crate) mod given;
+pub(crate) mod jobs;
 pub(crate) mod journal;
 pub(crate) mod lookups;
 pub(crate) mod pipelines;
@@ -80,6 +81,14 @@ macro_rules! contract {
                 a_probe_closes_the_windows_that_it_covered,
                 a_probe_closes_no_window_that_it_did_not_see_whole,
                 on_a_channel_of_several_objects_the_probe_must_have_seen_each_that_is_read,
+            }
+            jobs {
+                a_job_is_found_as_far_as_it_was_until_it_is_over,
+                of_a_pipeline_one_backfill_is_under_way_and_one_repair_of_each_gap,
+                a_first_backfill_is_wanted_once,
+                a_pipeline_that_is_forgotten_and_an_org_that_is_another_take_their_jobs_along,
+                what_is_journaled_of_a_record_behind_a_number_is_told,
+                a_window_that_goes_on_is_given_its_end_once,
             }
             figures {
                 what_was_delivered_is_counted_by_the_hour_as_the_org_does,

@@ -153,7 +153,7 @@ pub enum Mended {
     Unread,
     /// The truth probe compared the window of every object that a pipeline reads.
     Probe,
-    /// Its window was read and written again.
+    /// What changed and what went since it began was read and written again; or all was.
     Repair,
     /// Another org took the place of the one that it speaks of.
     OtherOrg,
@@ -187,12 +187,18 @@ impl Gap {
     pub fn remedy(&self) -> &'static str {
         match (self.records, self.kind) {
             (1.., _) => "it closes by itself: its records are read from the source",
-            (0, GapKind::Position | GapKind::Outage) if self.proof.is_some() => {
-                "it closes by itself if the last event before it comes again, or when the truth probe has compared \
-                 its whole window; else it stays open"
-            }
             (0, GapKind::Position | GapKind::Outage) => {
-                "it closes by itself when the truth probe has compared its whole window; else it stays open"
+                "it closes by itself: when the subscription is live again, what changed and what was deleted since then is read"
+            }
+            (0, GapKind::Capture) => {
+                "mend the cause; when the truth probe sees that it is gone, what changed and what was deleted since then is read"
+            }
+            (0, GapKind::Access) => {
+                "give the bridge's user read access to the fields; when the truth probe sees that it has it, what changed since \
+                 then is read"
+            }
+            (0, GapKind::OtherOrg) => {
+                "it closes when a backfill of the pipeline is done: `orgbridge backfill PIPELINE`"
             }
             (
                 0,
@@ -202,11 +208,8 @@ impl Gap {
                 | GapKind::Wildcard
                 | GapKind::Undecodable
                 | GapKind::Removed
-                | GapKind::Missed
-                | GapKind::Capture
-                | GapKind::Access
-                | GapKind::OtherOrg,
-            ) => "it stays open: only a repair of its window closes it, which this release does not have yet",
+                | GapKind::Missed,
+            ) => "it closes by itself: what changed and what was deleted since then is read",
         }
     }
 }

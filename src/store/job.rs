@@ -31,6 +31,8 @@ pub struct Job {
 pub enum Work {
     /// All records of the source object, or those that meet a condition (SOQL, as behind WHERE).
     Backfill { condition: Option<String> },
+    /// What has changed or gone since a gap began, by the org's clock; none: everything.
+    Repair { gap: i64, from: Option<Timestamp> },
 }
 
 /// How far a job is, in a way that lasts.
@@ -41,13 +43,19 @@ pub enum Cursor {
     Query { after: Option<RecordId> },
     /// A query job of the Bulk API. What it reads stands for the journal up to `at`; `locator`: of the next page.
     Bulk { job: JobId, at: u64, locator: Option<String> },
+    /// What has changed, from a time of the org's clock to another.
+    Changed { from: Timestamp, to: Timestamp },
+    /// What has gone, in the order of ids. Of what went before `known_from` the org's log says nothing.
+    Deleted { from: Timestamp, to: Timestamp, after: Option<RecordId>, known_from: Option<Timestamp> },
+    /// All is read that the org still tells.
+    Untold { since: Timestamp, until: Timestamp },
 }
 
 impl Cursor {
     /// The journal is needed from here on.
     pub fn pins(&self) -> Option<Seq> {
         match self {
-            Self::Query { .. } => None,
+            Self::Query { .. } | Self::Changed { .. } | Self::Deleted { .. } | Self::Untold { .. } => None,
             Self::Bulk { at, .. } => Some(Seq(*at)),
         }
     }

@@ -213,6 +213,10 @@ impl Store for Sqlite {
         self.read(move |db| gaps::mended(db, limit)).await
     }
 
+    async fn gap_ends(&self, id: i64, to: Timestamp) -> Result<(), StoreError> {
+        self.write(move |db| gaps::ends(db, id, to)).await
+    }
+
     async fn close_gap(&self, id: i64, by: Mended) -> Result<bool, StoreError> {
         self.write(move |db| gaps::close(db, id, by, Timestamp::now())).await
     }

@@ -74,6 +74,8 @@ struct Watched {
     member: Option<Member>,
     /// That the channel's members may not be read was said.
     unreadable: bool,
+    /// Some field could not be seen; also before the first look, for it may have been so when the bridge stopped.
+    was_hidden: bool,
 }
 
 /// Probes until cancelled, each object once in each interval, evenly spread over it.
@@ -92,6 +94,7 @@ pub async fn run<S: Store>(probe: Probe<S>, subjects: Vec<Subject>) -> Result<()
             impossible: None,
             member: None,
             unreadable: false,
+            was_hidden: true,
         })
         .collect();
     let mut status = probe.board.watch();
@@ -169,8 +172,11 @@ impl<S: Store> Probe<S> {
                 "{object}: the bridge's user cannot see {}: give it read access to these fields",
                 hidden.join(", ")
             );
-            self.open(&one.subject, WindowCause::Access, GapKind::Access, &why).await?;
+            self.open(&one.subject, WindowCause::Access, GapKind::Access, None, &why).await?;
             behind = Some(why);
+            one.was_hidden = true;
+        } else if std::mem::take(&mut one.was_hidden) {
+            self.is_over(&one.subject, GapKind::Access).await?;
         }
         let impossible = (!described.object.queryable || !described.has("SystemModstamp"))
             .then(|| format!("{object}: it cannot be queried by SystemModstamp, so nothing can check its events"));
@@ -247,6 +253,7 @@ impl<S: Store> Probe<S> {
             }
         };
         one.unreadable = false;
+        let was_captured = one.member.is_some();
         let Some(member) = members.into_iter().find(|member| member.object == *object) else {
             let place = if custom {
                 format!("a member of {channel}")
@@ -254,7 +261,8 @@ impl<S: Store> Probe<S> {
                 "selected in Setup > Change Data Capture".to_owned()
             };
             let why = format!("{object}: it is not {place}, so nothing tells of its changes");
-            self.open(&one.subject, WindowCause::Capture, GapKind::Capture, &why).await?;
+            one.member = None;
+            self.open(&one.subject, WindowCause::Capture, GapKind::Capture, None, &why).await?;
             // Its records are still looked for.
             return Ok(Capture { trouble: Some(why), may_filter: custom });
         };
@@ -262,9 +270,24 @@ impl<S: Store> Probe<S> {
         if let Some(before) = one.member.replace(member.clone()).filter(|before| shared && *before != member) {
             let what = if before.filter == member.filter { "enrichment" } else { "filter" };
             let why = format!("{object}: the {what} of its channel member has changed");
-            self.open(&one.subject, WindowCause::Capture, GapKind::Capture, &why).await?;
+            let now = Some(self.org.server_time());
+            self.open(&one.subject, WindowCause::Capture, GapKind::Capture, now, &why).await?;
+        }
+        if !was_captured {
+            self.is_over(&one.subject, GapKind::Capture).await?;
         }
         Ok(Capture { trouble: None, may_filter })
+    }
+
+    /// What opened a window is over: from here on nothing is missing because of it.
+    async fn is_over(&self, subject: &Subject, kind: GapKind) -> Result<(), Trouble> {
+        for gap in self.store.gaps().await? {
+            let is_own = gap.subscription == subject.subscription && gap.object.as_ref() == Some(&subject.object);
+            if is_own && gap.kind == kind && gap.to.is_none() {
+                self.store.gap_ends(gap.id, self.org.server_time()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The rows of which no event told, not even a little later.
@@ -280,8 +303,15 @@ impl<S: Store> Probe<S> {
         Ok(rows.into_iter().filter(|row| missing.contains(&row.record)).collect())
     }
 
-    /// Opens a window from the last probe on, unless one of this kind is open, also from before a restart.
-    async fn open(&self, subject: &Subject, cause: WindowCause, kind: GapKind, why: &str) -> Result<(), Trouble> {
+    /// Opens a window from the last probe on, which goes on if its end is not known, unless one of this kind is open, also from before a restart.
+    async fn open(
+        &self,
+        subject: &Subject,
+        cause: WindowCause,
+        kind: GapKind,
+        to: Option<Timestamp>,
+        why: &str,
+    ) -> Result<(), Trouble> {
         let Subject { subscription, channel, object, .. } = subject;
         let open = self.store.gaps().await?;
         let known = |gap: &crate::store::Gap| {
@@ -295,7 +325,7 @@ impl<S: Store> Probe<S> {
             cause,
             object: Some(object.clone()),
             from: self.store.probed(*subscription, object).await?,
-            to: None,
+            to,
             why: why.to_owned(),
         };
         self.hand_over(channel, Arrival::Window(window)).await

@@ -27,6 +27,7 @@ mod price;
 mod privacy;
 mod process;
 mod publishing;
+mod repair;
 mod resume;
 mod same;
 mod setup;

@@ -7,6 +7,7 @@ use orgbridge::emulator::{Emulator, Options, TrafficPlan};
 use orgbridge::store::{GapKind, Sqlite, Store};
 use serde_json::json;
 
+use crate::state::{State, until};
 use crate::support::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +66,7 @@ async fn a_bridge_that_was_stopped_before_its_first_event_gets_it_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_position_that_the_org_forgot_is_a_gap_that_stays_visible_and_what_comes_next_arrives() {
+async fn a_position_that_the_org_forgot_is_a_gap_until_what_changed_since_is_read_and_what_comes_next_arrives() {
     let mut world = World::started().await;
     let ids = world.create("Account", vec![json!({"Name": "first"})]).await;
     world.caught_up().await;
@@ -77,8 +78,11 @@ async fn a_position_that_the_org_forgot_is_a_gap_that_stays_visible_and_what_com
     world.create("Account", vec![json!({"Name": "second"})]).await;
     world.caught_up().await;
     assert_eq!(world.target().stats()["records"]["Account"], json!(2));
+    let open = "SELECT count(*) FROM gaps WHERE closed_at IS NULL";
+    until("a repair", async || State::open(&world.config.state).and_then(|state| state.number(open)) == Some(0)).await;
+    assert_eq!(world.assert_equal().await, 2);
     world.stop().await;
-    let gaps = Sqlite::open(&world.config.state).unwrap().gaps().await.unwrap();
+    let gaps = Sqlite::open(&world.config.state).unwrap().mended_gaps(9).await.unwrap();
     // The contacts' subscription had seen no event, but keepalives gave it a position, too.
     assert_eq!(gaps.iter().map(|gap| gap.kind).collect::<Vec<_>>(), [GapKind::Position; 2]);
     assert!(gaps.iter().all(|gap| gap.from.is_some() && gap.to.is_some()), "{gaps:?}");

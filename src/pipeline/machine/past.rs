@@ -48,6 +48,12 @@ impl Machine {
         records.sort_unstable();
         records.retain(|record| {
             let source = Source { pipeline, record: *record };
+            let is_gone = matches!(found.get(record), Some(Found::Deleted | Found::Merged { .. }));
+            let was_deleted = answer.applied.get(record).is_some_and(|applied| applied.tombstone);
+            if is_gone && was_deleted && !answer.links.contains_key(record) && self.is_idle(source) {
+                found.remove(record);
+                return false;
+            }
             let is_newer = newer.contains(record)
                 || touched.as_ref().is_none_or(|touched| touched.contains(&source))
                 || answer.applied.get(record).is_some_and(|applied| applied.seq > at || applied.tombstone);

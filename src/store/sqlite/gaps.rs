@@ -114,6 +114,12 @@ pub(super) fn mended(db: &Connection, limit: usize) -> Result<Vec<Gap>, StoreErr
     rows(db, &format!("{GAP} WHERE closed_at IS NOT NULL ORDER BY closed_at DESC, id DESC LIMIT ?1"), [limit])
 }
 
+pub(super) fn ends(db: &Connection, id: i64, to: Timestamp) -> Result<(), StoreError> {
+    let ends = "UPDATE gaps SET to_time = ?2 WHERE id = ?1 AND to_time IS NULL AND closed_at IS NULL";
+    db.prepare_cached(ends)?.execute(params![id, to])?;
+    Ok(())
+}
+
 pub(super) fn close(db: &Connection, id: i64, by: Mended, at: Timestamp) -> Result<bool, StoreError> {
     let closed = db
         .prepare_cached("UPDATE gaps SET closed_at = ?2, closed_by = ?3 WHERE id = ?1 AND closed_at IS NULL")?

@@ -56,7 +56,8 @@ pub(super) fn add(
     at: Timestamp,
 ) -> Result<Option<JobNumber>, StoreError> {
     let same = "SELECT 1 FROM jobs WHERE pipeline = ?1 AND ended_at IS NULL
-        AND json_extract(work, '$.kind') = json_extract(?2, '$.kind')";
+        AND json_extract(work, '$.kind') = json_extract(?2, '$.kind')
+        AND json_extract(work, '$.gap') IS json_extract(?2, '$.gap')";
     if db.prepare_cached(same)?.exists(params![pipeline, Json(work)])? {
         return Ok(None);
     }
