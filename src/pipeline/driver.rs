@@ -421,7 +421,7 @@ impl<S: Store> Driver<S> {
             return Ok(());
         }
         let (pipeline, rows) = (self.name(job.pipeline), job.counts.rows);
-        info!(pipeline, rows, "a backfill {}", if job.cursor.is_some() { "goes on" } else { "begins" });
+        info!(pipeline, rows, "a {} {}", job.work.kind(), if job.cursor.is_some() { "goes on" } else { "begins" });
         self.job = Some(Running::new(job, Instant::now()));
         Ok(())
     }
@@ -450,12 +450,12 @@ impl<S: Store> Driver<S> {
 
     async fn end_job(&mut self, how: JobEnd, why: String) -> Result<(), StoreError> {
         let Some(running) = self.job.take() else { return Ok(()) };
-        let (number, counts) = (running.job.number, running.job.counts);
+        let (number, counts, kind) = (running.job.number, running.job.counts, running.job.work.kind());
         let pipeline = self.name(running.job.pipeline);
         match how {
-            JobEnd::Done => info!(pipeline, rows = counts.rows, calls = counts.calls, "the backfill is done"),
+            JobEnd::Done => info!(pipeline, rows = counts.rows, calls = counts.calls, "the {kind} is done"),
             JobEnd::Failed | JobEnd::Stopped => {
-                error!(pipeline, rows = counts.rows, "the backfill failed: `orgbridge status` tells why");
+                error!(pipeline, rows = counts.rows, "the {kind} failed: `orgbridge status` tells why");
             }
         }
         let now = Timestamp::now();

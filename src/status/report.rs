@@ -10,7 +10,7 @@ use super::{ApiStatus, Status};
 use crate::event::Timestamp;
 use crate::org::Quota;
 use crate::store::paused::reason_by_hand;
-use crate::store::{self, ParkedState, Store, StoreError, SubscriptionRow, Work};
+use crate::store::{self, JobEnd, ParkedState, Store, StoreError, SubscriptionRow, Work};
 use crate::subscribe::{State, retention};
 
 /// Ended jobs that are looked at.
@@ -331,6 +331,7 @@ impl Report {
         let names: HashMap<_, _> =
             store.pipelines().await?.into_iter().map(|row| (row.id, row.identity.name.to_string())).collect();
         let mut jobs = store.ended_jobs(JOBS_MAX).await?;
+        report.tell_of_repairs(&jobs);
         let mut seen = HashSet::new();
         jobs.retain(|job| seen.insert(job.pipeline));
         jobs.extend(store.open_jobs().await?);
@@ -378,6 +379,17 @@ impl Report {
         Ok(report)
     }
 
+    /// Of gaps whose repair failed: why. `ended`: the last job first.
+    fn tell_of_repairs(&mut self, ended: &[store::Job]) {
+        for gap in &mut self.gaps {
+            let serves = |job: &&store::Job| matches!(job.work, Work::Repair { gap: of, .. } if of == gap.id);
+            let last = ended.iter().find(serves).and_then(|job| job.ended.as_ref());
+            if let Some(last) = last.filter(|last| last.how == JobEnd::Failed) {
+                gap.remedy = format!("its repair failed: {}. It is tried again each hour", last.why);
+            }
+        }
+    }
+
     /// Something does not pass by itself.
     pub fn needs_a_person(&self) -> bool {
         let stuck = |one: &Subscription| matches!(one.state.as_deref(), Some("refused" | "behind"));
@@ -396,10 +408,6 @@ impl Report {
 
 impl Job {
     fn of(job: &store::Job, pipeline: String, now: Timestamp) -> Self {
-        let kind = match job.work {
-            Work::Backfill { .. } => "backfill",
-            Work::Repair { .. } => "repair",
-        };
         let ended = job.ended.as_ref();
         let seconds = |from: Timestamp| (ended.map_or(now, |ended| ended.at).0 - from.0).max(0).unsigned_abs() / 1_000;
         let rate = job.begun_at.map(|begun| job.counts.rows / seconds(begun).max(1));
@@ -407,7 +415,7 @@ impl Job {
         Self {
             number: job.number.0,
             pipeline,
-            kind: kind.to_owned(),
+            kind: job.work.kind().to_owned(),
             state: match (ended, job.begun_at) {
                 (Some(ended), _) => ended.how.as_str(),
                 (None, Some(_)) => "running",

@@ -35,6 +35,16 @@ pub enum Work {
     Repair { gap: i64, from: Option<Timestamp> },
 }
 
+impl Work {
+    /// As people and programs read it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Backfill { .. } => "backfill",
+            Self::Repair { .. } => "repair",
+        }
+    }
+}
+
 /// How far a job is, in a way that lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case")]

@@ -269,10 +269,10 @@ fn jobs(page: &mut Page, report: &Report) {
     if report.jobs.is_empty() {
         return;
     }
-    page.heading("BACKFILLS");
+    page.heading("BACKFILLS AND REPAIRS");
     for one in &report.jobs {
         let mark = if one.state == "failed" { "! " } else { " " };
-        page.line(mark, &format!("{}: {}", one.pipeline, job::told(one)));
+        page.line(mark, &format!("{}: {}, {}", one.pipeline, one.kind, job::told(one)));
     }
 }
 
