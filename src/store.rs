@@ -664,7 +664,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         at: Timestamp,
     ) -> impl Future<Output = Result<Option<JobNumber>, StoreError>> + Send;
 
-    /// The same for a backfill of everything, if the pipeline never had one. Whether that is so.
+    /// The same for a backfill of everything, if the pipeline never had one but such as failed. Whether that is so.
     fn add_first_backfill(
         &self,
         pipeline: PipelineId,

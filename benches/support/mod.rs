@@ -3,6 +3,7 @@
 // Not every benchmark uses all of it.
 #![allow(dead_code)]
 
+pub mod invoices;
 pub mod pair;
 
 use std::collections::HashMap;

@@ -66,6 +66,21 @@ impl Pair {
         Ok(kinds.iter().map(|kind| stats["calls"][*kind].as_u64().unwrap_or(0)).sum())
     }
 
+    /// All API calls to the source and to the target so far.
+    pub async fn calls(&self) -> Result<[u64; 2]> {
+        let mut calls = [0; 2];
+        for (calls, org) in calls.iter_mut().zip([&self.emulator.url, &self.target]) {
+            let stats = self.ask(Method::GET, org, "stats", &Json::Null).await?;
+            *calls = stats["api_calls"].as_u64().context("no api_calls")?;
+        }
+        Ok(calls)
+    }
+
+    /// Nothing that happened before is told by events any more.
+    pub async fn advance(&self, seconds: u64) -> Result<()> {
+        self.ask(Method::POST, &self.emulator.url, "time", &json!({"advance_seconds": seconds})).await.map(drop)
+    }
+
     /// Rows written to the target so far.
     pub async fn rows_written(&self) -> Result<u64> {
         let stats = self.ask(Method::GET, &self.target, "stats", &Json::Null).await?;
@@ -129,6 +144,15 @@ impl Bridge {
         // Its lines would be among the figures.
         let log = std::fs::File::create(self.config.with_extension("log"))?;
         self.process = Some(command.stdout(Stdio::null()).stderr(log).spawn().context("the bridge does not start")?);
+        Ok(())
+    }
+
+    /// `orgbridge backfill`, until it is done.
+    pub fn backfill(&self, pipeline: &str) -> Result<()> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_orgbridge"));
+        command.args(["backfill", pipeline, "--yes", "--config"]).arg(&self.config);
+        let ended = command.envs(self.environment.iter().cloned()).stdout(Stdio::null()).status()?;
+        ensure!(ended.success(), "backfill: {ended}");
         Ok(())
     }
 

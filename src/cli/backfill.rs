@@ -23,6 +23,8 @@ use crate::store::Sqlite;
 const EVERY: Duration = Duration::from_millis(500);
 /// How often it is said where no terminal shows it.
 const SAID_EVERY: Duration = Duration::from_secs(30);
+/// How often a backfill may be missing from what is told, where it neither runs nor was seen to end.
+const UNSEEN_MAX: u32 = 20;
 /// Nothing was done.
 const NOTHING: u8 = 3;
 
@@ -137,18 +139,23 @@ async fn followed(
     mut report: impl AsyncFnMut() -> anyhow::Result<Report>,
 ) -> anyhow::Result<Vec<Job>> {
     let is_terminal = io::stdout().is_terminal();
-    let (mut told, mut said): (Vec<i64>, Option<Instant>) = (Vec::new(), None);
+    let (mut ended, mut said): (Vec<Job>, Option<Instant>) = (Vec::new(), None);
+    let mut unseen = 0;
     loop {
         let own: Vec<Job> = report().await?.jobs.into_iter().filter(|job| numbers.contains(&job.number)).collect();
         for job in own.iter().filter(|job| job.ended.is_some()) {
-            if !told.contains(&job.number) {
-                told.push(job.number);
+            if !ended.iter().any(|known| known.number == job.number) {
                 let clear = if is_terminal { "\r\x1b[K" } else { "" };
                 println!("{clear}{}: {}", job.pipeline, job::told(job));
+                ended.push(job.clone());
             }
         }
-        if told.len() >= numbers.len() {
-            return Ok(own);
+        if ended.len() >= numbers.len() {
+            return Ok(ended);
+        }
+        unseen = if own.len() > ended.len() { 0 } else { unseen + 1 };
+        if unseen > UNSEEN_MAX {
+            anyhow::bail!("a backfill is not under way any more, and was not seen to end: look at `orgbridge status`");
         }
         if let Some(job) = own.iter().find(|job| job.state == "running") {
             let line = format!("{}: {}", job.pipeline, job::told(job));

@@ -39,18 +39,22 @@ pub const IN_MAX: usize = 60;
 
 /// Values in groups whose [`list`] fits a URL each: federation ids can have 512 characters, all of which may be escaped.
 pub fn in_urls(values: &[String]) -> impl Iterator<Item = &[String]> {
-    in_long_urls(values, IN_MAX)
+    in_long_urls(values, IN_MAX, 8_000)
 }
 
-/// The same with up to `most` values in a group. They take at most half of the URL, so that many fields can be asked for.
-pub fn in_long_urls(values: &[String], most: usize) -> impl Iterator<Item = &[String]> {
-    const BYTES: usize = 8_000;
+/// How long a text is in a URL.
+pub fn encoded_length(text: &str) -> usize {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).map(str::len).sum()
+}
+
+/// The same with up to `most` values in a group, and as many bytes of a URL.
+pub fn in_long_urls(values: &[String], most: usize, bytes_max: usize) -> impl Iterator<Item = &[String]> {
     let mut rest = values;
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = |value: &&String| {
-            bytes += url::form_urlencoded::byte_serialize(literal(value).as_bytes()).map(str::len).sum::<usize>() + 3;
-            bytes <= BYTES
+            bytes += encoded_length(&literal(value)) + 3;
+            bytes <= bytes_max
         };
         let count = rest.iter().take_while(fits).count().clamp(1, most).min(rest.len());
         let (now, later) = rest.split_at(count);

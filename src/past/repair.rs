@@ -3,10 +3,11 @@
 //! A record that changed within a gap, and once more after it, has the stamp of its last change, and the event of that one tells
 //! only of what it changed. So a repair reads whatever changed since the gap began, up to now.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::event::Timestamp;
-use crate::store::{Gap, GapKind, Job, JobEnd, PipelineId, PipelineRow, SubscriptionRow, Work};
+use crate::store::{Cursor, Gap, GapKind, Job, JobEnd, PipelineId, PipelineRow, SubscriptionRow, Work};
 
 /// How soon a repair that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(3_600);
@@ -41,6 +42,7 @@ pub fn steps(
     now: Timestamp,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
+    let mut wanted: BTreeMap<PipelineId, (i64, Option<Timestamp>)> = BTreeMap::new();
     for gap in gaps.iter().filter(|gap| gap.records == 0 && gap.closed.is_none()) {
         let Some(subscription) = subscriptions.iter().find(|row| row.id == gap.subscription) else { continue };
         let reads = |row: &&PipelineRow| {
@@ -58,11 +60,15 @@ pub fn steps(
         if known.iter().all(|(_, known)| *known == Known::Done) {
             steps.push(Step::Close { gap: gap.id });
         } else if gap.kind != GapKind::OtherOrg {
-            let wanted = known.into_iter().filter(|(_, known)| *known == Known::Nothing);
-            let work = Work::Repair { gap: gap.id, from: gap.from };
-            steps.extend(wanted.map(|(pipeline, _)| Step::Add { pipeline, work: work.clone() }));
+            for (pipeline, _) in known.into_iter().filter(|(_, known)| *known == Known::Nothing) {
+                // One job for all gaps, from where the first of them began.
+                let from = wanted.entry(pipeline).or_insert((gap.id, gap.from));
+                from.1 = from.1.zip(gap.from).map(|(one, other)| one.min(other));
+            }
         }
     }
+    let add = |(pipeline, (gap, from))| Step::Add { pipeline, work: Work::Repair { gap, from } };
+    steps.extend(wanted.into_iter().map(add));
     steps
 }
 
@@ -91,19 +97,26 @@ fn known(gap: &Gap, pipeline: PipelineId, jobs: &[Job], now: Timestamp) -> Known
     let serves = |job: &&Job| {
         job.pipeline == pipeline
             && match &job.work {
-                Work::Repair { gap: of, .. } => *of == gap.id,
+                // It reads what changed since then, up to now.
+                Work::Repair { from, .. } => from.is_none() || gap.from.is_some_and(|gap| *from <= Some(gap)),
                 Work::Backfill { condition } => condition.is_none() && gap.kind == GapKind::OtherOrg,
             }
     };
     let mut all = Known::Nothing;
     for job in jobs.iter().filter(serves) {
-        let known = match &job.ended {
-            None => Known::UnderWay,
-            // A window can have been widened since.
-            Some(ended) if ended.how == JobEnd::Done && began_behind(gap, job) => Known::Done,
-            Some(ended) if ended.how == JobEnd::Done => Known::Nothing,
-            Some(ended) if ended.at.plus(AGAIN) > now => Known::UnderWay,
-            Some(_) => Known::Nothing,
+        let known = match (&job.ended, &job.cursor) {
+            (None, _) => Known::UnderWay,
+            (Some(ended), _) if ended.how == JobEnd::Done => match began_behind(gap, job) {
+                true => Known::Done,
+                // A window can have been widened since.
+                false => Known::Nothing,
+            },
+            // All is read that the org tells, but for deletions of a time; that will not change.
+            (Some(_), Some(Cursor::Untold { until, .. })) if began_behind(gap, job) => {
+                if gap.from.is_some_and(|from| from >= *until) { Known::Done } else { Known::UnderWay }
+            }
+            (Some(ended), _) if ended.at.plus(AGAIN) > now => Known::UnderWay,
+            (Some(_), _) => Known::Nothing,
         };
         match (all, known) {
             (_, Known::Done) => return Known::Done,
@@ -114,10 +127,12 @@ fn known(gap: &Gap, pipeline: PipelineId, jobs: &[Job], now: Timestamp) -> Known
     all
 }
 
-/// Clocks may differ: where ours is behind, a repair is made once more.
+/// By the org's clock, as the gap's end is; that of one of another org, and when a gap was noticed, are by ours.
 fn began_behind(gap: &Gap, job: &Job) -> bool {
-    let end = gap.to.unwrap_or(gap.opened).max(gap.opened);
-    job.begun_at.is_some_and(|begun| begun >= end)
+    match gap.to.filter(|_| gap.kind != GapKind::OtherOrg) {
+        Some(to) => job.counts.as_of.is_some_and(|as_of| as_of >= to),
+        None => job.begun_at.is_some_and(|begun| begun >= gap.opened),
+    }
 }
 
 #[cfg(test)]
@@ -189,7 +204,7 @@ mod tests {
             pipeline: PipelineId(pipeline),
             work,
             cursor: None,
-            counts: JobCounts::default(),
+            counts: JobCounts { as_of: Some(at(begun)), ..JobCounts::default() },
             created_at: at(begun),
             begun_at: Some(at(begun)),
             ended: ended.map(|(seconds, how)| JobEnded { at: at(seconds), how, why: String::new() }),
@@ -219,8 +234,11 @@ mod tests {
         assert_eq!(of(&missed, 200, &[done(1, 250), job(3, repair(), 250, None)]), []);
         assert_eq!(of(&missed, 200, &[done(1, 250), done(3, 250)]), [Step::Close { gap: 7 }]);
         assert_eq!(of(&missed, 200, &[done(1, 190), done(3, 250)]), [add(1)], "the window was widened since");
-        let other = Work::Repair { gap: 8, from: None };
-        assert_eq!(of(&missed, 200, &[job(1, other, 250, Some((300, JobEnd::Done))), done(3, 250)]), [add(1)]);
+        let later = Work::Repair { gap: 8, from: Some(at(101)) };
+        assert_eq!(of(&missed, 200, &[job(1, later, 250, Some((300, JobEnd::Done))), done(3, 250)]), [add(1)]);
+        let all = Work::Repair { gap: 8, from: None };
+        let both = [job(1, all, 250, Some((300, JobEnd::Done))), done(3, 250)];
+        assert_eq!(of(&missed, 200, &both), [Step::Close { gap: 7 }], "another gap's repair read all of this one");
     }
 
     #[test]
@@ -239,6 +257,28 @@ mod tests {
         let failed = |ended| [job(2, repair(), 250, Some((ended, JobEnd::Failed)))];
         assert_eq!(of(&missed, 200, &failed(300)), []);
         assert_eq!(of(&missed, 200, &failed(1_000 - 3_600)), [add(2)]);
+    }
+
+    #[test]
+    fn one_job_serves_all_gaps_of_a_pipeline_from_the_first_of_them_on() {
+        let one = gap(GapKind::Undecodable, Some("Contact"), Some(200));
+        let first = Gap { id: 8, from: Some(at(50)), ..one.clone() };
+        let pipelines = [pipeline(2, "Contact")];
+        let of = |gaps: &[Gap]| steps(gaps, &[subscription(200)], &pipelines, &[], at(1_000));
+        let add = |from| vec![Step::Add { pipeline: PipelineId(2), work: Work::Repair { gap: 7, from } }];
+        assert_eq!(of(&[one.clone(), first.clone()]), add(Some(at(50))));
+        assert_eq!(of(&[one, Gap { from: None, ..first }]), add(None));
+    }
+
+    #[test]
+    fn what_the_org_does_not_tell_any_more_is_not_asked_for_again_and_hinders_no_later_gap() {
+        let missed = gap(GapKind::Missed, Some("Contact"), Some(200));
+        let untold = |until| {
+            let job = job(2, repair(), 250, Some((300, JobEnd::Failed)));
+            [Job { cursor: Some(Cursor::Untold { since: at(90), until: at(until) }), ..job }]
+        };
+        assert_eq!(of(&missed, 200, &untold(150)), []);
+        assert_eq!(of(&missed, 200, &untold(100)), [Step::Close { gap: 7 }], "it began when the log did");
     }
 
     #[test]

@@ -10,8 +10,9 @@ use crate::mapping::Mapping;
 use crate::org::{CallError, Org, READ_MAX, soql};
 use crate::publish::{Cell, Counterpart};
 
-/// Keys of one query.
+/// Keys of one query, and bytes of its text (facts: rest.md section 1).
 const KEYS: usize = 400;
+const URL_MAX: usize = 14_000;
 
 /// Whether any record of the target has a key: where none has, no counterpart need be looked for.
 ///
@@ -68,7 +69,8 @@ async fn holders(
     let names: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
     let select = format!("SELECT {} FROM {} WHERE {} IN", names.join(","), mapping.target_object, mapping.key);
     let mut held: HashMap<RecordId, Option<Counterpart>> = HashMap::new();
-    for values in soql::in_long_urls(&values, KEYS) {
+    let room = URL_MAX.saturating_sub(soql::encoded_length(&select));
+    for values in soql::in_long_urls(&values, KEYS, room) {
         let list = soql::list(values.iter().map(String::as_str));
         for row in target.query(&format!("{select} {list}")).await? {
             let key = Cell::Value(Value::from(row.get(mapping.key.as_str()).cloned().unwrap_or_default())).key_text();

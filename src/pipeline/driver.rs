@@ -29,7 +29,7 @@ use crate::publish::outcome::{Delays, Judgement, judge};
 use crate::publish::{self, Batch, Lane, Source, Verdict};
 use crate::retry::{Backoff, delay_after};
 use crate::status::{Board, PipelineStatus, TargetStatus};
-use crate::store::{Answer, JobEnd, JobEnded, ParkedState, PipelineId, PipelineRow, Store, StoreError};
+use crate::store::{Answer, Job, JobEnd, JobEnded, JobNumber, ParkedState, PipelineId, PipelineRow, Store, StoreError};
 
 /// Reads of the orgs at once.
 const READS_MAX: usize = 4;
@@ -37,6 +37,8 @@ const READS_MAX: usize = 4;
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 /// Parked records that are looked at together when a pipeline goes on.
 const HELD_PAGE: usize = 500;
+/// How often it is looked whether another job can go on.
+const JOBS_AGAIN: Duration = Duration::from_secs(2);
 /// How often it is looked how far a job is.
 const JOB_EVERY: Duration = Duration::from_millis(100);
 /// Records of a pipeline that are looked at again at once.
@@ -160,6 +162,10 @@ struct Driver<S> {
     redrives_due: bool,
     /// The store may have a job.
     jobs_due: bool,
+    /// When it is looked again whether another job can go on; none: there is none.
+    jobs_again: Option<Instant>,
+    /// The job that had its turn last and could not go on.
+    last_job: Option<JobNumber>,
     /// The job that runs, of all pipelines here.
     job: Option<Running>,
     /// When it was looked last how far it is.
@@ -231,6 +237,8 @@ impl<S: Store> Driver<S> {
             asked: target.asked,
             redrives_due: true,
             jobs_due: true,
+            jobs_again: None,
+            last_job: None,
             job: None,
             job_looked: now,
             paused: target.paused,
@@ -365,7 +373,7 @@ impl<S: Store> Driver<S> {
         if stopping {
             return Ok(());
         }
-        if std::mem::take(&mut self.jobs_due) {
+        if std::mem::take(&mut self.jobs_due) || self.jobs_again.is_some_and(|at| at <= Instant::now()) {
             self.find_job().await?;
         }
         let Some(running) = &mut self.job else { return Ok(()) };
@@ -410,18 +418,33 @@ impl<S: Store> Driver<S> {
             info!(pipeline = self.name(running.job.pipeline), "the job was stopped");
             self.drop_results(&running);
         }
+        let halted = |pipeline| self.machine.is_halted(pipeline);
+        // One that cannot go on lets others go first; where it was is saved.
+        let stands =
+            |running: &mut Running| running.may_step_back() || (running.is_at_rest() && halted(running.job.pipeline));
+        if let Some(running) = self.job.take_if(stands) {
+            self.last_job = Some(running.job.number);
+        }
+        let own: Vec<Job> = open.into_iter().filter(|job| self.sources.contains_key(&job.pipeline)).collect();
+        let is_other = |job: &&Job| self.job.as_ref().is_none_or(|running| running.job.number != job.number);
+        let others = own.iter().any(|job| is_other(&job));
+        self.jobs_again = (others || self.job.is_some()).then(|| Instant::now() + JOBS_AGAIN);
         if self.job.is_some() {
             return Ok(());
         }
-        let mut own = open.into_iter().filter(|job| self.sources.contains_key(&job.pipeline));
-        let Some(job) = own.next() else { return Ok(()) };
-        // What changes while the job reads must be received.
-        if !self.is_received(job.pipeline).await? {
-            self.jobs_due = true;
-            return Ok(());
+        let (behind, before): (Vec<&Job>, Vec<&Job>) =
+            own.iter().partition(|job| self.last_job.is_none_or(|last| job.number > last));
+        let mut next = None;
+        for job in behind.into_iter().chain(before) {
+            // What changes while the job reads must be received.
+            if !self.machine.is_halted(job.pipeline) && self.is_received(job.pipeline).await? {
+                next = Some(job.clone());
+                break;
+            }
         }
-        let (pipeline, rows) = (self.name(job.pipeline), job.counts.rows);
-        info!(pipeline, rows, "a {} {}", job.work.kind(), if job.cursor.is_some() { "goes on" } else { "begins" });
+        let Some(job) = next else { return Ok(()) };
+        let (pipeline, rows, kind) = (self.name(job.pipeline), job.counts.rows, job.work.kind());
+        info!(pipeline, rows, "a {kind} {}", if job.cursor.is_some() { "goes on" } else { "begins" });
         self.job = Some(Running::new(job, Instant::now()));
         Ok(())
     }
@@ -450,6 +473,7 @@ impl<S: Store> Driver<S> {
 
     async fn end_job(&mut self, how: JobEnd, why: String) -> Result<(), StoreError> {
         let Some(running) = self.job.take() else { return Ok(()) };
+        self.machine.past_dropped();
         let (number, counts, kind) = (running.job.number, running.job.counts, running.job.work.kind());
         let pipeline = self.name(running.job.pipeline);
         match how {
@@ -470,14 +494,21 @@ impl<S: Store> Driver<S> {
         *self.calls.entry(wanted.pipeline).or_default() += calls;
         let now = Instant::now();
         let Some(running) = self.job.as_mut().filter(|running| running.job.number == wanted.number) else {
+            self.machine.past_dropped();
             return Ok(());
         };
         running.job.counts.calls += calls;
         match answer {
             Ok(Told::Begun(beginning)) => {
                 running.begun(beginning);
+                self.machine.past_dropped();
                 let (cursor, counts) = (running.job.cursor.clone(), running.job.counts);
                 self.store.job_moved(wanted.number, cursor, counts, Timestamp::now()).await?;
+            }
+            // Where its pipeline has halted meanwhile it is asked for again when that goes on.
+            Ok(Told::Page { .. }) if self.machine.is_halted(wanted.pipeline) => {
+                running.not_yet(now);
+                self.machine.past_dropped();
             }
             Ok(Told::Page { at, found, there, replies, next, keyed }) => {
                 let records: Vec<RecordId> = found.keys().copied().collect();
@@ -491,9 +522,13 @@ impl<S: Store> Driver<S> {
                 let known = self.store.known(wanted.pipeline, self.machine.question_of_past(&page)).await?;
                 self.machine.past_read(page, &known, now);
             }
-            Ok(Told::NotYet) => running.again(now),
+            Ok(Told::NotYet) => {
+                running.not_yet(now);
+                self.machine.past_dropped();
+            }
             Ok(Told::Gone) => {
                 running.anew(now);
+                self.machine.past_dropped();
                 let counts = running.job.counts;
                 warn!(
                     pipeline = self.name(wanted.pipeline),
@@ -501,8 +536,10 @@ impl<S: Store> Driver<S> {
                 );
                 self.store.job_moved(wanted.number, None, counts, Timestamp::now()).await?;
             }
-            Err(Failure::Again(error)) => {
+            Err(Failure::Refused(_, said)) if running.is_hopeless() => self.end_job(JobEnd::Failed, said).await?,
+            Err(Failure::Again(error) | Failure::Refused(error, _)) => {
                 running.again(now);
+                self.machine.past_dropped();
                 warn!(pipeline = self.name(wanted.pipeline), %error, "a job could not read; it is tried again");
                 self.unread = Some(format!("a job could not read: {error}"));
             }

@@ -12,7 +12,7 @@ use super::machine::Machine;
 use crate::event::{Found, RecordId, Seq};
 use crate::hydrate;
 use crate::mapping::{Mapping, Replies};
-use crate::org::{CallError, Code, Disposition, Org};
+use crate::org::{CallError, Code, Disposition, Lost, Org};
 use crate::past::source::{self, Beginning, ReadError, Step};
 use crate::past::target;
 use crate::publish::{Counterpart, Source};
@@ -24,6 +24,12 @@ const PAGES_MAX: usize = 4;
 /// Between two questions, where the org is not done yet or does not answer.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
+/// How often what the org has prepared may be gone before the records are read without that.
+const GONE_MAX: u32 = 2;
+/// How often in a row the same is refused before the job fails.
+const REFUSED_MAX: u32 = 10;
+/// How often in a row there is no answer before another job has its turn.
+const PATIENCE: u32 = 5;
 
 /// The job that runs.
 pub struct Running {
@@ -36,6 +42,10 @@ pub struct Running {
     asking: bool,
     again_at: Instant,
     backoff: Backoff,
+    /// How often in a row there was no answer.
+    tries: u32,
+    /// How often what the org had prepared was gone.
+    gone: u32,
     /// Whether any record of the target has a key, if that was asked.
     keyed: Option<bool>,
     pages: VecDeque<Pending>,
@@ -57,6 +67,7 @@ pub struct Wanted {
     work: Work,
     cursor: Option<Cursor>,
     keyed: Option<bool>,
+    by_bulk: bool,
     at: Seq,
 }
 
@@ -79,7 +90,9 @@ pub enum Told {
 pub enum Failure {
     /// It may go well the next time.
     Again(CallError),
-    /// As it is, it never will: why, with the org's own words.
+    /// It is about what was asked for: the error, and the same with the org's own words.
+    Refused(CallError, String),
+    /// It never will: why.
     Never(String),
 }
 
@@ -101,6 +114,8 @@ impl Running {
             asking: false,
             again_at: now,
             backoff: Backoff::new(AGAIN_FIRST, AGAIN_MAX),
+            tries: 0,
+            gone: 0,
             keyed: None,
             pages: VecDeque::new(),
         }
@@ -119,14 +134,16 @@ impl Running {
             work: self.job.work.clone(),
             cursor: self.read_to.clone(),
             keyed: self.keyed,
+            by_bulk: self.gone < GONE_MAX,
             at,
         })
     }
 
     /// A job has begun: from here on it reads.
     pub fn begun(&mut self, beginning: Beginning) {
-        self.answered();
+        self.asking = false;
         self.job.counts.total = beginning.total;
+        self.job.counts.as_of = Some(beginning.as_of);
         self.job.cursor = Some(beginning.cursor.clone());
         self.last = Some(beginning.cursor.clone());
         self.read_to = Some(beginning.cursor);
@@ -147,12 +164,35 @@ impl Running {
     /// It must be asked again, later.
     pub fn again(&mut self, now: Instant) {
         self.asking = false;
+        self.tries += 1;
         self.again_at = now + self.backoff.next_delay();
+    }
+
+    /// The org is at it: nothing is wrong.
+    pub fn not_yet(&mut self, now: Instant) {
+        self.again(now);
+        self.tries = 0;
+    }
+
+    /// Whether a refusal is about what was asked for, and so will stay: nothing was read yet, or it came again and again.
+    pub fn is_hopeless(&self) -> bool {
+        self.job.counts.rows == 0 && self.pages.is_empty() && self.tries == 0 || self.tries >= REFUSED_MAX
+    }
+
+    /// Others may go on: nothing of it is with the machine, and it has waited for a while.
+    pub fn may_step_back(&self) -> bool {
+        !self.asking && self.pages.is_empty() && self.tries >= PATIENCE
+    }
+
+    /// Nothing of it is with the machine, or asked for.
+    pub fn is_at_rest(&self) -> bool {
+        !self.asking && self.pages.is_empty()
     }
 
     /// What the org had prepared is gone: from the beginning.
     pub fn anew(&mut self, now: Instant) {
         self.again(now);
+        self.gone += 1;
         (self.read_to, self.job.cursor, self.all_read) = (None, None, false);
         self.job.counts.rows = 0;
         self.pages.clear();
@@ -165,6 +205,7 @@ impl Running {
 
     fn answered(&mut self) {
         self.asking = false;
+        self.tries = 0;
         self.backoff.reset();
     }
 
@@ -200,9 +241,12 @@ impl<S: Store> Asking<'_, S> {
     /// When an org does not answer, or refuses.
     pub async fn answer(&self, wanted: Wanted) -> Result<Told, Failure> {
         let Self { source, target, mapping, store, replies } = self;
-        let Wanted { pipeline, work, cursor, keyed, at, .. } = wanted;
+        let Wanted { pipeline, work, cursor, keyed, by_bulk, at, .. } = wanted;
         let Some(cursor) = cursor else {
-            return source::begin(source, mapping, &work, at).await.map(Told::Begun).map_err(Failure::of_reading);
+            return source::begin(source, mapping, &work, at, by_bulk)
+                .await
+                .map(Told::Begun)
+                .map_err(Failure::of_reading);
         };
         let (found, read_at, next) = match source::page(source, mapping, &work, &cursor).await {
             Ok(Step::Page { found, at, next }) => (found, at, next),
@@ -228,20 +272,24 @@ impl Failure {
     fn of_reading(error: ReadError) -> Self {
         match error {
             ReadError::Call(error) => Self::of(error),
-            ReadError::GivenUp(ref said) => Self::Never(format!("{error}: {said}")),
             ReadError::NotByTime | ReadError::Untold { .. } => Self::Never(error.to_string()),
         }
     }
 
     fn of(error: CallError) -> Self {
-        match error.disposition() {
+        let said = said(&error);
+        match (error.disposition(), error.code()) {
             // It may have been busy.
-            _ if error.code() == Some(&Code::QueryTimeout) => Self::Again(error),
-            Disposition::Split => Self::Never(said(&error)),
-            // Only a condition that a person wrote can be so.
-            _ if error.code() == Some(&Code::MalformedQuery) => Self::Never(said(&error)),
+            (_, Some(Code::QueryTimeout | Code::RequestRunningTooLong | Code::UnknownException)) => Self::Again(error),
+            // Only a condition that a person wrote can be malformed.
+            (Disposition::Split, _) | (_, Some(Code::MalformedQuery)) => Self::Refused(error, said),
+            (Disposition::OutcomeUnknown, _) if matches!(error, CallError::Unknown(Lost::Unreadable { .. })) => {
+                Self::Refused(error, said)
+            }
             // A person may give the right, or the budget comes back.
-            Disposition::Retry { .. } | Disposition::OutcomeUnknown | Disposition::Halt { .. } => Self::Again(error),
+            (Disposition::Retry { .. } | Disposition::OutcomeUnknown | Disposition::Halt { .. }, _) => {
+                Self::Again(error)
+            }
         }
     }
 }

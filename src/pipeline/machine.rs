@@ -549,7 +549,8 @@ impl Machine {
         self.lines.get(&pipeline).is_some_and(|line| line.brake.is_stopped())
     }
 
-    fn is_halted(&self, pipeline: PipelineId) -> bool {
+    /// Nothing of it may be written.
+    pub fn is_halted(&self, pipeline: PipelineId) -> bool {
         self.lines.get(&pipeline).is_some_and(|line| line.brake.is_halted())
     }
 

@@ -28,7 +28,7 @@ pub struct Report {
     pub subscriptions: Vec<Subscription>,
     pub gaps: Vec<Gap>,
     pub pipelines: Vec<Pipeline>,
-    /// What reads the past: all that is not over, and of each pipeline the last that is.
+    /// What reads the past: all that is not over, and of each kind and pipeline the last that is.
     #[serde(default)]
     pub jobs: Vec<Job>,
 }
@@ -333,7 +333,7 @@ impl Report {
         let mut jobs = store.ended_jobs(JOBS_MAX).await?;
         report.tell_of_repairs(&jobs);
         let mut seen = HashSet::new();
-        jobs.retain(|job| seen.insert(job.pipeline));
+        jobs.retain(|job| seen.insert((job.pipeline, job.work.kind())));
         jobs.extend(store.open_jobs().await?);
         report.jobs =
             jobs.iter().filter_map(|job| Some(Job::of(job, names.get(&job.pipeline)?.clone(), now))).collect();
@@ -385,7 +385,7 @@ impl Report {
             let serves = |job: &&store::Job| matches!(job.work, Work::Repair { gap: of, .. } if of == gap.id);
             let last = ended.iter().find(serves).and_then(|job| job.ended.as_ref());
             if let Some(last) = last.filter(|last| last.how == JobEnd::Failed) {
-                gap.remedy = format!("its repair failed: {}. It is tried again each hour", last.why);
+                gap.remedy = format!("its repair failed: {}", last.why);
             }
         }
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::PipelineId;
-use crate::event::{RecordId, Seq, Timestamp};
+use crate::event::{RecordId, Timestamp};
 use crate::org::JobId;
 
 /// A row number of `jobs`.
@@ -61,16 +61,6 @@ pub enum Cursor {
     Untold { since: Timestamp, until: Timestamp },
 }
 
-impl Cursor {
-    /// The journal is needed from here on.
-    pub fn pins(&self) -> Option<Seq> {
-        match self {
-            Self::Query { .. } | Self::Changed { .. } | Self::Deleted { .. } | Self::Untold { .. } => None,
-            Self::Bulk { at, .. } => Some(Seq(*at)),
-        }
-    }
-}
-
 /// What a job has done, as far as that is sure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JobCounts {
@@ -80,6 +70,8 @@ pub struct JobCounts {
     pub rows: u64,
     /// Of both orgs, to read.
     pub calls: u64,
+    /// What is read is as of this time of the source's clock, or later.
+    pub as_of: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

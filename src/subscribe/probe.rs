@@ -315,7 +315,9 @@ impl<S: Store> Probe<S> {
         let Subject { subscription, channel, object, .. } = subject;
         let open = self.store.gaps().await?;
         let known = |gap: &crate::store::Gap| {
-            gap.subscription == *subscription && gap.kind == kind && gap.object.as_ref() == Some(object)
+            // One whose end is known is another.
+            let is_own = gap.subscription == *subscription && gap.object.as_ref() == Some(object);
+            is_own && gap.kind == kind && gap.to.is_none()
         };
         if open.iter().any(known) {
             return Ok(());

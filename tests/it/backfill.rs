@@ -1,13 +1,16 @@
 //! All records of a source are written, by whatever way they are read, while changes go on and whatever happens to the bridge.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
 
 use orgbridge::bridge::Command;
-use orgbridge::config::Backfill;
-use orgbridge::event::Timestamp;
+use orgbridge::config::{Backfill, OrgConfig, SaveOptions};
+use orgbridge::event::{RecordId, Timestamp};
 use orgbridge::mapping::Expression;
+use orgbridge::org::{Org, SaveResult};
 use serde_json::{Value as Json, json};
 
+use crate::process::{Emulator, Process};
 use crate::state::{State, until};
 use crate::support::World;
 
@@ -77,10 +80,7 @@ async fn what_was_there_before_is_written_parents_first_and_what_is_equal_is_lef
         let record = json!({"id": row["Id"], "Phone": "changed there"});
         record.as_object().unwrap().clone()
     });
-    target
-        .update(&"Account".parse().unwrap(), changed.collect(), orgbridge::config::SaveOptions::default())
-        .await
-        .unwrap();
+    target.update(&"Account".parse().unwrap(), changed.collect(), SaveOptions::default()).await.unwrap();
     let before = written(&world);
     asked(&world, &["accounts", "contacts"], None).await.unwrap();
     done(&world, 4).await;
@@ -219,4 +219,134 @@ async fn a_backfill_that_is_stopped_ends_where_it_is() {
     until("the next one", async || number(&world, "SELECT count(*) FROM jobs WHERE ended_how = 'done'") == 1).await;
     assert_eq!(world.assert_equal().await, 300);
     world.stop().await;
+}
+
+// Kills.
+
+struct Plan {
+    rows: usize,
+    rounds: usize,
+    /// Changes of a round.
+    changes: usize,
+    kills: usize,
+}
+
+/// Accounts as they should be in the target, by their id in the source, read by the test's own means.
+async fn names_and_phones(org: &Org, key: &str, condition: &str) -> BTreeMap<String, String> {
+    let rows = org.query(&format!("SELECT {key}, Name, Phone, Industry FROM Account WHERE {condition}")).await.unwrap();
+    let text = |row: &serde_json::Map<String, Json>| format!("{} {} {}", row["Name"], row["Phone"], row["Industry"]);
+    let count = rows.len();
+    let found: BTreeMap<_, _> = rows.iter().map(|row| (row[key].as_str().unwrap().to_owned(), text(row))).collect();
+    assert_eq!(found.len(), count, "a key twice");
+    found
+}
+
+async fn survive(plan: Plan) {
+    orgbridge::org::install_crypto();
+    let seed =
+        std::env::var("ORGBRIDGE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    println!("seed {seed} (ORGBRIDGE_SEED={seed} repeats the changes)");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state_file) = (folder.path().join("demo.yaml"), folder.path().join("demo.db"));
+    let text = include_str!("../../config/demo.yaml");
+    let when = "    backfill: on_first_run\n    when: Industry != 'Left out'\n    when_no_longer_matching: delete\n    fields:\n      Source_Id__c: Id\n      Name: Name\n";
+    assert!(text.contains("    fields:\n      Source_Id__c: Id\n      Name: Name\n"));
+    std::fs::write(&config, text.replace("    fields:\n      Source_Id__c: Id\n      Name: Name\n", when)).unwrap();
+    let emulator = Emulator::start(&["--connect-hold", "2s", "--pubsub-keepalive", "1s", "--bus-delay", "1500ms"]);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    emulator.post(&http, "source", "limits", json!({"daily_delivered_events": null})).await;
+    let read = |name: &str| emulator.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let text = std::fs::read_to_string(&config).unwrap();
+    let parsed = orgbridge::config::parse(&text, &config, &read, &|path| std::fs::read_to_string(path)).unwrap();
+    let loader = OrgConfig { client_name: "Loader".to_owned(), ..parsed.orgs[&"source".parse().unwrap()].clone() };
+    let source = Org::new(loader).unwrap();
+    let (account, key) = ("Account".parse().unwrap(), "Emea_Id__c".parse().unwrap());
+    let mut ids: Vec<RecordId> = Vec::new();
+    let mut made = 0;
+    let mut make = async |count: usize| -> Vec<RecordId> {
+        let mut ids = Vec::new();
+        for first in (0..count).step_by(200) {
+            let record = |n: usize| json!({"Name": format!("Account {n}"), "Phone": "new", "Industry": if n.is_multiple_of(10) { "Left out" } else { "Energy" }, "Emea_Id__c": n.to_string()});
+            let numbers = made + first..made + count.min(first + 200);
+            let records = numbers.map(|n| record(n).as_object().unwrap().clone()).collect();
+            for saved in source.upsert(&account, &key, records, SaveOptions::default()).await.unwrap() {
+                let SaveResult::Saved { id, .. } = saved else { panic!("{saved:?}") };
+                ids.push(id);
+            }
+        }
+        made += count;
+        ids
+    };
+    ids.extend(make(plan.rows).await);
+    // Nothing of that is told by events.
+    emulator.post(&http, "source", "time", json!({"advance_seconds": 5})).await;
+
+    let start = || Process::start(emulator.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
+    let number = |sql: &str| State::open(&state_file).and_then(|state| state.number(sql)).unwrap_or(0);
+    let mut bridge = start();
+    until("a begun backfill", async || number("SELECT count(*) FROM jobs WHERE begun_at IS NOT NULL") == 1).await;
+    let mut during = 0;
+    for round in 0..plan.rounds {
+        let mut some: Vec<RecordId> = (0..plan.changes).map(|_| ids[random.usize(..ids.len())]).collect();
+        some.sort_unstable();
+        some.dedup();
+        let gone: Vec<RecordId> = some.drain(..some.len() / 10).collect();
+        for chunk in some.chunks(200) {
+            let changes = chunk.iter().map(|id| {
+                let mut record = json!({"id": id.as_str()});
+                match random.u8(0..4) {
+                    0 => record["Industry"] = json!("Left out"),
+                    1 => record["Industry"] = json!("Energy"),
+                    _ => record["Phone"] = json!(format!("round {round}")),
+                }
+                record.as_object().unwrap().clone()
+            });
+            source.update(&account, changes.collect(), SaveOptions::default()).await.unwrap();
+        }
+        source.delete(&gone).await.unwrap();
+        ids.retain(|id| !gone.contains(id));
+        ids.extend(make(plan.changes / 10).await);
+        during += usize::from(number("SELECT count(*) FROM jobs WHERE ended_at IS NULL") == 1);
+        if round % (plan.rounds / (plan.kills + 1)).max(1) == 1
+            && round / (plan.rounds / (plan.kills + 1)).max(1) < plan.kills
+        {
+            bridge.kill();
+            bridge = start();
+        }
+    }
+    let ended = orgbridge::event::Timestamp::now().plus(std::time::Duration::from_secs(5)).0;
+    until("the end of the backfill", async || number("SELECT count(*) FROM jobs WHERE ended_how = 'done'") == 1).await;
+    until("everything settled", async || {
+        let live = number("SELECT min(coalesce(live_until, 0)) FROM subscriptions") > ended + 2_500;
+        live && State::open(&state_file).is_some_and(|state| state.unsettled() == 0 && state.parked() == 0)
+    })
+    .await;
+    let rows = number("SELECT rows FROM jobs");
+    assert!(bridge.terminate().success(), "SIGTERM ends it in order");
+    let orgs = orgbridge::bridge::orgs(&parsed).unwrap();
+    let comparison = orgbridge::past::verify::compare(&parsed, &orgs).await.unwrap();
+    let shown: Vec<String> = comparison.differences.iter().take(20).map(ToString::to_string).collect();
+    assert!(comparison.is_equal(), "{} of {} differ: {shown:#?}", comparison.differences.len(), comparison.records);
+    let expected = names_and_phones(&source, "Id", "Industry != 'Left out'").await;
+    let target = &orgs[&"target".parse().unwrap()];
+    let actual = names_and_phones(target, "Source_Id__c", "Source_Id__c != null").await;
+    assert_eq!(expected.len(), actual.len());
+    assert!(expected == actual, "the test's own comparison");
+    println!(
+        "{rows} rows read, {during} of {} rounds of changes meanwhile, equal: {} records",
+        plan.rounds,
+        actual.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_while_a_backfill_and_changes_go_on_lose_nothing() {
+    survive(Plan { rows: 3_000, rounds: 8, changes: 60, kills: 3 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: run in release"]
+async fn three_kills_in_a_backfill_of_fifty_thousand_rows_among_five_thousand_changes_lose_nothing() {
+    survive(Plan { rows: 50_000, rounds: 25, changes: 200, kills: 3 }).await;
 }

@@ -27,6 +27,11 @@ impl Machine {
         Some(line.progress.scanned())
     }
 
+    /// What was asked has no answer, or nobody wants it any more.
+    pub fn past_dropped(&mut self) {
+        self.touched = None;
+    }
+
     /// What the store must tell with [`Self::past_read`].
     pub fn question_of_past(&self, page: &PastPage) -> Question {
         let mut question = Question { records: page.found.keys().copied().collect(), ..Question::default() };
@@ -65,6 +70,10 @@ impl Machine {
             if is_newer || is_busy || self.is_halted(pipeline) {
                 found.remove(record);
                 self.wake_or_read(source, answer.parked.contains_key(record), now);
+                let reading = self.active.get_mut(&source).and_then(|active| active.reading.as_mut());
+                if let Some(reading) = reading.filter(|_| is_gone) {
+                    reading.is_gone = true;
+                }
                 return false;
             }
             let stage = Stage::Asked { at };
@@ -101,8 +110,9 @@ impl Machine {
     pub(super) fn write_past(&mut self, mut write: Write, past: Past, at: Seq, answer: &Answer, now: Instant) {
         let Some(cover) = write.covers.first().copied() else { return };
         let source = cover.source;
+        let mut rekeys = false;
         if let Some(there) = past.there
-            && matches!(write.body, Body::Whole(_))
+            && write.fields().is_some()
         {
             if answer.links.get(&source.record) != Some(&there.id) {
                 let (pipeline, record) = (source.pipeline, source.record);
@@ -119,11 +129,12 @@ impl Machine {
                 return;
             }
             write.key = Key::Record { object: write.key.object().clone(), id: there.id };
+            rekeys = lacking.contains_key(&write.key_field);
             write.body = Body::Partial(lacking);
         }
         match self.judged(write, source, answer) {
             Some(write) => {
-                if self.offer_counted(write, false, false, now)
+                if self.offer_counted(write, rekeys, false, now)
                     && let Some(active) = self.active.get_mut(&source)
                 {
                     active.covered = active.covered.max(at);

@@ -40,6 +40,8 @@ pub struct Reading {
     pub rekeys: bool,
     /// It was read for a job, not for itself.
     pub past: Option<Past>,
+    /// The org's log of deletions says that it is gone, if nothing else tells.
+    pub is_gone: bool,
     /// Parts that came since, in order.
     pub joined: Vec<Part>,
 }
@@ -146,6 +148,7 @@ impl Reading {
             revives: joined.iter().any(is_undelete),
             rekeys: false,
             past: None,
+            is_gone: false,
             joined,
         }
     }
@@ -165,6 +168,7 @@ impl Reading {
             revives: joined.iter().any(is_undelete),
             rekeys: false,
             past: None,
+            is_gone: false,
             joined,
         }
     }

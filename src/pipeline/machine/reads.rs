@@ -288,6 +288,7 @@ impl Machine {
                 replies: self.remembered.replies(),
             };
             let past = reading.past.take();
+            let is_gone = std::mem::take(&mut reading.is_gone);
             let was_rekeyed = std::mem::take(&mut reading.rekeys);
             let rekeys = was_rekeyed && known.link != LinkState::None;
             let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
@@ -295,6 +296,7 @@ impl Machine {
             let by_key = reading.revives && mapping.publishing.when_target_gone != WhenTargetGone::Recreate;
             let found = match found.remove(&record) {
                 Some(Found::Merged { .. }) => Found::Deleted,
+                None | Some(Found::NotVisible) if is_gone => Found::Deleted,
                 Some(found) => found,
                 None => Found::NotVisible,
             };
@@ -352,7 +354,7 @@ impl Machine {
             match mapped {
                 Ok(Mapped::Write(write)) if let Some(past) = past => self.write_past(*write, past, at, answer, now),
                 // It has nothing that waits, and who has no counterpart gets none.
-                Ok(Mapped::Skipped(_)) if past.is_some() => {}
+                Ok(Mapped::Skipped(_)) if past.is_some() && !is_owed => {}
                 Ok(Mapped::Write(write)) => match self.judged(*write, source, answer) {
                     Some(write) => {
                         let write = self.out_of_circles(source, write);

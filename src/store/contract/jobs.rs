@@ -34,7 +34,7 @@ pub async fn a_job_is_found_as_far_as_it_was_until_it_is_over<B: Backend>() {
     .into_iter()
     .enumerate()
     {
-        let counts = JobCounts { total: Some(99), rows: n as u64, calls: 3 };
+        let counts = JobCounts { total: Some(99), rows: n as u64, calls: 3, as_of: Some(NOW) };
         store.job_moved(number, Some(cursor.clone()), counts, Timestamp(NOW.0 + n as i64)).await.unwrap();
         let job = store.job(number).await.unwrap().unwrap();
         assert_eq!((job.cursor, job.counts, job.begun_at), (Some(cursor), counts, Some(NOW)), "it began once");
@@ -73,6 +73,9 @@ pub async fn a_first_backfill_is_wanted_once<B: Backend>() {
     let job = store.open_jobs().await.unwrap().pop().unwrap();
     assert_eq!(job.work, Work::Backfill { condition: None });
     store.job_ended(job.number, ended(JobEnd::Failed)).await.unwrap();
+    assert!(store.add_first_backfill(pipeline, NOW).await.unwrap(), "once more where it failed");
+    let job = store.open_jobs().await.unwrap().pop().unwrap();
+    store.job_ended(job.number, ended(JobEnd::Stopped)).await.unwrap();
     assert!(!store.add_first_backfill(pipeline, NOW).await.unwrap());
 }
 

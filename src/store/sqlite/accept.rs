@@ -56,7 +56,7 @@ fn forget_records(db: &Connection, org: &OrgName) -> Result<(), StoreError> {
     }
     db.execute("DELETE FROM bulk_jobs WHERE org = ?1", [org])?;
     db.execute(
-        "DELETE FROM jobs WHERE pipeline IN (SELECT id FROM pipelines WHERE source_org = ?1 OR target_org = ?1)",
+        "DELETE FROM jobs WHERE ended_at IS NULL AND pipeline IN (SELECT id FROM pipelines WHERE source_org = ?1 OR target_org = ?1)",
         [org],
     )?;
     // What is parked for a target stays: it is read and written again. What came from the old source is no record of

@@ -26,7 +26,8 @@ impl<T: DeserializeOwned> FromSql for Json<T> {
 }
 
 const JOB: &str =
-    "SELECT number, pipeline, work, cursor, total, rows, calls, created_at, begun_at, ended_at, ended_how, why
+    "SELECT number, pipeline, work, cursor, total, rows, calls, created_at, begun_at, ended_at, ended_how, why,
+        as_of
     FROM jobs";
 
 fn read_job(row: &Row<'_>) -> rusqlite::Result<Job> {
@@ -41,6 +42,7 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<Job> {
             total: row.get::<_, Option<Count>>(4)?.map(|count| count.0),
             rows: row.get::<_, Count>(5)?.0,
             calls: row.get::<_, Count>(6)?.0,
+            as_of: row.get(12)?,
         },
         created_at: row.get(7)?,
         begun_at: row.get(8)?,
@@ -66,7 +68,8 @@ pub(super) fn add(
 
 /// See `Store::add_first_backfill`.
 pub(super) fn add_first_backfill(db: &Connection, pipeline: PipelineId, at: Timestamp) -> Result<bool, StoreError> {
-    let any = "SELECT 1 FROM jobs WHERE pipeline = ?1 AND json_extract(work, '$.kind') = 'backfill'";
+    let any = "SELECT 1 FROM jobs WHERE pipeline = ?1 AND json_extract(work, '$.kind') = 'backfill'
+        AND ended_how IS NOT 'failed'";
     if db.prepare_cached(any)?.exists([pipeline])? {
         return Ok(false);
     }
@@ -103,7 +106,8 @@ pub(super) fn moved(
 ) -> Result<(), StoreError> {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     db.prepare_cached(
-        "UPDATE jobs SET cursor = ?2, total = ?3, rows = ?4, calls = ?5, begun_at = coalesce(begun_at, ?6)
+        "UPDATE jobs SET cursor = ?2, total = ?3, rows = ?4, calls = ?5, as_of = ?7,
+             begun_at = coalesce(begun_at, ?6)
          WHERE number = ?1 AND ended_at IS NULL",
     )?
     .execute(params![
@@ -112,7 +116,8 @@ pub(super) fn moved(
         counts.total.map(count),
         count(counts.rows),
         count(counts.calls),
-        at
+        at,
+        counts.as_of
     ])?;
     Ok(())
 }

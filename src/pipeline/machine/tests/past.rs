@@ -167,6 +167,29 @@ fn a_record_that_was_written_while_the_job_asked_is_read_once_more() {
 }
 
 #[test]
+fn a_deletion_that_only_the_log_tells_reaches_also_a_record_that_is_on_its_way() {
+    for on_its_way in [false, true] {
+        let mut world = World::new();
+        world.change_source(0, 1);
+        world.deliver();
+        world.page(5);
+        assert!(world.send());
+        if !on_its_way {
+            world.answer_batch(0, 7);
+        }
+        // It went without an event, and out of the bin.
+        world.source.remove(&0);
+        let at = world.machine.past_asked(ACCOUNTS).unwrap();
+        let found = [(record_id(0), Found::Deleted)].into();
+        world.past = Some(PastPage { pipeline: ACCOUNTS, at, found, there: HashMap::new(), newer: HashSet::new() });
+        world.past_answers();
+        world.finish();
+        assert!(world.target.rows.is_empty(), "on its way: {on_its_way}");
+        assert!(world.memory.parked.is_empty());
+    }
+}
+
+#[test]
 fn what_does_not_match_is_not_written_and_leaves_no_trace() {
     let mut world = World::with(|pipeline| pipeline.when = Some(Expression::compile(RESTS_ON_B).unwrap()));
     world.lossy = 100;

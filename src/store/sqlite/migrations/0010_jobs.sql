@@ -9,6 +9,7 @@ CREATE TABLE jobs (
     calls      INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL,
     begun_at   INTEGER,
+    as_of      INTEGER,            -- by the org's clock
     ended_at   INTEGER,
     ended_how  TEXT,
     why        TEXT NOT NULL DEFAULT ''
