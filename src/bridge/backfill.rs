@@ -15,7 +15,11 @@ pub(super) async fn add<S: Store>(
     names: &[PipelineName],
     condition: Option<String>,
 ) -> Result<Result<Vec<i64>, String>, StoreError> {
-    let rows = store.pipelines().await?;
+    // A bridge that is just starting may not have noted them yet.
+    let rows = match super::pipelines(config, store).await {
+        Ok(rows) => rows,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
     let open = store.open_jobs().await?;
     let mut wanted = Vec::new();
     for name in parents_first(config, names) {

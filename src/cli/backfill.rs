@@ -142,7 +142,9 @@ async fn followed(
     let (mut ended, mut said): (Vec<Job>, Option<Instant>) = (Vec::new(), None);
     let mut unseen = 0;
     loop {
-        let own: Vec<Job> = report().await?.jobs.into_iter().filter(|job| numbers.contains(&job.number)).collect();
+        let mut own = report().await?.jobs;
+        own.retain(|job| numbers.contains(&job.number));
+        own.sort_by_key(|job| job.number);
         for job in own.iter().filter(|job| job.ended.is_some()) {
             if !ended.iter().any(|known| known.number == job.number) {
                 let clear = if is_terminal { "\r\x1b[K" } else { "" };

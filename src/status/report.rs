@@ -335,6 +335,7 @@ impl Report {
         let mut seen = HashSet::new();
         jobs.retain(|job| seen.insert((job.pipeline, job.work.kind())));
         jobs.extend(store.open_jobs().await?);
+        jobs.sort_by_key(|job| job.number);
         report.jobs =
             jobs.iter().filter_map(|job| Some(Job::of(job, names.get(&job.pipeline)?.clone(), now))).collect();
         let causes = store.parked_causes().await?;

@@ -4,19 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
 use orgbridge::bridge::Command;
-use orgbridge::config::{Backfill, OrgConfig, SaveOptions};
+use orgbridge::config::{Backfill, Config, OrgConfig, SaveOptions};
 use orgbridge::event::{RecordId, Timestamp};
 use orgbridge::mapping::Expression;
 use orgbridge::org::{Org, SaveResult};
 use serde_json::{Value as Json, json};
 
+use crate::desk::Desk;
 use crate::process::{Emulator, Process};
 use crate::state::{State, until};
 use crate::support::World;
 
-/// The first time nothing of what happened before is told by events any more.
+/// Orgs of which events tell at once, so that those of what happens before a bridge is there are gone by then.
+async fn world_with(differently: impl FnOnce(&mut Config)) -> World {
+    let world = World::with(differently).await;
+    prompt(&world).await;
+    world
+}
+
+async fn prompt(world: &World) {
+    world.control(world.source(), "streams", json!({"bus_delay_ms": [0, 0]})).await;
+}
+
 async fn live(world: &mut World) {
-    world.control(world.source(), "time", json!({"advance_seconds": 5})).await;
     world.start();
     world.live_since(Timestamp(0)).await;
 }
@@ -61,7 +71,7 @@ fn calls(world: &World, kind: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_there_before_is_written_parents_first_and_what_is_equal_is_left_alone() {
-    let mut world = World::new().await;
+    let mut world = world_with(|_| {}).await;
     let accounts = world.create("Account", accounts(0..2_300)).await;
     world.create("Contact", contacts(&accounts[..700])).await;
     live(&mut world).await;
@@ -90,7 +100,7 @@ async fn what_was_there_before_is_written_parents_first_and_what_is_equal_is_lef
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_the_target_had_before_the_bridge_are_linked_by_their_key_and_not_made_twice() {
-    let mut world = World::new().await;
+    let mut world = world_with(|_| {}).await;
     let ids = world.create("Account", accounts(0..40)).await;
     let target = world.orgs[&"target".parse().unwrap()].clone();
     let session = target.session().await.unwrap();
@@ -113,7 +123,7 @@ async fn records_that_the_target_had_before_the_bridge_are_linked_by_their_key_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_condition_and_the_filter_choose_and_at_the_first_run_it_is_done_by_itself_once() {
-    let mut world = World::with(|config| {
+    let mut world = world_with(|config| {
         config.pipelines.truncate(1);
         config.pipelines[0].backfill = Backfill::OnFirstRun;
         config.pipelines[0].when = Some(Expression::compile("NumberOfEmployees >= 10").unwrap());
@@ -142,7 +152,7 @@ async fn a_condition_and_the_filter_choose_and_at_the_first_run_it_is_done_by_it
 #[tokio::test(flavor = "multi_thread")]
 async fn many_records_are_read_by_a_query_job_which_a_stopped_bridge_goes_on_with() {
     const RECORDS: usize = 20_500;
-    let mut world = World::new().await;
+    let mut world = world_with(|_| {}).await;
     world.control(world.source(), "limits", json!({"daily_delivered_events": null})).await;
     world.create("Account", accounts(0..RECORDS)).await;
     live(&mut world).await;
@@ -166,7 +176,7 @@ async fn many_records_are_read_by_a_query_job_which_a_stopped_bridge_goes_on_wit
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_go_on_while_a_backfill_reads_and_no_record_ends_on_an_older_state() {
-    let mut world = World::with(|config| {
+    let mut world = world_with(|config| {
         config.pipelines[0].when = Some(Expression::compile("Industry != 'Left out'").unwrap());
         config.pipelines[0].when_no_longer_matching = orgbridge::config::NoLongerMatching::Delete;
     })
@@ -176,6 +186,7 @@ async fn changes_go_on_while_a_backfill_reads_and_no_record_ends_on_an_older_sta
     let people = world.create("Contact", contacts(&ids[..1_000])).await;
     live(&mut world).await;
     asked(&world, &["contacts", "accounts"], None).await.unwrap();
+    world.control(world.source(), "streams", json!({"bus_delay_ms": [0, 1_500]})).await;
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..12 {
         let some: BTreeSet<String> = (0..60).map(|_| ids[random.usize(1_000..ids.len())].clone()).collect();
@@ -200,7 +211,7 @@ async fn changes_go_on_while_a_backfill_reads_and_no_record_ends_on_an_older_sta
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_that_is_stopped_ends_where_it_is() {
-    let mut world = World::new().await;
+    let mut world = world_with(|_| {}).await;
     world.create("Account", accounts(0..300)).await;
     live(&mut world).await;
     // The target takes nothing, so it cannot end by itself.
@@ -219,6 +230,51 @@ async fn a_backfill_that_is_stopped_ends_where_it_is() {
     until("the next one", async || number(&world, "SELECT count(*) FROM jobs WHERE ended_how = 'done'") == 1).await;
     assert_eq!(world.assert_equal().await, 300);
     world.stop().await;
+}
+
+// By command.
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_backfills_whether_a_bridge_runs_or_not_and_is_told_what_the_target_does_by_itself() {
+    let desk = Desk::new().await;
+    let world = &desk.world;
+    prompt(world).await;
+    let ids = world.create("Account", accounts(0..120)).await;
+    world.create("Contact", contacts(&ids[..30])).await;
+    // A bridge that ends before it has a position begins at the earliest event, but for those that are well before its start.
+    world.control(world.source(), "time", json!({"advance_seconds": 600})).await;
+
+    let (said, code) = desk.said(&["backfill", "nobody"]);
+    assert!(code == 1 && said.contains("no pipeline nobody; it has accounts, contacts"), "{said}");
+    let (said, code) = desk.said(&["backfill", "accounts"]);
+    assert!(code == 1 && said.contains("Account: Apex trigger ") && said.contains("say --yes"), "{said}");
+    let (said, code) = desk.said(&["backfill", "accounts", "--yes", "--detach"]);
+    assert!(code == 1 && said.contains("leave out --detach"), "{said}");
+
+    // Without a bridge it runs one.
+    let (said, code) = desk.said(&["backfill", "contacts", "accounts", "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    let (first, second) = (said.find("accounts: done at").unwrap(), said.find("contacts: done at").unwrap());
+    assert!(first < second && said.contains("120 rows, ") && said.contains("30 rows, "), "{said}");
+    assert_eq!(written(world), 150);
+
+    // With one it asks that.
+    let mut bridge = desk.bridge();
+    let (said, code) = desk.said(&["backfill", "accounts", "--yes"]);
+    assert!(code == 0 && said.contains("accounts: done at"), "{said}");
+    assert_eq!(written(world), 150, "all of it was equal");
+    let (said, code) = desk.said(&["backfill", "accounts", "--yes", "--where", "Nonsense__c = 1"]);
+    assert!(code == 1 && said.contains("accounts: failed at") && said.contains("Nonsense__c"), "{said}");
+    let (said, code) = desk.said(&["status"]);
+    assert!(code == 2 && said.contains("! accounts: backfill, failed at"), "{said}");
+    let (said, code) = desk.said(&["backfill", "accounts", "--yes", "--detach"]);
+    assert!(code == 0 && said.contains("orgbridge status"), "{said}");
+    let state = || desk.json(&["status", "--json"])["jobs"].clone();
+    let is_done = |job: &Json| job["pipeline"] == "accounts" && job["state"] == "done" && job["rows"] == 120;
+    until("a backfill that nobody waits for", async || state().as_array().unwrap().iter().any(is_done)).await;
+    let (said, code) = desk.said(&["backfill", "accounts", "--stop"]);
+    assert!(code == 3 && said.contains("No backfill"), "{said}");
+    assert!(bridge.terminate().success());
 }
 
 // Kills.

@@ -1,77 +1,14 @@
 //! Failed records, pause and resume on the command line, whether a bridge runs or not.
 
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use crate::process::{Process, orgbridge};
+use crate::desk::Desk;
+use crate::process::orgbridge;
 use crate::state::until;
-use crate::support::World;
-
-const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo.yaml");
-
-/// Emulated orgs, and a config whose bridge is a process.
-struct Desk {
-    world: World,
-    folder: tempfile::TempDir,
-    variables: Vec<(String, String)>,
-}
 
 impl Desk {
-    /// Two accounts with the same phone cannot both be in the target.
-    async fn new() -> Self {
-        let world = World::new().await;
-        let folder = tempfile::tempdir().unwrap();
-        let text = std::fs::read_to_string(DEMO).unwrap();
-        let text = text.replacen("      Phone: Phone\n", "      Phone: Phone\n      Emea_Id__c: Phone\n", 1);
-        // Of a parent that failed a child waits.
-        let text = text.replace("from: AccountId }", "from: AccountId, if_missing: wait }");
-        std::fs::write(folder.path().join("demo.yaml"), text).unwrap();
-        let mut variables = vec![("EMULATOR_PUBSUB".to_owned(), world.emulator.pubsub.to_string())];
-        for (name, org) in [("SOURCE", world.source()), ("TARGET", world.target())] {
-            variables.push((format!("{name}_URL"), org.base_url.clone()));
-            variables.push((format!("{name}_KEY"), org.client_id.clone()));
-            variables.push((format!("{name}_SECRET"), org.client_secret.clone()));
-        }
-        Self { world, folder, variables }
-    }
-
-    fn config(&self) -> PathBuf {
-        self.folder.path().join("demo.yaml")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = orgbridge();
-        command.args(arguments).env("ORGBRIDGE_CONFIG", self.config()).envs(self.variables.iter().cloned());
-        command.stdin(Stdio::null());
-        command
-    }
-
-    /// A bridge that is live on both channels.
-    fn bridge(&self) -> Process {
-        let mut bridge = Process::start(self.command(&["run"]).stderr(Stdio::piped()));
-        let mut lines = BufReader::new(bridge.0.stderr.take().unwrap()).lines();
-        let live = lines.by_ref().map(Result::unwrap).filter(|line| line.contains("state=live")).take(2).count();
-        assert_eq!(live, 2, "it ended before it was subscribed");
-        std::thread::spawn(move || lines.for_each(drop));
-        bridge
-    }
-
-    /// What a command says, and its exit code.
-    fn said(&self, arguments: &[&str]) -> (String, i32) {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-        (text, status.code().unwrap())
-    }
-
-    fn json(&self, arguments: &[&str]) -> Json {
-        let output = self.command(arguments).output().unwrap();
-        serde_json::from_slice(&output.stdout).unwrap_or(Json::Null)
-    }
-
     /// The causes of what fails and waits, each with its number.
     fn causes(&self) -> Vec<(String, u64)> {
         let causes = self.json(&["failed", "list", "--waiting", "--json"]);

@@ -11,6 +11,7 @@ mod bulk;
 mod check;
 mod cli;
 mod crash;
+mod desk;
 mod equal;
 mod examples;
 mod failed;
