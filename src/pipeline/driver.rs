@@ -1,5 +1,7 @@
 //! Runs a [`Machine`] against the store and the orgs: one task for each target org, which owns its requests.
 
+mod past;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::asking::{Asking, Heard};
-use super::jobs::{self, Failure, Running, Sure, Told, Wanted};
-use super::machine::{Machine, PastPage, Read, ReadWhat, Stretch};
+use super::jobs::{Failure, Running, Told, Wanted};
+use super::machine::{Machine, Read, ReadWhat, Stretch};
 use super::types::{Doubts, Remapped};
 use crate::budget::Budget;
 use crate::config::Brakes;
@@ -22,14 +24,13 @@ use crate::event::{Found, ObjectName, OrgName, Part, PipelineName, RecordId, Seq
 use crate::journal::{Scanned, scan};
 use crate::mapping::Mapping;
 use crate::org::{CallError, Code, JobTrouble, Org, SaveResult};
-use crate::past;
 use crate::publish::budget::Allowance;
 use crate::publish::bulk::{self, Ended, What};
 use crate::publish::outcome::{Delays, Judgement, judge};
 use crate::publish::{self, Batch, Lane, Source, Verdict};
 use crate::retry::{Backoff, delay_after};
 use crate::status::{Board, PipelineStatus, TargetStatus};
-use crate::store::{Answer, Job, JobEnd, JobEnded, JobNumber, ParkedState, PipelineId, PipelineRow, Store, StoreError};
+use crate::store::{Answer, JobNumber, ParkedState, PipelineId, PipelineRow, Store, StoreError};
 
 /// Reads of the orgs at once.
 const READS_MAX: usize = 4;
@@ -37,10 +38,6 @@ const READS_MAX: usize = 4;
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 /// Parked records that are looked at together when a pipeline goes on.
 const HELD_PAGE: usize = 500;
-/// How often it is looked whether another job can go on.
-const JOBS_AGAIN: Duration = Duration::from_secs(2);
-/// How often it is looked how far a job is.
-const JOB_EVERY: Duration = Duration::from_millis(100);
 /// Records of a pipeline that are looked at again at once.
 const OVERDUE_PAGE: usize = 1_000;
 /// How soon a read is tried again whose source has no API budget left.
@@ -364,186 +361,6 @@ impl<S: Store> Driver<S> {
             for (pipeline, record) in page {
                 self.machine.wake(Source { pipeline, record }, now);
             }
-        }
-        Ok(())
-    }
-
-    /// The job of the past: what of it is sure, and what it asks next.
-    async fn past(&mut self, stopping: bool) -> Result<(), StoreError> {
-        if stopping {
-            return Ok(());
-        }
-        if std::mem::take(&mut self.jobs_due) || self.jobs_again.is_some_and(|at| at <= Instant::now()) {
-            self.find_job().await?;
-        }
-        let Some(running) = &mut self.job else { return Ok(()) };
-        let (number, now) = (running.job.number, Instant::now());
-        if self.job_looked.elapsed() >= JOB_EVERY {
-            self.job_looked = now;
-            match running.sure(&self.machine) {
-                Some(Sure::Moved(cursor)) => {
-                    self.store.job_moved(number, cursor, running.job.counts, Timestamp::now()).await?;
-                }
-                Some(Sure::Done) => {
-                    self.end_job(JobEnd::Done, String::new()).await?;
-                    return Ok(());
-                }
-                None => {}
-            }
-        }
-        let pipeline = running.job.pipeline;
-        if self.paused || self.spent || !self.machine.has_room() || self.source_waiting(pipeline).is_some() {
-            return Ok(());
-        }
-        let Some(running) = &mut self.job else { return Ok(()) };
-        let Some(wanted) = running.next(&mut self.machine, now) else { return Ok(()) };
-        let Some((_, source, mapping)) = self.sources.get(&pipeline).cloned() else { return Ok(()) };
-        let (target, store, replies) = (self.org.clone(), self.store.clone(), self.machine.replies().clone());
-        self.tasks.spawn(async move {
-            let before = source.api_calls() + target.api_calls();
-            let (mapping, store, replies) = (&*mapping, &store, &*replies);
-            let asking = jobs::Asking { source: &source, target: &target, mapping, store, replies };
-            let answer = asking.answer(wanted.clone()).await;
-            // Calls of neighbours are counted in: it is a figure for people, not an account.
-            let calls = (source.api_calls() + target.api_calls()).saturating_sub(before).min(64);
-            Done::Past { wanted, answer, calls }
-        });
-        Ok(())
-    }
-
-    /// The next job, where none runs; one that a person stopped runs no more.
-    async fn find_job(&mut self) -> Result<(), StoreError> {
-        let open = self.store.open_jobs().await?;
-        if let Some(running) = self.job.take_if(|running| open.iter().all(|job| job.number != running.job.number)) {
-            info!(pipeline = self.name(running.job.pipeline), "the job was stopped");
-            self.drop_results(&running);
-        }
-        let halted = |pipeline| self.machine.is_halted(pipeline);
-        // One that cannot go on lets others go first; where it was is saved.
-        let stands =
-            |running: &mut Running| running.may_step_back() || (running.is_at_rest() && halted(running.job.pipeline));
-        if let Some(running) = self.job.take_if(stands) {
-            self.last_job = Some(running.job.number);
-        }
-        let own: Vec<Job> = open.into_iter().filter(|job| self.sources.contains_key(&job.pipeline)).collect();
-        let is_other = |job: &&Job| self.job.as_ref().is_none_or(|running| running.job.number != job.number);
-        let others = own.iter().any(|job| is_other(&job));
-        self.jobs_again = (others || self.job.is_some()).then(|| Instant::now() + JOBS_AGAIN);
-        if self.job.is_some() {
-            return Ok(());
-        }
-        let (behind, before): (Vec<&Job>, Vec<&Job>) =
-            own.iter().partition(|job| self.last_job.is_none_or(|last| job.number > last));
-        let mut next = None;
-        for job in behind.into_iter().chain(before) {
-            // What changes while the job reads must be received.
-            if !self.machine.is_halted(job.pipeline) && self.is_received(job.pipeline).await? {
-                next = Some(job.clone());
-                break;
-            }
-        }
-        let Some(job) = next else { return Ok(()) };
-        let (pipeline, rows, kind) = (self.name(job.pipeline), job.counts.rows, job.work.kind());
-        info!(pipeline, rows, "a {kind} {}", if job.cursor.is_some() { "goes on" } else { "begins" });
-        self.job = Some(Running::new(job, Instant::now()));
-        Ok(())
-    }
-
-    /// Whether the position from which the pipeline's events come is saved.
-    async fn is_received(&self, pipeline: PipelineId) -> Result<bool, StoreError> {
-        let rows = self.store.pipelines().await?;
-        let Some(row) = rows.into_iter().find(|row| row.id == pipeline) else { return Ok(false) };
-        let identity = row.identity;
-        let subscriptions = self.store.subscriptions().await?;
-        let mut own =
-            subscriptions.iter().filter(|row| row.org == identity.source_org && row.channel == identity.channel);
-        Ok(own.any(|row| row.position.proof().is_some()))
-    }
-
-    /// What the org keeps for a job that is over. Nobody waits for that.
-    fn drop_results(&mut self, running: &Running) {
-        let Some((_, source, _)) = self.sources.get(&running.job.pipeline).cloned() else { return };
-        if let Some(cursor) = running.last_cursor().cloned() {
-            self.tasks.spawn(async move {
-                past::source::end(&source, &cursor).await;
-                Done::Nothing
-            });
-        }
-    }
-
-    async fn end_job(&mut self, how: JobEnd, why: String) -> Result<(), StoreError> {
-        let Some(running) = self.job.take() else { return Ok(()) };
-        self.machine.past_dropped();
-        let (number, counts, kind) = (running.job.number, running.job.counts, running.job.work.kind());
-        let pipeline = self.name(running.job.pipeline);
-        match how {
-            JobEnd::Done => info!(pipeline, rows = counts.rows, calls = counts.calls, "the {kind} is done"),
-            JobEnd::Failed | JobEnd::Stopped => {
-                error!(pipeline, rows = counts.rows, "the {kind} failed: `orgbridge status` tells why");
-            }
-        }
-        let now = Timestamp::now();
-        self.store.job_moved(number, running.job.cursor.clone(), counts, now).await?;
-        self.store.job_ended(number, JobEnded { at: now, how, why }).await?;
-        self.drop_results(&running);
-        self.jobs_due = true;
-        Ok(())
-    }
-
-    async fn past_done(&mut self, wanted: Wanted, answer: Result<Told, Failure>, calls: u64) -> Result<(), StoreError> {
-        *self.calls.entry(wanted.pipeline).or_default() += calls;
-        let now = Instant::now();
-        let Some(running) = self.job.as_mut().filter(|running| running.job.number == wanted.number) else {
-            self.machine.past_dropped();
-            return Ok(());
-        };
-        running.job.counts.calls += calls;
-        match answer {
-            Ok(Told::Begun(beginning)) => {
-                running.begun(beginning);
-                self.machine.past_dropped();
-                let (cursor, counts) = (running.job.cursor.clone(), running.job.counts);
-                self.store.job_moved(wanted.number, cursor, counts, Timestamp::now()).await?;
-            }
-            // Where its pipeline has halted meanwhile it is asked for again when that goes on.
-            Ok(Told::Page { .. }) if self.machine.is_halted(wanted.pipeline) => {
-                running.not_yet(now);
-                self.machine.past_dropped();
-            }
-            Ok(Told::Page { at, found, there, replies, next, keyed }) => {
-                let records: Vec<RecordId> = found.keys().copied().collect();
-                running.page(records.clone(), next, keyed);
-                self.unread = None;
-                // What was settled meanwhile must be in the answer.
-                self.commit().await?;
-                self.machine.learn(replies, now);
-                let newer = self.store.journaled_after(wanted.pipeline, records, at).await?;
-                let page = PastPage { pipeline: wanted.pipeline, at, found, there, newer };
-                let known = self.store.known(wanted.pipeline, self.machine.question_of_past(&page)).await?;
-                self.machine.past_read(page, &known, now);
-            }
-            Ok(Told::NotYet) => {
-                running.not_yet(now);
-                self.machine.past_dropped();
-            }
-            Ok(Told::Gone) => {
-                running.anew(now);
-                self.machine.past_dropped();
-                let counts = running.job.counts;
-                warn!(
-                    pipeline = self.name(wanted.pipeline),
-                    "what the org had prepared for a job is gone; it begins anew"
-                );
-                self.store.job_moved(wanted.number, None, counts, Timestamp::now()).await?;
-            }
-            Err(Failure::Refused(_, said)) if running.is_hopeless() => self.end_job(JobEnd::Failed, said).await?,
-            Err(Failure::Again(error) | Failure::Refused(error, _)) => {
-                running.again(now);
-                self.machine.past_dropped();
-                warn!(pipeline = self.name(wanted.pipeline), %error, "a job could not read; it is tried again");
-                self.unread = Some(format!("a job could not read: {error}"));
-            }
-            Err(Failure::Never(why)) => self.end_job(JobEnd::Failed, why).await?,
         }
         Ok(())
     }
