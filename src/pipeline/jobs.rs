@@ -126,6 +126,10 @@ impl Running {
         if self.asking || self.all_read || self.pages.len() >= PAGES_MAX || now < self.again_at {
             return None;
         }
+        // That ends the job, and all that it read must be settled by then.
+        if matches!(self.read_to, Some(Cursor::Untold { .. })) && !self.pages.is_empty() {
+            return None;
+        }
         let at = machine.past_asked(self.job.pipeline)?;
         self.asking = true;
         Some(Wanted {

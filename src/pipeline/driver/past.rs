@@ -20,10 +20,13 @@ impl<S: Store> Driver<S> {
         if std::mem::take(&mut self.jobs_due) || self.jobs_again.is_some_and(|at| at <= Instant::now()) {
             self.find_job().await?;
         }
-        let Some(running) = &mut self.job else { return Ok(()) };
-        let (number, now) = (running.job.number, Instant::now());
+        let Some(running) = &self.job else { return Ok(()) };
+        let (number, pipeline, now) = (running.job.number, running.job.pipeline, Instant::now());
         if self.job_looked.elapsed() >= JOB_EVERY {
             self.job_looked = now;
+            // What is idle is settled only when that is durable.
+            self.commit().await?;
+            let Some(running) = &mut self.job else { return Ok(()) };
             match running.sure(&self.machine) {
                 Some(Sure::Moved(cursor)) => {
                     self.store.job_moved(number, cursor, running.job.counts, Timestamp::now()).await?;
@@ -35,7 +38,6 @@ impl<S: Store> Driver<S> {
                 None => {}
             }
         }
-        let pipeline = running.job.pipeline;
         if self.paused || self.spent || !self.machine.has_room() || self.source_waiting(pipeline).is_some() {
             return Ok(());
         }
@@ -118,6 +120,7 @@ impl<S: Store> Driver<S> {
     async fn end_job(&mut self, how: JobEnd, why: String) -> Result<(), StoreError> {
         let Some(running) = self.job.take() else { return Ok(()) };
         self.machine.past_dropped();
+        self.unread = None;
         let (number, counts, kind) = (running.job.number, running.job.counts, running.job.work.kind());
         let pipeline = self.name(running.job.pipeline);
         match how {
