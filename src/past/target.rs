@@ -24,7 +24,7 @@ pub async fn has_keys(target: &Org, mapping: &Mapping) -> Result<bool, CallError
 }
 
 /// The counterparts of these records: those that links name, and, `by_key`, of records that are to be written and have none,
-/// who holds their key. A key that several hold names nobody.
+/// who holds their key. A key that several hold names nobody. Also how many calls that took.
 ///
 /// # Errors
 /// When the org does not answer, or refuses.
@@ -34,17 +34,18 @@ pub async fn counterparts(
     records: &[&Record],
     links: &HashMap<RecordId, RecordId>,
     by_key: bool,
-) -> Result<HashMap<RecordId, Counterpart>, CallError> {
+) -> Result<(HashMap<RecordId, Counterpart>, u64), CallError> {
     let mut fields: Vec<FieldName> = mapping.target_fields().cloned().collect();
     fields.extend("Id".parse::<FieldName>());
     fields.push(mapping.key.clone());
     fields.sort();
     fields.dedup();
-    let mut there = HashMap::new();
+    let (mut there, mut calls) = (HashMap::new(), 0);
     let linked: Vec<(RecordId, RecordId)> =
         records.iter().filter_map(|record| Some((record.id, *links.get(&record.id)?))).collect();
     for linked in linked.chunks(READ_MAX) {
         let ids: Vec<RecordId> = linked.iter().map(|(_, id)| *id).collect();
+        calls += 1;
         let rows = target.read(&mapping.target_object, &ids, &fields).await?;
         let rows =
             linked.iter().zip(rows).filter_map(|((record, id), row)| Some((*record, counterpart(*id, &fields, &row?))));
@@ -54,9 +55,11 @@ pub async fn counterparts(
         let unlinked = records.iter().filter(|record| !links.contains_key(&record.id));
         let keys: HashMap<String, RecordId> =
             unlinked.filter_map(|record| Some((mapping.matching_key(record)?, record.id))).collect();
-        there.extend(holders(target, mapping, &fields, &keys).await?);
+        let (holders, asked) = holders(target, mapping, &fields, &keys).await?;
+        there.extend(holders);
+        calls += asked;
     }
-    Ok(there)
+    Ok((there, calls))
 }
 
 async fn holders(
@@ -64,14 +67,15 @@ async fn holders(
     mapping: &Mapping,
     fields: &[FieldName],
     keys: &HashMap<String, RecordId>,
-) -> Result<HashMap<RecordId, Counterpart>, CallError> {
+) -> Result<(HashMap<RecordId, Counterpart>, u64), CallError> {
     let values: Vec<String> = keys.keys().cloned().collect();
     let names: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
     let select = format!("SELECT {} FROM {} WHERE {} IN", names.join(","), mapping.target_object, mapping.key);
-    let mut held: HashMap<RecordId, Option<Counterpart>> = HashMap::new();
+    let (mut held, mut calls): (HashMap<RecordId, Option<Counterpart>>, u64) = (HashMap::new(), 0);
     let room = URL_MAX.saturating_sub(soql::encoded_length(&select));
     for values in soql::in_long_urls(&values, KEYS, room) {
         let list = soql::list(values.iter().map(String::as_str));
+        calls += 1;
         for row in target.query(&format!("{select} {list}")).await? {
             let key = Cell::Value(Value::from(row.get(mapping.key.as_str()).cloned().unwrap_or_default())).key_text();
             // An org compares without case; keys are compared exactly.
@@ -81,7 +85,7 @@ async fn holders(
             held.entry(*record).and_modify(|other| *other = None).or_insert(Some(holder));
         }
     }
-    Ok(held.into_iter().filter_map(|(record, holder)| Some((record, holder?))).collect())
+    Ok((held.into_iter().filter_map(|(record, holder)| Some((record, holder?))).collect(), calls))
 }
 
 fn counterpart(id: RecordId, fields: &[FieldName], row: &Map<String, Json>) -> Counterpart {

@@ -81,6 +81,8 @@ pub enum Told {
         replies: Replies,
         next: Option<Cursor>,
         keyed: bool,
+        /// To the target.
+        calls: u64,
     },
     NotYet,
     Gone,
@@ -258,17 +260,22 @@ impl<S: Store> Asking<'_, S> {
             Ok(Step::Gone) => return Ok(Told::Gone),
             Err(error) => return Err(Failure::of_reading(error)),
         };
+        let mut looks = 0;
         let keyed = match keyed {
             Some(keyed) => keyed,
-            None => target::has_keys(target, mapping).await.map_err(Failure::of)?,
+            None => {
+                looks += 1;
+                target::has_keys(target, mapping).await.map_err(Failure::of)?
+            }
         };
         let records: Vec<_> = found.values().filter_map(Found::record).collect();
         let question = Question { records: found.keys().copied().collect(), ..Question::default() };
         // Where the store fails, the driver hears of it at its next word with it.
         let links = store.known(pipeline, question).await.map(|answer| answer.links).unwrap_or_default();
-        let there = target::counterparts(target, mapping, &records, &links, keyed).await.map_err(Failure::of)?;
+        let (there, calls) =
+            target::counterparts(target, mapping, &records, &links, keyed).await.map_err(Failure::of)?;
         let replies = hydrate::ask(&[source, target], mapping, &records, replies).await.map_err(Failure::of)?;
-        Ok(Told::Page { at: read_at.unwrap_or(at), found, there, replies, next, keyed })
+        Ok(Told::Page { at: read_at.unwrap_or(at), found, there, replies, next, keyed, calls: calls + looks })
     }
 }
 

@@ -411,7 +411,9 @@ impl Job {
     fn of(job: &store::Job, pipeline: String, now: Timestamp) -> Self {
         let ended = job.ended.as_ref();
         let seconds = |from: Timestamp| (ended.map_or(now, |ended| ended.at).0 - from.0).max(0).unsigned_abs() / 1_000;
-        let rate = job.begun_at.map(|begun| job.counts.rows / seconds(begun).max(1));
+        // Before the first page is done nothing is known of it.
+        let begun = job.begun_at.filter(|_| job.counts.rows > 0);
+        let rate = begun.map(|begun| job.counts.rows / seconds(begun).max(1));
         let left = job.counts.total.map(|total| total.saturating_sub(job.counts.rows));
         Self {
             number: job.number.0,

@@ -46,12 +46,13 @@ impl<S: Store> Driver<S> {
         let Some((_, source, mapping)) = self.sources.get(&pipeline).cloned() else { return Ok(()) };
         let (target, store, replies) = (self.org.clone(), self.store.clone(), self.machine.replies().clone());
         self.tasks.spawn(async move {
-            let before = source.api_calls() + target.api_calls();
+            let before = source.api_calls();
             let (mapping, store, replies) = (&*mapping, &store, &*replies);
             let asking = jobs::Asking { source: &source, target: &target, mapping, store, replies };
             let answer = asking.answer(wanted.clone()).await;
             // Calls of neighbours are counted in: it is a figure for people, not an account.
-            let calls = (source.api_calls() + target.api_calls()).saturating_sub(before).min(64);
+            let of_target = if let Ok(Told::Page { calls, .. }) = &answer { *calls } else { 0 };
+            let calls = source.api_calls().saturating_sub(before).min(64) + of_target;
             Done::Past { wanted, answer, calls }
         });
         Ok(())
@@ -162,7 +163,7 @@ impl<S: Store> Driver<S> {
                 running.not_yet(now);
                 self.machine.past_dropped();
             }
-            Ok(Told::Page { at, found, there, replies, next, keyed }) => {
+            Ok(Told::Page { at, found, there, replies, next, keyed, .. }) => {
                 let records: Vec<RecordId> = found.keys().copied().collect();
                 running.page(records.clone(), next, keyed);
                 self.unread = None;
