@@ -24,6 +24,7 @@ mod demo;
 mod emulator;
 mod failed;
 mod forget;
+mod gap;
 mod job;
 mod journal;
 mod map;
@@ -92,6 +93,8 @@ enum Command {
     Failed(failed::Failed),
     /// Erase the values that the state file holds of one record
     Forget(forget::Forget),
+    /// What may have hidden a change
+    Gap(gap::Gaps),
     /// What the state file holds of the events that came
     Journal(journal::Journal),
     /// What a pipeline would make of a change or a record
@@ -143,6 +146,7 @@ impl Cli {
             | Command::Emulator(_)
             | Command::Failed(_)
             | Command::Forget(_)
+            | Command::Gap(_)
             | Command::Journal(_)
             | Command::Map(_)
             | Command::Org(_)
@@ -167,6 +171,7 @@ impl Cli {
             Command::Emulator(emulator) => emulator.run().await,
             Command::Failed(failed) => failed.run().await,
             Command::Forget(forget) => forget.run().await,
+            Command::Gap(gaps) => gaps.run().await,
             Command::Journal(journal) => journal.run().await,
             Command::Map(map) => map.run().await,
             Command::Org(org) => org.run().await,

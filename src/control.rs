@@ -6,7 +6,7 @@
 //! halts one; `pause_org` (with a `reason`) and `resume_org` do the same for what is written into an org;
 //! `{"v":1,"request":"failed","ask":ASK}` tells of failed records ([`crate::failed::Ask`]); `redrive` and `discard` (with
 //! `which`: [`Which`]) try them again, or give them up; `backfill` (with `pipelines` and a `condition` or null) has all their
-//! records read and written, and `stop_backfill` ends that. What cannot be done is answered by `{"error":TEXT}`.
+//! records read and written, and `stop_backfill` ends that; `close_gap` (with its `id`) closes a gap. What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -26,7 +26,7 @@ use crate::event::{OrgName, PipelineName, Timestamp};
 use crate::failed::{self, Ask, Told};
 use crate::status::Board;
 use crate::status::report::Report;
-use crate::store::{Store, Which};
+use crate::store::{Mended, Store, Which};
 
 /// A request has no more.
 const REQUEST_MAX: u64 = 4_096;
@@ -56,6 +56,7 @@ enum Request {
     Discard { v: u32, which: Which },
     Backfill { v: u32, pipelines: Vec<PipelineName>, condition: Option<String> },
     StopBackfill { v: u32, pipelines: Vec<PipelineName> },
+    CloseGap { v: u32, id: i64 },
 }
 
 impl Request {
@@ -71,7 +72,8 @@ impl Request {
             | Self::Redrive { v, .. }
             | Self::Discard { v, .. }
             | Self::Backfill { v, .. }
-            | Self::StopBackfill { v, .. } => *v,
+            | Self::StopBackfill { v, .. }
+            | Self::CloseGap { v, .. } => *v,
         }
     }
 }
@@ -93,6 +95,8 @@ enum Answer {
     Backfilling(Vec<i64>),
     /// How many.
     Stopped(u64),
+    /// Whether it was open.
+    GapClosed(bool),
     Error(String),
 }
 
@@ -221,6 +225,10 @@ impl<S: Store> Server<S> {
             Request::Backfill { pipelines, condition, .. } => {
                 self.command(|done| Command::Backfill { pipelines, condition, done }).await.map(Answer::Backfilling)
             }
+            Request::CloseGap { id, .. } => {
+                let closed = self.store.close_gap(id, Mended::Person).await;
+                closed.map(Answer::GapClosed).map_err(|error| error.to_string())
+            }
             Request::StopBackfill { pipelines, .. } => {
                 self.command(|done| Command::StopBackfill { pipelines, done }).await.map(Answer::Stopped)
             }
@@ -301,7 +309,8 @@ fn refused(answer: Answer) -> io::Error {
         | Answer::Redriven(_)
         | Answer::Discarded(_)
         | Answer::Backfilling(_)
-        | Answer::Stopped(_) => io::Error::other("the bridge answered something else"),
+        | Answer::Stopped(_)
+        | Answer::GapClosed(_) => io::Error::other("the bridge answered something else"),
     }
 }
 
@@ -372,6 +381,11 @@ pub async fn backfill(
 pub async fn stop_backfill(state: &Path, pipelines: &[PipelineName]) -> io::Result<Option<u64>> {
     let request = Request::StopBackfill { v: 1, pipelines: pipelines.to_vec() };
     asked(state, &request, DONE_WITHIN, only!(Stopped)).await
+}
+
+/// A person closes a gap; whether it was open. None: no bridge runs.
+pub async fn close_gap(state: &Path, id: i64) -> io::Result<Option<bool>> {
+    asked(state, &Request::CloseGap { v: 1, id }, TOLD_WITHIN, only!(GapClosed)).await
 }
 
 /// Accepts another org in the running bridge, which goes on with it. None: none runs.

@@ -8,7 +8,7 @@ use crate::event::{PipelineName, Timestamp};
 use crate::mapping::Mapping;
 use crate::store::{JobEnd, JobEnded, PipelineRow, Store, StoreError, Work};
 
-/// Adds a job for each pipeline, parents first, or none at all and says why.
+/// Adds a job for each pipeline, parents first, or none at all and says why. One that is under way already is as good.
 pub(super) async fn add<S: Store>(
     config: &Config,
     store: &S,
@@ -21,20 +21,32 @@ pub(super) async fn add<S: Store>(
         Err(error) => return Ok(Err(error.to_string())),
     };
     let open = store.open_jobs().await?;
+    let work = Work::Backfill { condition };
     let mut wanted = Vec::new();
     for name in parents_first(config, names) {
         let Some(row) = rows.iter().find(|row| row.identity.name == name) else {
             return Ok(Err(format!("the config has no pipeline {name}")));
         };
-        if open.iter().any(|job| job.pipeline == row.id && matches!(job.work, Work::Backfill { .. })) {
-            return Ok(Err(format!("the backfill of {name} is not over yet; `orgbridge status` shows how far it is")));
+        let known = open.iter().find(|job| job.pipeline == row.id && matches!(job.work, Work::Backfill { .. }));
+        match known {
+            None => wanted.push((row.id, None)),
+            // As after Ctrl-C, or where the config wants one at the first run: it goes on.
+            Some(job) if job.work == work => wanted.push((row.id, Some(job.number))),
+            Some(_) => {
+                return Ok(Err(format!(
+                    "another backfill of {name} is not over yet; `orgbridge status` shows how far it is, and `orgbridge backfill \
+                     {name} --stop` ends it"
+                )));
+            }
         }
-        wanted.push(row.id);
     }
     let mut numbers = Vec::new();
-    for pipeline in wanted {
-        let work = Work::Backfill { condition: condition.clone() };
-        numbers.extend(store.add_job(pipeline, work, Timestamp::now()).await?.map(|number| number.0));
+    for (pipeline, known) in wanted {
+        let number = match known {
+            Some(number) => Some(number),
+            None => store.add_job(pipeline, work.clone(), Timestamp::now()).await?,
+        };
+        numbers.extend(number.map(|number| number.0));
     }
     Ok(Ok(numbers))
 }

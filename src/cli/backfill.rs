@@ -34,8 +34,8 @@ const NOTHING: u8 = 3;
 /// not there or differs; what is equal is left alone, so that no automation runs for it. Changes go on meanwhile, and no record
 /// ends on an older state. Parents go before their children. Records that `when` excludes are not written.
 ///
-/// It works with a bridge that runs, and runs one until the backfill is done where none does. One that is stopped or killed goes on
-/// where it was when a bridge runs again.
+/// It works with a bridge that runs, and where none does it runs one, with all its pipelines, until the backfill is done. When the
+/// bridge is stopped or killed meanwhile, the backfill goes on where it was when one runs again.
 #[derive(Debug, Args)]
 pub struct Backfill {
     #[command(flatten)]
@@ -46,13 +46,13 @@ pub struct Backfill {
     /// Only records that meet this condition (SOQL, as behind WHERE)
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<String>,
-    /// Do not ask, whatever automation the target has
+    /// Neither list the target's automation nor ask
     #[arg(long)]
     yes: bool,
     /// With a bridge that runs: do not wait until it is done
     #[arg(long)]
     detach: bool,
-    /// End the backfills of these pipelines where they are
+    /// End the backfills of these pipelines, for good
     #[arg(long, conflicts_with_all = ["condition", "yes", "detach"])]
     stop: bool,
 }

@@ -108,7 +108,8 @@ async fn watch(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(seen)
 }
 
-async fn report(config: &Config) -> anyhow::Result<Report> {
+/// From the bridge, or from the state file where none runs.
+pub(super) async fn report(config: &Config) -> anyhow::Result<Report> {
     if let Some(report) = running(&config.state).await? {
         return Ok(report);
     }

@@ -395,7 +395,7 @@ pub struct Pipeline {
     #[serde(default)]
     pub batch_size: Option<u32>,
     /// When all records of the source are written, whether they change or not: on_first_run does it once by itself, where the
-    /// pipeline never had a backfill. If absent: on_command, that is by `orgbridge backfill` alone.
+    /// pipeline never had a backfill that did not fail. If absent: on_command, that is by `orgbridge backfill` alone.
     #[serde(default)]
     pub backfill: Option<Backfill>,
 }

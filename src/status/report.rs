@@ -432,7 +432,10 @@ impl Job {
             begun: job.begun_at.map(|at| at.to_string()),
             ended: ended.map(|ended| ended.at.to_string()),
             rows_per_second: rate,
-            seconds_left: left.zip(rate).filter(|_| ended.is_none()).map(|(left, rate)| left / rate.max(1)),
+            seconds_left: left
+                .zip(rate.filter(|rate| *rate > 0))
+                .filter(|_| ended.is_none())
+                .map(|(left, rate)| left / rate),
         }
     }
 }

@@ -157,10 +157,13 @@ pub enum Mended {
     Repair,
     /// Another org took the place of the one that it speaks of.
     OtherOrg,
+    /// A person looked after what it may have hidden.
+    Person,
 }
 
 impl Mended {
-    const ALL: [Self; 6] = [Self::CameAgain, Self::Read, Self::Unread, Self::Probe, Self::Repair, Self::OtherOrg];
+    const ALL: [Self; 7] =
+        [Self::CameAgain, Self::Read, Self::Unread, Self::Probe, Self::Repair, Self::OtherOrg, Self::Person];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -170,6 +173,7 @@ impl Mended {
             Self::Probe => "probe",
             Self::Repair => "repair",
             Self::OtherOrg => "another org",
+            Self::Person => "a person",
         }
     }
 }
@@ -194,8 +198,8 @@ impl Gap {
                 "mend the cause; when the truth probe sees that it is gone, what changed and what was deleted since then is read"
             }
             (0, GapKind::Access) => {
-                "give the bridge's user read access to the fields; when the truth probe sees that it has it, what changed since \
-                 then is read"
+                "give the bridge's user read access to the fields; when the truth probe sees that it has it, what changed and what \
+                 was deleted since then is read"
             }
             (0, GapKind::OtherOrg) => {
                 "it closes when a backfill of the pipeline is done: `orgbridge backfill PIPELINE`"

@@ -4,6 +4,7 @@ use orgbridge::event::Timestamp;
 use orgbridge::store::{GapKind, Mended, Sqlite, Store};
 use serde_json::{Value as Json, json};
 
+use crate::desk::Desk;
 use crate::state::{State, until};
 use crate::support::World;
 
@@ -103,4 +104,44 @@ async fn what_the_org_does_not_tell_any_more_stays_open_and_is_named_and_the_res
     world.stop().await;
     let gaps = world.open_gaps().await;
     assert!(!gaps.is_empty() && gaps.iter().all(|gap| gap.kind == GapKind::Position), "{gaps:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_that_no_repair_closes_is_closed_by_a_person() {
+    let desk = Desk::new().await;
+    let world = &desk.world;
+    let mut bridge = desk.bridge();
+    let ids = world.create("Account", accounts(0..2)).await;
+    let state = desk.folder.path().join("demo.db");
+    let number = |sql: &str| State::open(&state).and_then(|state| state.number(sql)).unwrap_or(0);
+    until("both accounts", async || number("SELECT count(*) FROM links") == 2).await;
+    assert!(bridge.terminate().success());
+    world.delete_in_source(&ids[..1]).await;
+    world.control(world.source(), "time", json!({"advance_seconds": 600})).await;
+    world.empty_bin(world.source()).await;
+    world.faults(world.source(), json!({"forget_events": true})).await;
+    let mut bridge = desk.bridge();
+    until("repairs that know their limits", async || {
+        number("SELECT count(*) FROM jobs WHERE ended_how = 'failed'") == 2
+    })
+    .await;
+    let (said, code) = desk.said(&["gap", "list"]);
+    assert!(
+        code == 0 && said.contains("its repair failed: what changed was read; but what was deleted between"),
+        "{said}"
+    );
+    let open = || desk.json(&["status", "--json"])["gaps"].as_array().unwrap().clone();
+    let gaps = open();
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    let id = |n: usize| gaps[n]["id"].to_string();
+    let (said, code) = desk.said(&["gap", "close", &id(0)]);
+    assert!(code == 1 && said.contains("say --yes"), "{said}");
+    let (said, code) = desk.said(&["gap", "close", &id(0), "--yes"]);
+    assert!(code == 0 && said.contains("Closed."), "{said}");
+    let (said, code) = desk.said(&["gap", "close", &id(0), "--yes"]);
+    assert!(code == 3 && said.contains("is open"), "{said}");
+    assert!(bridge.terminate().success());
+    let (said, code) = desk.said(&["gap", "close", &id(1), "--yes"]);
+    assert!(code == 0 && said.contains("Closed."), "without a bridge: {said}");
+    assert_eq!(open().len(), 0);
 }

@@ -144,7 +144,6 @@ impl<S: Store> Driver<S> {
         answer: Result<Told, Failure>,
         calls: u64,
     ) -> Result<(), StoreError> {
-        *self.calls.entry(wanted.pipeline).or_default() += calls;
         let now = Instant::now();
         let Some(running) = self.job.as_mut().filter(|running| running.job.number == wanted.number) else {
             self.machine.past_dropped();

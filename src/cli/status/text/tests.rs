@@ -124,7 +124,7 @@ records changed, and no event said so: Account, WINDOW
 the object was not captured as it should be: Account, WINDOW
     mend the cause; when the truth probe sees that it is gone, what changed and what was deleted since then is read
 the bridge's user could not see every field: Account, WINDOW
-    give the bridge's user read access to the fields; when the truth probe sees that it has it, what changed since then is read
+    give the bridge's user read access to the fields; when the truth probe sees that it has it, what changed and what was deleted since then is read
 another org is behind the login than before: Account, WINDOW
     it closes when a backfill of the pipeline is done: `orgbridge backfill PIPELINE`"
     );
