@@ -25,12 +25,7 @@ const MERGES_MAX: usize = 20;
 /// Whole records of the source, those that were deleted, and (left out) those that it does not show at all.
 pub async fn records(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Result<HashMap<RecordId, Found>, CallError> {
     let paths = mapping.reads();
-    let mut fields: Vec<FieldName> = paths.iter().map(FieldPath::object_field).collect();
-    // A mapping of nothing but ids and constants still asks whether the record is there.
-    fields.extend("Id".parse::<FieldName>());
-    fields.sort();
-    fields.dedup();
-    let rows = source.read(&mapping.source_object, ids, &fields).await?;
+    let rows = source.read(&mapping.source_object, ids, &source_fields(mapping)).await?;
     let mut found = HashMap::new();
     let mut missing = Vec::new();
     for (id, row) in ids.iter().zip(rows) {
@@ -54,6 +49,15 @@ pub async fn records(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Resul
         }
     }
     Ok(found)
+}
+
+/// The fields of the source that a mapping reads. One of nothing but ids and constants still asks whether the record is there.
+pub fn source_fields(mapping: &Mapping) -> Vec<FieldName> {
+    let mut fields: Vec<FieldName> = mapping.reads().iter().map(FieldPath::object_field).collect();
+    fields.extend("Id".parse::<FieldName>());
+    fields.sort();
+    fields.dedup();
+    fields
 }
 
 /// Which records of the target hold these values of the key field. Keys compare exactly.
@@ -153,7 +157,8 @@ pub fn canonical(value: Value) -> Value {
     }
 }
 
-fn key_in(row: &Map<String, Json>, key: &FieldName) -> Option<String> {
+/// The text of the External ID that a row holds.
+pub fn key_in(row: &Map<String, Json>, key: &FieldName) -> Option<String> {
     Cell::Value(Value::from(row.get(key.as_str())?.clone())).key_text()
 }
 

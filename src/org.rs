@@ -38,8 +38,8 @@ pub use self::code::{Code, OrgText};
 pub use self::error::{CallError, Disposition, Limit, Lost, remedy_of};
 pub use self::login_error::{LoginRefusal, OrgError};
 pub use self::rest::{
-    COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, Deleted, FREE_ENTITIES, Limits, Member, Quota,
-    READ_MAX, setup,
+    COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, DELETIONS_KEPT, Deleted, FREE_ENTITIES, Limits, Member,
+    Quota, READ_MAX, setup,
 };
 pub use self::save::{Operation, RecordError, Refusal, SaveDisposition, SaveResult};
 pub use self::usage::ApiUsage;

@@ -217,14 +217,7 @@ fn flag(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectDescr
 fn automation(findings: &mut Findings<'_>, org: &KnownOrg, object: &ObjectName) {
     for (kind, answer) in &org.automation {
         let Asked::Known(all) = answer else { continue };
-        let names: Vec<String> = all
-            .iter()
-            .filter(|one| one.object == *object)
-            .map(|one| match &one.runs {
-                Some(runs) => format!("{} ({runs})", one.name),
-                None => one.name.clone(),
-            })
-            .collect();
+        let names: Vec<String> = all.iter().filter(|one| one.object == *object).map(ToString::to_string).collect();
         if names.is_empty() {
             continue;
         }

@@ -10,12 +10,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::confirm::confirmed;
+use super::name::is_pipeline;
 use super::{ConfigFile, job, run};
 use crate::bridge::{self, Command};
 use crate::config::Config;
 use crate::control;
 use crate::event::{ObjectName, OrgName, PipelineName, Timestamp};
-use crate::org::setup::{Asked, Automation};
+use crate::org::setup::Asked;
 use crate::status::report::{Job, Report};
 use crate::store::Sqlite;
 
@@ -61,12 +62,7 @@ impl Backfill {
     /// Exit code 0: done; 1: failed; 3: nothing was begun, or nothing to stop.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = crate::config::load(&self.file.config)?;
-        for name in &self.pipelines {
-            if !config.pipelines.iter().any(|pipeline| pipeline.name == *name) {
-                let known: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
-                anyhow::bail!("the config has no pipeline {name}; it has {}", known.join(", "));
-            }
-        }
+        self.pipelines.iter().try_for_each(|name| is_pipeline(&config, name))?;
         if self.stop {
             return self.stop(&config).await;
         }
@@ -191,11 +187,7 @@ async fn automation(config: &Config, names: &[PipelineName]) -> anyhow::Result<S
         for (kind, found) in org.automation(&objects).await? {
             match found {
                 Asked::Known(all) => {
-                    let line = |one: Automation| match one.runs {
-                        Some(runs) => format!("  {}: {kind} {} ({runs})", one.object, one.name),
-                        None => format!("  {}: {kind} {}", one.object, one.name),
-                    };
-                    lines.extend(all.into_iter().map(line));
+                    lines.extend(all.iter().map(|one| format!("  {}: {kind} {one}", one.object)));
                 }
                 Asked::Unknown(why) => lines.push(format!("  {kind}: {why}")),
             }

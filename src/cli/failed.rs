@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::ConfigFile;
 use super::confirm::confirmed;
+use super::name::is_pipeline;
 use crate::config::Config;
 use crate::control;
 use crate::event::{ObjectName, PipelineName, RecordId, Timestamp};
@@ -160,12 +161,7 @@ impl Failed {
 
 /// A pipeline that is not in the config is a slip of the pen more often than a question.
 fn known(config: &Config, which: Which) -> anyhow::Result<Which> {
-    if let Some(name) = &which.pipeline
-        && !config.pipelines.iter().any(|pipeline| pipeline.name == *name)
-    {
-        let there: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
-        anyhow::bail!("the config has no pipeline {name}. Pipelines: {}", there.join(", "));
-    }
+    which.pipeline.iter().try_for_each(|name| is_pipeline(config, name))?;
     Ok(which)
 }
 

@@ -1,7 +1,7 @@
 //! A job in one line, for people.
 
 use crate::status::report::Job;
-use crate::text::{counted, grouped};
+use crate::text::{counted, grouped, span};
 
 /// Without the pipeline's name.
 pub fn told(job: &Job) -> String {
@@ -28,13 +28,5 @@ pub fn told(job: &Job) -> String {
             Some(why) => format!("{state} at {at} after {rows}: {why}"),
             None => format!("{state} at {at} after {rows}"),
         },
-    }
-}
-
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3_600),
     }
 }

@@ -25,6 +25,16 @@ pub enum Meant {
     Org(OrgName),
 }
 
+/// # Errors
+/// Where the config has no such pipeline; it says which there are.
+pub fn is_pipeline(config: &Config, name: &PipelineName) -> anyhow::Result<()> {
+    if config.pipelines.iter().any(|pipeline| pipeline.name == *name) {
+        return Ok(());
+    }
+    let there: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
+    anyhow::bail!("the config has no pipeline {name}. Pipelines: {}", there.join(", "))
+}
+
 impl Name {
     /// # Errors
     /// Where the config has neither; it says what there is.

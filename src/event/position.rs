@@ -78,6 +78,11 @@ impl Timestamp {
 }
 
 impl Timestamp {
+    /// The beginning of its second, as orgs stamp records.
+    pub fn second(self) -> Self {
+        Self(self.0.div_euclid(1_000).saturating_mul(1_000))
+    }
+
     /// The end of its minute: a time that people read should not change with every look at it.
     pub fn minute(self) -> Self {
         Self(self.0.saturating_add(59_999).div_euclid(60_000).saturating_mul(60_000))

@@ -131,6 +131,11 @@ impl CallError {
         self.errors().first().map(|error| &error.message)
     }
 
+    /// What the call names is not there, or not any more.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+
     /// Whether a limit refused the call.
     pub fn limit(&self) -> Option<Limit> {
         match self.code() {

@@ -22,7 +22,7 @@ pub mod setup;
 
 pub use channels::{Capture, CapturedChannel, FREE_ENTITIES, Member};
 pub(super) use describe::Describes;
-pub use history::{Changed, Changes, Deleted};
+pub use history::{Changed, Changes, DELETIONS_KEPT, Deleted};
 pub use limits::{Limits, Quota};
 
 /// How many records one collection call writes.

@@ -45,13 +45,7 @@ pub fn steps(
     let mut wanted: BTreeMap<PipelineId, (i64, Option<Timestamp>)> = BTreeMap::new();
     for gap in gaps.iter().filter(|gap| gap.records == 0 && gap.closed.is_none()) {
         let Some(subscription) = subscriptions.iter().find(|row| row.id == gap.subscription) else { continue };
-        let reads = |row: &&PipelineRow| {
-            let identity = &row.identity;
-            identity.source_org == subscription.org
-                && identity.channel == subscription.channel
-                && gap.object.as_ref().is_none_or(|object| *object == identity.source_object)
-        };
-        let readers: Vec<PipelineId> = pipelines.iter().filter(reads).map(|row| row.id).collect();
+        let readers = readers(gap, subscription, pipelines);
         if readers.is_empty() || !is_over(gap, subscription) {
             continue;
         }
@@ -72,12 +66,50 @@ pub fn steps(
     steps
 }
 
+/// Why the last repair of a gap failed, if it did. `jobs`: the last one first.
+pub fn failure<'a>(
+    gap: &Gap,
+    subscription: &SubscriptionRow,
+    pipelines: &[PipelineRow],
+    jobs: &'a [Job],
+) -> Option<&'a str> {
+    let readers = readers(gap, subscription, pipelines);
+    let failed = readers.into_iter().filter_map(|pipeline| {
+        let last = jobs.iter().find(|job| serves(job, gap, pipeline))?;
+        last.ended.as_ref().filter(|ended| gap.records == 0 && ended.how == JobEnd::Failed)
+    });
+    failed.map(|ended| ended.why.as_str()).next()
+}
+
+/// The pipelines from which it may have hidden something.
+fn readers(gap: &Gap, subscription: &SubscriptionRow, pipelines: &[PipelineRow]) -> Vec<PipelineId> {
+    let reads = |row: &&PipelineRow| {
+        let identity = &row.identity;
+        identity.source_org == subscription.org
+            && identity.channel == subscription.channel
+            && gap.object.as_ref().is_none_or(|object| *object == identity.source_object)
+    };
+    pipelines.iter().filter(reads).map(|row| row.id).collect()
+}
+
+/// Whether a job reads for a pipeline what a gap may have hidden from it.
+fn serves(job: &Job, gap: &Gap, pipeline: PipelineId) -> bool {
+    job.pipeline == pipeline
+        && match &job.work {
+            // It reads what changed since then, up to now.
+            Work::Repair { from, .. } => from.is_none() || gap.from.is_some_and(|gap| *from <= Some(gap)),
+            Work::Backfill { condition } => condition.is_none() && gap.kind == GapKind::OtherOrg,
+        }
+}
+
 /// Nothing more is going to be missing because of it, and whatever events can still tell of it they have told.
 fn is_over(gap: &Gap, subscription: &SubscriptionRow) -> bool {
+    // It is told in our own clock, and a backfill is all that counts.
+    if gap.kind == GapKind::OtherOrg {
+        return true;
+    }
     let live_until = subscription.position.live_until;
     match gap.to {
-        // It is told in our own clock, and a backfill is all that counts.
-        _ if gap.kind == GapKind::OtherOrg => true,
         Some(to) => live_until.is_some_and(|until| until >= to),
         None => match gap.kind {
             GapKind::Position | GapKind::Outage | GapKind::Capture | GapKind::Access => false,
@@ -94,16 +126,8 @@ fn is_over(gap: &Gap, subscription: &SubscriptionRow) -> bool {
 }
 
 fn known(gap: &Gap, pipeline: PipelineId, jobs: &[Job], now: Timestamp) -> Known {
-    let serves = |job: &&Job| {
-        job.pipeline == pipeline
-            && match &job.work {
-                // It reads what changed since then, up to now.
-                Work::Repair { from, .. } => from.is_none() || gap.from.is_some_and(|gap| *from <= Some(gap)),
-                Work::Backfill { condition } => condition.is_none() && gap.kind == GapKind::OtherOrg,
-            }
-    };
     let mut all = Known::Nothing;
-    for job in jobs.iter().filter(serves) {
+    for job in jobs.iter().filter(|job| serves(job, gap, pipeline)) {
         let known = match (&job.ended, &job.cursor) {
             (None, _) => Known::UnderWay,
             (Some(ended), _) if ended.how == JobEnd::Done => match began_behind(gap, job) {
@@ -257,6 +281,14 @@ mod tests {
         let failed = |ended| [job(2, repair(), 250, Some((ended, JobEnd::Failed)))];
         assert_eq!(of(&missed, 200, &failed(300)), []);
         assert_eq!(of(&missed, 200, &failed(1_000 - 3_600)), [add(2)]);
+        let why = |gap: &Gap| {
+            let jobs = failed(300)
+                .map(|job| Job { ended: job.ended.map(|ended| JobEnded { why: "no".into(), ..ended }), ..job });
+            failure(gap, &subscription(200), &[pipeline(2, "Contact")], &jobs).map(str::to_owned)
+        };
+        let later = Gap { id: 8, from: Some(at(150)), ..missed.clone() };
+        assert_eq!((why(&missed), why(&later)), (Some("no".to_owned()), Some("no".to_owned())), "one read for both");
+        assert_eq!(why(&Gap { from: Some(at(50)), ..missed }), None);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use crate::config::OnDelete;
-use crate::event::{FieldName, FieldPath, Found, RecordId, Seq, Timestamp};
+use crate::event::{FieldName, Found, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::mapping::Mapping;
-use crate::org::{CallError, Cells, Code, Disposition, JobState, Org, READ_MAX, soql};
+use crate::org::{CallError, Cells, Code, DELETIONS_KEPT, Disposition, JobState, Org, READ_MAX, soql};
 use crate::store::{Cursor, Work};
 
 /// From so many records on they are read by a query job of the Bulk API. Below, that would cost more calls than it saves.
@@ -23,8 +23,6 @@ const BULK_PAGE: usize = 5_000;
 /// How much earlier than its commit a record's stamp can be: as long as a transaction was open.
 const MARGIN: Duration = Duration::from_secs(300);
 const SECOND: Duration = Duration::from_secs(1);
-/// The org's log of deletions reaches back so far at most (facts: rest.md section 10).
-const DELETIONS: Duration = Duration::from_secs(15 * 24 * 3_600 - 3_600);
 
 /// Where a job begins, and how many records it has to read, if the org could count them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +89,7 @@ pub async fn begin(
                 return Err(ReadError::NotByTime);
             }
             // What changed again since the gap has a newer stamp.
-            let (from, to) = (second(from.minus(MARGIN)), second(as_of).plus(SECOND));
+            let (from, to) = (from.minus(MARGIN).second(), as_of.second().plus(SECOND));
             return Ok(Beginning { cursor: Cursor::Changed { from, to }, total: None, as_of });
         }
     };
@@ -136,14 +134,10 @@ pub async fn page(source: &Org, mapping: &Mapping, work: &Work, cursor: &Cursor)
             let wide = soql::encoded_length(&select) > SELECT_MAX;
             let select = if wide { format!("SELECT Id FROM {}", mapping.source_object) } else { select };
             let rows = source.query(&format!("{select}{condition} ORDER BY Id LIMIT {QUERY_PAGE}")).await?;
-            let full = rows.len() >= QUERY_PAGE;
-            let found = if wide {
-                let ids: Vec<RecordId> = rows.iter().filter_map(|row| hydrate::id_of(row, "Id")).collect();
-                read(source, mapping, &ids).await?
-            } else {
-                found(mapping, rows)
-            };
-            let last = found.keys().max().copied().filter(|_| full);
+            let ids: Vec<RecordId> = rows.iter().filter_map(|row| hydrate::id_of(row, "Id")).collect();
+            // In the org's order, whatever is left of them when they are read.
+            let last = ids.last().copied().filter(|_| rows.len() >= QUERY_PAGE);
+            let found = if wide { read(source, mapping, &ids).await? } else { found(mapping, rows) };
             let next = last.map(|last| Cursor::Query { after: Some(last) });
             let next = next.or_else(|| gone_since(source, mapping, work));
             Ok(Step::Page { found, at: None, next })
@@ -152,7 +146,7 @@ pub async fn page(source: &Org, mapping: &Mapping, work: &Work, cursor: &Cursor)
             if locator.is_none() {
                 let running = match source.query_job(job).await {
                     Ok(running) => running,
-                    Err(error) if is_gone(&error) => return Ok(Step::Gone),
+                    Err(error) if error.is_not_found() => return Ok(Step::Gone),
                     Err(error) => return Err(error.into()),
                 };
                 match running.state {
@@ -163,11 +157,10 @@ pub async fn page(source: &Org, mapping: &Mapping, work: &Work, cursor: &Cursor)
                 }
             }
             let described = source.describe(&mapping.source_object).await?;
-            let fields = fields(mapping);
-            let cells = Cells::new(&fields, &described);
+            let cells = Cells::new(&hydrate::source_fields(mapping), &described);
             let (rows, next) = match source.query_rows(job, locator.as_deref(), BULK_PAGE, &cells).await {
                 Ok(answer) => answer,
-                Err(error) if is_gone(&error) => return Ok(Step::Gone),
+                Err(error) if error.is_not_found() => return Ok(Step::Gone),
                 Err(error) => return Err(error.into()),
             };
             // The same page again would be read for ever.
@@ -186,9 +179,7 @@ pub async fn page(source: &Org, mapping: &Mapping, work: &Work, cursor: &Cursor)
                 if from < *to { Some(Cursor::Changed { from, to: *to }) } else { gone_since(source, mapping, work) };
             Ok(Step::Page { found, at: None, next })
         }
-        Cursor::Deleted { from, to, after, known_from } => {
-            deleted(source, mapping, (*from, *to), *after, *known_from).await
-        }
+        Cursor::Deleted { since, to, after } => deleted(source, mapping, (*since, *to), *after).await,
         Cursor::Untold { since, until } => Err(ReadError::Untold { since: *since, until: *until }),
     }
 }
@@ -199,40 +190,29 @@ fn gone_since(source: &Org, mapping: &Mapping, work: &Work) -> Option<Cursor> {
     if mapping.on_delete == OnDelete::Ignore {
         return None;
     }
-    let to = second(source.server_time()).plus(SECOND);
-    let reach = second(source.server_time().minus(DELETIONS));
-    let wanted = from.map_or(reach, |from| second(from.minus(MARGIN)));
-    Some(Cursor::Deleted {
-        from: wanted.max(reach),
-        to,
-        after: None,
-        known_from: Some(reach).filter(|reach| wanted < *reach),
-    })
+    let to = source.server_time().second().plus(SECOND);
+    let since = from.map(|from| from.minus(MARGIN).second());
+    Some(Cursor::Deleted { since, to, after: None })
 }
 
-/// A page of what the org's log of deletions tells.
+/// A page of what the org's log tells of deletions since a time; none: as far back as it goes.
 async fn deleted(
     source: &Org,
     mapping: &Mapping,
-    (from, to): (Timestamp, Timestamp),
+    (since, to): (Option<Timestamp>, Timestamp),
     after: Option<RecordId>,
-    known_from: Option<Timestamp>,
 ) -> Result<Step, ReadError> {
+    let from = source.server_time().minus(DELETIONS_KEPT).second().max(since.unwrap_or(Timestamp(0)));
     let log = match source.deleted(&mapping.source_object, from, to).await {
         Ok(log) => log,
-        // The org keeps nothing of that time.
-        Err(error) if error.code().is_some_and(|code| code.as_str() == "INVALID_REPLICATION_DATE") => {
-            let next = Some(Cursor::Untold { since: from, until: to });
-            return Ok(Step::Page { found: HashMap::new(), at: None, next });
-        }
-        // The object has no such log (UNSURE which code it gets), or too much is in it for one answer.
+        // The org keeps nothing of that time, or too much for one answer; or the object has no such log (UNSURE which code it
+        // gets).
         Err(error) if matches!(error.disposition(), Disposition::Split) => {
-            let next = Some(Cursor::Untold { since: from, until: to });
+            let next = Some(Cursor::Untold { since: since.unwrap_or(from), until: to });
             return Ok(Step::Page { found: HashMap::new(), at: None, next });
         }
         Err(error) => return Err(error.into()),
     };
-    let known_from = log.earliest.filter(|earliest| *earliest > from).max(known_from);
     // By id, for a record that comes back is in the log no more.
     let gone: BTreeSet<RecordId> = log.rows.iter().map(|row| row.record).collect();
     let behind = gone.into_iter().filter(|id| after.is_none_or(|after| *id > after));
@@ -242,9 +222,10 @@ async fn deleted(
         // It is in no bin any more, and only the log knows.
         found.entry(*id).or_insert(Found::Deleted);
     }
+    let known_from = log.earliest.map_or(from, |earliest| earliest.max(from));
     let next = match ids.last().filter(|_| ids.len() >= QUERY_PAGE) {
-        Some(last) => Some(Cursor::Deleted { from, to, after: Some(*last), known_from }),
-        None => known_from.map(|until| Cursor::Untold { since: from.min(until), until }),
+        Some(last) => Some(Cursor::Deleted { since, to, after: Some(*last) }),
+        None => since.filter(|since| known_from > *since).map(|since| Cursor::Untold { since, until: known_from }),
     };
     Ok(Step::Page { found, at: None, next })
 }
@@ -257,29 +238,8 @@ async fn read(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Result<HashM
     Ok(found)
 }
 
-fn second(time: Timestamp) -> Timestamp {
-    Timestamp(time.0.div_euclid(1_000) * 1_000)
-}
-
-/// What the org keeps for a job is not needed any more.
-pub async fn end(source: &Org, cursor: &Cursor) {
-    match cursor {
-        Cursor::Query { .. } | Cursor::Changed { .. } | Cursor::Deleted { .. } | Cursor::Untold { .. } => {}
-        // It goes by itself after seven days.
-        Cursor::Bulk { job, .. } => drop(source.drop_query(job).await),
-    }
-}
-
-fn fields(mapping: &Mapping) -> Vec<FieldName> {
-    let mut fields: Vec<FieldName> = mapping.reads().iter().map(FieldPath::object_field).collect();
-    fields.extend("Id".parse::<FieldName>());
-    fields.sort();
-    fields.dedup();
-    fields
-}
-
 fn select(mapping: &Mapping) -> String {
-    let fields = fields(mapping);
+    let fields = hydrate::source_fields(mapping);
     let names: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
     format!("SELECT {} FROM {}", names.join(","), mapping.source_object)
 }
@@ -293,6 +253,99 @@ fn found(mapping: &Mapping, rows: Vec<Map<String, Json>>) -> HashMap<RecordId, F
     rows.into_iter().filter_map(record).collect()
 }
 
-fn is_gone(error: &CallError) -> bool {
-    matches!(error, CallError::Refused { status: 404, .. })
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::testing::between_two_orgs;
+    use crate::org::testing::{Reply, ScriptedOrg};
+
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+    /// Accounts with so many fields that are mapped.
+    fn mapping(fields: usize) -> Mapping {
+        let mapped: String =
+            (0..fields).map(|n| format!(", A_field_with_a_long_name_{n}__c: Some_other_name_{n}__c")).collect();
+        let config = between_two_orgs(&format!(
+            "pipelines:\n  - name: accounts\n    from: {{ org: a, channel: /data/AccountChangeEvent, object: Account }}\n    to: {{ org: b, \
+             object: Account, key: Key__c }}\n    on_delete: delete\n    fields: {{ Key__c: Id{mapped} }}\n"
+        ));
+        Mapping::new(&config.pipelines[0], &config)
+    }
+
+    fn repair(age: Duration) -> (Work, Timestamp) {
+        let from = Timestamp::now().minus(age);
+        (Work::Repair { gap: 1, from: Some(from) }, from)
+    }
+
+    #[tokio::test]
+    async fn a_page_is_followed_by_what_is_behind_its_last_row_also_where_the_records_have_gone_meanwhile() {
+        let id = |n: usize| -> RecordId { format!("001{n:012}").parse().unwrap() };
+        for fields in [1, 600] {
+            // The ids are asked for alone where so many fields do not fit a URL, and by then the records are gone.
+            let org = ScriptedOrg::start(move |seen| match seen.method.as_str() {
+                "POST" => Reply::json(200, &json!(vec![json!(null); seen.json()["ids"].as_array().unwrap().len()])),
+                _ if seen.target.contains("queryAll") => Reply::json(200, &json!({"done": true, "records": []})),
+                _ => {
+                    let rows: Vec<Json> = (0..QUERY_PAGE).map(|n| json!({"Id": id(n).as_str()})).collect();
+                    Reply::json(200, &json!({"done": true, "records": rows}))
+                }
+            })
+            .await;
+            let work = Work::Backfill { condition: None };
+            let step = page(&org.org(), &mapping(fields), &work, &Cursor::Query { after: None }).await.unwrap();
+            let Step::Page { found, next, .. } = step else { panic!("{step:?}") };
+            assert_eq!(found.len(), if fields == 1 { QUERY_PAGE } else { 0 });
+            assert_eq!(next, Some(Cursor::Query { after: Some(id(QUERY_PAGE - 1)) }));
+        }
+    }
+
+    #[tokio::test]
+    async fn deletions_of_which_the_log_does_not_tell_are_named_from_where_the_gap_began() {
+        let server = ScriptedOrg::start(|_| Reply::json(200, &json!({"deletedRecords": []}))).await;
+        let org = server.org();
+        for (age, told) in [(DAY, true), (20 * DAY, false)] {
+            let (work, from) = repair(age);
+            let cursor = gone_since(&org, &mapping(1), &work).unwrap();
+            let step = page(&org, &mapping(1), &work, &cursor).await.unwrap();
+            let Step::Page { next, .. } = step else { panic!("{step:?}") };
+            match next {
+                None => assert!(told),
+                Some(Cursor::Untold { since, until }) => {
+                    assert!(!told && since == from.minus(MARGIN).second() && until > since.plus(4 * DAY));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let all = Work::Repair { gap: 1, from: None };
+        let cursor = gone_since(&org, &mapping(1), &all).unwrap();
+        let step = page(&org, &mapping(1), &all, &cursor).await.unwrap();
+        assert!(matches!(step, Step::Page { next: None, .. }), "as far back as the log goes: {step:?}");
+    }
+
+    #[tokio::test]
+    async fn only_a_log_that_cannot_be_given_out_counts_as_untold_and_nobody_asks_where_deletes_are_ignored() {
+        let (work, _) = repair(DAY);
+        for (status, code, untold) in [
+            (400, "EXCEEDED_ID_LIMIT", true),
+            (400, "INVALID_REPLICATION_DATE", true),
+            (403, "REQUEST_LIMIT_EXCEEDED", false),
+            (503, "SERVER_UNAVAILABLE", false),
+        ] {
+            let answer = json!([{"errorCode": code, "message": "no"}]);
+            let server = ScriptedOrg::start(move |_| Reply::json(status, &answer)).await;
+            let org = server.org();
+            let cursor = gone_since(&org, &mapping(1), &work).unwrap();
+            match page(&org, &mapping(1), &work, &cursor).await {
+                Ok(Step::Page { next: Some(Cursor::Untold { .. }), .. }) => assert!(untold, "{code}"),
+                Err(ReadError::Call(error)) => assert!(!untold, "{code}: {error}"),
+                other => panic!("{code}: {other:?}"),
+            }
+        }
+        let server = ScriptedOrg::start(|_| Reply::Cut).await;
+        let mut ignores = mapping(1);
+        ignores.on_delete = OnDelete::Ignore;
+        assert_eq!(gone_since(&server.org(), &ignores, &work), None);
+    }
 }

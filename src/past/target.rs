@@ -8,7 +8,7 @@ use crate::event::{FieldName, Record, RecordId, Value};
 use crate::hydrate;
 use crate::mapping::Mapping;
 use crate::org::{CallError, Org, READ_MAX, soql};
-use crate::publish::{Cell, Counterpart};
+use crate::publish::Counterpart;
 
 /// Keys of one query, and bytes of its text (facts: rest.md section 1).
 const KEYS: usize = 400;
@@ -77,9 +77,8 @@ async fn holders(
         let list = soql::list(values.iter().map(String::as_str));
         calls += 1;
         for row in target.query(&format!("{select} {list}")).await? {
-            let key = Cell::Value(Value::from(row.get(mapping.key.as_str()).cloned().unwrap_or_default())).key_text();
             // An org compares without case; keys are compared exactly.
-            let Some(record) = key.and_then(|key| keys.get(&key)) else { continue };
+            let Some(record) = hydrate::key_in(&row, &mapping.key).and_then(|key| keys.get(&key)) else { continue };
             let Some(id) = hydrate::id_of(&row, "Id") else { continue };
             let holder = counterpart(id, fields, &row);
             held.entry(*record).and_modify(|other| *other = None).or_insert(Some(holder));

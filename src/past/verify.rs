@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value as Json};
 
 use crate::config::{Config, IfMissing, MayDelete, NoLongerMatching, OnDelete};
-use crate::event::{FieldName, FieldPath, ObjectName, OrgName, PipelineName, Record, RecordId, Seq, Value};
+use crate::event::{FieldName, ObjectName, OrgName, PipelineName, Record, RecordId, Seq, Value};
 use crate::hydrate;
 use crate::mapping::{Known, LinkState, Mapped, Mapping, Replies, Skip};
 use crate::org::{CallError, Org};
@@ -91,7 +91,7 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
         let mut side =
             Side { expected: BTreeMap::new(), keys: HashMap::new(), left_out: HashSet::new(), actual: Vec::new() };
         let paths = mapping.reads();
-        let rows = read_all(source, &mapping.source_object, &source_fields(&mapping)).await?;
+        let rows = read_all(source, &mapping.source_object, &hydrate::source_fields(&mapping)).await?;
         let record = |row| Some(hydrate::record(id_of(&row)?, &paths, &mapping.privacy, row));
         let records: Vec<Record> = rows.into_iter().filter_map(record).collect();
         let replies =
@@ -176,10 +176,6 @@ pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<C
         comparison.differences.extend(side.expected.into_keys().map(|key| found(key, Differing::Missing)));
     }
     Ok(comparison)
-}
-
-fn source_fields(mapping: &Mapping) -> Vec<FieldName> {
-    mapping.reads().iter().map(FieldPath::object_field).collect()
 }
 
 async fn read_all(org: &Org, object: &ObjectName, fields: &[FieldName]) -> Result<Vec<Map<String, Json>>, CallError> {

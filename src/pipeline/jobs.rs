@@ -12,7 +12,7 @@ use super::machine::Machine;
 use crate::event::{Found, RecordId, Seq};
 use crate::hydrate;
 use crate::mapping::{Mapping, Replies};
-use crate::org::{CallError, Code, Disposition, Lost, Org};
+use crate::org::{CallError, Code, Disposition, JobId, Lost, Org};
 use crate::past::source::{self, Beginning, ReadError, Step};
 use crate::past::target;
 use crate::publish::{Counterpart, Source};
@@ -36,8 +36,8 @@ pub struct Running {
     pub job: Job,
     /// Where to read on; none: at the beginning, or all is read.
     read_to: Option<Cursor>,
-    /// What it read last, whose results the org may keep.
-    last: Option<Cursor>,
+    /// The query of which the org keeps the results.
+    query: Option<JobId>,
     all_read: bool,
     asking: bool,
     again_at: Instant,
@@ -100,8 +100,8 @@ pub enum Failure {
 
 /// What has become sure.
 pub enum Sure {
-    /// Everything before this is settled.
-    Moved(Option<Cursor>),
+    /// More than before: everything before the job's cursor.
+    Moved,
     /// All is.
     Done,
 }
@@ -110,7 +110,7 @@ impl Running {
     pub fn new(job: Job, now: Instant) -> Self {
         Self {
             read_to: job.cursor.clone(),
-            last: job.cursor.clone(),
+            query: job.cursor.as_ref().and_then(Cursor::query).cloned(),
             job,
             all_read: false,
             asking: false,
@@ -151,7 +151,7 @@ impl Running {
         self.job.counts.total = beginning.total;
         self.job.counts.as_of = Some(beginning.as_of);
         self.job.cursor = Some(beginning.cursor.clone());
-        self.last = Some(beginning.cursor.clone());
+        self.query = beginning.cursor.query().cloned();
         self.read_to = Some(beginning.cursor);
     }
 
@@ -160,7 +160,6 @@ impl Running {
         self.answered();
         self.keyed = Some(keyed);
         self.all_read = next.is_none();
-        self.last = self.read_to.take().or(self.last.take());
         self.read_to.clone_from(&next);
         let pipeline = self.job.pipeline;
         let left: Vec<Source> = records.into_iter().map(|record| Source { pipeline, record }).collect();
@@ -187,7 +186,7 @@ impl Running {
 
     /// Others may go on: nothing of it is with the machine, and it has waited for a while.
     pub fn may_step_back(&self) -> bool {
-        !self.asking && self.pages.is_empty() && self.tries >= PATIENCE
+        self.is_at_rest() && self.tries >= PATIENCE
     }
 
     /// Nothing of it is with the machine, or asked for.
@@ -204,9 +203,9 @@ impl Running {
         self.pages.clear();
     }
 
-    /// Where it read last.
-    pub fn last_cursor(&self) -> Option<&Cursor> {
-        self.last.as_ref()
+    /// The query of which the org keeps the results.
+    pub fn query(&self) -> Option<&JobId> {
+        self.query.as_ref()
     }
 
     fn answered(&mut self) {
@@ -225,8 +224,8 @@ impl Running {
             }
             if let Some(Pending { next, rows, .. }) = self.pages.pop_front() {
                 self.job.counts.rows += rows;
-                self.job.cursor.clone_from(&next);
-                moved = Some(Sure::Moved(next));
+                self.job.cursor = next;
+                moved = Some(Sure::Moved);
             }
         }
         if self.all_read && self.pages.is_empty() { Some(Sure::Done) } else { moved }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{ApiStatus, Status};
 use crate::event::Timestamp;
 use crate::org::Quota;
+use crate::past::repair;
 use crate::store::paused::reason_by_hand;
-use crate::store::{self, JobEnd, ParkedState, Store, StoreError, SubscriptionRow, Work};
+use crate::store::{self, ParkedState, Store, StoreError, SubscriptionRow};
 use crate::subscribe::{State, retention};
 
 /// Ended jobs that are looked at.
@@ -33,12 +34,12 @@ pub struct Report {
     pub jobs: Vec<Job>,
 }
 
-/// A backfill.
+/// A backfill or a repair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     pub number: i64,
     pub pipeline: String,
-    /// `backfill`, or `repair` of a gap.
+    /// `backfill`, or `repair` of gaps.
     pub kind: String,
     /// One of `waiting`, `running`, `done`, `failed`, `stopped`.
     pub state: String,
@@ -48,7 +49,7 @@ pub struct Job {
     pub rows: u64,
     /// Rows that there were at the beginning, where the org could count them.
     pub total: Option<u64>,
-    /// API calls to read them, of both orgs.
+    /// About how many API calls of both orgs it took to read them.
     pub calls: u64,
     pub begun: Option<String>,
     pub ended: Option<String>,
@@ -324,14 +325,17 @@ impl Report {
                 open_gaps: row.open_gaps,
             });
         }
+        let pipelines = store.pipelines().await?;
+        let names: HashMap<_, _> = pipelines.iter().map(|row| (row.id, row.identity.name.to_string())).collect();
+        let mut jobs = store.ended_jobs(JOBS_MAX).await?;
         for gap in store.gaps().await? {
             let row = rows.iter().find(|row| row.id == gap.subscription);
-            report.gaps.push(Gap::of(&gap, row));
+            let mut shown = Gap::of(&gap, row);
+            if let Some(why) = row.and_then(|row| repair::failure(&gap, row, &pipelines, &jobs)) {
+                shown.remedy = format!("its repair failed: {why}");
+            }
+            report.gaps.push(shown);
         }
-        let names: HashMap<_, _> =
-            store.pipelines().await?.into_iter().map(|row| (row.id, row.identity.name.to_string())).collect();
-        let mut jobs = store.ended_jobs(JOBS_MAX).await?;
-        report.tell_of_repairs(&jobs);
         let mut seen = HashSet::new();
         jobs.retain(|job| seen.insert((job.pipeline, job.work.kind())));
         jobs.extend(store.open_jobs().await?);
@@ -340,7 +344,7 @@ impl Report {
             jobs.iter().filter_map(|job| Some(Job::of(job, names.get(&job.pipeline)?.clone(), now))).collect();
         let causes = store.parked_causes().await?;
         let oldest = store.oldest_unsettled().await?;
-        for row in store.pipelines().await? {
+        for row in pipelines {
             let target = live.and_then(|live| live.targets.get(&row.identity.target_org));
             // Before the target's work begins (it cannot be logged in to) the bridge knows no more than the store.
             let known = live.filter(|_| target.is_some()).and_then(|live| live.pipelines.get(&row.identity.name));
@@ -378,17 +382,6 @@ impl Report {
             });
         }
         Ok(report)
-    }
-
-    /// Of gaps whose repair failed: why. `ended`: the last job first.
-    fn tell_of_repairs(&mut self, ended: &[store::Job]) {
-        for gap in &mut self.gaps {
-            let serves = |job: &&store::Job| matches!(job.work, Work::Repair { gap: of, .. } if of == gap.id);
-            let last = ended.iter().find(serves).and_then(|job| job.ended.as_ref());
-            if let Some(last) = last.filter(|last| last.how == JobEnd::Failed) {
-                gap.remedy = format!("its repair failed: {}", last.why);
-            }
-        }
     }
 
     /// Something does not pass by itself.

@@ -55,10 +55,20 @@ pub enum Cursor {
     Bulk { job: JobId, at: u64, locator: Option<String> },
     /// What has changed, from a time of the org's clock to another.
     Changed { from: Timestamp, to: Timestamp },
-    /// What has gone, in the order of ids. Of what went before `known_from` the org's log says nothing.
-    Deleted { from: Timestamp, to: Timestamp, after: Option<RecordId>, known_from: Option<Timestamp> },
-    /// All is read that the org still tells.
+    /// What has gone since a time (none: as far back as the org tells), in the order of ids.
+    Deleted { since: Option<Timestamp>, to: Timestamp, after: Option<RecordId> },
+    /// All is read that the org still tells; of deletions of this time it tells nothing.
     Untold { since: Timestamp, until: Timestamp },
+}
+
+impl Cursor {
+    /// The query job whose results are read.
+    pub fn query(&self) -> Option<&JobId> {
+        match self {
+            Self::Bulk { job, .. } => Some(job),
+            Self::Query { .. } | Self::Changed { .. } | Self::Deleted { .. } | Self::Untold { .. } => None,
+        }
+    }
 }
 
 /// What a job has done, as far as that is sure.

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::budget::Budget;
 use crate::event::{Arrival, Channel, ObjectName, Timestamp, Window, WindowCause};
-use crate::org::{CallError, Changed, Disposition, Org};
+use crate::org::{CallError, Changed, DELETIONS_KEPT, Disposition, Org};
 use crate::retry::Backoff;
 use crate::status::Board;
 use crate::subscribe::{State, found};
@@ -26,8 +26,6 @@ const OPEN: Duration = Duration::from_secs(1);
 /// How soon it is looked whether there is API budget again; no call is made for that.
 const BUDGET_AGAIN: Duration = Duration::from_secs(2);
 const PAGE: usize = 2_000;
-/// The org's log of deletions reaches back so far at most (facts: rest.md section 10).
-const DELETIONS: Duration = Duration::from_secs(15 * 24 * 3_600 - 3_600);
 
 /// One object that is polled.
 pub struct Poll {
@@ -105,9 +103,9 @@ impl Poll {
     async fn look(&mut self) -> Result<(), Trouble> {
         let described = self.org.describe_now(&self.object).await?;
         // The describe's answer has just told the org's time.
-        let to = second(self.org.server_time().minus(OPEN));
+        let to = self.org.server_time().minus(OPEN).second();
         let start = if self.first { self.from } else { self.from.minus(OVERLAP) };
-        let mut from = second(start);
+        let mut from = start.second();
         if to <= self.from {
             return Ok(());
         }
@@ -120,8 +118,8 @@ impl Poll {
             from = changes.complete_until;
         }
         // Also what is not in the recycle bin any more. Not every object has this log.
-        let reach = second(self.org.server_time().minus(DELETIONS));
-        let since = second(start).max(reach);
+        let reach = self.org.server_time().minus(DELETIONS_KEPT).second();
+        let since = start.second().max(reach);
         if !self.first || since < to {
             match self.org.deleted(&self.object, since, to).await {
                 Ok(deleted) => {
@@ -177,8 +175,4 @@ impl Poll {
     fn show(&self, state: State) {
         self.board.subscription(&self.channel, |shown| shown.state = state);
     }
-}
-
-fn second(time: Timestamp) -> Timestamp {
-    Timestamp(time.0.div_euclid(1_000) * 1_000)
 }

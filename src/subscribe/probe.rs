@@ -303,7 +303,8 @@ impl<S: Store> Probe<S> {
         Ok(rows.into_iter().filter(|row| missing.contains(&row.record)).collect())
     }
 
-    /// Opens a window from the last probe on, which goes on if its end is not known, unless one of this kind is open, also from before a restart.
+    /// Opens a window from the last probe on, which goes on if its end is not known, unless one of this kind goes on already,
+    /// also from before a restart.
     async fn open(
         &self,
         subject: &Subject,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
 use orgbridge::bridge::Command;
-use orgbridge::config::{Backfill, Config, OrgConfig, SaveOptions};
+use orgbridge::config::{Backfill, OrgConfig, SaveOptions};
 use orgbridge::event::{RecordId, Timestamp};
 use orgbridge::mapping::Expression;
 use orgbridge::org::{Org, SaveResult};
@@ -15,28 +15,9 @@ use crate::process::{Emulator, Process};
 use crate::state::{State, until};
 use crate::support::World;
 
-/// Orgs of which events tell at once, so that those of what happens before a bridge is there are gone by then.
-async fn world_with(differently: impl FnOnce(&mut Config)) -> World {
-    let world = World::with(differently).await;
-    prompt(&world).await;
-    world
-}
-
-async fn prompt(world: &World) {
-    world.control(world.source(), "streams", json!({"bus_delay_ms": [0, 0]})).await;
-}
-
-/// Once all events of what happened before are on the bus, so that a start at its tip leaves them out.
+/// The first time all events of what happened before are on the bus, so that a start at its tip leaves them out.
 async fn live(world: &mut World) {
-    let (mut published, mut quiet) = (u64::MAX, 0);
-    until("a quiet bus", async || {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        let now = world.source().stats()["events"].as_u64().unwrap();
-        quiet = if now == published { quiet + 1 } else { 0 };
-        published = now;
-        quiet >= 4
-    })
-    .await;
+    world.control(world.source(), "time", json!({"advance_seconds": 5})).await;
     world.start();
     world.live_since(Timestamp(0)).await;
 }
@@ -81,7 +62,7 @@ fn calls(world: &World, kind: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_there_before_is_written_parents_first_and_what_is_equal_is_left_alone() {
-    let mut world = world_with(|_| {}).await;
+    let mut world = World::new().await;
     let accounts = world.create("Account", accounts(0..2_300)).await;
     world.create("Contact", contacts(&accounts[..700])).await;
     live(&mut world).await;
@@ -112,7 +93,7 @@ async fn what_was_there_before_is_written_parents_first_and_what_is_equal_is_lef
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_the_target_had_before_the_bridge_are_linked_by_their_key_and_not_made_twice() {
-    let mut world = world_with(|_| {}).await;
+    let mut world = World::new().await;
     let ids = world.create("Account", accounts(0..40)).await;
     let target = world.orgs[&"target".parse().unwrap()].clone();
     let session = target.session().await.unwrap();
@@ -135,7 +116,7 @@ async fn records_that_the_target_had_before_the_bridge_are_linked_by_their_key_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_condition_and_the_filter_choose_and_at_the_first_run_it_is_done_by_itself_once() {
-    let mut world = world_with(|config| {
+    let mut world = World::with(|config| {
         config.pipelines.truncate(1);
         config.pipelines[0].backfill = Backfill::OnFirstRun;
         config.pipelines[0].when = Some(Expression::compile("NumberOfEmployees >= 10").unwrap());
@@ -164,7 +145,7 @@ async fn a_condition_and_the_filter_choose_and_at_the_first_run_it_is_done_by_it
 #[tokio::test(flavor = "multi_thread")]
 async fn many_records_are_read_by_a_query_job_which_a_stopped_bridge_goes_on_with() {
     const RECORDS: usize = 20_500;
-    let mut world = world_with(|_| {}).await;
+    let mut world = World::new().await;
     world.control(world.source(), "limits", json!({"daily_delivered_events": null})).await;
     world.create("Account", accounts(0..RECORDS)).await;
     live(&mut world).await;
@@ -188,7 +169,7 @@ async fn many_records_are_read_by_a_query_job_which_a_stopped_bridge_goes_on_wit
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_go_on_while_a_backfill_reads_and_no_record_ends_on_an_older_state() {
-    let mut world = world_with(|config| {
+    let mut world = World::with(|config| {
         config.pipelines[0].when = Some(Expression::compile("Industry != 'Left out'").unwrap());
         config.pipelines[0].when_no_longer_matching = orgbridge::config::NoLongerMatching::Delete;
     })
@@ -223,7 +204,7 @@ async fn changes_go_on_while_a_backfill_reads_and_no_record_ends_on_an_older_sta
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_that_is_stopped_ends_where_it_is() {
-    let mut world = world_with(|_| {}).await;
+    let mut world = World::new().await;
     world.create("Account", accounts(0..300)).await;
     live(&mut world).await;
     // The target takes nothing, so it cannot end by itself.
@@ -250,14 +231,13 @@ async fn a_backfill_that_is_stopped_ends_where_it_is() {
 async fn a_person_backfills_whether_a_bridge_runs_or_not_and_is_told_what_the_target_does_by_itself() {
     let desk = Desk::new().await;
     let world = &desk.world;
-    prompt(world).await;
     let ids = world.create("Account", accounts(0..120)).await;
     world.create("Contact", contacts(&ids[..30])).await;
     // A bridge that ends before it has a position begins at the earliest event, but for those that are well before its start.
     world.control(world.source(), "time", json!({"advance_seconds": 600})).await;
 
     let (said, code) = desk.said(&["backfill", "nobody"]);
-    assert!(code == 1 && said.contains("no pipeline nobody; it has accounts, contacts"), "{said}");
+    assert!(code == 1 && said.contains("no pipeline nobody. Pipelines: accounts, contacts"), "{said}");
     let (said, code) = desk.said(&["backfill", "accounts"]);
     assert!(code == 1 && said.contains("Account: Apex trigger ") && said.contains("say --yes"), "{said}");
     let (said, code) = desk.said(&["backfill", "accounts", "--yes", "--detach"]);
@@ -376,9 +356,8 @@ async fn survive(plan: Plan) {
         ids.retain(|id| !gone.contains(id));
         ids.extend(make(plan.changes / 10).await);
         during += usize::from(number("SELECT count(*) FROM jobs WHERE ended_at IS NULL") == 1);
-        if round % (plan.rounds / (plan.kills + 1)).max(1) == 1
-            && round / (plan.rounds / (plan.kills + 1)).max(1) < plan.kills
-        {
+        let stretch = plan.rounds / (plan.kills + 1);
+        if round % stretch == 1 && round / stretch < plan.kills {
             bridge.kill();
             bridge = start();
         }

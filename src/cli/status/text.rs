@@ -1,7 +1,7 @@
 //! A report as text for people: what stands in a line is said in words, and nothing is wider than the terminal.
 
 use crate::status::report::{Gap, Org, Paused, Pipeline, Report, Subscription};
-use crate::text::{counted, grouped};
+use crate::text::{counted, grouped, span};
 
 use super::super::{job, table};
 
@@ -295,16 +295,6 @@ fn ago(at: &str, now: &str) -> String {
             format!("{} ago", span(u64::try_from((now - at).num_seconds()).unwrap_or(0)))
         }
         _ => at.to_owned(),
-    }
-}
-
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        // Retention is spoken of in hours: three days of it are 72.
-        7_200..432_000 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
     }
 }
 

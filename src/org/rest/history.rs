@@ -9,6 +9,9 @@ use super::super::error::CallError;
 use super::UNREADABLE;
 use crate::event::{ObjectName, RecordId, Timestamp};
 
+/// The org's log of deletions reaches back so far at most, with an hour for clocks (facts: rest.md section 10).
+pub const DELETIONS_KEPT: Duration = Duration::from_secs(15 * 24 * 3_600 - 3_600);
+
 /// A record that changed, as of its last change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Changed {

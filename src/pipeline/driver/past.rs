@@ -1,7 +1,6 @@
 //! The job of the past that runs: found, asked for, given to the machine, ended.
 
 use super::*;
-use crate::past;
 use crate::pipeline::jobs::{self, Failure, Running, Sure, Told, Wanted};
 use crate::pipeline::machine::PastPage;
 use crate::store::{Job, JobEnd, JobEnded};
@@ -28,12 +27,12 @@ impl<S: Store> Driver<S> {
             self.commit().await?;
             let Some(running) = &mut self.job else { return Ok(()) };
             match running.sure(&self.machine) {
-                Some(Sure::Moved(cursor)) => {
-                    self.store.job_moved(number, cursor, running.job.counts, Timestamp::now()).await?;
+                Some(Sure::Moved) => {
+                    let (cursor, counts) = (running.job.cursor.clone(), running.job.counts);
+                    self.store.job_moved(number, cursor, counts, Timestamp::now()).await?;
                 }
                 Some(Sure::Done) => {
-                    self.end_job(JobEnd::Done, String::new()).await?;
-                    return Ok(());
+                    return self.end_job(None).await;
                 }
                 None => {}
             }
@@ -110,26 +109,33 @@ impl<S: Store> Driver<S> {
     /// What the org keeps for a job that is over. Nobody waits for that.
     fn drop_results(&mut self, running: &Running) {
         let Some((_, source, _)) = self.sources.get(&running.job.pipeline).cloned() else { return };
-        if let Some(cursor) = running.last_cursor().cloned() {
+        if let Some(query) = running.query().cloned() {
             self.tasks.spawn(async move {
-                past::source::end(&source, &cursor).await;
+                // Else it goes by itself after seven days.
+                let _ = source.drop_query(&query).await;
                 Done::Nothing
             });
         }
     }
 
-    async fn end_job(&mut self, how: JobEnd, why: String) -> Result<(), StoreError> {
+    /// The job is done, or failed for this reason.
+    async fn end_job(&mut self, failure: Option<String>) -> Result<(), StoreError> {
         let Some(running) = self.job.take() else { return Ok(()) };
         self.machine.past_dropped();
         self.unread = None;
         let (number, counts, kind) = (running.job.number, running.job.counts, running.job.work.kind());
         let pipeline = self.name(running.job.pipeline);
-        match how {
-            JobEnd::Done => info!(pipeline, rows = counts.rows, calls = counts.calls, "the {kind} is done"),
-            JobEnd::Failed | JobEnd::Stopped => {
-                error!(pipeline, rows = counts.rows, "the {kind} failed: `orgbridge status` tells why");
+        let how = match failure {
+            None => {
+                info!(pipeline, rows = counts.rows, calls = counts.calls, "the {kind} is done");
+                JobEnd::Done
             }
-        }
+            Some(_) => {
+                error!(pipeline, rows = counts.rows, "the {kind} failed: `orgbridge status` tells why");
+                JobEnd::Failed
+            }
+        };
+        let why = failure.unwrap_or_default();
         let now = Timestamp::now();
         self.store.job_moved(number, running.job.cursor.clone(), counts, now).await?;
         self.store.job_ended(number, JobEnded { at: now, how, why }).await?;
@@ -164,6 +170,7 @@ impl<S: Store> Driver<S> {
             }
             Ok(Told::Page { at, found, there, replies, next, keyed, .. }) => {
                 let records: Vec<RecordId> = found.keys().copied().collect();
+                let rows = records.len();
                 running.page(records.clone(), next, keyed);
                 self.unread = None;
                 // What was settled meanwhile must be in the answer.
@@ -172,7 +179,10 @@ impl<S: Store> Driver<S> {
                 let newer = self.store.journaled_after(wanted.pipeline, records, at).await?;
                 let page = PastPage { pipeline: wanted.pipeline, at, found, there, newer };
                 let known = self.store.known(wanted.pipeline, self.machine.question_of_past(&page)).await?;
+                let before = self.machine.equal(wanted.pipeline);
                 self.machine.past_read(page, &known, now);
+                let equal = self.machine.equal(wanted.pipeline) - before;
+                debug!(pipeline = self.name(wanted.pipeline), rows, equal, "a page of the past");
             }
             Ok(Told::NotYet) => {
                 running.not_yet(now);
@@ -188,14 +198,14 @@ impl<S: Store> Driver<S> {
                 );
                 self.store.job_moved(wanted.number, None, counts, Timestamp::now()).await?;
             }
-            Err(Failure::Refused(_, said)) if running.is_hopeless() => self.end_job(JobEnd::Failed, said).await?,
+            Err(Failure::Refused(_, said)) if running.is_hopeless() => self.end_job(Some(said)).await?,
             Err(Failure::Again(error) | Failure::Refused(error, _)) => {
                 running.again(now);
                 self.machine.past_dropped();
                 warn!(pipeline = self.name(wanted.pipeline), %error, "a job could not read; it is tried again");
                 self.unread = Some(format!("a job could not read: {error}"));
             }
-            Err(Failure::Never(why)) => self.end_job(JobEnd::Failed, why).await?,
+            Err(Failure::Never(why)) => self.end_job(Some(why)).await?,
         }
         Ok(())
     }

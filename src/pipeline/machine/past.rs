@@ -67,7 +67,7 @@ impl Machine {
                 || self.is_suspect(source)
                 || answer.parked.contains_key(record)
                 || self.just_parked.contains(&source);
-            if is_newer || is_busy || self.is_halted(pipeline) {
+            if is_newer || is_busy {
                 found.remove(record);
                 self.wake_or_read(source, answer.parked.contains_key(record), now);
                 let reading = self.active.get_mut(&source).and_then(|active| active.reading.as_mut());
@@ -99,6 +99,11 @@ impl Machine {
         }
     }
 
+    /// Records of a pipeline that jobs read, and that the target held as they are; since the start.
+    pub fn equal(&self, pipeline: PipelineId) -> u64 {
+        self.lines.get(&pipeline).map_or(0, |line| line.counts.equal)
+    }
+
     /// Notes that a record was written while a job asks.
     pub(super) fn touch(&mut self, source: Source) {
         if let Some(touched) = &mut self.touched {
@@ -111,15 +116,13 @@ impl Machine {
         let Some(cover) = write.covers.first().copied() else { return };
         let source = cover.source;
         let mut rekeys = false;
-        if let Some(there) = past.there
-            && write.fields().is_some()
-        {
+        if let (Some(there), Some(fields)) = (past.there, write.fields()) {
+            let lacking = there.lacks(fields);
             if answer.links.get(&source.record) != Some(&there.id) {
                 let (pipeline, record) = (source.pipeline, source.record);
                 let link = LinkChange::Set { pipeline, source: record, target: there.id, created: Some(false) };
                 self.settlement.links.push(link);
             }
-            let lacking = write.fields().map(|fields| there.lacks(fields)).unwrap_or_default();
             if lacking.is_empty() {
                 if let Some(line) = self.lines.get_mut(&source.pipeline) {
                     line.counts.equal += 1;

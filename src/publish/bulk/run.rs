@@ -207,7 +207,7 @@ impl<'a, S: Store> Run<'a, S> {
                         None => return Ok(rows),
                     }
                 }
-                Err(error) if is_gone(&error) || since.elapsed() >= PATIENCE => return Err(What::Unknown),
+                Err(error) if error.is_not_found() || since.elapsed() >= PATIENCE => return Err(What::Unknown),
                 Err(_) if !self.pause(&mut backoff).await => return Err(What::Left),
                 Err(_) => {}
             }
@@ -222,7 +222,7 @@ impl<'a, S: Store> Run<'a, S> {
             self.calls += 1;
             match self.org.job(job).await {
                 Ok(job) => return Ok(job),
-                Err(error) if is_gone(&error) => return Err(What::Unknown),
+                Err(error) if error.is_not_found() => return Err(What::Unknown),
                 Err(error) => {
                     self.silent(job, &error);
                     if !self.pause(&mut backoff).await {
@@ -291,9 +291,4 @@ impl<'a, S: Store> Run<'a, S> {
 /// Between two questions.
 pub(super) fn new_backoff() -> Backoff {
     Backoff::new(FIRST, LONGEST)
-}
-
-/// The job is not there any more.
-pub(super) fn is_gone(error: &CallError) -> bool {
-    matches!(error, CallError::Refused { status: 404, .. })
 }

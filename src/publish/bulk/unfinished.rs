@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::run::{is_gone, new_backoff};
+use super::run::new_backoff;
 use crate::event::Timestamp;
 use crate::org::{CallError, JobId, Org, RunningJob};
 use crate::store::{Store, StoreError};
@@ -62,13 +62,13 @@ async fn ended(org: &Org, job: &JobId) -> Result<bool, CallError> {
     let is_final = |job: &RunningJob| job.state.is_final();
     match org.abort_job(job).await {
         Ok(running) if is_final(&running) => return Ok(true),
-        Err(error) if is_gone(&error) => return Ok(true),
+        Err(error) if error.is_not_found() => return Ok(true),
         // Refused where it has ended by itself.
         Ok(_) | Err(_) => {}
     }
     match org.job(job).await {
         Ok(running) => Ok(is_final(&running)),
-        Err(error) if is_gone(&error) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(true),
         Err(error) => Err(error),
     }
 }

@@ -28,7 +28,7 @@ pub async fn a_job_is_found_as_far_as_it_was_until_it_is_over<B: Backend>() {
         Cursor::Query { after: Some(account(7)) },
         Cursor::Bulk { job: name("7505e00000AbCdEAAV"), at: 12, locator: Some("AbC".to_owned()) },
         Cursor::Changed { from: NOW, to: Timestamp(NOW.0 + 1_000) },
-        Cursor::Deleted { from: NOW, to: NOW, after: None, known_from: Some(NOW) },
+        Cursor::Deleted { since: Some(NOW), to: NOW, after: Some(account(3)) },
         Cursor::Untold { since: NOW, until: NOW },
     ]
     .into_iter()

@@ -19,11 +19,10 @@ pub fn window(
     margin: Duration,
     first: Timestamp,
 ) -> Option<(Timestamp, Timestamp)> {
-    let second = |time: Timestamp| Timestamp(time.0.div_euclid(1_000) * 1_000);
-    let to = second(live_until.min(now.minus(margin)));
+    let to = live_until.min(now.minus(margin)).second();
     // The second of the start itself is half ours.
-    let first = second(first.plus(Duration::from_millis(999)));
-    let from = second(last.minus(margin)).max(first);
+    let first = first.plus(Duration::from_millis(999)).second();
+    let from = last.minus(margin).second().max(first);
     (to > last && to > from).then_some((from, to))
 }
 

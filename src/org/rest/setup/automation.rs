@@ -17,6 +17,14 @@ pub struct Automation {
     pub runs: Option<String>,
 }
 
+/// `AccountTrigger (before insert)`.
+impl fmt::Display for Automation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.runs.iter().try_for_each(|runs| write!(f, " ({runs})"))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AutomationKind {
     Trigger,
