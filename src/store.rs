@@ -49,7 +49,7 @@ pub mod sqlite;
 
 pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
-pub use job::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, Work};
+pub use job::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, ListNumber, Listed, Work};
 pub use paused::Paused;
 pub use sqlite::Sqlite;
 
@@ -656,7 +656,26 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The job is over and what it did is settled, or found as suspect.
     fn bulk_ended(&self, job: &JobId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Something of the past is to be read for a pipeline. None: a backfill, or a repair of the same gap, is not over yet.
+    /// Notes records for a job to read: behind those of a list, or as a new one. A list that no job wants is gone when the state is
+    /// opened the next time; that of a job, when it is over.
+    fn add_to_list(
+        &self,
+        list: Option<ListNumber>,
+        records: Vec<Listed>,
+    ) -> impl Future<Output = Result<ListNumber, StoreError>> + Send;
+
+    /// Records of a list behind its first `after`, at most `limit`.
+    fn listed(
+        &self,
+        list: ListNumber,
+        after: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
+
+    /// How many records a list has.
+    fn list_length(&self, list: ListNumber) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Something of the past is to be read for a pipeline. None: one of the same kind, or a repair of the same gap, is not over yet.
     fn add_job(
         &self,
         pipeline: PipelineId,

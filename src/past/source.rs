@@ -10,7 +10,7 @@ use crate::event::{FieldName, Found, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::mapping::Mapping;
 use crate::org::{CallError, Cells, Code, DELETIONS_KEPT, Disposition, JobState, Org, READ_MAX, soql};
-use crate::store::{Cursor, Work};
+use crate::store::{Cursor, Listed, Work};
 
 /// From so many records on they are read by a query job of the Bulk API. Below, that would cost more calls than it saves.
 const BULK_FROM: u64 = 20_000;
@@ -19,6 +19,8 @@ const SELECT_MAX: usize = 10_000;
 /// Rows of a page: by REST as many as the org gives in one answer, by Bulk as many as are worth a call.
 const QUERY_PAGE: usize = 2_000;
 const BULK_PAGE: usize = 5_000;
+/// Records of a list that are read for one page.
+pub const NAMED_PAGE: usize = READ_MAX;
 
 /// How much earlier than its commit a record's stamp can be: as long as a transaction was open.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -84,6 +86,10 @@ pub async fn begin(
     let condition = match work {
         Work::Backfill { condition } => condition,
         Work::Repair { from: None, .. } => &None,
+        // Who keeps the list knows how long it is.
+        Work::Reapply { .. } | Work::Mend { .. } => {
+            return Ok(Beginning { cursor: Cursor::Listed { after: 0 }, total: None, as_of });
+        }
         Work::Repair { from: Some(from), .. } => {
             if !described.object.queryable || !described.has("SystemModstamp") {
                 return Err(ReadError::NotByTime);
@@ -115,14 +121,20 @@ pub async fn begin(
     Ok(Beginning { cursor: Cursor::Query { after: None }, total, as_of })
 }
 
-/// The page at a cursor.
+/// The page at a cursor. `named`: what a list names behind it, [`NAMED_PAGE`] records unless it ends before.
 ///
 /// # Errors
 /// When the org does not answer, or refuses.
-pub async fn page(source: &Org, mapping: &Mapping, work: &Work, cursor: &Cursor) -> Result<Step, ReadError> {
+pub async fn page(
+    source: &Org,
+    mapping: &Mapping,
+    work: &Work,
+    cursor: &Cursor,
+    named: &[Listed],
+) -> Result<Step, ReadError> {
     let condition = match work {
         Work::Backfill { condition } => condition.as_ref(),
-        Work::Repair { .. } => None,
+        Work::Repair { .. } | Work::Reapply { .. } | Work::Mend { .. } => None,
     };
     match cursor {
         Cursor::Query { after } => {
@@ -177,6 +189,15 @@ pub async fn page(source: &Org, mapping: &Mapping, work: &Work, cursor: &Cursor)
             let from = changes.complete_until;
             let next =
                 if from < *to { Some(Cursor::Changed { from, to: *to }) } else { gone_since(source, mapping, work) };
+            Ok(Step::Page { found, at: None, next })
+        }
+        Cursor::Listed { after } => {
+            let ids: Vec<RecordId> = named.iter().map(|named| named.record).collect();
+            let mut found = read(source, mapping, &ids).await?;
+            for id in &ids {
+                found.entry(*id).or_insert(Found::NotVisible);
+            }
+            let next = (named.len() >= NAMED_PAGE).then(|| Cursor::Listed { after: after + named.len() as u64 });
             Ok(Step::Page { found, at: None, next })
         }
         Cursor::Deleted { since, to, after } => deleted(source, mapping, (*since, *to), *after).await,
@@ -294,7 +315,7 @@ mod tests {
             })
             .await;
             let work = Work::Backfill { condition: None };
-            let step = page(&org.org(), &mapping(fields), &work, &Cursor::Query { after: None }).await.unwrap();
+            let step = page(&org.org(), &mapping(fields), &work, &Cursor::Query { after: None }, &[]).await.unwrap();
             let Step::Page { found, next, .. } = step else { panic!("{step:?}") };
             assert_eq!(found.len(), if fields == 1 { QUERY_PAGE } else { 0 });
             assert_eq!(next, Some(Cursor::Query { after: Some(id(QUERY_PAGE - 1)) }));
@@ -308,7 +329,7 @@ mod tests {
         for (age, told) in [(DAY, true), (20 * DAY, false)] {
             let (work, from) = repair(age);
             let cursor = gone_since(&org, &mapping(1), &work).unwrap();
-            let step = page(&org, &mapping(1), &work, &cursor).await.unwrap();
+            let step = page(&org, &mapping(1), &work, &cursor, &[]).await.unwrap();
             let Step::Page { next, .. } = step else { panic!("{step:?}") };
             match next {
                 None => assert!(told),
@@ -320,7 +341,7 @@ mod tests {
         }
         let all = Work::Repair { gap: 1, from: None };
         let cursor = gone_since(&org, &mapping(1), &all).unwrap();
-        let step = page(&org, &mapping(1), &all, &cursor).await.unwrap();
+        let step = page(&org, &mapping(1), &all, &cursor, &[]).await.unwrap();
         assert!(matches!(step, Step::Page { next: None, .. }), "as far back as the log goes: {step:?}");
     }
 
@@ -337,7 +358,7 @@ mod tests {
             let server = ScriptedOrg::start(move |_| Reply::json(status, &answer)).await;
             let org = server.org();
             let cursor = gone_since(&org, &mapping(1), &work).unwrap();
-            match page(&org, &mapping(1), &work, &cursor).await {
+            match page(&org, &mapping(1), &work, &cursor, &[]).await {
                 Ok(Step::Page { next: Some(Cursor::Untold { .. }), .. }) => assert!(untold, "{code}"),
                 Err(ReadError::Call(error)) => assert!(!untold, "{code}: {error}"),
                 other => panic!("{code}: {other:?}"),

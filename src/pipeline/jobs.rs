@@ -13,7 +13,7 @@ use crate::event::{Found, RecordId, Seq};
 use crate::hydrate;
 use crate::mapping::{Mapping, Replies};
 use crate::org::{CallError, Code, Disposition, JobId, Lost, Org};
-use crate::past::source::{self, Beginning, ReadError, Step};
+use crate::past::source::{self, Beginning, NAMED_PAGE, ReadError, Step};
 use crate::past::target;
 use crate::publish::{Counterpart, Source};
 use crate::retry::Backoff;
@@ -247,18 +247,36 @@ impl<S: Store> Asking<'_, S> {
     pub async fn answer(&self, wanted: Wanted) -> Result<Told, Failure> {
         let Self { source, target, mapping, store, replies } = self;
         let Wanted { pipeline, work, cursor, keyed, by_bulk, at, .. } = wanted;
+        // Where the store fails, the driver hears of it at its next word with it.
         let Some(cursor) = cursor else {
-            return source::begin(source, mapping, &work, at, by_bulk)
-                .await
-                .map(Told::Begun)
-                .map_err(Failure::of_reading);
+            let mut beginning =
+                source::begin(source, mapping, &work, at, by_bulk).await.map_err(Failure::of_reading)?;
+            if let Some(list) = work.list() {
+                beginning.total = store.list_length(list).await.ok();
+            }
+            return Ok(Told::Begun(beginning));
         };
-        let (found, read_at, next) = match source::page(source, mapping, &work, &cursor).await {
+        let named = match (&cursor, work.list()) {
+            (Cursor::Listed { after }, Some(list)) => match store.listed(list, *after, NAMED_PAGE).await {
+                Ok(named) => named,
+                Err(_) => return Ok(Told::NotYet),
+            },
+            _ => Vec::new(),
+        };
+        let (mut found, read_at, next) = match source::page(source, mapping, &work, &cursor, &named).await {
             Ok(Step::Page { found, at, next }) => (found, at, next),
             Ok(Step::NotYet) => return Ok(Told::NotYet),
             Ok(Step::Gone) => return Ok(Told::Gone),
             Err(error) => return Err(Failure::of_reading(error)),
         };
+        let not_visible = found.iter().filter(|(_, found)| matches!(found, Found::NotVisible));
+        let not_visible: Vec<RecordId> = not_visible.map(|(record, _)| *record).collect();
+        // The bin may be empty already, but the journal knows.
+        if !not_visible.is_empty() {
+            let newest = store.newest_parts(pipeline, not_visible, at).await.unwrap_or_default();
+            let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
+            found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
+        }
         let mut looks = 0;
         let keyed = match keyed {
             Some(keyed) => keyed,
@@ -269,7 +287,6 @@ impl<S: Store> Asking<'_, S> {
         };
         let records: Vec<_> = found.values().filter_map(Found::record).collect();
         let question = Question { records: found.keys().copied().collect(), ..Question::default() };
-        // Where the store fails, the driver hears of it at its next word with it.
         let links = store.known(pipeline, question).await.map(|answer| answer.links).unwrap_or_default();
         let (there, calls) =
             target::counterparts(target, mapping, &records, &links, keyed).await.map_err(Failure::of)?;

@@ -84,6 +84,7 @@ macro_rules! contract {
             }
             jobs {
                 a_job_is_found_as_far_as_it_was_until_it_is_over,
+                a_list_is_read_in_its_order_and_lasts_as_long_as_its_job,
                 of_a_pipeline_one_backfill_is_under_way_and_one_repair_of_each_gap,
                 a_first_backfill_is_wanted_once,
                 a_pipeline_that_is_forgotten_and_an_org_that_is_another_take_their_jobs_along,

@@ -33,6 +33,10 @@ pub enum Work {
     Backfill { condition: Option<String> },
     /// What has changed or gone since a gap began, by the org's clock; none: everything.
     Repair { gap: i64, from: Option<Timestamp> },
+    /// Records that events of some time named, as they are now.
+    Reapply { list: ListNumber },
+    /// Records of which a verification found that the two orgs differ.
+    Mend { list: ListNumber },
 }
 
 impl Work {
@@ -41,8 +45,29 @@ impl Work {
         match self {
             Self::Backfill { .. } => "backfill",
             Self::Repair { .. } => "repair",
+            Self::Reapply { .. } => "reapply",
+            Self::Mend { .. } => "mend",
         }
     }
+
+    /// The records that it reads, where somebody named them.
+    pub fn list(&self) -> Option<ListNumber> {
+        match self {
+            Self::Reapply { list } | Self::Mend { list } => Some(*list),
+            Self::Backfill { .. } | Self::Repair { .. } => None,
+        }
+    }
+}
+
+/// Records that somebody named, for a job to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ListNumber(pub i64);
+
+/// A record of the source that a list names, and its counterpart where the list names that too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    pub record: RecordId,
+    pub target: Option<RecordId>,
 }
 
 /// How far a job is, in a way that lasts.
@@ -57,6 +82,8 @@ pub enum Cursor {
     Changed { from: Timestamp, to: Timestamp },
     /// What has gone since a time (none: as far back as the org tells), in the order of ids.
     Deleted { since: Option<Timestamp>, to: Timestamp, after: Option<RecordId> },
+    /// The records of a list, behind its first so many.
+    Listed { after: u64 },
     /// All is read that the org still tells; of deletions of this time it tells nothing.
     Untold { since: Timestamp, until: Timestamp },
 }
@@ -66,7 +93,11 @@ impl Cursor {
     pub fn query(&self) -> Option<&JobId> {
         match self {
             Self::Bulk { job, .. } => Some(job),
-            Self::Query { .. } | Self::Changed { .. } | Self::Deleted { .. } | Self::Untold { .. } => None,
+            Self::Query { .. }
+            | Self::Changed { .. }
+            | Self::Deleted { .. }
+            | Self::Listed { .. }
+            | Self::Untold { .. } => None,
         }
     }
 }

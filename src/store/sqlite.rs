@@ -37,9 +37,9 @@ use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
     Answer, Appended, BulkJob, Cursor, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Job,
-    JobCounts, JobEnded, JobNumber, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId,
-    PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Store, StoreError,
-    Subscription, SubscriptionId, SubscriptionRow, Which, Work,
+    JobCounts, JobEnded, JobNumber, ListNumber, Listed, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause,
+    Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Store,
+    StoreError, Subscription, SubscriptionId, SubscriptionRow, Which, Work,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
@@ -317,6 +317,18 @@ impl Store for Sqlite {
     async fn bulk_ended(&self, job: &JobId) -> Result<(), StoreError> {
         let job = job.clone();
         self.write(move |db| bulk::ended(db, &job)).await
+    }
+
+    async fn add_to_list(&self, list: Option<ListNumber>, records: Vec<Listed>) -> Result<ListNumber, StoreError> {
+        self.write(move |db| jobs::add_to_list(db, list, &records)).await
+    }
+
+    async fn listed(&self, list: ListNumber, after: u64, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        self.read(move |db| jobs::listed(db, list, after, limit)).await
+    }
+
+    async fn list_length(&self, list: ListNumber) -> Result<u64, StoreError> {
+        self.read(move |db| jobs::list_length(db, list)).await
     }
 
     async fn add_job(&self, pipeline: PipelineId, work: Work, at: Timestamp) -> Result<Option<JobNumber>, StoreError> {

@@ -3,7 +3,7 @@
 use super::Backend;
 use super::given::*;
 use crate::event::{Seq, Timestamp};
-use crate::store::{Cursor, GapKind, JobCounts, JobEnd, JobEnded, Settlement, Store, Work};
+use crate::store::{Cursor, GapKind, JobCounts, JobEnd, JobEnded, Listed, Settlement, Store, Work};
 
 fn backfill() -> Work {
     Work::Backfill { condition: Some("Name != null".to_owned()) }
@@ -29,6 +29,7 @@ pub async fn a_job_is_found_as_far_as_it_was_until_it_is_over<B: Backend>() {
         Cursor::Bulk { job: name("7505e00000AbCdEAAV"), at: 12, locator: Some("AbC".to_owned()) },
         Cursor::Changed { from: NOW, to: Timestamp(NOW.0 + 1_000) },
         Cursor::Deleted { since: Some(NOW), to: NOW, after: Some(account(3)) },
+        Cursor::Listed { after: 800 },
         Cursor::Untold { since: NOW, until: NOW },
     ]
     .into_iter()
@@ -46,8 +47,31 @@ pub async fn a_job_is_found_as_far_as_it_was_until_it_is_over<B: Backend>() {
     assert!(!store.job_ended(number, ended(JobEnd::Done)).await.unwrap(), "it is over");
     store.job_moved(number, None, JobCounts::default(), NOW).await.unwrap();
     let job = store.job(number).await.unwrap().unwrap();
-    assert_eq!((job.counts.rows, job.ended.clone()), (4, Some(ended(JobEnd::Stopped))));
+    assert_eq!((job.counts.rows, job.ended.clone()), (5, Some(ended(JobEnd::Stopped))));
     assert_eq!((store.open_jobs().await.unwrap(), store.ended_jobs(9).await.unwrap()), (vec![], vec![job]));
+}
+
+pub async fn a_list_is_read_in_its_order_and_lasts_as_long_as_its_job<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open().await;
+    let pipeline = accounts(&store).await.id;
+    let listed = |n: u32| Listed { record: account(n), target: (n == 2).then(|| account(99)) };
+    let list = store.add_to_list(None, vec![listed(3), listed(1)]).await.unwrap();
+    let other = store.add_to_list(None, vec![listed(7)]).await.unwrap();
+    assert_eq!(store.add_to_list(Some(list), vec![listed(2)]).await.unwrap(), list);
+    assert_eq!(store.list_length(list).await.unwrap(), 3);
+    assert_eq!(store.listed(list, 0, 2).await.unwrap(), [listed(3), listed(1)]);
+    assert_eq!(store.listed(list, 2, 2).await.unwrap(), [listed(2)]);
+    let number = store.add_job(pipeline, Work::Reapply { list }, NOW).await.unwrap().unwrap();
+    assert_eq!(store.add_job(pipeline, Work::Reapply { list: other }, NOW).await.unwrap(), None, "one at a time");
+    drop(store);
+    let store = backend.open().await;
+    assert_eq!(store.list_length(list).await.unwrap(), 3);
+    assert_eq!(store.list_length(other).await.unwrap(), 0, "nobody made a job of it");
+    assert!(store.job_ended(number, ended(JobEnd::Done)).await.unwrap());
+    assert_eq!(store.list_length(list).await.unwrap(), 0);
+    let next = store.add_to_list(None, vec![listed(1)]).await.unwrap();
+    assert!(next > other, "a number is not given twice");
 }
 
 pub async fn of_a_pipeline_one_backfill_is_under_way_and_one_repair_of_each_gap<B: Backend>() {

@@ -8,7 +8,9 @@ use crate::event::{
 };
 use crate::org::JobId;
 use crate::privacy::Treatment;
-use crate::store::{GapKind, JobEnd, JobNumber, Mended, ParkedState, PipelineId, StoreError, SubscriptionId};
+use crate::store::{
+    GapKind, JobEnd, JobNumber, ListNumber, Mended, ParkedState, PipelineId, StoreError, SubscriptionId,
+};
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -66,7 +68,7 @@ macro_rules! as_integer {
     )*};
 }
 
-as_integer!(SubscriptionId, PipelineId, JobNumber, Timestamp);
+as_integer!(SubscriptionId, PipelineId, JobNumber, ListNumber, Timestamp);
 
 impl ToSql for Seq {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_bulk.sql"),
     include_str!("migrations/0009_publish.sql"),
     include_str!("migrations/0010_jobs.sql"),
+    include_str!("migrations/0011_job_records.sql"),
 ];
 
 /// A person's `sqlite3` may hold the file for a moment.
@@ -106,6 +107,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, StoreError> {
         return Err(refuse(path, "this file system takes no write-ahead log: use a local disk"));
     }
     migrate(&db).map_err(failed)?;
+    super::jobs::drop_unused_lists(&db).map_err(failed)?;
     Ok(db)
 }
 

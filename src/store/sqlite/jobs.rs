@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::columns::Count;
 use crate::event::Timestamp;
-use crate::store::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, PipelineId, StoreError, Work};
+use crate::store::{
+    Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, ListNumber, Listed, PipelineId, StoreError, Work,
+};
 
 /// A column of JSON of our own.
 struct Json<T>(T);
@@ -104,7 +106,6 @@ pub(super) fn moved(
     counts: JobCounts,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     db.prepare_cached(
         "UPDATE jobs SET cursor = ?2, total = ?3, rows = ?4, calls = ?5, as_of = ?7,
              begun_at = coalesce(begun_at, ?6)
@@ -113,9 +114,9 @@ pub(super) fn moved(
     .execute(params![
         number,
         cursor.map(Json),
-        counts.total.map(count),
-        count(counts.rows),
-        count(counts.calls),
+        counts.total.map(signed),
+        signed(counts.rows),
+        signed(counts.calls),
         at,
         counts.as_of
     ])?;
@@ -130,5 +131,55 @@ pub(super) fn end(db: &Connection, number: JobNumber, ended: &JobEnded) -> Resul
             "UPDATE jobs SET ended_at = ?2, ended_how = ?3, why = ?4 WHERE number = ?1 AND ended_at IS NULL",
         )?
         .execute(params![number, at, how, why])?;
+    db.prepare_cached(
+        "DELETE FROM job_records WHERE list = (SELECT json_extract(work, '$.list') FROM jobs
+             WHERE number = ?1 AND ended_at IS NOT NULL)",
+    )?
+    .execute([number])?;
     Ok(changed > 0)
+}
+
+/// See `Store::add_to_list`.
+pub(super) fn add_to_list(
+    db: &Connection,
+    list: Option<ListNumber>,
+    records: &[Listed],
+) -> Result<ListNumber, StoreError> {
+    let list = match list {
+        Some(list) => list,
+        None => {
+            let insert = "INSERT INTO job_lists DEFAULT VALUES RETURNING list";
+            db.prepare_cached(insert)?.query_row([], |row| row.get(0))?
+        }
+    };
+    let mut insert = db.prepare_cached("INSERT INTO job_records (list, n, record, target) VALUES (?1, ?2, ?3, ?4)")?;
+    for (n, Listed { record, target }) in (list_length(db, list)? + 1..).zip(records) {
+        insert.execute(params![list, signed(n), record, target])?;
+    }
+    Ok(list)
+}
+
+/// See `Store::listed`.
+pub(super) fn listed(db: &Connection, list: ListNumber, after: u64, limit: usize) -> Result<Vec<Listed>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let select = "SELECT record, target FROM job_records WHERE list = ?1 AND n > ?2 ORDER BY n LIMIT ?3";
+    let listed = |row: &Row<'_>| Ok(Listed { record: row.get(0)?, target: row.get(1)? });
+    Ok(db.prepare_cached(select)?.query_map(params![list, signed(after), limit], listed)?.collect::<Result<_, _>>()?)
+}
+
+/// See `Store::list_length`.
+pub(super) fn list_length(db: &Connection, list: ListNumber) -> Result<u64, StoreError> {
+    let select = "SELECT coalesce(max(n), 0) FROM job_records WHERE list = ?1";
+    Ok(db.prepare_cached(select)?.query_row([list], |row| row.get::<_, Count>(0))?.0)
+}
+
+/// Those of jobs that were given up with their pipeline, or that nobody had made a job of yet.
+pub(super) fn drop_unused_lists(db: &Connection) -> rusqlite::Result<()> {
+    let unused = "DELETE FROM job_records WHERE list NOT IN (SELECT json_extract(work, '$.list') FROM jobs
+        WHERE ended_at IS NULL AND json_extract(work, '$.list') IS NOT NULL)";
+    db.execute(unused, []).map(drop)
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
