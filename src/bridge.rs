@@ -7,6 +7,7 @@ mod login;
 mod repairs;
 mod retention;
 mod supervise;
+mod verifies;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::{Pin, pin};
@@ -30,13 +31,14 @@ use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::privacy::PrivacyRule;
 use crate::status::{Board, OrgStatus, PipelineStatus};
 use crate::store::paused::by_hand;
-use crate::store::{Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which};
+use crate::store::{Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which, Wish};
 use crate::subscribe::poll::{self, Poll};
 use crate::subscribe::position::Plan;
 use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
 use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, State, SubscribeError, Subscriptions};
 use around::Around;
 pub use backfill::stop as stop_backfills;
+pub use verifies::verify_alone;
 use login::{FirstTries, Gate, Pauses};
 use supervise::Stages;
 
@@ -116,6 +118,8 @@ pub enum Command {
     },
     /// These pipelines' backfills are to end where they are. Answered with how many there were.
     StopBackfill { pipelines: Vec<PipelineName>, done: oneshot::Sender<Result<u64, String>> },
+    /// Both sides of these pipelines are to be compared. Answered when that is sure to happen, with the numbers of the comparisons.
+    Verify { pipelines: Vec<PipelineName>, wish: Wish, done: oneshot::Sender<Result<Vec<i64>, String>> },
     /// Failed records are to be given up. Answered when they are, with their number.
     Discard { which: Which, done: oneshot::Sender<Result<u64, String>> },
 }
@@ -249,6 +253,11 @@ async fn to_be_done<S: Store>(
         }
         Command::Backfill { pipelines, condition, done } => {
             let numbers = backfill::add(config, &store, &pipelines, condition).await?;
+            asked.send_modify(|moved| *moved += 1);
+            drop(done.send(numbers));
+        }
+        Command::Verify { pipelines, wish, done } => {
+            let numbers = verifies::add(config, &store, &pipelines, wish).await?;
             asked.send_modify(|moved| *moved += 1);
             drop(done.send(numbers));
         }
@@ -450,6 +459,14 @@ async fn one_round<S: Store>(
         "repairs",
         async move { repairs::run(stage_store, nudge, every, token).await.map_err(BridgeError::from) },
     );
+
+    let at_work: BTreeMap<OrgName, Entry> =
+        entries.iter().map(|(name, entry)| ((*name).clone(), entry.clone())).collect();
+    let (stage_store, wanted, token) = (store.clone(), asked.subscribe(), cancel.clone());
+    let of_all = (config.clone(), orgs.clone());
+    stages.spawn("verify", async move {
+        verifies::run(of_all, at_work, stage_store, wanted, every, token).await.map_err(BridgeError::from)
+    });
 
     let mut all_ends: Vec<Ends> = Vec::new();
     for (name, org) in orgs.iter().filter(|(name, _)| is_target(name)) {

@@ -252,6 +252,7 @@ pub struct PipelineConfig {
     pub brakes: Brakes,
     pub publishing: Publishing,
     pub backfill: Backfill,
+    pub verify: Verify,
 }
 
 /// How the records of a pipeline get into the target, apart from what is in them.
@@ -592,6 +593,21 @@ pub enum OnNull {
     /// Nothing: the field keeps what it has.
     Skip,
     Value(Value),
+}
+
+/// How often the two sides of a pipeline are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// None: only when a person wants it.
+    pub every: Option<Duration>,
+    /// What differs is read and written again.
+    pub repair: bool,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self { every: Some(Duration::from_secs(7 * 24 * 3_600)), repair: false }
+    }
 }
 
 /// When all records of the source are written, whether they change or not.

@@ -6,7 +6,8 @@
 //! halts one; `pause_org` (with a `reason`) and `resume_org` do the same for what is written into an org;
 //! `{"v":1,"request":"failed","ask":ASK}` tells of failed records ([`crate::failed::Ask`]); `redrive` and `discard` (with
 //! `which`: [`Which`]) try them again, or give them up; `backfill` (with `pipelines` and a `condition` or null) has all their
-//! records read and written, and `stop_backfill` ends that; `close_gap` (with its `id`) closes a gap. What cannot be done is answered by `{"error":TEXT}`.
+//! records read and written, and `stop_backfill` ends that; `verify` (with `pipelines` and a
+//! `wish`) has both their sides compared, and `differences` (with the `number` of a comparison) tells what that found; `close_gap` (with its `id`) closes a gap. What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -26,12 +27,14 @@ use crate::event::{OrgName, PipelineName, Timestamp};
 use crate::failed::{self, Ask, Told};
 use crate::status::Board;
 use crate::status::report::Report;
-use crate::store::{Mended, Store, Which};
+use crate::store::{Difference, Mended, Store, VerificationNumber, Which, Wish};
 
 /// A request has no more.
 const REQUEST_MAX: u64 = 4_096;
 /// A status of thousands of gaps, or a page of failed records with their events (20 of 100 events each, so 30 KB an event).
 const ANSWER_MAX: u64 = 64 << 20;
+/// Differences of a comparison in one answer.
+pub const DIFFERENCES: usize = 10_000;
 const CLIENTS_MAX: usize = 16;
 /// A client that says nothing is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,6 +59,8 @@ enum Request {
     Discard { v: u32, which: Which },
     Backfill { v: u32, pipelines: Vec<PipelineName>, condition: Option<String> },
     StopBackfill { v: u32, pipelines: Vec<PipelineName> },
+    Verify { v: u32, pipelines: Vec<PipelineName>, wish: Wish },
+    Differences { v: u32, number: VerificationNumber, after: u64 },
     CloseGap { v: u32, id: i64 },
 }
 
@@ -73,6 +78,8 @@ impl Request {
             | Self::Discard { v, .. }
             | Self::Backfill { v, .. }
             | Self::StopBackfill { v, .. }
+            | Self::Verify { v, .. }
+            | Self::Differences { v, .. }
             | Self::CloseGap { v, .. } => *v,
         }
     }
@@ -95,6 +102,9 @@ enum Answer {
     Backfilling(Vec<i64>),
     /// How many.
     Stopped(u64),
+    /// The comparisons.
+    Verifying(Vec<i64>),
+    Differences(Vec<Difference>),
     /// Whether it was open.
     GapClosed(bool),
     Error(String),
@@ -229,6 +239,13 @@ impl<S: Store> Server<S> {
                 let closed = self.store.close_gap(id, Mended::Person).await;
                 closed.map(Answer::GapClosed).map_err(|error| error.to_string())
             }
+            Request::Verify { pipelines, wish, .. } => {
+                self.command(|done| Command::Verify { pipelines, wish, done }).await.map(Answer::Verifying)
+            }
+            Request::Differences { number, after, .. } => {
+                let found = self.store.differences(number, after, DIFFERENCES).await;
+                found.map(Answer::Differences).map_err(|error| error.to_string())
+            }
             Request::StopBackfill { pipelines, .. } => {
                 self.command(|done| Command::StopBackfill { pipelines, done }).await.map(Answer::Stopped)
             }
@@ -310,6 +327,8 @@ fn refused(answer: Answer) -> io::Error {
         | Answer::Discarded(_)
         | Answer::Backfilling(_)
         | Answer::Stopped(_)
+        | Answer::Verifying(_)
+        | Answer::Differences(_)
         | Answer::GapClosed(_) => io::Error::other("the bridge answered something else"),
     }
 }
@@ -381,6 +400,21 @@ pub async fn backfill(
 pub async fn stop_backfill(state: &Path, pipelines: &[PipelineName]) -> io::Result<Option<u64>> {
     let request = Request::StopBackfill { v: 1, pipelines: pipelines.to_vec() };
     asked(state, &request, DONE_WITHIN, only!(Stopped)).await
+}
+
+/// The running bridge compares both sides of these pipelines; the numbers of the comparisons. None: none runs.
+pub async fn verify(state: &Path, pipelines: &[PipelineName], wish: Wish) -> io::Result<Option<Vec<i64>>> {
+    let request = Request::Verify { v: 1, pipelines: pipelines.to_vec(), wish };
+    asked(state, &request, DONE_WITHIN, only!(Verifying)).await
+}
+
+/// What a comparison found, behind the first `after`: at most [`DIFFERENCES`]. None: no bridge runs.
+pub async fn differences(
+    state: &Path,
+    number: VerificationNumber,
+    after: u64,
+) -> io::Result<Option<Vec<Difference>>> {
+    asked(state, &Request::Differences { v: 1, number, after }, TOLD_WITHIN, only!(Differences)).await
 }
 
 /// A person closes a gap; whether it was open. None: no bridge runs.

@@ -14,6 +14,7 @@ mod lookup;
 mod parents;
 pub mod person;
 mod rule;
+mod stored;
 mod trace;
 mod types;
 mod view;

@@ -1,9 +1,12 @@
 //! The past of the two orgs, and whether they are equal.
 //!
-//! `repair` says which jobs the open gaps want. `source` reads what a job wants, page by page, `target` what the target holds of a page. What becomes of it
-//! `pipeline::machine` says; `pipeline::jobs` takes a job through its life.
+//! `repair` says which jobs the open gaps want. `source` reads what a job wants, page by page, `target` what the target holds of a
+//! page. What becomes of it `pipeline::machine` says; `pipeline::jobs` takes a job through its life. `verify` proves that the two
+//! orgs agree, or tells where they do not.
 
 pub mod repair;
+mod rows;
 pub mod source;
 pub mod target;
 pub mod verify;
+pub mod whole;

@@ -46,12 +46,14 @@ mod job;
 pub mod paused;
 mod position;
 pub mod sqlite;
+mod verification;
 
 pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
 pub use job::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, ListNumber, Listed, Work};
 pub use paused::Paused;
 pub use sqlite::Sqlite;
+pub use verification::{Difference, Mend, Verification, VerificationNumber, VerifyCounts, What, Wish};
 
 /// A row number of `subscriptions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -709,6 +711,66 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// False if it was over already, or there is none.
     fn job_ended(&self, number: JobNumber, ended: JobEnded) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The two sides of a pipeline are to be compared. None: that is under way already.
+    fn add_verification(
+        &self,
+        pipeline: PipelineId,
+        wish: Wish,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Option<VerificationNumber>, StoreError>> + Send;
+
+    /// All that are not over, and of each pipeline the last that is; in the order in which they were added.
+    fn verifications(&self) -> impl Future<Output = Result<Vec<Verification>, StoreError>> + Send;
+
+    fn verification(
+        &self,
+        number: VerificationNumber,
+    ) -> impl Future<Output = Result<Option<Verification>, StoreError>> + Send;
+
+    /// It begins, or begins anew: what it had found counts no more.
+    fn verification_begins(
+        &self,
+        number: VerificationNumber,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// What it has counted, and what it has found since the last time.
+    fn verification_moved(
+        &self,
+        number: VerificationNumber,
+        counts: VerifyCounts,
+        found: Vec<Difference>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// It is over, and takes the place of the one before it. False if it was over already, or there is none.
+    fn verification_ended(
+        &self,
+        number: VerificationNumber,
+        ended: JobEnded,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// What it found, behind the first `after`, at most `limit`.
+    fn differences(
+        &self,
+        number: VerificationNumber,
+        after: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Difference>, StoreError>> + Send;
+
+    /// The source records of those of these target records that a link leads to.
+    fn sources_of(
+        &self,
+        pipeline: PipelineId,
+        targets: Vec<RecordId>,
+    ) -> impl Future<Output = Result<HashMap<RecordId, RecordId>, StoreError>> + Send;
+
+    /// Of these records those with an entry that is not settled, or with a request whose outcome is not known.
+    fn on_their_way(
+        &self,
+        pipeline: PipelineId,
+        records: Vec<RecordId>,
+    ) -> impl Future<Output = Result<HashSet<RecordId>, StoreError>> + Send;
 
     /// Of these records of the pipeline's source those that an entry above the number names.
     fn journaled_after(

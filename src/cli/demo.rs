@@ -17,7 +17,7 @@ use super::table::Screen;
 use crate::bridge;
 use crate::emulator::{Emulator, Options, TrafficPlan};
 use crate::event::Timestamp;
-use crate::past::verify;
+use crate::past::whole;
 use crate::status::{Board, Status};
 use crate::store::Sqlite;
 
@@ -131,7 +131,7 @@ impl Demo {
         let code = match self.duration {
             None => ExitCode::SUCCESS,
             Some(_) => {
-                let comparison = verify::compare(&config, &orgs).await.context("the orgs could not be compared")?;
+                let comparison = whole::compare(&config, &orgs).await.context("the orgs could not be compared")?;
                 if let Some(delays) = delays(&emulator) {
                     println!("{delays}");
                 }
@@ -230,7 +230,7 @@ fn has_caught_up(status: &Status, quiet_since: Timestamp) -> bool {
         && status.targets.values().all(|target| target.caught_up)
 }
 
-fn report(status: &Status, comparison: &verify::Comparison) -> ExitCode {
+fn report(status: &Status, comparison: &whole::Comparison) -> ExitCode {
     let sum = |figure: fn(&crate::status::PipelineStatus) -> u64| status.pipelines.values().map(figure).sum::<u64>();
     let (taken, calls) = (sum(|line| line.taken), sum(|line| line.api_calls));
     println!("{taken} changes came over with {calls} API calls.");

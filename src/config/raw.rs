@@ -398,6 +398,22 @@ pub struct Pipeline {
     /// pipeline never had a backfill that did not fail. If absent: on_command, that is by `orgbridge backfill` alone.
     #[serde(default)]
     pub backfill: Option<Backfill>,
+    /// How often both sides are compared, record by record (as by `orgbridge verify`), and what comes of that. If absent: every 7
+    /// days, and differences are told.
+    #[serde(default)]
+    pub verify: Option<Verify>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    /// How long after the last one: 7d, 24h; at least 1m. off: only by `orgbridge verify`. If absent: 7d.
+    #[serde(default)]
+    pub every: Option<String>,
+    /// true: records that differ are read and written again, but for those that somebody changed in the target, or of which it does
+    /// not accept what was written. So what no event tells of (formula and roll-up fields) is brought over. If absent: false.
+    #[serde(default)]
+    pub repair: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    self, Backfill, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To,
+    self, Backfill, Brakes, Verify, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To,
     Truncate, WriteOn,
 };
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
@@ -53,6 +53,7 @@ fn pipeline(name: &str, object: &str, key: &str, fields: Vec<(&str, FieldRule)>)
         on_delete: OnDelete::Delete,
         brakes: Brakes::default(),
         backfill: Backfill::default(),
+        verify: Verify::default(),
         publishing: Publishing::default(),
     }
 }

@@ -29,6 +29,10 @@ pub(super) struct FieldType {
     /// A lookup that cannot be empty.
     pub is_required_reference: bool,
     pub is_master_detail: bool,
+    /// Digits behind the point of a number.
+    pub scale: Option<u32>,
+    /// Several values of a picklist, in no order that counts.
+    pub is_set: bool,
 }
 
 /// What a field takes, or a value is.
@@ -89,6 +93,14 @@ impl FieldType {
             is_polymorphic: reference.is_some_and(|to| to.polymorphic),
             is_required_reference: reference.is_some() && (field.is_master_detail() || !field.nillable),
             is_master_detail: field.is_master_detail(),
+            scale: match field.kind {
+                FieldKind::Number { scale, .. } | FieldKind::Currency { scale, .. } | FieldKind::Percent { scale, .. } => {
+                    Some(scale)
+                }
+                FieldKind::Integer { .. } => Some(0),
+                _ => None,
+            },
+            is_set: matches!(field.kind, FieldKind::MultiPicklist(_)),
         }
     }
 }

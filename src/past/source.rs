@@ -3,22 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json};
-
 use crate::config::OnDelete;
-use crate::event::{FieldName, Found, RecordId, Seq, Timestamp};
+use crate::event::{Found, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::mapping::Mapping;
-use crate::org::{CallError, Cells, Code, DELETIONS_KEPT, Disposition, JobState, Org, READ_MAX, soql};
+use crate::org::{CallError, DELETIONS_KEPT, Disposition, Org, READ_MAX};
+use crate::past::rows::{Part, QUERY_PAGE, Row, Rows, Way};
 use crate::store::{Cursor, Listed, Work};
 
-/// From so many records on they are read by a query job of the Bulk API. Below, that would cost more calls than it saves.
-const BULK_FROM: u64 = 20_000;
-/// A longer list of fields does not fit a URL together with a condition (facts: rest.md section 1): the ids are asked for alone.
-const SELECT_MAX: usize = 10_000;
-/// Rows of a page: by REST as many as the org gives in one answer, by Bulk as many as are worth a call.
-const QUERY_PAGE: usize = 2_000;
-const BULK_PAGE: usize = 5_000;
 /// Records of a list that are read for one page.
 pub const NAMED_PAGE: usize = READ_MAX;
 
@@ -99,26 +91,14 @@ pub async fn begin(
             return Ok(Beginning { cursor: Cursor::Changed { from, to }, total: None, as_of });
         }
     };
-    let total = match source.count(&mapping.source_object, condition.as_deref()).await {
-        Ok(total) => Some(total),
-        // So many that it takes too long to count them.
-        Err(error) if error.code() == Some(&Code::QueryTimeout) => None,
-        Err(error) => return Err(error.into()),
+    let fields = hydrate::source_fields(mapping);
+    let rows = Rows { org: source, object: &mapping.source_object, fields: &fields, condition: condition.as_deref() };
+    let (way, total) = rows.begin(by_bulk).await?;
+    let cursor = match way {
+        Way::Queries => Cursor::Query { after: None },
+        Way::Job(job) => Cursor::Bulk { job, at: at.0, locator: None },
     };
-    if by_bulk && total.is_none_or(|total| total >= BULK_FROM) {
-        let condition = condition.as_ref().map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
-        match source.create_query(&format!("{}{condition}", select(mapping))).await {
-            Ok(job) => {
-                let cursor = Cursor::Bulk { job: job.id, at: at.0, locator: None };
-                return Ok(Beginning { cursor, total, as_of });
-            }
-            // Not offered for this object, not allowed, or the allocation of 24 hours is spent: queries can do it, too.
-            Err(error) if matches!(error.disposition(), Disposition::Split | Disposition::Halt { .. }) => {}
-            Err(error) if error.code() == Some(&Code::LimitExceeded) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(Beginning { cursor: Cursor::Query { after: None }, total, as_of })
+    Ok(Beginning { cursor, total, as_of })
 }
 
 /// The page at a cursor. `named`: what a list names behind it, [`NAMED_PAGE`] records unless it ends before.
@@ -133,54 +113,33 @@ pub async fn page(
     named: &[Listed],
 ) -> Result<Step, ReadError> {
     let condition = match work {
-        Work::Backfill { condition } => condition.as_ref(),
+        Work::Backfill { condition } => condition.as_deref(),
         Work::Repair { .. } | Work::Reapply { .. } | Work::Mend { .. } => None,
     };
+    let fields = hydrate::source_fields(mapping);
+    let rows = Rows { org: source, object: &mapping.source_object, fields: &fields, condition };
     match cursor {
         Cursor::Query { after } => {
-            let after = after.map(|after| format!("Id > {}", soql::literal(after.as_str())));
-            let condition = condition.map(|condition| format!("({condition})"));
-            let both: Vec<String> = condition.into_iter().chain(after).collect();
-            let condition = if both.is_empty() { String::new() } else { format!(" WHERE {}", both.join(" AND ")) };
-            let select = select(mapping);
-            let wide = soql::encoded_length(&select) > SELECT_MAX;
-            let select = if wide { format!("SELECT Id FROM {}", mapping.source_object) } else { select };
-            let rows = source.query(&format!("{select}{condition} ORDER BY Id LIMIT {QUERY_PAGE}")).await?;
-            let ids: Vec<RecordId> = rows.iter().filter_map(|row| hydrate::id_of(row, "Id")).collect();
+            let (ids, rows) = rows.behind(*after, QUERY_PAGE).await?;
             // In the org's order, whatever is left of them when they are read.
-            let last = ids.last().copied().filter(|_| rows.len() >= QUERY_PAGE);
-            let found = if wide { read(source, mapping, &ids).await? } else { found(mapping, rows) };
+            let last = ids.last().copied().filter(|_| ids.len() >= QUERY_PAGE);
+            let found = match rows {
+                Some(rows) => found(mapping, rows),
+                None => read(source, mapping, &ids).await?,
+            };
             let next = last.map(|last| Cursor::Query { after: Some(last) });
             let next = next.or_else(|| gone_since(source, mapping, work));
             Ok(Step::Page { found, at: None, next })
         }
-        Cursor::Bulk { job, at, locator } => {
-            if locator.is_none() {
-                let running = match source.query_job(job).await {
-                    Ok(running) => running,
-                    Err(error) if error.is_not_found() => return Ok(Step::Gone),
-                    Err(error) => return Err(error.into()),
-                };
-                match running.state {
-                    JobState::JobComplete => {}
-                    JobState::Open | JobState::UploadComplete | JobState::InProgress => return Ok(Step::NotYet),
-                    // The org gave it up, or somebody there did.
-                    JobState::Failed | JobState::Aborted => return Ok(Step::Gone),
-                }
+        Cursor::Bulk { job, at, locator } => match rows.part(job, locator.as_deref()).await? {
+            Part::NotYet => Ok(Step::NotYet),
+            Part::Gone => Ok(Step::Gone),
+            Part::Rows { rows, locator } => {
+                let next = locator.map(|next| Cursor::Bulk { job: job.clone(), at: *at, locator: Some(next) });
+                let next = next.or_else(|| gone_since(source, mapping, work));
+                Ok(Step::Page { found: found(mapping, rows), at: Some(Seq(*at)), next })
             }
-            let described = source.describe(&mapping.source_object).await?;
-            let cells = Cells::new(&hydrate::source_fields(mapping), &described);
-            let (rows, next) = match source.query_rows(job, locator.as_deref(), BULK_PAGE, &cells).await {
-                Ok(answer) => answer,
-                Err(error) if error.is_not_found() => return Ok(Step::Gone),
-                Err(error) => return Err(error.into()),
-            };
-            // The same page again would be read for ever.
-            let next = next.filter(|next| locator.as_ref() != Some(next));
-            let next = next.map(|next| Cursor::Bulk { job: job.clone(), at: *at, locator: Some(next) });
-            let next = next.or_else(|| gone_since(source, mapping, work));
-            Ok(Step::Page { found: found(mapping, rows), at: Some(Seq(*at)), next })
-        }
+        },
         Cursor::Changed { from, to } => {
             let deletions = source.describe(&mapping.source_object).await?.has("IsDeleted");
             let changes = source.changed(&mapping.source_object, *from, *to, QUERY_PAGE, deletions).await?;
@@ -259,15 +218,9 @@ async fn read(source: &Org, mapping: &Mapping, ids: &[RecordId]) -> Result<HashM
     Ok(found)
 }
 
-fn select(mapping: &Mapping) -> String {
-    let fields = hydrate::source_fields(mapping);
-    let names: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
-    format!("SELECT {} FROM {}", names.join(","), mapping.source_object)
-}
-
-fn found(mapping: &Mapping, rows: Vec<Map<String, Json>>) -> HashMap<RecordId, Found> {
+fn found(mapping: &Mapping, rows: Vec<Row>) -> HashMap<RecordId, Found> {
     let paths = mapping.reads();
-    let record = |row: Map<String, Json>| {
+    let record = |row: Row| {
         let id = hydrate::id_of(&row, "Id")?;
         Some((id, Found::Record(hydrate::record(id, &paths, &mapping.privacy, row))))
     };

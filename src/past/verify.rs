@@ -1,216 +1,562 @@
-//! Compares the two orgs through the mapping, field by field: what the target should hold by what the source holds now.
+//! Proves that the two sides of a pipeline agree, or tells where they do not.
+//!
+//! All that the target holds under a key goes into a [`Sheet`], as digests. Then the source is read, through the mapping, and
+//! compared with that. What differs there, or is on one side only, is only suspected: it may have changed in between. So each
+//! suspect is looked at ([`look`]) until it agrees, or differs twice in the same way with nothing of it on its way in between.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
+mod digest;
+mod look;
+mod sample;
 
-use serde_json::{Map, Value as Json};
+use std::collections::HashMap;
+use std::time::Duration;
 
-use crate::config::{Config, IfMissing, MayDelete, NoLongerMatching, OnDelete};
-use crate::event::{FieldName, ObjectName, OrgName, PipelineName, Record, RecordId, Seq, Value};
+use tracing::debug;
+
+use self::digest::Digest;
+use self::look::{Looked, State};
+use super::rows::{Part, QUERY_PAGE, Row, Rows, Way};
+use crate::budget::Budget;
+use crate::event::{FieldName, Record, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::mapping::{Known, LinkState, Mapped, Mapping, Replies, Skip};
-use crate::org::{CallError, Org};
-use crate::publish::compare::same;
-use crate::publish::{Cell, Cover, Source};
-use crate::store::PipelineId;
+use crate::org::{CallError, Code, Disposition, Org};
+use crate::publish::budget::Allowance;
+use crate::publish::{Cover, Key, Source};
+use crate::retry::Backoff;
+use crate::store::sqlite::sheet::{Held, Sheet};
+use crate::store::{
+    Difference, ListNumber, Listed, Mend, PipelineId, Question, Store, StoreError, VerificationNumber, VerifyCounts,
+    What, Wish, Work,
+};
+use crate::subscribe::probe::BUS_MARGIN;
 
-/// What a comparison found.
-#[derive(Debug, Default)]
-pub struct Comparison {
-    /// Records of the source that were compared.
-    pub records: u64,
-    pub differences: Vec<Difference>,
+/// Suspects that are looked at together: as many ids as fit into one query.
+const TOGETHER: usize = crate::org::soql::IN_MAX;
+/// Between two looks at the same suspect: the first, and at most.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
+/// What is still on its way after this is told as such.
+const PATIENCE: Duration = Duration::from_secs(360);
+/// Between two questions to an org that prepares rows, or does not answer.
+const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN_MAX: Duration = Duration::from_secs(30);
+/// How often in a row there may be no answer.
+const TRIES: u32 = 10;
+/// Differences that are kept of one comparison. They are counted beyond that.
+const KEPT: u64 = 100_000;
+/// Answers of lookups that are remembered.
+const REPLIES_MAX: usize = 50_000;
+
+/// Why nothing could be proven.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    #[error("org {org}: {error}")]
+    Call { org: crate::event::OrgName, error: CallError },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("org {org} dropped the rows that it had prepared, twice")]
+    Gone { org: crate::event::OrgName },
 }
 
-/// One difference. Values are not shown: they are the users', and the two records are named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    pub pipeline: PipelineName,
-    pub key: String,
-    pub what: Differing,
+/// The two sides of a pipeline.
+pub struct Sides<'a, S> {
+    pub source: &'a Org,
+    pub target: &'a Org,
+    /// Typed.
+    pub mapping: &'a Mapping,
+    pub store: &'a S,
+    pub pipeline: PipelineId,
+    /// No other pipeline writes records with the same key field: a record of the target that has one, and no record in the
+    /// source, is nobody else's.
+    pub owns_keys: bool,
+    /// Events are received meanwhile. If not, what changed since they were is on its way.
+    pub live: bool,
+    pub budgets: [Option<Budget>; 2],
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Differing {
-    /// The source has the record, the target does not.
-    Missing,
-    /// The target has it, the source does not.
-    Surplus,
-    /// Both have it with different values in these fields of the target.
-    Fields(Vec<FieldName>),
-    /// More than one record of the target holds the key.
-    Double,
-    /// The record cannot be written as it is mapped.
-    Unmappable(&'static str),
+/// A comparison under way.
+struct Comparison<'a, S> {
+    sides: &'a Sides<'a, S>,
+    number: VerificationNumber,
+    wish: Wish,
+    counts: VerifyCounts,
+    /// Found, and not saved yet.
+    found: Vec<Difference>,
+    kept: u64,
+    sheet: Sheet,
+    digest: Digest,
+    replies: Replies,
+    list: Option<ListNumber>,
+    calls_before: (u64, u64),
 }
 
-impl Comparison {
-    pub fn is_equal(&self) -> bool {
-        self.differences.is_empty()
-    }
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: ", self.pipeline, self.key)?;
-        match &self.what {
-            Differing::Missing => f.write_str("is not in the target"),
-            Differing::Surplus => f.write_str("is in the target only"),
-            Differing::Double => f.write_str("is in the target twice"),
-            Differing::Unmappable(code) => write!(f, "can not be written: {code}"),
-            Differing::Fields(fields) => {
-                let names: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
-                write!(f, "differs in {}", names.join(", "))
-            }
-        }
-    }
-}
-
-/// One side of a pipeline, read whole.
-struct Side {
-    /// Source: expected cells by key. Kept with the id, for lookups of others.
-    expected: BTreeMap<String, BTreeMap<FieldName, Cell>>,
-    /// The key of each source record.
-    keys: HashMap<RecordId, String>,
-    /// The keys of source records that do not match.
-    left_out: HashSet<String>,
-    actual: Vec<(RecordId, Map<String, Json>)>,
-}
-
-/// Compares all pipelines of a config. Reads both orgs whole, so it is for a demo and for tests; comparing millions of
-/// rows is another matter.
+/// Compares, and saves what was found as it goes. The records that the wish wants mended are a job then.
 ///
 /// # Errors
-/// When an org cannot be read.
-pub async fn compare(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Result<Comparison, CallError> {
-    let mut comparison = Comparison::default();
-    let mut sides: Vec<Side> = Vec::new();
-    for pipeline in &config.pipelines {
-        let (Some(source), Some(target)) = (orgs.get(&pipeline.from.org), orgs.get(&pipeline.to.org)) else { continue };
-        let mapping = hydrate::typed(Mapping::new(pipeline, config), source, target).await?;
-        let mut side =
-            Side { expected: BTreeMap::new(), keys: HashMap::new(), left_out: HashSet::new(), actual: Vec::new() };
-        let paths = mapping.reads();
-        let rows = read_all(source, &mapping.source_object, &hydrate::source_fields(&mapping)).await?;
-        let record = |row| Some(hydrate::record(id_of(&row)?, &paths, &mapping.privacy, row));
-        let records: Vec<Record> = rows.into_iter().filter_map(record).collect();
-        let replies =
-            hydrate::ask(&[source, target], &mapping, &records.iter().collect::<Vec<_>>(), &Replies::new()).await?;
-        for record in &records {
-            comparison.records += 1;
-            match expected(&mapping, record, &replies) {
-                Ok((id, key, cells)) => {
-                    side.keys.insert(id, key.clone());
-                    side.expected.insert(key, cells);
-                }
-                // It does not match: whether a counterpart may be there, its history tells.
-                Err((id, FILTERED)) => side.left_out.extend(id.parse().ok().and_then(|id| mapping.key_of(id))),
-                Err((key, code)) => {
-                    let what = Differing::Unmappable(code);
-                    comparison.differences.push(Difference { pipeline: pipeline.name.clone(), key, what });
-                }
-            }
-        }
-        let fields: Vec<FieldName> = mapping.target_fields().cloned().collect();
-        for row in read_all(target, &mapping.target_object, &fields).await? {
-            if let Some(id) = id_of(&row) {
-                side.actual.push((id, row));
-            }
-        }
-        sides.push(side);
-    }
-    // Which key each record of a target object holds: what a lookup there points to.
-    let mut held: HashMap<(OrgName, ObjectName), HashMap<RecordId, String>> = HashMap::new();
-    let mut keys: HashMap<(OrgName, ObjectName), HashMap<RecordId, String>> = HashMap::new();
-    for (pipeline, side) in config.pipelines.iter().zip(&sides) {
-        let place = (pipeline.to.org.clone(), pipeline.to.object.clone());
-        let key =
-            |row: &Map<String, Json>| Cell::Value(Value::from(row.get(pipeline.to.key.as_str())?.clone())).key_text();
-        let rows = side.actual.iter().filter_map(|(id, row)| Some((*id, key(row)?)));
-        held.entry(place.clone()).or_default().extend(rows);
-        keys.entry(place).or_default().extend(side.keys.iter().map(|(id, key)| (*id, key.clone())));
-    }
-    let none = HashMap::new();
-    for (pipeline, mut side) in config.pipelines.iter().zip(sides) {
-        let found = |key: String, what| Difference { pipeline: pipeline.name.clone(), key, what };
-        let at = |object: &ObjectName| (pipeline.to.org.clone(), object.clone());
-        let mut seen: HashMap<String, RecordId> = HashMap::new();
-        for (id, row) in &side.actual {
-            let Some(key) = held.get(&at(&pipeline.to.object)).and_then(|held| held.get(id)).cloned() else { continue };
-            if seen.insert(key.clone(), *id).is_some() {
-                comparison.differences.push(found(key, Differing::Double));
-                continue;
-            }
-            let Some(cells) = side.expected.remove(&key) else {
-                let may_stay =
-                    side.left_out.contains(&key) && pipeline.when_no_longer_matching != NoLongerMatching::Delete;
-                // Which of the others the bridge created only its state knows.
-                let goes = pipeline.publishing.may_delete == MayDelete::Any;
-                if pipeline.on_delete == OnDelete::Delete && goes && !may_stay {
-                    comparison.differences.push(found(key, Differing::Surplus));
-                }
-                continue;
-            };
-            let differs = |(name, cell): (FieldName, Cell)| {
-                let actual = row.get(name.as_str()).cloned().unwrap_or(Json::Null);
-                let equal = match &cell {
-                    Cell::Value(value) => same(value, &hydrate::canonical(Value::from(actual))),
-                    Cell::Parent(reference) => {
-                        let place = at(&reference.parent.target_object);
-                        let wanted = keys.get(&place).unwrap_or(&none).get(&reference.parent.record);
-                        let id = actual.as_str().and_then(|id| id.parse::<RecordId>().ok());
-                        let points_to = id.and_then(|id| held.get(&place).unwrap_or(&none).get(&id));
-                        let may_lack = matches!(reference.if_missing, IfMissing::FillLater | IfMissing::Skip);
-                        wanted == points_to && (wanted.is_some() || may_lack)
-                    }
-                    // What it leads to is not there.
-                    Cell::Unfilled { emptied, .. } => !emptied || actual.is_null(),
-                };
-                (!equal).then_some(name)
-            };
-            let fields: Vec<FieldName> = cells.into_iter().filter_map(differs).collect();
-            if !fields.is_empty() {
-                comparison.differences.push(found(key, Differing::Fields(fields)));
-            }
-        }
-        comparison.differences.extend(side.expected.into_keys().map(|key| found(key, Differing::Missing)));
-    }
-    Ok(comparison)
-}
-
-async fn read_all(org: &Org, object: &ObjectName, fields: &[FieldName]) -> Result<Vec<Map<String, Json>>, CallError> {
-    let mut names: Vec<&str> = fields.iter().map(FieldName::as_str).filter(|name| *name != "Id").collect();
-    names.sort_unstable();
-    names.dedup();
-    names.insert(0, "Id");
-    org.query(&format!("SELECT {} FROM {object}", names.join(","))).await
-}
-
-const FILTERED: &str = "FILTERED";
-
-type Expected = (RecordId, String, BTreeMap<FieldName, Cell>);
-
-fn expected(mapping: &Mapping, record: &Record, replies: &Replies) -> Result<Expected, (String, &'static str)> {
-    let id = record.id;
-    let known = Known { link: LinkState::None, parents: &HashMap::new(), replies };
-    let source = Source { pipeline: PipelineId(0), record: id };
-    let cover = Cover { source, from: Seq::ZERO, to: Seq::ZERO, clears_suspect: false };
-    let code = match mapping.apply_read(record, None, &known, cover) {
-        Mapped::Write(write) => match (&write.key, write.fields()) {
-            (crate::publish::Key::External { value, .. }, Some(fields)) => {
-                let lasting = fields.iter().filter(|(name, _)| mapping.is_lasting(name));
-                let cells = lasting.map(|(name, cell)| (name.clone(), cell.clone())).collect();
-                return Ok((id, value.clone(), cells));
-            }
-            _ => "NO_KEY",
-        },
-        Mapped::Failed(failure) | Mapped::Waits(failure) => failure.code,
-        Mapped::Skipped(Skip::Filtered) => FILTERED,
-        Mapped::Needs(_) | Mapped::Skipped(_) => "NOT_MAPPED",
+/// When an org does not answer, or refuses; when the store fails.
+pub async fn verify<S: Store>(
+    sides: &Sides<'_, S>,
+    number: VerificationNumber,
+    wish: Wish,
+) -> Result<VerifyCounts, VerifyError> {
+    sides.store.verification_begins(number, Timestamp::now()).await?;
+    let mut comparison = Comparison {
+        sides,
+        number,
+        wish,
+        counts: VerifyCounts::default(),
+        found: Vec::new(),
+        kept: 0,
+        sheet: Sheet::new()?,
+        digest: Digest::new(sides.mapping),
+        replies: Replies::new(),
+        list: None,
+        calls_before: (sides.source.api_calls(), sides.target.api_calls()),
     };
-    Err((id.to_string(), code))
+    match wish.sample {
+        Some(size) => comparison.take_sample(size).await?,
+        None => comparison.compare_all().await?,
+    }
+    comparison.look_at_suspects().await?;
+    comparison.tell_orphans().await?;
+    comparison.mend().await?;
+    comparison.save().await?;
+    Ok(comparison.counts)
 }
 
-fn id_of(row: &Map<String, Json>) -> Option<RecordId> {
-    row.get("Id")?.as_str()?.parse().ok()
+impl<S: Store> Comparison<'_, S> {
+    async fn compare_all(&mut self) -> Result<(), VerifyError> {
+        let Sides { source, target, mapping, .. } = *self.sides;
+        let held = format!("{} != null", mapping.key);
+        let source_fields = hydrate::source_fields(mapping);
+        let target_fields = look::target_fields(mapping);
+        let of_target =
+            Rows { org: target, object: &mapping.target_object, fields: &target_fields, condition: Some(&held) };
+        let of_source =
+            Rows { org: source, object: &mapping.source_object, fields: &source_fields, condition: None };
+        for by_job in [true, true, false] {
+            // Both orgs prepare at the same time.
+            let (way, _) = self.patiently(target, || of_target.begin(by_job)).await?;
+            let (source_way, total) = self.patiently(source, || of_source.begin(by_job)).await?;
+            self.counts = VerifyCounts { total, ..VerifyCounts::default() };
+            self.sheet = Sheet::new()?;
+            let read = async {
+                if !self.read_target(of_target, &way).await? {
+                    return Ok(false);
+                }
+                self.sheet.complete().await?;
+                self.read_source(of_source, &source_way).await
+            };
+            let all = read.await;
+            for (org, way) in [(target, &way), (source, &source_way)] {
+                if let Way::Job(job) = way {
+                    // Else it goes by itself after seven days.
+                    let _ = org.drop_query(job).await;
+                }
+            }
+            if all? {
+                return self.left_in_target().await;
+            }
+            debug!("what an org had prepared is gone; the comparison begins anew");
+        }
+        Err(VerifyError::Gone { org: source.name().clone() })
+    }
+
+    /// False: what the org had prepared is gone.
+    async fn read_target(&mut self, rows: Rows<'_>, way: &Way) -> Result<bool, VerifyError> {
+        let mapping = self.sides.mapping;
+        let mut reader = Reader::new(rows, way);
+        while let Some(page) = reader.next(self).await? {
+            let held: Vec<Held> = page
+                .iter()
+                .filter_map(|row| {
+                    let key = hydrate::key_in(row, &mapping.key)?;
+                    Some(Held { key, id: hydrate::id_of(row, "Id")?, digest: self.digest.of_row(mapping, row) })
+                })
+                .collect();
+            self.counts.targets += held.len() as u64;
+            self.sheet.put(held).await?;
+            self.save().await?;
+        }
+        Ok(!reader.gone)
+    }
+
+    /// False: what the org had prepared is gone.
+    async fn read_source(&mut self, rows: Rows<'_>, way: &Way) -> Result<bool, VerifyError> {
+        let mapping = self.sides.mapping;
+        let paths = mapping.reads();
+        let mut reader = Reader::new(rows, way);
+        while let Some(page) = reader.next(self).await? {
+            let record = |row: Row| {
+                let id = hydrate::id_of(&row, "Id")?;
+                Some(hydrate::record(id, &paths, &mapping.privacy, row))
+            };
+            let records: Vec<Record> = page.into_iter().filter_map(record).collect();
+            self.compare(&records).await?;
+            self.save().await?;
+        }
+        Ok(!reader.gone)
+    }
+
+    /// Compares records of the source with what the sheet has under their keys.
+    async fn compare(&mut self, records: &[Record]) -> Result<(), VerifyError> {
+        let Sides { mapping, store, pipeline, .. } = *self.sides;
+        let parents = self.known(records, Vec::new()).await?.parents;
+        self.ask(&records.iter().collect::<Vec<_>>()).await?;
+        let mut suspects = Vec::new();
+        let mut keyed: Vec<(RecordId, String, Option<Vec<digest::Cell>>)> = Vec::new();
+        for record in records {
+            let known = Known { link: LinkState::None, parents: &parents, replies: &self.replies };
+            match mapping.apply_read(record, None, &known, cover(pipeline, record.id)) {
+                Mapped::Write(write) => match (&write.key, write.fields()) {
+                    (Key::External { value, .. }, Some(fields)) => {
+                        keyed.push((record.id, value.clone(), Some(self.digest.of_write(mapping, fields))));
+                    }
+                    _ => suspects.push(record.id),
+                },
+                // Where it had a counterpart, that may have to be gone, or flagged.
+                Mapped::Skipped(Skip::Filtered) => match mapping.key_of(record.id).or(mapping.unmatched_key(record)) {
+                    Some(key) => keyed.push((record.id, key, None)),
+                    None => self.counts.excluded += 1,
+                },
+                Mapped::Failed(_) | Mapped::Waits(_) | Mapped::Needs(_) | Mapped::Skipped(_) => {
+                    suspects.push(record.id);
+                }
+            }
+        }
+        self.counts.records += records.len() as u64;
+        let holders = self.sheet.holders(keyed.iter().map(|(_, key, _)| key.clone()).collect()).await?;
+        let (mut linked, mut equal) = (Vec::new(), Vec::new());
+        for ((record, _, cells), holders) in keyed.into_iter().zip(holders) {
+            match (cells, holders.as_slice()) {
+                (Some(cells), [(id, digest)]) if digest::agree(&cells, digest) => equal.push((record, *id)),
+                (None, []) => self.counts.excluded += 1,
+                _ => suspects.push(record),
+            }
+            linked.push(record);
+        }
+        // One that has another counterpart than the record that holds its key is no proof of anything.
+        let question = Question { records: linked, ..Question::default() };
+        let links = store.known(pipeline, question).await?.links;
+        for (record, id) in equal {
+            match links.get(&record) {
+                Some(link) if *link != id => suspects.push(record),
+                Some(_) | None => self.counts.equal += 1,
+            }
+        }
+        self.sheet.suspect(suspects).await?;
+        Ok(())
+    }
+
+    /// What the target has under keys that no record of the source has.
+    async fn left_in_target(&mut self) -> Result<(), VerifyError> {
+        let Sides { mapping, store, pipeline, .. } = *self.sides;
+        let mut after = 0;
+        loop {
+            let left = self.sheet.unseen(after, QUERY_PAGE).await?;
+            let Some((last, ..)) = left.last() else { return Ok(()) };
+            after = *last;
+            let sources = store.sources_of(pipeline, left.iter().map(|(.., id)| *id).collect()).await?;
+            let (mut suspects, mut orphans) = (Vec::new(), Vec::new());
+            for (_, key, id) in left {
+                let by_key = || key.parse().ok().filter(|record| mapping.key_of(*record).as_ref() == Some(&key));
+                match sources.get(&id).copied().or_else(by_key) {
+                    Some(record) => suspects.push(record),
+                    None => orphans.push(id),
+                }
+            }
+            self.sheet.suspect(suspects).await?;
+            self.sheet.add_orphans(orphans).await?;
+        }
+    }
+
+    /// Looks at suspects until it is known of each whether the two sides agree.
+    async fn look_at_suspects(&mut self) -> Result<(), VerifyError> {
+        let Sides { store, pipeline, source, live, .. } = *self.sides;
+        let begun = tokio::time::Instant::now();
+        let mut pause = LOOK_AGAIN;
+        // By the source's clock.
+        let mut first_look = None;
+        loop {
+            let looked_at = source.server_time();
+            let live_until = self.live_until().await?;
+            let (mut after, mut left) = (None, false);
+            loop {
+                let suspects = self.sheet.suspects(after, TOGETHER).await?;
+                let Some((last, _)) = suspects.last() else { break };
+                after = Some(*last);
+                let records: Vec<RecordId> = suspects.iter().map(|(record, _)| *record).collect();
+                // Before they are read: what comes later than this is in what is read.
+                let on_their_way = store.on_their_way(pipeline, records.clone()).await?;
+                let looked = self.look(&records).await?;
+                let (mut cleared, mut marks, mut differing) = (Vec::new(), Vec::new(), Vec::new());
+                for (record, mark) in suspects {
+                    let Some(one) = looked.get(&record) else {
+                        cleared.push(record);
+                        continue;
+                    };
+                    // Nothing that events have not told of yet can have changed it.
+                    let is_told = one.changed.is_none_or(|at| {
+                        live_until.is_some_and(|until| until >= at)
+                            || live && first_look.is_some_and(|first: Timestamp| at.plus(BUS_MARGIN) <= first)
+                    });
+                    let State::Differs { mark: own, .. } = &one.state else {
+                        self.count(&one.state);
+                        cleared.push(record);
+                        continue;
+                    };
+                    if mark == Some(*own) && is_told && !on_their_way.contains(&record) {
+                        differing.push(one);
+                        cleared.push(record);
+                    } else {
+                        marks.push((record, *own));
+                        left = true;
+                    }
+                }
+                for one in differing {
+                    self.differs(one).await?;
+                }
+                self.sheet.clear(cleared).await?;
+                self.sheet.mark(marks).await?;
+                self.save().await?;
+            }
+            if !left {
+                return Ok(());
+            }
+            if begun.elapsed() >= PATIENCE || (!live && first_look.is_some()) {
+                return self.tell_unsettled().await;
+            }
+            first_look = first_look.or(Some(looked_at));
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK_AGAIN_MAX);
+        }
+    }
+
+    async fn tell_unsettled(&mut self) -> Result<(), VerifyError> {
+        let mut after = None;
+        loop {
+            let suspects = self.sheet.suspects(after, QUERY_PAGE).await?;
+            let Some((last, _)) = suspects.last() else { return Ok(()) };
+            after = Some(*last);
+            for (record, _) in suspects {
+                self.tell(Difference::of(What::Unsettled, Some(record), None));
+            }
+            self.save().await?;
+        }
+    }
+
+    fn count(&mut self, state: &State) {
+        match state {
+            State::Equal => self.counts.equal += 1,
+            State::Excluded => self.counts.excluded += 1,
+            State::Kept => self.counts.kept += 1,
+            State::Gone | State::Differs { .. } => {}
+        }
+    }
+
+    async fn differs(&mut self, looked: &Looked) -> Result<(), VerifyError> {
+        let State::Differs { difference, mendable, .. } = &looked.state else { return Ok(()) };
+        let difference = self.judged(difference.clone(), looked).await?;
+        let wanted = match (self.wish.mend, difference.what) {
+            (Mend::Nothing, _) => false,
+            (_, What::Different | What::Missing | What::Extra) | (Mend::All, What::ChangedInTarget | What::NotAccepted) => {
+                *mendable
+            }
+            (_, What::ChangedInTarget | What::NotAccepted | What::Failed | What::Unsettled) => false,
+        };
+        if let Some(record) = difference.record.filter(|_| wanted) {
+            let listed = vec![Listed { record, target: None }];
+            self.list = Some(self.sides.store.add_to_list(self.list, listed).await?);
+            self.counts.mended += 1;
+        }
+        self.tell(difference);
+        Ok(())
+    }
+
+    fn tell(&mut self, difference: Difference) {
+        self.counts.count(difference.what);
+        if self.kept < KEPT {
+            self.kept += 1;
+            self.found.push(difference);
+        }
+    }
+
+    /// What the target has of nobody. It is asked again: somebody may have removed it, or it may have become somebody's.
+    async fn tell_orphans(&mut self) -> Result<(), VerifyError> {
+        let Sides { target, mapping, store, pipeline, owns_keys, .. } = *self.sides;
+        let mut after = None;
+        loop {
+            let ids = self.sheet.orphans(after, TOGETHER).await?;
+            let Some(last) = ids.last().copied() else { return Ok(()) };
+            after = Some(last);
+            let fields = ["Id".parse(), Ok(mapping.key.clone())].into_iter().flatten().collect::<Vec<FieldName>>();
+            let object = &mapping.target_object;
+            let rows = self.patiently(target, || target.read(object, &ids, &fields)).await?;
+            let sources = store.sources_of(pipeline, ids.clone()).await?;
+            for (id, row) in ids.into_iter().zip(rows) {
+                let is_keyed = row.is_some_and(|row| hydrate::key_in(&row, &mapping.key).is_some());
+                if is_keyed && owns_keys && !sources.contains_key(&id) {
+                    self.tell(Difference::of(What::Extra, None, Some(id)));
+                }
+            }
+            self.save().await?;
+        }
+    }
+
+    /// What is to be mended is a job, which reads and writes it like any other.
+    async fn mend(&mut self) -> Result<(), VerifyError> {
+        if let Some(list) = self.list {
+            // One that is not over yet reads what it was told; the next comparison finds what is left.
+            let job = self.sides.store.add_job(self.sides.pipeline, Work::Mend { list }, Timestamp::now()).await?;
+            if job.is_none() {
+                self.counts.mended = 0;
+            }
+        }
+        Ok(())
+    }
+
+    async fn save(&mut self) -> Result<(), StoreError> {
+        let Sides { source, target, store, .. } = *self.sides;
+        self.counts.source_calls = source.api_calls().saturating_sub(self.calls_before.0);
+        self.counts.target_calls = target.api_calls().saturating_sub(self.calls_before.1);
+        store.verification_moved(self.number, self.counts, std::mem::take(&mut self.found)).await
+    }
+
+    /// Up to when events are known to have told of everything.
+    async fn live_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        let Sides { store, pipeline, .. } = *self.sides;
+        let Some(row) = store.pipelines().await?.into_iter().find(|row| row.id == pipeline) else { return Ok(None) };
+        let identity = row.identity;
+        let subscriptions = store.subscriptions().await?;
+        let own = subscriptions.iter().find(|row| row.org == identity.source_org && row.channel == identity.channel);
+        Ok(own.and_then(|row| row.position.proof()))
+    }
+
+    async fn known(&self, records: &[Record], ids: Vec<RecordId>) -> Result<crate::store::Answer, StoreError> {
+        let Sides { mapping, store, pipeline, .. } = *self.sides;
+        let mut parents: Vec<_> = records.iter().flat_map(|record| mapping.parents_of_read(record)).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        store.known(pipeline, Question { records: ids, parents }).await
+    }
+
+    /// Asks what only the orgs can tell.
+    async fn ask(&mut self, records: &[&Record]) -> Result<(), VerifyError> {
+        let Sides { source, target, mapping, .. } = *self.sides;
+        if !mapping.searches() {
+            return Ok(());
+        }
+        if self.replies.len() > REPLIES_MAX {
+            self.replies = Replies::new();
+        }
+        let (known, orgs) = (std::mem::take(&mut self.replies), [source, target]);
+        let fresh =
+            self.patiently(target, || hydrate::ask(&orgs, mapping, records, &known)).await?;
+        self.replies = known;
+        self.replies.extend(fresh);
+        Ok(())
+    }
+
+    /// An answer of an org: asked again where that may help, and only where there is budget for it.
+    async fn patiently<T, Answer: Future<Output = Result<T, CallError>>>(
+        &self,
+        org: &Org,
+        ask: impl Fn() -> Answer,
+    ) -> Result<T, VerifyError> {
+        let mut backoff = Backoff::new(AGAIN, AGAIN_MAX);
+        let mut tries = 0;
+        loop {
+            for budget in self.sides.budgets.iter().flatten() {
+                while let Allowance::Wait { until, .. } = budget.allowance() {
+                    tokio::time::sleep_until(until).await;
+                }
+            }
+            let error = match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let may_help = matches!(error.disposition(), Disposition::Retry { .. } | Disposition::OutcomeUnknown)
+                || matches!(error.code(), Some(Code::QueryTimeout | Code::RequestRunningTooLong));
+            tries += 1;
+            if !may_help || tries >= TRIES {
+                return Err(VerifyError::Call { org: org.name().clone(), error });
+            }
+            debug!(org = %org.name(), %error, "a comparison could not read; it is tried again");
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+    }
+}
+
+/// All rows, page by page.
+struct Reader<'a> {
+    rows: Rows<'a>,
+    way: &'a Way,
+    place: Place,
+    gone: bool,
+}
+
+enum Place {
+    Start,
+    Behind(RecordId),
+    Locator(String),
+    End,
+}
+
+impl<'a> Reader<'a> {
+    fn new(rows: Rows<'a>, way: &'a Way) -> Self {
+        Self { rows, way, place: Place::Start, gone: false }
+    }
+
+    /// None: these were all, or what the org had prepared is gone.
+    async fn next<S: Store>(&mut self, of: &Comparison<'_, S>) -> Result<Option<Vec<Row>>, VerifyError> {
+        let rows = self.rows;
+        match self.way {
+            Way::Queries => {
+                let after = match &self.place {
+                    Place::Start => None,
+                    Place::Behind(last) => Some(*last),
+                    Place::Locator(_) | Place::End => return Ok(None),
+                };
+                let (page, last) =
+                    of.patiently(rows.org, || rows.rows_behind(after, QUERY_PAGE)).await?;
+                self.place = last.map_or(Place::End, Place::Behind);
+                Ok(Some(page))
+            }
+            Way::Job(job) => {
+                let locator = match &self.place {
+                    Place::Start => None,
+                    Place::Locator(locator) => Some(locator.clone()),
+                    Place::Behind(_) | Place::End => return Ok(None),
+                };
+                let mut backoff = Backoff::new(AGAIN, AGAIN_MAX);
+                loop {
+                    let part = of.patiently(rows.org, || rows.part(job, locator.as_deref())).await?;
+                    match part {
+                        Part::Rows { rows, locator } => {
+                            self.place = locator.map_or(Place::End, Place::Locator);
+                            return Ok(Some(rows));
+                        }
+                        Part::NotYet => tokio::time::sleep(backoff.next_delay()).await,
+                        Part::Gone => {
+                            self.gone = true;
+                            return Ok(None);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cover(pipeline: PipelineId, record: RecordId) -> Cover {
+    Cover { source: Source { pipeline, record }, from: Seq::ZERO, to: Seq::ZERO, clears_suspect: false }
+}
+
+/// What the org calls these users.
+async fn names(org: &Org, users: &[RecordId]) -> Result<HashMap<RecordId, String>, CallError> {
+    let list = crate::org::soql::list(users.iter().map(RecordId::as_str));
+    let rows = org.query(&format!("SELECT Id, Name FROM User WHERE Id IN {list}")).await?;
+    let name = |row: Row| Some((hydrate::id_of(&row, "Id")?, row.get("Name")?.as_str()?.to_owned()));
+    Ok(rows.into_iter().filter_map(name).collect())
 }

@@ -11,7 +11,7 @@ use crate::event::Timestamp;
 use crate::org::Quota;
 use crate::past::repair;
 use crate::store::paused::reason_by_hand;
-use crate::store::{self, ParkedState, Store, StoreError, SubscriptionRow};
+use crate::store::{self, ParkedState, Store, StoreError, SubscriptionRow, VerifyCounts};
 use crate::subscribe::{State, retention};
 
 /// Ended jobs that are looked at.
@@ -32,6 +32,27 @@ pub struct Report {
     /// What reads the past: all that is not over, and of each kind and pipeline the last that is.
     #[serde(default)]
     pub jobs: Vec<Job>,
+    /// Comparisons of the two sides of a pipeline: all that are not over, and of each pipeline the last that is.
+    #[serde(default)]
+    pub verifications: Vec<Verification>,
+}
+
+/// A comparison of the two sides of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    pub number: i64,
+    pub pipeline: String,
+    /// One of `waiting`, `running`, `done`, `failed`.
+    pub state: String,
+    /// Why it failed.
+    pub why: Option<String>,
+    /// About so many records of the source were compared, not all.
+    pub sample: Option<u64>,
+    pub begun: Option<String>,
+    pub ended: Option<String>,
+    /// Records in which the two sides do not agree.
+    pub differences: u64,
+    pub counts: VerifyCounts,
 }
 
 /// A backfill or a repair.
@@ -276,6 +297,7 @@ impl Report {
             gaps: Vec::new(),
             pipelines: Vec::new(),
             jobs: Vec::new(),
+            verifications: Vec::new(),
         };
         let paused = store.paused_orgs().await?;
         let rows = store.subscriptions().await?;
@@ -342,6 +364,11 @@ impl Report {
         jobs.sort_by_key(|job| job.number);
         report.jobs =
             jobs.iter().filter_map(|job| Some(Job::of(job, names.get(&job.pipeline)?.clone(), now))).collect();
+        let verifications = store.verifications().await?;
+        report.verifications = verifications
+            .iter()
+            .filter_map(|one| Some(Verification::of(one, names.get(&one.pipeline)?.clone())))
+            .collect();
         let causes = store.parked_causes().await?;
         let oldest = store.oldest_unsettled().await?;
         for row in pipelines {
@@ -397,6 +424,29 @@ impl Report {
             || self.pipelines.iter().any(|pipeline| pipeline.failed > 0 || pipeline.halted.is_some())
             || self.gaps.iter().any(|gap| gap.records == 0)
             || self.jobs.iter().any(|job| job.state == "failed")
+            || self.verifications.iter().any(|one| one.ended.is_some() && (one.state == "failed" || one.differences > 0))
+    }
+}
+
+impl Verification {
+    fn of(one: &store::Verification, pipeline: String) -> Self {
+        let ended = one.ended.as_ref();
+        Self {
+            number: one.number.0,
+            pipeline,
+            state: match (ended, one.begun_at) {
+                (Some(ended), _) => ended.how.as_str(),
+                (None, Some(_)) => "running",
+                (None, None) => "waiting",
+            }
+            .to_owned(),
+            why: ended.map(|ended| ended.why.clone()).filter(|why| !why.is_empty()),
+            sample: one.wish.sample,
+            begun: one.begun_at.map(|at| at.to_string()),
+            ended: ended.map(|ended| ended.at.to_string()),
+            differences: one.counts.differences(),
+            counts: one.counts,
+        }
     }
 }
 

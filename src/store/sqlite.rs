@@ -17,7 +17,9 @@ mod paused;
 mod pipelines;
 mod privacy;
 mod settle;
+pub mod sheet;
 mod subscriptions;
+mod verifications;
 mod worker;
 mod writer;
 
@@ -39,7 +41,7 @@ use super::{
     Answer, Appended, BulkJob, Cursor, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Job,
     JobCounts, JobEnded, JobNumber, ListNumber, Listed, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause,
     Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Store,
-    StoreError, Subscription, SubscriptionId, SubscriptionRow, Which, Work,
+    StoreError, Subscription, SubscriptionId, SubscriptionRow, Which, Work, Difference, Verification, VerificationNumber, VerifyCounts, Wish,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
@@ -363,6 +365,65 @@ impl Store for Sqlite {
 
     async fn job_ended(&self, number: JobNumber, ended: JobEnded) -> Result<bool, StoreError> {
         self.write(move |db| jobs::end(db, number, &ended)).await
+    }
+
+    async fn add_verification(
+        &self,
+        pipeline: PipelineId,
+        wish: Wish,
+        at: Timestamp,
+    ) -> Result<Option<VerificationNumber>, StoreError> {
+        self.write(move |db| verifications::add(db, pipeline, wish, at)).await
+    }
+
+    async fn verifications(&self) -> Result<Vec<Verification>, StoreError> {
+        self.read(verifications::all).await
+    }
+
+    async fn verification(&self, number: VerificationNumber) -> Result<Option<Verification>, StoreError> {
+        self.read(move |db| verifications::one(db, number)).await
+    }
+
+    async fn verification_begins(&self, number: VerificationNumber, at: Timestamp) -> Result<(), StoreError> {
+        self.write(move |db| verifications::begins(db, number, at)).await
+    }
+
+    async fn verification_moved(
+        &self,
+        number: VerificationNumber,
+        counts: VerifyCounts,
+        found: Vec<Difference>,
+    ) -> Result<(), StoreError> {
+        self.write(move |db| verifications::moved(db, number, &counts, &found)).await
+    }
+
+    async fn verification_ended(&self, number: VerificationNumber, ended: JobEnded) -> Result<bool, StoreError> {
+        self.write(move |db| verifications::end(db, number, &ended)).await
+    }
+
+    async fn differences(
+        &self,
+        number: VerificationNumber,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Difference>, StoreError> {
+        self.read(move |db| verifications::differences(db, number, after, limit)).await
+    }
+
+    async fn sources_of(
+        &self,
+        pipeline: PipelineId,
+        targets: Vec<RecordId>,
+    ) -> Result<HashMap<RecordId, RecordId>, StoreError> {
+        self.read(move |db| verifications::sources_of(db, pipeline, &targets)).await
+    }
+
+    async fn on_their_way(
+        &self,
+        pipeline: PipelineId,
+        records: Vec<RecordId>,
+    ) -> Result<HashSet<RecordId>, StoreError> {
+        self.read(move |db| verifications::on_their_way(db, pipeline, &records)).await
     }
 
     async fn journaled_after(

@@ -372,7 +372,7 @@ async fn survive(plan: Plan) {
     let rows = number("SELECT rows FROM jobs");
     assert!(bridge.terminate().success(), "SIGTERM ends it in order");
     let orgs = orgbridge::bridge::orgs(&parsed).unwrap();
-    let comparison = orgbridge::past::verify::compare(&parsed, &orgs).await.unwrap();
+    let comparison = orgbridge::past::whole::compare(&parsed, &orgs).await.unwrap();
     let shown: Vec<String> = comparison.differences.iter().take(20).map(ToString::to_string).collect();
     assert!(comparison.is_equal(), "{} of {} differ: {shown:#?}", comparison.differences.len(), comparison.records);
     let expected = names_and_phones(&source, "Id", "Industry != 'Left out'").await;

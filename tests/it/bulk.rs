@@ -463,7 +463,7 @@ async fn a_kill_while_a_job_runs_loses_nothing() {
     .await;
     assert!(bridge.terminate().success(), "SIGTERM ends it in order");
     let orgs = orgbridge::bridge::orgs(&parsed).unwrap();
-    let comparison = orgbridge::past::verify::compare(&parsed, &orgs).await.unwrap();
+    let comparison = orgbridge::past::whole::compare(&parsed, &orgs).await.unwrap();
     let shown: Vec<String> = comparison.differences.iter().map(ToString::to_string).collect();
     assert!(comparison.is_equal(), "{} of {} differ: {shown:#?}", shown.len(), comparison.records);
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use orgbridge::bridge;
-use orgbridge::past::verify;
+use orgbridge::past::whole;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -99,7 +99,7 @@ async fn survive(plan: Plan) {
     let read = |name: &str| emulator.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let text = std::fs::read_to_string(&config).unwrap();
     let config = orgbridge::config::parse(&text, &config, &read, &|path| std::fs::read_to_string(path)).unwrap();
-    let comparison = verify::compare(&config, &bridge::orgs(&config).unwrap()).await.unwrap();
+    let comparison = whole::compare(&config, &bridge::orgs(&config).unwrap()).await.unwrap();
     let shown: Vec<String> = comparison.differences.iter().map(ToString::to_string).collect();
     assert!(comparison.is_equal(), "{} of {} differ: {shown:#?}", shown.len(), comparison.records);
     let stats = emulator.get(&http, "target", "stats").await;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::config::{
-    Backfill, Brakes, Config, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig,
+    Backfill, Brakes, Verify, Config, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig,
     Publishing, PubsubEndpoint, Start, To,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg, Scenario};
 use orgbridge::event::{OrgName, Timestamp, Transport, Value};
 use orgbridge::org::Org;
-use orgbridge::past::verify;
+use orgbridge::past::whole;
 use orgbridge::status::{Board, Status};
 use orgbridge::store::{Sqlite, Store};
 use secrecy::SecretString;
@@ -201,7 +201,7 @@ impl World {
     }
 
     pub async fn assert_equal(&self) -> u64 {
-        let comparison = verify::compare(&self.config, &self.orgs).await.unwrap();
+        let comparison = whole::compare(&self.config, &self.orgs).await.unwrap();
         let shown: Vec<String> = comparison.differences.iter().map(ToString::to_string).collect();
         assert!(comparison.is_equal(), "{} of {} differ: {shown:#?}", shown.len(), comparison.records);
         comparison.records
@@ -410,6 +410,7 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
         on_delete: OnDelete::Delete,
         brakes: Brakes::default(),
         backfill: Backfill::default(),
+        verify: Verify::default(),
         publishing: Publishing { may_delete: MayDelete::Any, ..Publishing::default() },
     }
 }

@@ -3,7 +3,7 @@
 use crate::status::report::{Gap, Org, Paused, Pipeline, Report, Subscription};
 use crate::text::{counted, grouped, span};
 
-use super::super::{job, table};
+use super::super::{job, table, verify};
 
 /// What belongs to the line above it.
 const INDENT: &str = "    ";
@@ -26,6 +26,7 @@ pub fn shown(report: &Report, width: Option<usize>) -> String {
     subscriptions(&mut page, report);
     pipelines(&mut page, report);
     jobs(&mut page, report);
+    verifications(&mut page, report);
     gaps(&mut page, report);
     page.lines.join("\n")
 }
@@ -273,6 +274,24 @@ fn jobs(page: &mut Page, report: &Report) {
     for one in &report.jobs {
         let mark = if one.state == "failed" { "! " } else { " " };
         page.line(mark, &format!("{}: {}, {}", one.pipeline, one.kind, job::told(one)));
+    }
+}
+
+fn verifications(page: &mut Page, report: &Report) {
+    if report.verifications.is_empty() {
+        return;
+    }
+    page.heading("BOTH SIDES COMPARED");
+    for one in &report.verifications {
+        let (mark, said) = match one.state.as_str() {
+            "waiting" => (" ", format!("{}: waits for its turn", one.pipeline)),
+            "running" => (" ", verify::progress(one)),
+            state if state == "failed" || one.differences > 0 => {
+                ("! ", format!("{}: {}: orgbridge verify {0} --last", one.pipeline, verify::summary(one)))
+            }
+            _ => (" ", format!("{}: {}", one.pipeline, verify::summary(one))),
+        };
+        page.line(mark, &said);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk};
 use super::super::{
-    Backfill, Brakes, Flag, From, Limit, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing,
+    Backfill, Brakes, Flag, From, Limit, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing, Verify,
     Start, To,
 };
 use super::publishing;
@@ -31,6 +31,7 @@ pub(in super::super) const PIPELINE: Keys = Keys {
         "batch_size",
         "brakes",
         "backfill",
+        "verify",
     ],
 };
 pub(in super::super) const FROM: Keys =
@@ -39,6 +40,8 @@ pub(in super::super) const TO: Keys = Keys { block: "`to`", required: &["org", "
 pub(in super::super) const FLAG: Keys = Keys { block: "a flag", required: &["field", "set"], optional: &["clear"] };
 pub(in super::super) const BRAKES: Keys =
     Keys { block: "`brakes`", required: &[], optional: &["deletes", "creates", "failures"] };
+pub(in super::super) const VERIFY: Keys = Keys { block: "`verify`", required: &[], optional: &["every", "repair"] };
+const VERIFY_MIN: Duration = Duration::from_secs(60);
 const BRAKE_MIN: Duration = Duration::from_secs(1);
 const POLL_EVERY: Duration = Duration::from_secs(60);
 const POLL_MIN: Duration = Duration::from_millis(500);
@@ -66,6 +69,7 @@ pub(super) struct Pipeline {
     pub may_delete: Option<Option<At<MayDelete>>>,
     brakes: Option<Brakes>,
     backfill: Option<Backfill>,
+    verify: Option<Verify>,
     pub on_undelete: Option<At<OnUndelete>>,
     publishing: Option<Publishing>,
 }
@@ -96,6 +100,7 @@ impl Pipeline {
             on_delete: self.on_delete?.value,
             brakes: self.brakes?,
             backfill: self.backfill?,
+            verify: self.verify?,
             publishing: Publishing {
                 may_delete: self.may_delete?.map_or_else(MayDelete::default, |may| may.value),
                 on_undelete: self.on_undelete?.value,
@@ -180,12 +185,40 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
             }
             None => Some(Backfill::default()),
         },
+        verify: match block.entry("verify") {
+            Some(entry) => verify(walk, entry),
+            None => Some(Verify::default()),
+        },
         on_undelete: match block.entry("on_undelete") {
             Some(entry) => publishing::on_undelete(walk, entry),
             None => Some(unplaced(OnUndelete::default())),
         },
         publishing: publishing::check(walk, &block),
     })
+}
+
+fn verify(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Verify> {
+    let block = walk.block(node, &key.span, &VERIFY)?;
+    let usual = Verify::default();
+    let every = match block.entry("every") {
+        Some(entry) => {
+            let text = walk.text(entry)?;
+            match humantime::parse_duration(text.value.trim()).ok().filter(|every| *every >= VERIFY_MIN) {
+                _ if text.value == "off" => Some(None),
+                Some(every) => Some(Some(every)),
+                None => {
+                    walk.find(&text.span, "`every` must be a time of at least 1m", "write 7d, 24h, or off");
+                    None
+                }
+            }
+        }
+        None => Some(usual.every),
+    };
+    let repair = match block.entry("repair") {
+        Some(entry) => walk.choice(entry, &[("true", true), ("false", false)]),
+        None => Some(usual.repair),
+    };
+    Some(Verify { every: every?, repair: repair? })
 }
 
 fn brakes(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Brakes> {

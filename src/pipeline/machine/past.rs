@@ -117,7 +117,8 @@ impl Machine {
         let source = cover.source;
         let mut rekeys = false;
         if let (Some(there), Some(fields)) = (past.there, write.fields()) {
-            let lacking = there.lacks(fields);
+            let types = self.lines.get(&source.pipeline).map(|line| line.mapping.types().clone()).unwrap_or_default();
+            let lacking = there.lacks(fields, |field, value, there| types.holds(field, value, there));
             if answer.links.get(&source.record) != Some(&there.id) {
                 let (pipeline, record) = (source.pipeline, source.record);
                 let link = LinkChange::Set { pipeline, source: record, target: there.id, created: Some(false) };

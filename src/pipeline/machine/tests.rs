@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Backfill, Brakes, Config, Fill, Flag, From, IfMissing, KeyChanges, Limit, MayDelete, NoLongerMatching, OnDelete,
+    Backfill, Brakes, Config, Fill, Flag, From, IfMissing, Verify, KeyChanges, Limit, MayDelete, NoLongerMatching, OnDelete,
     PipelineConfig, Publishing, Start, To,
 };
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
@@ -51,6 +51,7 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
         on_delete: OnDelete::Delete,
         brakes: Brakes::default(),
         backfill: Backfill::default(),
+        verify: Verify::default(),
         publishing: Publishing { may_delete: MayDelete::Any, ..Publishing::default() },
     }
 }

@@ -4,8 +4,9 @@ use rusqlite::{Connection, params};
 
 use super::gaps::{self, NewGap};
 use super::journal::{head, known_subscription, pinned_org};
+use super::verifications;
 use crate::event::{Channel, ObjectName, OrgName, PipelineName, Timestamp};
-use crate::store::{GapKind, Mended, StoreError};
+use crate::store::{GapKind, Mended, PipelineId, StoreError};
 
 /// See `Store::accept_org`.
 pub(super) fn accept_org(db: &Connection, org: &OrgName, org_id: &str, at: Timestamp) -> Result<bool, StoreError> {
@@ -59,6 +60,10 @@ fn forget_records(db: &Connection, org: &OrgName) -> Result<(), StoreError> {
         "DELETE FROM jobs WHERE ended_at IS NULL AND pipeline IN (SELECT id FROM pipelines WHERE source_org = ?1 OR target_org = ?1)",
         [org],
     )?;
+    let concerned = "SELECT id FROM pipelines WHERE source_org = ?1 OR target_org = ?1";
+    let concerned: Vec<PipelineId> =
+        db.prepare(concerned)?.query_map([org], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    concerned.into_iter().try_for_each(|pipeline| verifications::forget_all_of(db, pipeline))?;
     // What is parked for a target stays: it is read and written again. What came from the old source is no record of
     // the new one.
     for table in ["parked", "healed"] {

@@ -1,6 +1,8 @@
 //! How our types stand in columns. An error names the column, never what is in it.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::event::{
     ChangeKind, Channel, EventKey, FieldName, FieldPath, Happening, ObjectName, OrgName, PipelineName, RecordId,
@@ -10,6 +12,7 @@ use crate::org::JobId;
 use crate::privacy::Treatment;
 use crate::store::{
     GapKind, JobEnd, JobNumber, ListNumber, Mended, ParkedState, PipelineId, StoreError, SubscriptionId,
+    VerificationNumber,
 };
 
 impl From<rusqlite::Error> for StoreError {
@@ -68,7 +71,7 @@ macro_rules! as_integer {
     )*};
 }
 
-as_integer!(SubscriptionId, PipelineId, JobNumber, ListNumber, Timestamp);
+as_integer!(SubscriptionId, PipelineId, JobNumber, ListNumber, VerificationNumber, Timestamp);
 
 impl ToSql for Seq {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -89,6 +92,27 @@ pub(super) struct Count(pub u64);
 impl FromSql for Count {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         unsigned(value.as_i64()?).map(Self)
+    }
+}
+
+/// A count as SQLite keeps it.
+pub(super) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A column of JSON of our own.
+pub(super) struct Json<T>(pub T);
+
+impl<T: Serialize> ToSql for Json<T> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let text = serde_json::to_string(&self.0);
+        text.map(Into::into).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+    }
+}
+
+impl<T: DeserializeOwned> FromSql for Json<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?).map(Self).map_err(|_| FromSqlError::InvalidType)
     }
 }
 

@@ -1,31 +1,12 @@
 //! Rows of `jobs`.
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::columns::Count;
+use super::columns::{Count, Json, signed};
 use crate::event::Timestamp;
 use crate::store::{
     Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, ListNumber, Listed, PipelineId, StoreError, Work,
 };
-
-/// A column of JSON of our own.
-struct Json<T>(T);
-
-impl<T: Serialize> ToSql for Json<T> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let text = serde_json::to_string(&self.0);
-        text.map(Into::into).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-    }
-}
-
-impl<T: DeserializeOwned> FromSql for Json<T> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        serde_json::from_str(value.as_str()?).map(Self).map_err(|_| FromSqlError::InvalidType)
-    }
-}
 
 const JOB: &str =
     "SELECT number, pipeline, work, cursor, total, rows, calls, created_at, begun_at, ended_at, ended_how, why,
@@ -178,8 +159,4 @@ pub(super) fn drop_unused_lists(db: &Connection) -> rusqlite::Result<()> {
     let unused = "DELETE FROM job_records WHERE list NOT IN (SELECT json_extract(work, '$.list') FROM jobs
         WHERE ended_at IS NULL AND json_extract(work, '$.list') IS NOT NULL)";
     db.execute(unused, []).map(drop)
-}
-
-fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -135,7 +135,7 @@ fn give_up(db: &Connection, id: PipelineId) -> Result<(), StoreError> {
     ] {
         db.execute(sql, [id])?;
     }
-    Ok(())
+    super::verifications::forget_all_of(db, id)
 }
 
 /// All for one pipeline in one query for each kind of question.
