@@ -1,4 +1,5 @@
-//! What a backfill costs and how fast it is: of records that the target does not have, and of those that are equal there.
+//! What a backfill costs and how fast it is: of records that the target does not have, and of those that are equal there. And what
+//! it costs to prove that they are.
 //!
 //! `cargo bench --bench backfill [-- ROWS]`. Counts of calls are asserted; times are printed beside their aim, which holds for two
 //! cores that do nothing else.
@@ -58,5 +59,22 @@ async fn main() -> Result<()> {
         let memory = bridge.peak_memory().context("no /proc here")?;
         println!("  largest memory of the bridge so far: {memory:.0} MB");
     }
+    verify(&pair, &bridge, rows).await
+}
+
+/// That all agree is proven by reading both sides once.
+async fn verify(pair: &Pair, bridge: &Bridge, rows: usize) -> Result<()> {
+    let (before, start) = (pair.calls().await?, Instant::now());
+    bridge.verify("invoices")?;
+    let rate = rows as f64 / start.elapsed().as_secs_f64();
+    let after = pair.calls().await?;
+    let [source, target] = [after[0] - before[0], after[1] - before[1]];
+    println!(
+        "{rows} equal rows verified: {rate:.0} rows a second (aim 50,000), {source} calls to the source, {target} to the target"
+    );
+    let most = rows.div_ceil(PAGE) as u64 + 60;
+    assert!(source <= most && target <= most, "{source} calls to the source, {target} to the target");
+    let memory = bridge.peak_memory().context("no /proc here")?;
+    println!("  largest memory of the bridge so far: {memory:.0} MB");
     Ok(())
 }

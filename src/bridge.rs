@@ -31,16 +31,18 @@ use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::privacy::PrivacyRule;
 use crate::status::{Board, OrgStatus, PipelineStatus};
 use crate::store::paused::by_hand;
-use crate::store::{Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which, Wish};
+use crate::store::{
+    Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which, Wish,
+};
 use crate::subscribe::poll::{self, Poll};
 use crate::subscribe::position::Plan;
 use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
 use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, State, SubscribeError, Subscriptions};
 use around::Around;
 pub use backfill::stop as stop_backfills;
-pub use verifies::verify_alone;
 use login::{FirstTries, Gate, Pauses};
 use supervise::Stages;
+pub use verifies::verify_alone;
 
 /// Arrivals between a subscription and its journal.
 const ARRIVALS_MAX: usize = 1_000;
@@ -462,10 +464,10 @@ async fn one_round<S: Store>(
 
     let at_work: BTreeMap<OrgName, Entry> =
         entries.iter().map(|(name, entry)| ((*name).clone(), entry.clone())).collect();
-    let (stage_store, wanted, token) = (store.clone(), asked.subscribe(), cancel.clone());
+    let (stage_store, asks, token) = (store.clone(), asked.clone(), cancel.clone());
     let of_all = (config.clone(), orgs.clone());
     stages.spawn("verify", async move {
-        verifies::run(of_all, at_work, stage_store, wanted, every, token).await.map_err(BridgeError::from)
+        verifies::run(of_all, at_work, stage_store, asks, every, token).await.map_err(BridgeError::from)
     });
 
     let mut all_ends: Vec<Ends> = Vec::new();

@@ -409,11 +409,7 @@ pub async fn verify(state: &Path, pipelines: &[PipelineName], wish: Wish) -> io:
 }
 
 /// What a comparison found, behind the first `after`: at most [`DIFFERENCES`]. None: no bridge runs.
-pub async fn differences(
-    state: &Path,
-    number: VerificationNumber,
-    after: u64,
-) -> io::Result<Option<Vec<Difference>>> {
+pub async fn differences(state: &Path, number: VerificationNumber, after: u64) -> io::Result<Option<Vec<Difference>>> {
     asked(state, &Request::Differences { v: 1, number, after }, TOLD_WITHIN, only!(Differences)).await
 }
 

@@ -15,9 +15,7 @@ use crate::hydrate;
 use crate::mapping::Mapping;
 use crate::org::Org;
 use crate::past::verify::{Sides, VerifyError, verify};
-use crate::store::{
-    JobEnd, JobEnded, Mend, PipelineRow, Store, StoreError, SubscriptionRow, Verification, Wish,
-};
+use crate::store::{JobEnd, JobEnded, Mend, PipelineRow, Store, StoreError, SubscriptionRow, Verification, Wish};
 
 /// Compares what is wanted, one after the other, and what the config wants now and then, until cancelled. One that is broken off
 /// begins anew with the next start.
@@ -28,10 +26,11 @@ pub(super) async fn run<S: Store>(
     (config, orgs): (Config, BTreeMap<OrgName, Org>),
     entries: BTreeMap<OrgName, Entry>,
     store: S,
-    mut asked: watch::Receiver<u64>,
+    asks: watch::Sender<u64>,
     every: Duration,
     cancel: CancellationToken,
 ) -> Result<(), StoreError> {
+    let mut asked = asks.subscribe();
     loop {
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
@@ -55,7 +54,9 @@ pub(super) async fn run<S: Store>(
         for one in wanted {
             let Some(row) = rows.iter().find(|row| row.id == one.pipeline) else { continue };
             let Some(line) = config.pipelines.iter().find(|line| line.name == row.identity.name) else { continue };
-            let (Some(source), Some(target)) = (entries.get(&line.from.org), entries.get(&line.to.org)) else { continue };
+            let (Some(source), Some(target)) = (entries.get(&line.from.org), entries.get(&line.to.org)) else {
+                continue;
+            };
             let compared = async {
                 if !source.gate.clone().passed(&cancel).await || !target.gate.clone().passed(&cancel).await {
                     return Ok(());
@@ -66,6 +67,10 @@ pub(super) async fn run<S: Store>(
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 ended = compared => ended?,
+            }
+            // What is to be mended is a job now.
+            if one.wish.mend != Mend::Nothing {
+                asks.send_modify(|moved| *moved += 1);
             }
         }
     }
@@ -94,7 +99,8 @@ async fn compare<S: Store>(
             .await
             .map_err(|error| VerifyError::Call { org: source.name().clone(), error })?;
         let Meanwhile { live, budgets } = meanwhile;
-        let sides = Sides { source, target, mapping: &mapping, store, pipeline: one.pipeline, owns_keys, live, budgets };
+        let sides =
+            Sides { source, target, mapping: &mapping, store, pipeline: one.pipeline, owns_keys, live, budgets };
         verify(&sides, one.number, one.wish).await
     };
     let (how, why) = match outcome.await {
@@ -221,8 +227,7 @@ mod tests {
         let weekly = Verify { every: Some(7 * day), repair: false };
         let now = given::NOW;
         let due = async |wanted: &Verify, now| {
-            let (subscriptions, known) =
-                (store.subscriptions().await.unwrap(), store.verifications().await.unwrap());
+            let (subscriptions, known) = (store.subscriptions().await.unwrap(), store.verifications().await.unwrap());
             is_due(wanted, &row, &subscriptions, &known, now)
         };
         assert!(!due(&weekly, now.plus(9 * day)).await, "nothing is received yet");

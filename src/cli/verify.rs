@@ -122,7 +122,8 @@ impl Verify {
             told(ended, Teller::Bridge(&config.state)).await?
         } else if self.repair {
             let ended =
-                run::bridge_with(&config, async |store, commands| self.beside(&config, store, commands, wish).await).await?;
+                run::bridge_with(&config, async |store, commands| self.beside(&config, store, commands, wish).await)
+                    .await?;
             ended.context("stopped; the comparison begins anew when a bridge runs again")?
         } else {
             self.alone(&config, wish).await?
@@ -147,7 +148,8 @@ impl Verify {
 
     async fn last_ones(&self, config: &Config) -> anyhow::Result<Vec<Outcome>> {
         let report = status::report(config).await?;
-        let wanted = |one: &Verification| one.ended.is_some() && self.pipelines.iter().any(|name| name.as_str() == one.pipeline);
+        let wanted =
+            |one: &Verification| one.ended.is_some() && self.pipelines.iter().any(|name| name.as_str() == one.pipeline);
         let ended: Vec<Verification> = report.verifications.into_iter().filter(wanted).collect();
         if report.running {
             return told(ended, Teller::Bridge(&config.state)).await;
@@ -203,7 +205,9 @@ impl Verify {
             }
             unseen = if own.len() == numbers.len() { 0 } else { unseen + 1 };
             if unseen > UNSEEN_MAX {
-                anyhow::bail!("a comparison is not under way any more, and was not seen to end: look at `orgbridge status`");
+                anyhow::bail!(
+                    "a comparison is not under way any more, and was not seen to end: look at `orgbridge status`"
+                );
             }
             if let Some(one) = own.iter().find(|one| one.state == "running") {
                 let line = text::progress(one);

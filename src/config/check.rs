@@ -46,6 +46,7 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("From", &pipelines::FROM),
     ("To", &pipelines::TO),
     ("Brakes", &pipelines::BRAKES),
+    ("Verify", &pipelines::VERIFY),
     ("Flag", &pipelines::FLAG),
     ("Constant", &rules::CONSTANT),
     ("Field", &rules::FIELD),

@@ -117,7 +117,7 @@ mod tests {
             field("Name", "string", 0), field("Amount", "currency", 2), field("Count", "int", 0), field("At", "datetime", 0),
             field("Kinds", "multipicklist", 0), field("Owner", "reference", 0), field("Kind", "picklist", 0),
         ]}));
-        let names: Vec<FieldName> = described.fields.iter().map(|field| field.name.clone()).collect();
+        let names: Vec<FieldName> = described.fields.values().map(|field| field.name.clone()).collect();
         Types::new(names.iter(), Some(&described), std::iter::empty())
     }
 
@@ -152,7 +152,13 @@ mod tests {
         ] {
             let name: FieldName = field.parse().unwrap();
             let (value, there): (Value, Value) = (value.into(), there.into());
-            assert_eq!(types.holds(&name, &value, &there), same, "{field}: {} and {}", Json::from(value), Json::from(there));
+            assert_eq!(
+                types.holds(&name, &value, &there),
+                same,
+                "{field}: {} and {}",
+                Json::from(value),
+                Json::from(there)
+            );
         }
     }
 }

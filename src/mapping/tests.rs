@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    self, Backfill, Brakes, Verify, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To,
-    Truncate, WriteOn,
+    self, Backfill, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To,
+    Truncate, Verify, WriteOn,
 };
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::{ByKey, Reference, Source};

@@ -94,9 +94,9 @@ impl FieldType {
             is_required_reference: reference.is_some() && (field.is_master_detail() || !field.nillable),
             is_master_detail: field.is_master_detail(),
             scale: match field.kind {
-                FieldKind::Number { scale, .. } | FieldKind::Currency { scale, .. } | FieldKind::Percent { scale, .. } => {
-                    Some(scale)
-                }
+                FieldKind::Number { scale, .. }
+                | FieldKind::Currency { scale, .. }
+                | FieldKind::Percent { scale, .. } => Some(scale),
                 FieldKind::Integer { .. } => Some(0),
                 _ => None,
             },

@@ -262,7 +262,7 @@ mod tests {
                 "POST" => Reply::json(200, &json!(vec![json!(null); seen.json()["ids"].as_array().unwrap().len()])),
                 _ if seen.target.contains("queryAll") => Reply::json(200, &json!({"done": true, "records": []})),
                 _ => {
-                    let rows: Vec<Json> = (0..QUERY_PAGE).map(|n| json!({"Id": id(n).as_str()})).collect();
+                    let rows: Vec<serde_json::Value> = (0..QUERY_PAGE).map(|n| json!({"Id": id(n).as_str()})).collect();
                     Reply::json(200, &json!({"done": true, "records": rows}))
                 }
             })

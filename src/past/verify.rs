@@ -133,8 +133,7 @@ impl<S: Store> Comparison<'_, S> {
         let target_fields = look::target_fields(mapping);
         let of_target =
             Rows { org: target, object: &mapping.target_object, fields: &target_fields, condition: Some(&held) };
-        let of_source =
-            Rows { org: source, object: &mapping.source_object, fields: &source_fields, condition: None };
+        let of_source = Rows { org: source, object: &mapping.source_object, fields: &source_fields, condition: None };
         for by_job in [true, true, false] {
             // Both orgs prepare at the same time.
             let (way, _) = self.patiently(target, || of_target.begin(by_job)).await?;
@@ -360,9 +359,8 @@ impl<S: Store> Comparison<'_, S> {
         let difference = self.judged(difference.clone(), looked).await?;
         let wanted = match (self.wish.mend, difference.what) {
             (Mend::Nothing, _) => false,
-            (_, What::Different | What::Missing | What::Extra) | (Mend::All, What::ChangedInTarget | What::NotAccepted) => {
-                *mendable
-            }
+            (_, What::Different | What::Missing | What::Extra)
+            | (Mend::All, What::ChangedInTarget | What::NotAccepted) => *mendable,
             (_, What::ChangedInTarget | What::NotAccepted | What::Failed | What::Unsettled) => false,
         };
         if let Some(record) = difference.record.filter(|_| wanted) {
@@ -451,8 +449,7 @@ impl<S: Store> Comparison<'_, S> {
             self.replies = Replies::new();
         }
         let (known, orgs) = (std::mem::take(&mut self.replies), [source, target]);
-        let fresh =
-            self.patiently(target, || hydrate::ask(&orgs, mapping, records, &known)).await?;
+        let fresh = self.patiently(target, || hydrate::ask(&orgs, mapping, records, &known)).await?;
         self.replies = known;
         self.replies.extend(fresh);
         Ok(())
@@ -518,8 +515,7 @@ impl<'a> Reader<'a> {
                     Place::Behind(last) => Some(*last),
                     Place::Locator(_) | Place::End => return Ok(None),
                 };
-                let (page, last) =
-                    of.patiently(rows.org, || rows.rows_behind(after, QUERY_PAGE)).await?;
+                let (page, last) = of.patiently(rows.org, || rows.rows_behind(after, QUERY_PAGE)).await?;
                 self.place = last.map_or(Place::End, Place::Behind);
                 Ok(Some(page))
             }

@@ -424,7 +424,10 @@ impl Report {
             || self.pipelines.iter().any(|pipeline| pipeline.failed > 0 || pipeline.halted.is_some())
             || self.gaps.iter().any(|gap| gap.records == 0)
             || self.jobs.iter().any(|job| job.state == "failed")
-            || self.verifications.iter().any(|one| one.ended.is_some() && (one.state == "failed" || one.differences > 0))
+            || self
+                .verifications
+                .iter()
+                .any(|one| one.ended.is_some() && (one.state == "failed" || one.differences > 0))
     }
 }
 

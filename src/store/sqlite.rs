@@ -38,10 +38,11 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, BulkJob, Cursor, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Job,
-    JobCounts, JobEnded, JobNumber, ListNumber, Listed, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause,
+    Answer, Appended, BulkJob, Cursor, Difference, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear,
+    Job, JobCounts, JobEnded, JobNumber, ListNumber, Listed, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause,
     Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Store,
-    StoreError, Subscription, SubscriptionId, SubscriptionRow, Which, Work, Difference, Verification, VerificationNumber, VerifyCounts, Wish,
+    StoreError, Subscription, SubscriptionId, SubscriptionRow, Verification, VerificationNumber, VerifyCounts, Which,
+    Wish, Work,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,

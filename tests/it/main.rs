@@ -36,3 +36,4 @@ mod state;
 mod support;
 mod truth;
 mod types;
+mod verify;

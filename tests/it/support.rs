@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::config::{
-    Backfill, Brakes, Verify, Config, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig,
-    Publishing, PubsubEndpoint, Start, To,
+    Backfill, Brakes, Config, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig,
+    Publishing, PubsubEndpoint, Start, To, Verify,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg, Scenario};
 use orgbridge::event::{OrgName, Timestamp, Transport, Value};

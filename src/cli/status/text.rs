@@ -273,7 +273,7 @@ fn jobs(page: &mut Page, report: &Report) {
     page.heading("BACKFILLS AND REPAIRS");
     for one in &report.jobs {
         let mark = if one.state == "failed" { "! " } else { " " };
-        page.line(mark, &format!("{}: {}, {}", one.pipeline, one.kind, job::told(one)));
+        page.line("", &format!("{mark}{}: {}, {}", one.pipeline, one.kind, job::told(one)));
     }
 }
 
@@ -291,7 +291,7 @@ fn verifications(page: &mut Page, report: &Report) {
             }
             _ => (" ", format!("{}: {}", one.pipeline, verify::summary(one))),
         };
-        page.line(mark, &said);
+        page.line("", &format!("{mark}{said}"));
     }
 }
 

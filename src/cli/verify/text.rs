@@ -7,7 +7,7 @@ use super::Outcome;
 use crate::event::{FieldName, RecordId};
 use crate::status::report::Verification;
 use crate::store::{Difference, VerifyCounts, What};
-use crate::text::{counted, grouped};
+use crate::text::grouped;
 
 /// Differences of a pipeline that are shown one by one.
 const SHOWN: usize = 20;
@@ -53,22 +53,26 @@ pub fn shown(outcomes: &[Outcome]) -> String {
 pub fn summary(one: &Verification) -> String {
     let counts = &one.counts;
     let compared = match one.sample {
-        Some(_) => format!("a sample of {}", counted(counts.records, "record")),
-        None => counted(counts.records, "record"),
+        Some(_) => format!("a sample of {}", so_many(counts.records, "record")),
+        None => so_many(counts.records, "record"),
     };
-    let calls = counted(counts.source_calls + counts.target_calls, "API call");
+    let calls = so_many(counts.source_calls + counts.target_calls, "API call");
     let at = one.ended.as_deref().unwrap_or_default();
     let verdict = match (one.state.as_str(), one.differences, counts.unsettled) {
         ("failed", ..) => return format!("could not be compared: {}", one.why.as_deref().unwrap_or_default()),
         (_, 0, 0) => "both sides agree".to_owned(),
         (_, 0, _) => "nothing differs but what was on its way".to_owned(),
-        (_, differences, _) => counted(differences, "difference"),
+        (_, differences, _) => so_many(differences, "difference"),
     };
     let mended = match counts.mended {
         0 => String::new(),
-        mended => format!("; {} read and written again", counted(mended, "record")),
+        mended => format!("; {} read and written again", so_many(mended, "record")),
     };
     format!("{verdict}, {compared} compared at {at} by {calls}{mended}")
+}
+
+fn so_many(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 fn results(counts: &VerifyCounts) -> Vec<(u64, &'static str)> {
@@ -146,7 +150,8 @@ mod tests {
     use crate::event::Timestamp;
 
     fn outcome(found: Vec<Difference>) -> Outcome {
-        let mut counts = VerifyCounts { records: 1_200, targets: 1_199, equal: 1_150, excluded: 40, ..VerifyCounts::default() };
+        let mut counts =
+            VerifyCounts { records: 1_200, targets: 1_199, equal: 1_150, excluded: 40, ..VerifyCounts::default() };
         found.iter().for_each(|one| counts.count(one.what));
         (counts.source_calls, counts.target_calls) = (3, 4);
         let verification = Verification {

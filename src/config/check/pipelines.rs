@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk};
 use super::super::{
-    Backfill, Brakes, Flag, From, Limit, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing, Verify,
-    Start, To,
+    Backfill, Brakes, Flag, From, Limit, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing,
+    Start, To, Verify,
 };
 use super::publishing;
 use super::rules::{self, Mapped};

@@ -256,9 +256,8 @@ fn differing(record: RecordId, target: Option<RecordId>, what: What, code: Optio
 }
 
 fn values(row: &Row) -> BTreeMap<FieldName, Value> {
-    let value = |(name, value): (&String, &Json)| {
-        Some((name.parse().ok()?, hydrate::canonical(Value::from(value.clone()))))
-    };
+    let value =
+        |(name, value): (&String, &Json)| Some((name.parse().ok()?, hydrate::canonical(Value::from(value.clone()))));
     row.iter().filter_map(value).collect()
 }
 

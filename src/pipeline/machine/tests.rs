@@ -15,8 +15,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Backfill, Brakes, Config, Fill, Flag, From, IfMissing, Verify, KeyChanges, Limit, MayDelete, NoLongerMatching, OnDelete,
-    PipelineConfig, Publishing, Start, To,
+    Backfill, Brakes, Config, Fill, Flag, From, IfMissing, KeyChanges, Limit, MayDelete, NoLongerMatching, OnDelete,
+    PipelineConfig, Publishing, Start, To, Verify,
 };
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
 use crate::mapping::{Ask, Asked, Expression, Only, Reply};

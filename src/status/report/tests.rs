@@ -106,6 +106,29 @@ pub(crate) fn full() -> Report {
             rows_per_second: Some(2_400),
             seconds_left: Some(15),
         }],
+        verifications: vec![Verification {
+            number: 5,
+            pipeline: "accounts".to_owned(),
+            state: "done".to_owned(),
+            why: None,
+            sample: None,
+            begun: text("2026-01-01T03:00:00.000Z"),
+            ended: text("2026-01-01T03:04:00.000Z"),
+            differences: 2,
+            counts: VerifyCounts {
+                total: Some(1_200),
+                records: 1_201,
+                targets: 1_199,
+                equal: 1_150,
+                excluded: 48,
+                kept: 1,
+                different: 1,
+                missing: 1,
+                source_calls: 3,
+                target_calls: 4,
+                ..VerifyCounts::default()
+            },
+        }],
     }
 }
 
@@ -231,6 +254,36 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "ended": null,
       "rows_per_second": 2400,
       "seconds_left": 15
+    }
+  ],
+  "verifications": [
+    {
+      "number": 5,
+      "pipeline": "accounts",
+      "state": "done",
+      "why": null,
+      "sample": null,
+      "begun": "2026-01-01T03:00:00.000Z",
+      "ended": "2026-01-01T03:04:00.000Z",
+      "differences": 2,
+      "counts": {
+        "total": 1200,
+        "records": 1201,
+        "targets": 1199,
+        "equal": 1150,
+        "excluded": 48,
+        "kept": 1,
+        "different": 1,
+        "missing": 1,
+        "extra": 0,
+        "failed": 0,
+        "changed_in_target": 0,
+        "not_accepted": 0,
+        "unsettled": 0,
+        "source_calls": 3,
+        "target_calls": 4,
+        "mended": 0
+      }
     }
   ]
 }"#
@@ -543,6 +596,7 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
         report.subscriptions[0].state = Some("live".to_owned());
         report.pipelines[0].failed = 0;
         report.pipelines[0].halted = None;
+        report.verifications[0].differences = 0;
         report
     };
     assert!(!calm().needs_a_person(), "records that wait, and a gap that names records, pass by themselves");
@@ -561,6 +615,8 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
     assert!(changed(|report| report.pipelines[0].failed = 1));
     assert!(changed(|report| report.pipelines[0].halted = Some("more than 500 deletes in 10m".to_owned())));
     assert!(changed(|report| report.gaps[0].records = 0));
+    assert!(changed(|report| report.verifications[0].differences = 1));
+    assert!(changed(|report| report.verifications[0].state = "failed".to_owned()));
     for passing in ["connecting", "catching_up", "stalled", "waiting"] {
         let mut report = calm();
         report.subscriptions[0].state = Some(passing.to_owned());

@@ -33,7 +33,8 @@ impl Sheet {
         // Without a name it is a file that only this connection knows (0600), and that goes with it.
         let db = Connection::open("")?;
         db.execute_batch(TABLES)?;
-        let worker = Worker::spawn("comparison", db, one_by_one).map_err(|error| StoreError::Database(Box::new(error)))?;
+        let worker =
+            Worker::spawn("comparison", db, one_by_one).map_err(|error| StoreError::Database(Box::new(error)))?;
         Ok(Self { worker })
     }
 
@@ -93,7 +94,8 @@ impl Sheet {
     pub async fn suspect(&self, records: Vec<RecordId>) -> Result<(), StoreError> {
         self.worker
             .ask(move |db| {
-                let mut insert = db.prepare_cached("INSERT INTO suspects (record) VALUES (?1) ON CONFLICT DO NOTHING")?;
+                let mut insert =
+                    db.prepare_cached("INSERT INTO suspects (record) VALUES (?1) ON CONFLICT DO NOTHING")?;
                 records.into_iter().try_for_each(|record| insert.execute([record]).map(drop))?;
                 Ok(())
             })
@@ -155,7 +157,10 @@ impl Sheet {
         self.worker
             .ask(move |db| {
                 let select = "SELECT id FROM orphans WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2";
-                let rows = db.prepare_cached(select)?.query_map(params![after, limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
+                let rows = db
+                    .prepare_cached(select)?
+                    .query_map(params![after, limit], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
                 Ok(rows)
             })
             .await
@@ -185,6 +190,9 @@ mod tests {
         assert_eq!(sheet.suspects(None, 9).await.unwrap(), [(id(8), Some(-5)), (id(9), None)]);
         assert_eq!(sheet.suspects(Some(id(8)), 9).await.unwrap(), [(id(9), None)]);
         sheet.add_orphans(vec![id(4), id(4)]).await.unwrap();
-        assert_eq!((sheet.orphans(None, 9).await.unwrap(), sheet.orphans(Some(id(4)), 9).await.unwrap()), (vec![id(4)], vec![]));
+        assert_eq!(
+            (sheet.orphans(None, 9).await.unwrap(), sheet.orphans(Some(id(4)), 9).await.unwrap()),
+            (vec![id(4)], vec![])
+        );
     }
 }

@@ -82,7 +82,8 @@ pub(super) fn moved(
 /// See `Store::verification_ended`.
 pub(super) fn end(db: &Connection, number: VerificationNumber, ended: &JobEnded) -> Result<bool, StoreError> {
     let JobEnded { at, how, why } = ended;
-    let update = "UPDATE verifications SET ended_at = ?2, ended_how = ?3, why = ?4 WHERE number = ?1 AND ended_at IS NULL";
+    let update =
+        "UPDATE verifications SET ended_at = ?2, ended_how = ?3, why = ?4 WHERE number = ?1 AND ended_at IS NULL";
     if db.execute(update, params![number, at, how, why])? == 0 {
         return Ok(false);
     }
@@ -148,5 +149,8 @@ pub(super) fn on_their_way(
              OR EXISTS (SELECT 1 FROM journal_records r LEFT JOIN applied a ON a.pipeline = ?1 AND a.record = r.record
                  WHERE r.subscription = s.id AND r.record = asked.value AND r.seq > p.watermark
                      AND r.seq > coalesce(a.seq, 0)))";
-    Ok(db.prepare_cached(select)?.query_map(params![pipeline, json_list(records)], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    Ok(db
+        .prepare_cached(select)?
+        .query_map(params![pipeline, json_list(records)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
 }
