@@ -11,7 +11,7 @@ use crate::event::Timestamp;
 use crate::org::Quota;
 use crate::past::repair;
 use crate::store::paused::reason_by_hand;
-use crate::store::{self, ParkedState, Store, StoreError, SubscriptionRow};
+use crate::store::{self, JournalFigures, ParkedState, Store, StoreError, SubscriptionRow};
 use crate::subscribe::{State, retention};
 
 /// Ended jobs that are looked at.
@@ -32,6 +32,18 @@ pub struct Report {
     /// What reads the past: all that is not over, and of each kind and pipeline the last that is.
     #[serde(default)]
     pub jobs: Vec<Job>,
+    #[serde(default)]
+    pub journal: Journal,
+}
+
+/// What is kept of the events that came.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    pub events: u64,
+    /// About what they take of the state file.
+    pub bytes: u64,
+    /// None is missing of those that were received since then; none: there is no event.
+    pub whole_since: Option<String>,
 }
 
 /// A backfill or a repair.
@@ -276,7 +288,10 @@ impl Report {
             gaps: Vec::new(),
             pipelines: Vec::new(),
             jobs: Vec::new(),
+            journal: Journal::default(),
         };
+        let JournalFigures { entries, bytes, whole_since } = store.journal_figures().await?;
+        report.journal = Journal { events: entries, bytes, whole_since: time(whole_since) };
         let paused = store.paused_orgs().await?;
         let rows = store.subscriptions().await?;
         let day = store.deliveries(now.minus(DELIVERIES_OF)).await?;

@@ -106,6 +106,7 @@ pub(crate) fn full() -> Report {
             rows_per_second: Some(2_400),
             seconds_left: Some(15),
         }],
+        journal: Journal { events: 12_345, bytes: 7_890_000, whole_since: text("2025-12-03T03:04:05.000Z") },
     }
 }
 
@@ -232,7 +233,12 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
       "rows_per_second": 2400,
       "seconds_left": 15
     }
-  ]
+  ],
+  "journal": {
+    "events": 12345,
+    "bytes": 7890000,
+    "whole_since": "2025-12-03T03:04:05.000Z"
+  }
 }"#
     );
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), full());
@@ -374,7 +380,12 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "trouble": null
     }
   ],
-  "jobs": []
+  "jobs": [],
+  "journal": {
+    "events": 2,
+    "bytes": 1321,
+    "whole_since": "2023-11-14T22:13:21.000Z"
+  }
 }"#
     );
 }
