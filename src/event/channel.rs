@@ -105,6 +105,7 @@ mod tests {
         ] {
             let channel: Channel = text.parse().unwrap();
             assert_eq!((channel.kind(), channel.object()), (kind, object.map(|name| name.parse().unwrap())), "{text}");
+            assert!(channel.retention() <= Channel::RETENTION_MAX, "{text}");
         }
     }
 }
