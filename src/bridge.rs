@@ -7,6 +7,7 @@ mod login;
 mod repairs;
 mod retention;
 mod supervise;
+mod trim;
 mod verifies;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -48,6 +49,8 @@ pub use verifies::verify_alone;
 const ARRIVALS_MAX: usize = 1_000;
 /// How often it is looked whether a gap can be repaired.
 const REPAIRS_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether something of the journal is too old.
+const TRIM_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How long requests in flight may take to be settled when the bridge stops.
 pub const GRACE: Duration = Duration::from_secs(30);
 
@@ -468,6 +471,12 @@ async fn one_round<S: Store>(
     let of_all = (config.clone(), orgs.clone());
     stages.spawn("verify", async move {
         verifies::run(of_all, at_work, stage_store, asks, every, token).await.map_err(BridgeError::from)
+    });
+
+    let (stage_store, token) = (store.clone(), cancel.clone());
+    let (retain, every) = (config.journal_retain, TRIM_EVERY.min(config.probe_every));
+    stages.spawn("journal.retain", async move {
+        trim::run(stage_store, retain, every, token).await.map_err(BridgeError::from)
     });
 
     let mut all_ends: Vec<Ends> = Vec::new();

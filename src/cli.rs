@@ -30,6 +30,7 @@ mod journal;
 mod map;
 mod name;
 mod org;
+mod output;
 mod pause;
 mod pipeline;
 mod resume;
@@ -38,6 +39,7 @@ mod signals;
 mod status;
 mod table;
 mod test;
+mod time;
 mod verify;
 
 use std::path::PathBuf;

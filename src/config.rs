@@ -159,6 +159,29 @@ pub struct Config {
     pub probe_every: Duration,
     /// How long the first waiting write of a call waits for company (default: not at all).
     pub linger: Duration,
+    /// What is kept of the journal when all of it is settled.
+    pub journal_retain: Retain,
+}
+
+/// How much of the journal is kept. What is not settled stays in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retain {
+    /// Older events are deleted; none: none is (default 30 days).
+    pub age: Option<Duration>,
+    /// About so many bytes of the state file; none: as many as there are (default).
+    pub size: Option<u64>,
+}
+
+impl Retain {
+    /// An event is kept for so long whatever was configured: up to the end of its retention the org may deliver it again, and
+    /// then it must be known as a double. A day more is for clocks and for orgs that are late.
+    pub const AT_LEAST: Duration = Channel::RETENTION_MAX.saturating_add(Duration::from_secs(24 * 3_600));
+}
+
+impl Default for Retain {
+    fn default() -> Self {
+        Self { age: Some(Duration::from_secs(30 * 24 * 3_600)), size: None }
+    }
 }
 
 #[derive(Debug, Clone)]

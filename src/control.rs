@@ -5,9 +5,10 @@
 //! org behind a login; `{"v":1,"request":"resume","pipeline":NAME}` lets a halted pipeline go on, and `pause` (with a `reason`)
 //! halts one; `pause_org` (with a `reason`) and `resume_org` do the same for what is written into an org;
 //! `{"v":1,"request":"failed","ask":ASK}` tells of failed records ([`crate::failed::Ask`]); `redrive` and `discard` (with
-//! `which`: [`Which`]) try them again, or give them up; `backfill` (with `pipelines` and a `condition` or null) has all their
-//! records read and written, and `stop_backfill` ends that; `verify` (with `pipelines` and a
-//! `wish`) has both their sides compared, and `differences` (with the `number` of a comparison) tells what that found; `close_gap` (with its `id`) closes a gap. What cannot be done is answered by `{"error":TEXT}`.
+//! `which`: [`Which`]) try them again, or give them up; `journal` (with `ask`: [`entries::Ask`]) tells of the events that came;
+//! `backfill` (with `pipelines` and a `condition` or null) has all their records read and written, and `stop_backfill` ends that;
+//! `verify` (with `pipelines` and a `wish`) has both their sides compared, and `differences` (with the `number` of a comparison)
+//! tells what that found; `close_gap` (with its `id`) closes a gap. What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::bridge::Command;
+use crate::entries;
 use crate::event::{OrgName, PipelineName, Timestamp};
 use crate::failed::{self, Ask, Told};
 use crate::status::Board;
@@ -62,6 +64,7 @@ enum Request {
     Verify { v: u32, pipelines: Vec<PipelineName>, wish: Wish },
     Differences { v: u32, number: VerificationNumber, after: u64 },
     CloseGap { v: u32, id: i64 },
+    Journal { v: u32, ask: entries::Ask },
 }
 
 impl Request {
@@ -80,7 +83,8 @@ impl Request {
             | Self::StopBackfill { v, .. }
             | Self::Verify { v, .. }
             | Self::Differences { v, .. }
-            | Self::CloseGap { v, .. } => *v,
+            | Self::CloseGap { v, .. }
+            | Self::Journal { v, .. } => *v,
         }
     }
 }
@@ -107,6 +111,7 @@ enum Answer {
     Differences(Vec<Difference>),
     /// Whether it was open.
     GapClosed(bool),
+    Journal(entries::Told),
     Error(String),
 }
 
@@ -246,6 +251,9 @@ impl<S: Store> Server<S> {
                 let found = self.store.differences(number, after, DIFFERENCES).await;
                 found.map(Answer::Differences).map_err(|error| error.to_string())
             }
+            Request::Journal { ask, .. } => {
+                entries::told(&self.store, ask).await.map(Answer::Journal).map_err(|error| error.to_string())
+            }
             Request::StopBackfill { pipelines, .. } => {
                 self.command(|done| Command::StopBackfill { pipelines, done }).await.map(Answer::Stopped)
             }
@@ -329,7 +337,8 @@ fn refused(answer: Answer) -> io::Error {
         | Answer::Stopped(_)
         | Answer::Verifying(_)
         | Answer::Differences(_)
-        | Answer::GapClosed(_) => io::Error::other("the bridge answered something else"),
+        | Answer::GapClosed(_)
+        | Answer::Journal(_) => io::Error::other("the bridge answered something else"),
     }
 }
 
@@ -374,6 +383,11 @@ pub async fn resume_org(state: &Path, org: &OrgName) -> io::Result<Option<bool>>
 /// What the running bridge tells of failed records. None: none runs.
 pub async fn told(state: &Path, question: Ask) -> io::Result<Option<Told>> {
     asked(state, &Request::Failed { v: 1, ask: question }, TOLD_WITHIN, only!(Failed)).await
+}
+
+/// What the running bridge tells of the events that came. None: none runs.
+pub async fn journaled(state: &Path, question: entries::Ask) -> io::Result<Option<entries::Told>> {
+    asked(state, &Request::Journal { v: 1, ask: question }, TOLD_WITHIN, only!(Journal)).await
 }
 
 /// The running bridge tries failed records again; how many. None: none runs.

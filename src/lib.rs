@@ -22,6 +22,7 @@
 //! | [`store`] | what is remembered: a contract, and SQLite |
 //! | [`bridge`] | builds and joins the stages |
 //! | [`failed`] | failed records as people and scripts see them, and what to do about each cause |
+//! | [`entries`] | entries of the journal as people and scripts see them |
 //! | [`control`] | the request socket of a running bridge |
 //! | [`status`] | what the terminal, the command line and the tests read |
 //!
@@ -37,6 +38,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod entries;
 pub mod event;
 pub mod failed;
 pub mod hydrate;

@@ -7,7 +7,8 @@
 //! - **One transaction.** Each call is one: all of it is durable when it returns, or none. `append` holds the changes
 //!   and the position that covers them; `settle` holds outcomes, links, applied numbers, parked rows and watermarks.
 //!   A caller that stops waiting does not undo its call. A read sees whatever a call that returned has written.
-//! - **Doubles.** An event whose key the subscription has seen is not appended again, but its position is saved.
+//! - **Doubles.** An event whose key the subscription has seen is not appended again, but its position is saved. What is trimmed
+//!   of the journal is older than any event that an org may still deliver.
 //! - **Positions.** The saved replay id is the last one known complete, for several events can share one: an id is
 //!   complete when an event with another id or `Live` follows, in the same group or a later one, or where the org says
 //!   that there is nothing up to it. Where ids do not repeat, `Passed` completes its own at once.
@@ -29,6 +30,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::config::Retain;
 use crate::event::Arrival;
 use crate::event::{
     Change, ChangeKind, Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq,
@@ -40,6 +42,7 @@ use crate::text::counted;
 
 #[cfg(test)]
 pub(crate) mod contract;
+mod entries;
 pub mod failed;
 mod gap;
 mod job;
@@ -48,6 +51,7 @@ mod position;
 pub mod sqlite;
 mod verification;
 
+pub use entries::{JournalFigures, JournalPage, Journaled, Sought, Span, Trimmed};
 pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
 pub use job::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, ListNumber, Listed, Work};
@@ -635,7 +639,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         question: Question,
     ) -> impl Future<Output = Result<Answer, StoreError>> + Send;
 
-    /// For each record the kind of its newest journaled part up to `up_to`; a record without one is left out.
+    /// For each record the kind of its newest journaled part up to `up_to`; a record without one is left out, but for one that
+    /// is settled as deleted: then its entry was trimmed.
     fn newest_parts(
         &self,
         pipeline: PipelineId,
@@ -771,6 +776,43 @@ pub trait Store: Clone + Send + Sync + 'static {
         pipeline: PipelineId,
         records: Vec<RecordId>,
     ) -> impl Future<Output = Result<HashSet<RecordId>, StoreError>> + Send;
+
+    /// The numbers of the entries that were committed at or after the first time and before the second (received, where an
+    /// event does not say when it was committed) lie in this span; others may too. It may have to look at many, so it is to be
+    /// asked once, and is no single transaction: what comes meanwhile may be left out.
+    fn journal_span(
+        &self,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> impl Future<Output = Result<Span, StoreError>> + Send;
+
+    /// At most `limit` entries of the span that are sought, by number. There may be fewer, or none, and more behind them: where
+    /// nothing says where they are, some thousand are looked through at a time.
+    fn journal_page(
+        &self,
+        sought: &Sought,
+        span: Span,
+        limit: usize,
+    ) -> impl Future<Output = Result<JournalPage, StoreError>> + Send;
+
+    /// Counted as they came and went, so it costs nothing to ask.
+    fn journal_figures(&self) -> impl Future<Output = Result<JournalFigures, StoreError>> + Send;
+
+    /// Deletes of the next entries above `after`, at most `limit`, those that are too old, or too many, at this time of our
+    /// clock, and that nobody needs any more. Kept are in any case
+    ///
+    /// - those received within [`Retain::AT_LEAST`];
+    /// - what is above the watermark of a pipeline that reads it, or read by one that has an open job;
+    /// - what an open gap names, or would be closed by;
+    /// - what belongs to a row of `parked`: entries of its record from its first number to its last;
+    /// - deletions of records in `sent`, and of those that lack a lookup.
+    fn trim_journal(
+        &self,
+        retain: Retain,
+        now: Timestamp,
+        after: Seq,
+        limit: usize,
+    ) -> impl Future<Output = Result<Trimmed, StoreError>> + Send;
 
     /// Of these records of the pipeline's source those that an entry above the number names.
     fn journaled_after(

@@ -46,6 +46,18 @@ pub(crate) fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// An amount of data as people say it: `1.2 GB`.
+pub(crate) fn amount(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)];
+    match UNITS.iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => {
+            let tenths = bytes / (unit / 10);
+            format!("{}.{} {name}", grouped(tenths / 10), tenths % 10)
+        }
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// A length of time as people say it, rounded down.
 pub(crate) fn span(seconds: u64) -> String {
     match seconds {
@@ -69,6 +81,12 @@ mod tests {
     #[test]
     fn the_digits_of_large_numbers_stand_in_groups() {
         assert_eq!([0, 999, 1_000, 98_765_432].map(grouped), ["0", "999", "1,000", "98,765,432"]);
+    }
+
+    #[test]
+    fn an_amount_of_data_has_one_decimal() {
+        let said = [0, 999, 1_000, 1_999_999, 2_345_000_000, 1_234_000_000_000].map(amount);
+        assert_eq!(said, ["0 bytes", "999 bytes", "1.0 KB", "1.9 MB", "2.3 GB", "1,234.0 GB"]);
     }
 
     #[test]

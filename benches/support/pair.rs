@@ -156,6 +156,15 @@ impl Bridge {
         Ok(())
     }
 
+    /// `orgbridge verify`, which must find that both sides agree.
+    pub fn verify(&self, pipeline: &str) -> Result<()> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_orgbridge"));
+        command.args(["verify", pipeline, "--config"]).arg(&self.config);
+        let ended = command.envs(self.environment.iter().cloned()).stdout(Stdio::null()).status()?;
+        ensure!(ended.success(), "verify: {ended}");
+        Ok(())
+    }
+
     /// SIGKILL: nothing is said, nothing is finished.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

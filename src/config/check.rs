@@ -8,6 +8,7 @@ mod pipelines;
 mod privacy;
 mod publishing;
 mod references;
+mod retain;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -16,13 +17,13 @@ use std::time::Duration;
 
 use super::tree::{Key, Node};
 use super::walk::{Keys, Walk};
-use super::{Case, Config, Logins};
+use super::{Case, Config, Logins, Retain};
 use crate::event::OrgName;
 
 pub(super) const DOCUMENT: Keys = Keys {
     block: "the config",
     required: &["version", "orgs", "pipelines"],
-    optional: &["state", "publish", "subscribe", "tests"],
+    optional: &["state", "publish", "subscribe", "journal", "tests"],
 };
 const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
 const PUBLISH: Keys = Keys {
@@ -36,6 +37,8 @@ const PUBLISH: Keys = Keys {
 pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Publish", &PUBLISH),
     ("Subscribe", &SUBSCRIBE),
+    ("Journal", &retain::JOURNAL),
+    ("Retain", &retain::RETAIN),
     ("Org", &orgs::ORG),
     ("ClientCredentials", &orgs::CLIENT_CREDENTIALS),
     ("SecretFile", &orgs::SECRET_FILE),
@@ -106,6 +109,10 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         }
         None => Some(PROBE_EVERY),
     };
+    let journal_retain = match document.entry("journal") {
+        Some(entry) => retain::journal(walk, entry),
+        None => Some(Retain::default()),
+    };
     walk.without = logins == Logins::MayLack;
     let orgs = document.entry("orgs").and_then(|entry| orgs::check(walk, entry, path));
     walk.without = false;
@@ -139,6 +146,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         bulk_from,
         cases,
         probe_every,
+        journal_retain: journal_retain?,
     })
 }
 

@@ -27,6 +27,9 @@ pub struct Document {
     /// How changes are received from the source orgs.
     #[serde(default)]
     pub subscribe: Option<Subscribe>,
+    /// What is kept of the events that came.
+    #[serde(default)]
+    pub journal: Option<Journal>,
     /// The orgs, by names of your choice.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[A-Za-z0-9_-]{1,64}$" }))]
     pub orgs: BTreeMap<String, Org>,
@@ -207,6 +210,27 @@ pub struct Subscribe {
     /// object. A number and a unit: 5m, 1h. If absent: 15m, at most a day.
     #[serde(default)]
     pub probe_every: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// When events are deleted from the state file. What is not settled stays in any case. See docs/journal.md.
+    #[serde(default)]
+    pub retain: Option<Retain>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retain {
+    /// Older events are deleted: 14d, 90d. At least 4d, for an org may deliver an event again for three days. forever: none is.
+    /// If absent: 30d.
+    #[serde(default)]
+    pub age: Option<String>,
+    /// When the events take more of the state file than this, the oldest are deleted, but none that came in the last 4 days:
+    /// 500MB, 2GB, 1TB. If absent: unlimited.
+    #[serde(default)]
+    pub size: Option<String>,
 }
 
 /// One org and how to log in.

@@ -183,6 +183,23 @@ fn optional_keys_are_taken() {
 }
 
 #[test]
+fn the_journal_is_kept_for_thirty_days_unless_it_is_said_otherwise() {
+    let kept = |journal: &str| {
+        let Retain { age, size } = good(&with("orgs:\n", &format!("{journal}orgs:\n"))).journal_retain;
+        (age.map(|age| age.as_secs() / 86_400), size)
+    };
+    for (journal, expected) in [
+        ("", (Some(30), None)),
+        ("journal: {}\n", (Some(30), None)),
+        ("journal: { retain: {} }\n", (Some(30), None)),
+        ("journal: { retain: { age: 4d, size: 2GB } }\n", (Some(4), Some(2_000_000_000))),
+        ("journal: { retain: { age: forever, size: unlimited } }\n", (None, None)),
+    ] {
+        assert_eq!(kept(journal), expected, "{journal}");
+    }
+}
+
+#[test]
 fn an_emulator_on_this_machine_may_speak_plain_http() {
     for url in ["http://127.0.0.1:8081", "http://localhost:1", "http://[::1]:80/", "http://source.localhost:9"] {
         good(&with("https://acme.my.salesforce.com", url));

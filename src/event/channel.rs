@@ -68,17 +68,19 @@ impl Channel {
         }
     }
 
+    /// No org keeps the events of any channel for longer.
+    pub const RETENTION_MAX: Duration = Duration::from_secs(72 * 3_600);
+
     /// How long the org keeps its events.
     pub fn retention(&self) -> Duration {
-        let hours = match self.kind() {
-            ChannelKind::PushTopic | ChannelKind::Generic => 24,
+        match self.kind() {
+            ChannelKind::PushTopic | ChannelKind::Generic => Duration::from_secs(24 * 3_600),
             ChannelKind::Object
             | ChannelKind::Objects
             | ChannelKind::Events
             | ChannelKind::Poll
-            | ChannelKind::Other => 72,
-        };
-        Duration::from_secs(hours * 3_600)
+            | ChannelKind::Other => Self::RETENTION_MAX,
+        }
     }
 }
 
@@ -103,6 +105,7 @@ mod tests {
         ] {
             let channel: Channel = text.parse().unwrap();
             assert_eq!((channel.kind(), channel.object()), (kind, object.map(|name| name.parse().unwrap())), "{text}");
+            assert!(channel.retention() <= Channel::RETENTION_MAX, "{text}");
         }
     }
 }

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    self, Backfill, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Start, To,
-    Truncate, Verify, WriteOn,
+    self, Backfill, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Retain,
+    Start, To, Truncate, Verify, WriteOn,
 };
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::{ByKey, Reference, Source};
@@ -96,6 +96,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         bulk_from: None,
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
+        journal_retain: Retain::default(),
         linger: Duration::ZERO,
     };
     Mapping::new(&config.pipelines[0], &config)

@@ -11,7 +11,7 @@ use crate::event::Timestamp;
 use crate::org::Quota;
 use crate::past::repair;
 use crate::store::paused::reason_by_hand;
-use crate::store::{self, ParkedState, Store, StoreError, SubscriptionRow, VerifyCounts};
+use crate::store::{self, JournalFigures, ParkedState, Store, StoreError, SubscriptionRow, VerifyCounts};
 use crate::subscribe::{State, retention};
 
 /// Ended jobs that are looked at.
@@ -35,6 +35,8 @@ pub struct Report {
     /// Comparisons of the two sides of a pipeline: all that are not over, and of each pipeline the last that is.
     #[serde(default)]
     pub verifications: Vec<Verification>,
+    #[serde(default)]
+    pub journal: Journal,
 }
 
 /// A comparison of the two sides of a pipeline.
@@ -53,6 +55,16 @@ pub struct Verification {
     /// Records in which the two sides do not agree.
     pub differences: u64,
     pub counts: VerifyCounts,
+}
+
+/// What is kept of the events that came.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    pub events: u64,
+    /// About what they take of the state file.
+    pub bytes: u64,
+    /// None is missing of those that were received since then; none: there is no event.
+    pub whole_since: Option<String>,
 }
 
 /// A backfill or a repair.
@@ -298,7 +310,10 @@ impl Report {
             pipelines: Vec::new(),
             jobs: Vec::new(),
             verifications: Vec::new(),
+            journal: Journal::default(),
         };
+        let JournalFigures { entries, bytes, whole_since } = store.journal_figures().await?;
+        report.journal = Journal { events: entries, bytes, whole_since: time(whole_since) };
         let paused = store.paused_orgs().await?;
         let rows = store.subscriptions().await?;
         let day = store.deliveries(now.minus(DELIVERIES_OF)).await?;

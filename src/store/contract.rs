@@ -1,5 +1,6 @@
 //! What any backend must do: each sentence of the contract is a rule here, and [`contract!`] makes its tests.
 
+pub(crate) mod entries;
 pub(crate) mod failed;
 pub(crate) mod figures;
 pub(crate) mod gaps;
@@ -12,6 +13,7 @@ pub(crate) mod positions;
 pub(crate) mod privacy;
 pub(crate) mod properties;
 pub(crate) mod settling;
+pub(crate) mod trimming;
 
 use crate::store::Store;
 
@@ -90,6 +92,23 @@ macro_rules! contract {
                 a_pipeline_that_is_forgotten_and_an_org_that_is_another_take_their_jobs_along,
                 what_is_journaled_of_a_record_behind_a_number_is_told,
                 a_window_that_goes_on_is_given_its_end_once,
+            }
+            entries {
+                entries_come_by_number_a_page_at_a_time_with_their_org,
+                entries_are_found_by_all_that_is_said_of_them,
+                what_takes_long_to_find_comes_in_pages_that_may_be_empty,
+                a_span_holds_all_that_was_committed_in_a_time,
+            }
+            trimming {
+                what_is_old_and_settled_goes_and_the_figures_with_it,
+                what_a_pipeline_still_reads_stays,
+                what_a_parked_record_waits_with_stays,
+                what_an_open_gap_names_or_waits_for_stays,
+                while_a_job_is_open_nothing_of_its_object_goes,
+                the_deletion_of_a_record_that_may_yet_be_read_stays,
+                where_there_is_too_much_the_oldest_goes_but_nothing_that_may_come_again,
+                of_a_deletion_that_is_gone_its_tombstone_tells,
+                what_is_forgotten_of_an_entry_makes_the_journal_smaller,
             }
             figures {
                 what_was_delivered_is_counted_by_the_hour_as_the_org_does,
@@ -180,6 +199,7 @@ macro_rules! contract {
                 groups_make_no_difference,
                 a_crash_at_any_event_loses_none,
                 every_event_is_an_entry_or_in_a_gap,
+                nothing_that_is_needed_goes_and_everything_else_that_is_old_does,
             }
         }
     };

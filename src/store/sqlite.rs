@@ -8,6 +8,7 @@ mod append;
 mod bulk;
 mod columns;
 mod deliveries;
+mod entries;
 mod failed;
 mod file;
 mod gaps;
@@ -19,6 +20,7 @@ mod privacy;
 mod settle;
 pub mod sheet;
 mod subscriptions;
+mod trim;
 mod verifications;
 mod worker;
 mod writer;
@@ -39,11 +41,12 @@ use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
     Answer, Appended, BulkJob, Cursor, Difference, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear,
-    Job, JobCounts, JobEnded, JobNumber, ListNumber, Listed, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause,
-    Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Store,
-    StoreError, Subscription, SubscriptionId, SubscriptionRow, Verification, VerificationNumber, VerifyCounts, Which,
-    Wish, Work,
+    Job, JobCounts, JobEnded, JobNumber, JournalFigures, JournalPage, ListNumber, Listed, Mended, NotedPrivacy,
+    Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed,
+    Sent, Settled, Settlement, Sought, Span, Store, StoreError, Subscription, SubscriptionId, SubscriptionRow, Trimmed,
+    Verification, VerificationNumber, VerifyCounts, Which, Wish, Work,
 };
+use crate::config::Retain;
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
 };
@@ -425,6 +428,36 @@ impl Store for Sqlite {
         records: Vec<RecordId>,
     ) -> Result<HashSet<RecordId>, StoreError> {
         self.read(move |db| verifications::on_their_way(db, pipeline, &records)).await
+    }
+
+    async fn journal_span(&self, since: Option<Timestamp>, until: Option<Timestamp>) -> Result<Span, StoreError> {
+        let Some(mut looking) = entries::Looking::new(since, until) else { return Ok(Span::ALL) };
+        loop {
+            // Between two stretches others have their turn.
+            match self.read(move |db| looking.stretch(db)).await? {
+                entries::Looked::On(further) => looking = further,
+                entries::Looked::Done(span) => return Ok(span),
+            }
+        }
+    }
+
+    async fn journal_page(&self, sought: &Sought, span: Span, limit: usize) -> Result<JournalPage, StoreError> {
+        let sought = sought.clone();
+        self.read(move |db| entries::page(db, &sought, span, limit)).await
+    }
+
+    async fn journal_figures(&self) -> Result<JournalFigures, StoreError> {
+        self.read(trim::figures).await
+    }
+
+    async fn trim_journal(
+        &self,
+        retain: Retain,
+        now: Timestamp,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Trimmed, StoreError> {
+        self.write(move |db| trim::trim(db, retain, now, after, limit)).await
     }
 
     async fn journaled_after(

@@ -17,6 +17,7 @@ mod examples;
 mod failed;
 mod failed_cli;
 mod faults;
+mod journal;
 mod lookups;
 mod mapping;
 mod memory;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use orgbridge::bridge;
 use orgbridge::config::{
     Backfill, Brakes, Config, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig,
-    Publishing, PubsubEndpoint, Start, To, Verify,
+    Publishing, PubsubEndpoint, Retain, Start, To, Verify,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg, Scenario};
 use orgbridge::event::{OrgName, Timestamp, Transport, Value};
@@ -375,6 +375,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         bulk_from: None,
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
+        journal_retain: Retain::default(),
         linger: Duration::ZERO,
     }
 }

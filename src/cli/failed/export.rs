@@ -1,17 +1,12 @@
 //! `orgbridge failed export`: one JSON document a line, or CSV.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
-
-use super::super::has_left;
+use super::super::output;
 use super::{NOBODY, Pages};
 use crate::failed::Record;
-use crate::text::counted;
 
 const COLUMNS: [&str; 15] = [
     "pipeline",
@@ -31,26 +26,11 @@ const COLUMNS: [&str; 15] = [
     "remedy",
 ];
 
-/// What holds values of records is for its owner alone.
-const PRIVATE: u32 = 0o600;
-
-pub async fn run(pages: Pages<'_>, as_csv: bool, output: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let out: Box<dyn Write> = match output {
-        Some(path) => {
-            let file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path);
-            Box::new(BufWriter::new(file.with_context(|| path.display().to_string())?))
-        }
-        None => Box::new(io::stdout().lock()),
-    };
+pub async fn run(pages: Pages<'_>, as_csv: bool, to: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let out = output::open(to)?;
     let written = if as_csv { sheet(pages, out).await } else { lines(pages, out).await };
-    let records = match written {
-        Err(error) if output.is_none() && error.downcast_ref().is_some_and(has_left) => return Ok(ExitCode::SUCCESS),
-        written => written?,
-    };
-    if let Some(path) = output {
-        println!("{} in {}.", counted(records, "record"), path.display());
-    }
-    Ok(if records == 0 { ExitCode::from(NOBODY) } else { ExitCode::SUCCESS })
+    let records = output::close(written, to, "record")?;
+    Ok(if records == Some(0) { ExitCode::from(NOBODY) } else { ExitCode::SUCCESS })
 }
 
 async fn lines(mut pages: Pages<'_>, mut out: impl Write) -> anyhow::Result<u64> {

@@ -1,7 +1,7 @@
 //! A report as text for people: what stands in a line is said in words, and nothing is wider than the terminal.
 
 use crate::status::report::{Gap, Org, Paused, Pipeline, Report, Subscription};
-use crate::text::{counted, grouped, span};
+use crate::text::{amount, counted, grouped, span};
 
 use super::super::{job, table, verify};
 
@@ -24,6 +24,7 @@ pub fn shown(report: &Report, width: Option<usize>) -> String {
     );
     orgs(&mut page, report);
     subscriptions(&mut page, report);
+    journal(&mut page, report);
     pipelines(&mut page, report);
     jobs(&mut page, report);
     verifications(&mut page, report);
@@ -140,6 +141,14 @@ fn subscriptions(page: &mut Page, report: &Report) {
         let by = if is_polled(one) { String::new() } else { format!(" by {}", one.transport) };
         page.line(" ", &format!("{} {}{by}{state}", one.org, one.channel));
         page.line(INDENT, &figures(one, &report.at));
+    }
+}
+
+/// How much is kept of what came.
+fn journal(page: &mut Page, report: &Report) {
+    if let Some(since) = &report.journal.whole_since {
+        let (events, size) = (grouped(report.journal.events), amount(report.journal.bytes));
+        page.line(" ", &format!("The journal holds {events} events (about {size}) and reaches back to {since}."));
     }
 }
 

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{
     Backfill, Brakes, Config, Fill, Flag, From, IfMissing, KeyChanges, Limit, MayDelete, NoLongerMatching, OnDelete,
-    PipelineConfig, Publishing, Start, To, Verify,
+    PipelineConfig, Publishing, Retain, Start, To, Verify,
 };
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
 use crate::mapping::{Ask, Asked, Expression, Only, Reply};
@@ -70,6 +70,7 @@ fn mappings(differently: impl Fn(&mut PipelineConfig)) -> [(PipelineId, Arc<Mapp
         late_landing: LATE,
         cases: Vec::new(),
         probe_every: LATE,
+        journal_retain: Retain::default(),
         linger: Duration::ZERO,
     };
     [(ACCOUNTS, 0), (CONTACTS, 1)].map(|(id, n)| (id, Arc::new(Mapping::new(&config.pipelines[n], &config))))

@@ -129,6 +129,7 @@ pub(crate) fn full() -> Report {
                 ..VerifyCounts::default()
             },
         }],
+        journal: Journal { events: 12_345, bytes: 7_890_000, whole_since: text("2025-12-03T03:04:05.000Z") },
     }
 }
 
@@ -285,7 +286,12 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
         "mended": 0
       }
     }
-  ]
+  ],
+  "journal": {
+    "events": 12345,
+    "bytes": 7890000,
+    "whole_since": "2025-12-03T03:04:05.000Z"
+  }
 }"#
     );
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), full());
@@ -427,7 +433,13 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "trouble": null
     }
   ],
-  "jobs": []
+  "jobs": [],
+  "verifications": [],
+  "journal": {
+    "events": 2,
+    "bytes": 1321,
+    "whole_since": "2023-11-14T22:13:21.000Z"
+  }
 }"#
     );
 }

@@ -5,6 +5,7 @@ use proptest::sample::Index;
 
 use super::Backend;
 use super::given::*;
+pub use super::trimming::nothing_that_is_needed_goes_and_everything_else_that_is_old_does;
 use std::collections::HashSet;
 use std::time::Duration;
 

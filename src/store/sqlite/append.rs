@@ -6,6 +6,7 @@ use super::columns::Payload;
 use super::deliveries::{self, Delivered};
 use super::gaps::{self, NewGap, PositionGaps};
 use super::journal::head;
+use super::trim;
 use crate::event::{
     Arrival, Change, ChangeKind, Channel, EventKey, Happening, Header, Seq, Timestamp, Transport, Undecodable,
     WindowCause,
@@ -64,6 +65,8 @@ struct Taking<'a> {
     standing: Standing,
     gaps: PositionGaps,
     journaled: u64,
+    /// That the new entries take.
+    bytes: usize,
     doubles: u64,
     delivered: Delivered,
 }
@@ -94,6 +97,7 @@ impl<'a> Taking<'a> {
             standing,
             gaps: PositionGaps::load(db, id)?,
             journaled: 0,
+            bytes: 0,
             doubles: 0,
             delivered: Delivered::default(),
         })
@@ -201,11 +205,15 @@ impl<'a> Taking<'a> {
             Happening::Record(change) => Some(&change.header),
             Happening::Event { .. } | Happening::Notification { .. } => None,
         };
-        let seq = insert(self.db, self.id, change, header, &key, self.received, own)?;
-        match seq {
-            Some(_) => self.journaled += 1,
+        let inserted = insert(self.db, self.id, change, header, &key, self.received, own)?;
+        match inserted {
+            Some((_, bytes)) => {
+                self.journaled += 1;
+                self.bytes += bytes;
+            }
             None => self.doubles += 1,
         }
+        let seq = inserted.map(|(seq, _)| seq);
         // What the bridge found by itself says nothing of what the bus brings.
         if !own {
             let new = seq.map(|_| change.committed().unwrap_or(self.received));
@@ -291,6 +299,10 @@ impl<'a> Taking<'a> {
                     self.proven_at,
                 ])?;
         }
+        if self.journaled > 0 {
+            let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
+            trim::count(self.db, signed(self.journaled), signed(self.bytes as u64))?;
+        }
         if self.heard {
             deliveries::count(self.db, self.id, self.received, self.delivered)?;
         }
@@ -305,7 +317,7 @@ fn of_entry(kind: GapKind, header: &Header, seq: Seq) -> NewGap<'_> {
     NewGap { records, ..NewGap::window(kind, Some(&header.entity_name), (at, at), seq) }
 }
 
-/// The new entry's number; none for a double.
+/// The new entry's number, and what it takes in the file; none for a double.
 fn insert(
     db: &Connection,
     id: SubscriptionId,
@@ -314,7 +326,7 @@ fn insert(
     key: &EventKey,
     received: Timestamp,
     own: bool,
-) -> Result<Option<Seq>, StoreError> {
+) -> Result<Option<(Seq, usize)>, StoreError> {
     // Asked first: an insert that comes to nothing would use up a number all the same.
     let known = db
         .prepare_cached("SELECT 1 FROM journal WHERE subscription = ?1 AND event_key = ?2")?
@@ -322,6 +334,7 @@ fn insert(
     if known {
         return Ok(None);
     }
+    let payload = Payload::write(&change.happening)?;
     let seq = db
         .prepare_cached(
             "INSERT INTO journal
@@ -338,7 +351,7 @@ fn insert(
                 header.map(|header| header.change_type),
                 change.committed(),
                 received,
-                Payload::write(&change.happening)?,
+                payload,
                 own,
             ],
             |row| row.get::<_, Seq>(0),
@@ -346,8 +359,9 @@ fn insert(
     let mut record_row = db.prepare_cached(
         "INSERT INTO journal_records (subscription, record, seq) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
     )?;
+    let mut records = 0;
     for record in header.into_iter().flat_map(|header| &header.record_ids) {
-        record_row.execute(params![id, record, seq])?;
+        records += record_row.execute(params![id, record, seq])?;
     }
-    Ok(Some(seq))
+    Ok(Some((seq, trim::size_of(payload.len(), key.0.len(), records))))
 }

@@ -113,7 +113,15 @@ pub(super) fn newest_parts(
              CROSS JOIN json_each(?2) asked
              JOIN journal j ON j.seq = (SELECT max(r.seq) FROM journal_records r
                  WHERE r.subscription = s.id AND r.record = asked.value AND r.seq <= ?3)
-             WHERE p.id = ?1",
+             WHERE p.id = ?1
+             UNION ALL
+             -- Where the entry is gone the tombstone is what is left of it.
+             SELECT a.record, 'DELETE' FROM json_each(?2) asked
+             CROSS JOIN applied a ON a.pipeline = ?1 AND a.record = asked.value AND a.tombstone = 1 AND a.seq <= ?3
+             WHERE NOT EXISTS (SELECT 1 FROM pipelines p
+                 JOIN subscriptions s ON s.org = p.source_org AND s.channel = p.channel
+                 JOIN journal_records r ON r.subscription = s.id AND r.record = a.record AND r.seq <= ?3
+                 WHERE p.id = ?1)",
         )?
         .query_map(params![pipeline, json_list(records), up_to], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;

@@ -180,8 +180,12 @@ pub(super) fn scrub(db: &Connection, org: &OrgName, privacy: &Privacy, limit: us
 }
 
 fn replace(db: &Connection, seq: Seq, happening: &Happening) -> Result<(), StoreError> {
-    db.prepare_cached("UPDATE journal SET payload = ?2 WHERE seq = ?1")?
-        .execute(params![seq, Payload::write(happening)?])?;
+    let payload = Payload::write(happening)?;
+    let before: i64 = db
+        .prepare_cached("SELECT octet_length(payload) FROM journal WHERE seq = ?1")?
+        .query_row([seq], |row| row.get(0))?;
+    super::trim::count(db, 0, i64::try_from(payload.len()).unwrap_or(i64::MAX) - before)?;
+    db.prepare_cached("UPDATE journal SET payload = ?2 WHERE seq = ?1")?.execute(params![seq, payload])?;
     Ok(())
 }
 

@@ -210,6 +210,9 @@ async fn a_file_of_the_first_release_is_brought_to_this_one_with_its_gaps() {
     let store = state.open().await;
     let row = store.subscriptions().await.unwrap().remove(0);
     assert_eq!((row.journaled, row.last_event, row.open_gaps), (1, Some(Timestamp(1000)), 1));
+    let figures = store.journal_figures().await.unwrap();
+    assert_eq!((figures.entries, figures.whole_since), (1, Some(Timestamp(1000))));
+    assert_eq!(figures.bytes, counted_bytes(&state.path()), "counted as those that come from now on");
     let gap = store.gaps().await.unwrap().remove(0);
     assert_eq!((gap.opened, gap.records, gap.why.as_str()), (Timestamp(1000), 0, ""));
     let closed = store.mended_gaps(9).await.unwrap().remove(0).closed;
@@ -217,6 +220,50 @@ async fn a_file_of_the_first_release_is_brought_to_this_one_with_its_gaps() {
     let records = vec!["001000000000001AAA".parse().unwrap()];
     let answer = store.known(PipelineId(1), Question { records, parents: Vec::new() }).await.unwrap();
     assert_eq!((answer.links.len(), answer.created.len()), (1, 0), "who created it nobody noted");
+}
+
+/// What the entries take, counted one by one.
+fn counted_bytes(path: &Path) -> u64 {
+    let sql = "SELECT octet_length(payload), octet_length(event_key),
+                   (SELECT count(*) FROM journal_records n WHERE n.seq = journal.seq) FROM journal";
+    let db = Connection::open(path).unwrap();
+    let mut entries = db.prepare(sql).unwrap();
+    let length = |row: &rusqlite::Row<'_>, column| row.get::<_, u32>(column).unwrap() as usize;
+    let size = |row: &rusqlite::Row<'_>| super::trim::size_of(length(row, 0), length(row, 1), length(row, 2));
+    let sizes = entries.query_map([], |row| Ok(size(row))).unwrap();
+    sizes.map(|size| size.unwrap() as u64).sum()
+}
+
+#[tokio::test]
+async fn what_the_journal_takes_is_known_without_counting_and_is_about_what_the_file_has() {
+    let state = StateFile::empty();
+    let store = state.open().await;
+    let subscription = store.subscription(&identity().source_org, &identity().channel).await.unwrap().id;
+    let events = |from: u32| {
+        let each = (from..from + 1_000).map(|number| {
+            let id = |number: u32| crate::store::contract::given::account(number * 7 % 50_000);
+            let records = if number % 4 == 0 { vec![id(number), id(number + 1)] } else { vec![id(number)] };
+            crate::store::contract::given::event(number).records(&records).arrives()
+        });
+        each.collect()
+    };
+    for from in (0..20_000).step_by(1_000) {
+        store.append(subscription, events(from), Timestamp(1)).await.unwrap();
+    }
+    let figures = store.journal_figures().await.unwrap();
+    assert_eq!((figures.entries, figures.bytes), (20_000, counted_bytes(&state.path())));
+    drop(store);
+    let file = std::fs::metadata(state.path()).unwrap().len();
+    assert!(figures.bytes < file && file < figures.bytes * 5 / 4, "{} of {file}", figures.bytes);
+    let store = state.open().await;
+    let retain = crate::config::Retain::default();
+    store.trim_journal(retain, Timestamp::now(), Seq::ZERO, 7_000).await.unwrap();
+    let figures = store.journal_figures().await.unwrap();
+    assert_eq!((figures.entries, figures.bytes), (13_000, counted_bytes(&state.path())));
+    // The room is used again before the file grows.
+    store.append(subscription, events(20_000), Timestamp(1)).await.unwrap();
+    drop(store);
+    assert_eq!(std::fs::metadata(state.path()).unwrap().len(), file);
 }
 
 fn refused(path: &Path) -> String {
