@@ -4,6 +4,7 @@
 mod around;
 mod backfill;
 mod login;
+mod reapply;
 mod repairs;
 mod retention;
 mod supervise;
@@ -27,6 +28,7 @@ use crate::event::{
 use crate::journal::journal;
 use crate::mapping::Mapping;
 use crate::org::{Org, OrgError};
+use crate::past::reapply::Range;
 use crate::pipeline::types::{self, Ends};
 use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::privacy::PrivacyRule;
@@ -42,6 +44,7 @@ use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, State, SubscribeEr
 use around::Around;
 pub use backfill::stop as stop_backfills;
 use login::{FirstTries, Gate, Pauses};
+pub use reapply::{Reapplying, reapply};
 use supervise::Stages;
 pub use verifies::verify_alone;
 
@@ -123,6 +126,13 @@ pub enum Command {
     },
     /// These pipelines' backfills are to end where they are. Answered with how many there were.
     StopBackfill { pipelines: Vec<PipelineName>, done: oneshot::Sender<Result<u64, String>> },
+    /// The records that events named are to be read and applied as they are now; or it is only asked which (`begin: false`).
+    Reapply {
+        pipelines: Vec<PipelineName>,
+        range: Range,
+        begin: bool,
+        done: oneshot::Sender<Result<Vec<Reapplying>, String>>,
+    },
     /// Both sides of these pipelines are to be compared. Answered when that is sure to happen, with the numbers of the comparisons.
     Verify { pipelines: Vec<PipelineName>, wish: Wish, done: oneshot::Sender<Result<Vec<i64>, String>> },
     /// Failed records are to be given up. Answered when they are, with their number.
@@ -260,6 +270,11 @@ async fn to_be_done<S: Store>(
             let numbers = backfill::add(config, &store, &pipelines, condition).await?;
             asked.send_modify(|moved| *moved += 1);
             drop(done.send(numbers));
+        }
+        Command::Reapply { pipelines, range, begin, done } => {
+            let plans = reapply((config, orgs), &store, &pipelines, &range, begin).await?;
+            asked.send_modify(|moved| *moved += 1);
+            drop(done.send(plans));
         }
         Command::Verify { pipelines, wish, done } => {
             let numbers = verifies::add(config, &store, &pipelines, wish).await?;

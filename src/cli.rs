@@ -33,6 +33,7 @@ mod org;
 mod output;
 mod pause;
 mod pipeline;
+mod reapply;
 mod resume;
 mod run;
 mod signals;
@@ -108,6 +109,8 @@ enum Command {
     Pipeline(pipeline::Pipeline),
     /// Stop a pipeline, or writing into an org, for a while
     Pause(pause::Pause),
+    #[command(visible_alias = "replay")]
+    Reapply(reapply::Reapply),
     /// Let a pipeline go on that stopped by itself or was paused, or write into an org again
     Resume(resume::Resume),
     /// How the bridge of a config is
@@ -157,6 +160,7 @@ impl Cli {
             | Command::Org(_)
             | Command::Pause(_)
             | Command::Pipeline(_)
+            | Command::Reapply(_)
             | Command::Resume(_)
             | Command::Status(_)
             | Command::Test(_)
@@ -183,6 +187,7 @@ impl Cli {
             Command::Org(org) => org.run().await,
             Command::Pause(pause) => pause.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,
+            Command::Reapply(reapply) => reapply.run().await,
             Command::Resume(resume) => resume.run().await,
             Command::Status(status) => status.run().await,
             Command::Test(test) => test.run().await,

@@ -7,7 +7,8 @@
 //! `{"v":1,"request":"failed","ask":ASK}` tells of failed records ([`crate::failed::Ask`]); `redrive` and `discard` (with
 //! `which`: [`Which`]) try them again, or give them up; `journal` (with `ask`: [`entries::Ask`]) tells of the events that came;
 //! `backfill` (with `pipelines` and a `condition` or null) has all their records read and written, and `stop_backfill` ends that;
-//! `verify` (with `pipelines` and a `wish`) has both their sides compared, and `differences` (with the `number` of a comparison)
+//! `reapply` (with `pipelines`, a `range` and `begin`) has what events named read and applied as it is now; `verify` (with
+//! `pipelines` and a `wish`) has both their sides compared, and `differences` (with the `number` of a comparison)
 //! tells what that found; `close_gap` (with its `id`) closes a gap. What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
@@ -23,10 +24,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::bridge::Command;
+use crate::bridge::{Command, Reapplying};
 use crate::entries;
 use crate::event::{OrgName, PipelineName, Timestamp};
 use crate::failed::{self, Ask, Told};
+use crate::past::reapply::Range;
 use crate::status::Board;
 use crate::status::report::Report;
 use crate::store::{Difference, Mended, Store, VerificationNumber, Which, Wish};
@@ -61,6 +63,7 @@ enum Request {
     Discard { v: u32, which: Which },
     Backfill { v: u32, pipelines: Vec<PipelineName>, condition: Option<String> },
     StopBackfill { v: u32, pipelines: Vec<PipelineName> },
+    Reapply { v: u32, pipelines: Vec<PipelineName>, range: Range, begin: bool },
     Verify { v: u32, pipelines: Vec<PipelineName>, wish: Wish },
     Differences { v: u32, number: VerificationNumber, after: u64 },
     CloseGap { v: u32, id: i64 },
@@ -81,6 +84,7 @@ impl Request {
             | Self::Discard { v, .. }
             | Self::Backfill { v, .. }
             | Self::StopBackfill { v, .. }
+            | Self::Reapply { v, .. }
             | Self::Verify { v, .. }
             | Self::Differences { v, .. }
             | Self::CloseGap { v, .. }
@@ -106,6 +110,7 @@ enum Answer {
     Backfilling(Vec<i64>),
     /// How many.
     Stopped(u64),
+    Reapplying(Vec<Reapplying>),
     /// The comparisons.
     Verifying(Vec<i64>),
     Differences(Vec<Difference>),
@@ -244,6 +249,9 @@ impl<S: Store> Server<S> {
                 let closed = self.store.close_gap(id, Mended::Person).await;
                 closed.map(Answer::GapClosed).map_err(|error| error.to_string())
             }
+            Request::Reapply { pipelines, range, begin, .. } => {
+                self.command(|done| Command::Reapply { pipelines, range, begin, done }).await.map(Answer::Reapplying)
+            }
             Request::Verify { pipelines, wish, .. } => {
                 self.command(|done| Command::Verify { pipelines, wish, done }).await.map(Answer::Verifying)
             }
@@ -335,6 +343,7 @@ fn refused(answer: Answer) -> io::Error {
         | Answer::Discarded(_)
         | Answer::Backfilling(_)
         | Answer::Stopped(_)
+        | Answer::Reapplying(_)
         | Answer::Verifying(_)
         | Answer::Differences(_)
         | Answer::GapClosed(_)
@@ -414,6 +423,17 @@ pub async fn backfill(
 pub async fn stop_backfill(state: &Path, pipelines: &[PipelineName]) -> io::Result<Option<u64>> {
     let request = Request::StopBackfill { v: 1, pipelines: pipelines.to_vec() };
     asked(state, &request, DONE_WITHIN, only!(Stopped)).await
+}
+
+/// What a range of events comes to, and, with `begin`, the jobs of the running bridge for it. None: none runs.
+pub async fn reapply(
+    state: &Path,
+    pipelines: &[PipelineName],
+    range: Range,
+    begin: bool,
+) -> io::Result<Option<Vec<Reapplying>>> {
+    let request = Request::Reapply { v: 1, pipelines: pipelines.to_vec(), range, begin };
+    asked(state, &request, DONE_WITHIN, only!(Reapplying)).await
 }
 
 /// The running bridge compares both sides of these pipelines; the numbers of the comparisons. None: none runs.

@@ -4,6 +4,7 @@
 //! page. What becomes of it `pipeline::machine` says; `pipeline::jobs` takes a job through its life. `verify` proves that the two
 //! orgs agree, or tells where they do not.
 
+pub mod reapply;
 pub mod repair;
 mod rows;
 pub mod source;

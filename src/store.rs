@@ -795,6 +795,13 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<JournalPage, StoreError>> + Send;
 
+    /// The numbers of the first and the last entry of a subscription with this replay id. It may have to look at all of them.
+    fn replayed(
+        &self,
+        id: SubscriptionId,
+        replay_id: ReplayId,
+    ) -> impl Future<Output = Result<Option<(Seq, Seq)>, StoreError>> + Send;
+
     /// Counted as they came and went, so it costs nothing to ask.
     fn journal_figures(&self) -> impl Future<Output = Result<JournalFigures, StoreError>> + Send;
 

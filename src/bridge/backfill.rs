@@ -69,7 +69,7 @@ pub async fn stop<S: Store>(store: &S, names: &[PipelineName]) -> Result<u64, St
 }
 
 /// These pipelines, each once, and none before one that writes its parents; else in the order of the config.
-fn parents_first(config: &Config, names: &[PipelineName]) -> Vec<PipelineName> {
+pub(super) fn parents_first(config: &Config, names: &[PipelineName]) -> Vec<PipelineName> {
     let mut left: Vec<(&PipelineName, Mapping)> = config
         .pipelines
         .iter()

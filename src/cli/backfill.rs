@@ -1,13 +1,10 @@
 //! `orgbridge backfill`: all records of a source are written, whether they change or not.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
 use super::confirm::confirmed;
 use super::name::is_pipeline;
@@ -20,12 +17,6 @@ use crate::org::setup::Asked;
 use crate::status::report::{Job, Report};
 use crate::store::Sqlite;
 
-/// How often it is looked how far the jobs are.
-const EVERY: Duration = Duration::from_millis(500);
-/// How often it is said where no terminal shows it.
-const SAID_EVERY: Duration = Duration::from_secs(30);
-/// How often a backfill may be missing from what is told, where it neither runs nor was seen to end.
-const UNSEEN_MAX: u32 = 20;
 /// Nothing was done.
 const NOTHING: u8 = 3;
 
@@ -83,7 +74,7 @@ impl Backfill {
                 Some(report) => Ok(report),
                 None => anyhow::bail!("the bridge has stopped; the backfill goes on where it was when one runs again"),
             };
-            return Ok(code(&followed(&numbers, report).await?));
+            return Ok(job::code(&job::followed(&numbers, report).await?));
         }
         if self.detach {
             anyhow::bail!("no bridge runs that could do it: leave out --detach, or start one with `orgbridge run`");
@@ -91,7 +82,7 @@ impl Backfill {
         let ended =
             run::bridge_with(&config, async |store, commands| self.beside(&config, store, commands).await).await?;
         match ended {
-            Some(ended) => Ok(code(&ended)),
+            Some(ended) => Ok(job::code(&ended)),
             None => anyhow::bail!("stopped; the backfill goes on where it was when a bridge runs again"),
         }
     }
@@ -108,7 +99,7 @@ impl Backfill {
         commands.send(Command::Backfill { pipelines, condition, done }).await?;
         let numbers = answer.await?.map_err(anyhow::Error::msg)?;
         let report = async || Ok(Report::gather(&store, config.orgs.keys().cloned(), Timestamp::now(), None).await?);
-        followed(&numbers, report).await
+        job::followed(&numbers, report).await
     }
 
     async fn stop(&self, config: &Config) -> anyhow::Result<ExitCode> {
@@ -122,50 +113,6 @@ impl Backfill {
         }
         println!("Stopped. What is written stays written.");
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn code(ended: &[Job]) -> ExitCode {
-    if ended.iter().all(|job| job.state == "done") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Says how far the jobs are until all are over.
-async fn followed(
-    numbers: &[i64],
-    mut report: impl AsyncFnMut() -> anyhow::Result<Report>,
-) -> anyhow::Result<Vec<Job>> {
-    let is_terminal = io::stdout().is_terminal();
-    let (mut ended, mut said): (Vec<Job>, Option<Instant>) = (Vec::new(), None);
-    let mut unseen = 0;
-    loop {
-        let mut own = report().await?.jobs;
-        own.retain(|job| numbers.contains(&job.number));
-        own.sort_by_key(|job| job.number);
-        for job in own.iter().filter(|job| job.ended.is_some()) {
-            if !ended.iter().any(|known| known.number == job.number) {
-                let clear = if is_terminal { "\r\x1b[K" } else { "" };
-                println!("{clear}{}: {}", job.pipeline, job::told(job));
-                ended.push(job.clone());
-            }
-        }
-        if ended.len() >= numbers.len() {
-            return Ok(ended);
-        }
-        unseen = if own.len() > ended.len() { 0 } else { unseen + 1 };
-        if unseen > UNSEEN_MAX {
-            anyhow::bail!("a backfill is not under way any more, and was not seen to end: look at `orgbridge status`");
-        }
-        if let Some(job) = own.iter().find(|job| job.state == "running") {
-            let line = format!("{}: {}", job.pipeline, job::told(job));
-            if is_terminal {
-                print!("\r\x1b[K{line}");
-                io::stdout().flush()?;
-            } else if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-                println!("{line}");
-                said = Some(Instant::now());
-            }
-        }
-        tokio::time::sleep(EVERY).await;
     }
 }
 

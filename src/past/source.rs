@@ -77,12 +77,12 @@ pub async fn begin(
     let as_of = source.server_time();
     let condition = match work {
         Work::Backfill { condition } => condition,
-        Work::Repair { from: None, .. } => &None,
+        Work::Repair { from: None, .. } | Work::ReapplySince { from: None } => &None,
         // Who keeps the list knows how long it is.
         Work::Reapply { .. } | Work::Mend { .. } => {
             return Ok(Beginning { cursor: Cursor::Listed { after: 0 }, total: None, as_of });
         }
-        Work::Repair { from: Some(from), .. } => {
+        Work::Repair { from: Some(from), .. } | Work::ReapplySince { from: Some(from) } => {
             if !described.object.queryable || !described.has("SystemModstamp") {
                 return Err(ReadError::NotByTime);
             }
@@ -114,7 +114,7 @@ pub async fn page(
 ) -> Result<Step, ReadError> {
     let condition = match work {
         Work::Backfill { condition } => condition.as_deref(),
-        Work::Repair { .. } | Work::Reapply { .. } | Work::Mend { .. } => None,
+        Work::Repair { .. } | Work::Reapply { .. } | Work::ReapplySince { .. } | Work::Mend { .. } => None,
     };
     let fields = hydrate::source_fields(mapping);
     let rows = Rows { org: source, object: &mapping.source_object, fields: &fields, condition };
@@ -166,7 +166,7 @@ pub async fn page(
 
 /// Where a repair goes on when it has read what is there: with what is gone. None where deletes are nobody's business.
 fn gone_since(source: &Org, mapping: &Mapping, work: &Work) -> Option<Cursor> {
-    let Work::Repair { from, .. } = work else { return None };
+    let from = work.since()?;
     if mapping.on_delete == OnDelete::Ignore {
         return None;
     }

@@ -35,6 +35,8 @@ pub enum Work {
     Repair { gap: i64, from: Option<Timestamp> },
     /// Records that events of some time named, as they are now.
     Reapply { list: ListNumber },
+    /// What has changed or gone since a time, by the org's clock, whatever events told of it.
+    ReapplySince { from: Option<Timestamp> },
     /// Records of which a verification found that the two orgs differ.
     Mend { list: ListNumber },
 }
@@ -45,8 +47,16 @@ impl Work {
         match self {
             Self::Backfill { .. } => "backfill",
             Self::Repair { .. } => "repair",
-            Self::Reapply { .. } => "reapply",
+            Self::Reapply { .. } | Self::ReapplySince { .. } => "reapply",
             Self::Mend { .. } => "mend",
+        }
+    }
+
+    /// It reads what has changed or gone since this time; none: everything.
+    pub fn since(&self) -> Option<Option<Timestamp>> {
+        match self {
+            Self::Repair { from, .. } | Self::ReapplySince { from } => Some(*from),
+            Self::Backfill { .. } | Self::Reapply { .. } | Self::Mend { .. } => None,
         }
     }
 
@@ -54,7 +64,7 @@ impl Work {
     pub fn list(&self) -> Option<ListNumber> {
         match self {
             Self::Reapply { list } | Self::Mend { list } => Some(*list),
-            Self::Backfill { .. } | Self::Repair { .. } => None,
+            Self::Backfill { .. } | Self::Repair { .. } | Self::ReapplySince { .. } => None,
         }
     }
 }

@@ -48,7 +48,7 @@ use super::{
 };
 use crate::config::Retain;
 use crate::event::{
-    Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
+    Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, ReplayId, Seq, Timestamp, Transport,
 };
 use crate::org::JobId;
 use crate::privacy::{Privacy, PrivacyRule};
@@ -444,6 +444,10 @@ impl Store for Sqlite {
     async fn journal_page(&self, sought: &Sought, span: Span, limit: usize) -> Result<JournalPage, StoreError> {
         let sought = sought.clone();
         self.read(move |db| entries::page(db, &sought, span, limit)).await
+    }
+
+    async fn replayed(&self, id: SubscriptionId, replay_id: ReplayId) -> Result<Option<(Seq, Seq)>, StoreError> {
+        self.read(move |db| entries::replayed(db, id, &replay_id)).await
     }
 
     async fn journal_figures(&self) -> Result<JournalFigures, StoreError> {

@@ -29,6 +29,7 @@ mod price;
 mod privacy;
 mod process;
 mod publishing;
+mod reapply;
 mod repair;
 mod resume;
 mod same;

@@ -6,8 +6,8 @@
 use rusqlite::{Connection, Row, ToSql, params};
 
 use super::columns::Payload;
-use crate::event::{Change, Seq, Timestamp};
-use crate::store::{Entry, JournalPage, Journaled, Sought, Span, StoreError};
+use crate::event::{Change, ReplayId, Seq, Timestamp};
+use crate::store::{Entry, JournalPage, Journaled, Sought, Span, StoreError, SubscriptionId};
 
 /// Entries that are looked through for one page.
 const STRETCH: i64 = 5_000;
@@ -139,6 +139,17 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Journaled> {
     let change = Change { channel: row.get(4)?, replay_id: row.get(1)?, happening: row.get::<_, Payload>(2)?.0 };
     let entry = Entry { seq: row.get(0)?, change, received: row.get(3)? };
     Ok(Journaled { org: row.get(5)?, own: row.get(6)?, entry })
+}
+
+/// See `Store::replayed`.
+pub(super) fn replayed(
+    db: &Connection,
+    id: SubscriptionId,
+    replay_id: &ReplayId,
+) -> Result<Option<(Seq, Seq)>, StoreError> {
+    let select = "SELECT min(seq), max(seq) FROM journal WHERE subscription = ?1 AND replay_id = ?2";
+    let ends = |row: &Row<'_>| Ok(row.get::<_, Option<Seq>>(0)?.zip(row.get(1)?));
+    Ok(db.prepare_cached(select)?.query_row(params![id, replay_id], ends)?)
 }
 
 #[cfg(test)]
