@@ -22,7 +22,7 @@ use crate::event::OrgName;
 pub(super) const DOCUMENT: Keys = Keys {
     block: "the config",
     required: &["version", "orgs", "pipelines"],
-    optional: &["state", "publish", "subscribe", "tests"],
+    optional: &["state", "publish", "subscribe", "history", "tests"],
 };
 const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
 const PUBLISH: Keys = Keys {
@@ -31,11 +31,16 @@ const PUBLISH: Keys = Keys {
     optional: &["late_landing", "look_again", "parent_wait", "linger", "bulk_from"],
 };
 
+const HISTORY: Keys = Keys { block: "`history`", required: &[], optional: &["retain"] };
+const HISTORY_RETAIN: Keys = Keys { block: "`retain`", required: &[], optional: &["age"] };
+
 /// Which block of the JSON Schema has which keys; the config itself is `DOCUMENT`.
 #[cfg(test)]
 pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Publish", &PUBLISH),
     ("Subscribe", &SUBSCRIBE),
+    ("History", &HISTORY),
+    ("HistoryRetain", &HISTORY_RETAIN),
     ("Org", &orgs::ORG),
     ("ClientCredentials", &orgs::CLIENT_CREDENTIALS),
     ("SecretFile", &orgs::SECRET_FILE),
@@ -74,6 +79,9 @@ const LOOK_AGAIN_MIN: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_secs(900);
 const PROBE_MIN: Duration = Duration::from_millis(500);
 const LINGER_MAX: Duration = Duration::from_secs(60);
+const HISTORY_AGE: Duration = Duration::from_secs(30 * 24 * 3_600);
+const HISTORY_AGE_MIN: Duration = Duration::from_secs(3_600);
+const HISTORY_AGE_MAX: Duration = Duration::from_secs(315_576_000);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
@@ -105,6 +113,10 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         }
         None => Some(PROBE_EVERY),
     };
+    let history_age = match document.entry("history") {
+        Some(entry) => history_age(walk, entry),
+        None => Some(HISTORY_AGE),
+    };
     walk.without = logins == Logins::MayLack;
     let orgs = document.entry("orgs").and_then(|entry| orgs::check(walk, entry, path));
     walk.without = false;
@@ -126,7 +138,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         orgs?.into_values().flatten().map(|config| (config.name.clone(), config)).collect();
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
     let Publish { late_landing, look_again, parent_wait, linger, bulk_from } = publish?;
-    let (state, cases, probe_every) = (state?, cases?, probe_every?);
+    let (state, cases, probe_every, history_age) = (state?, cases?, probe_every?, history_age?);
     Some(Config {
         orgs,
         pipelines,
@@ -138,6 +150,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         bulk_from,
         cases,
         probe_every,
+        history_age,
     })
 }
 
@@ -155,6 +168,15 @@ fn beside(config: &Path, path: &str) -> PathBuf {
 fn version(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
     if let Some(text) = walk.text(entry).filter(|text| text.value != "1") {
         walk.find(&text.span, "this program reads configs of version 1", "write `version: 1`");
+    }
+}
+
+/// How long what happened to a record is kept.
+fn history_age(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Duration> {
+    let Some((key, node)) = walk.block(node, &key.span, &HISTORY)?.entry("retain") else { return Some(HISTORY_AGE) };
+    match walk.block(node, &key.span, &HISTORY_RETAIN)?.entry("age") {
+        Some(entry) => duration(walk, entry, HISTORY_AGE_MIN, HISTORY_AGE_MAX),
+        None => Some(HISTORY_AGE),
     }
 }
 

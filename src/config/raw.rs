@@ -27,6 +27,9 @@ pub struct Document {
     /// How changes are received from the source orgs.
     #[serde(default)]
     pub subscribe: Option<Subscribe>,
+    /// What is remembered of each record, for `orgbridge trace`.
+    #[serde(default)]
+    pub history: Option<History>,
     /// The orgs, by names of your choice.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[A-Za-z0-9_-]{1,64}$" }))]
     pub orgs: BTreeMap<String, Org>,
@@ -207,6 +210,22 @@ pub struct Subscribe {
     /// object. A number and a unit: 5m, 1h. If absent: 15m, at most a day.
     #[serde(default)]
     pub probe_every: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// How long it is kept.
+    #[serde(default)]
+    pub retain: Option<HistoryRetain>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryRetain {
+    /// What happened longer ago is forgotten. A number and a unit: 12h, 30d. At least 1h, at most 10years. If absent: 30d.
+    #[serde(default)]
+    pub age: Option<String>,
 }
 
 /// One org and how to log in.

@@ -96,6 +96,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
         linger: Duration::ZERO,
+        history_age: Duration::from_secs(30 * 24 * 3_600),
     };
     Mapping::new(&config.pipelines[0], &config)
 }

@@ -11,6 +11,7 @@ mod deliveries;
 mod failed;
 mod file;
 mod gaps;
+mod history;
 mod jobs;
 mod journal;
 mod paused;
@@ -36,9 +37,9 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, BulkJob, Cursor, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Job,
-    JobCounts, JobEnded, JobNumber, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId,
-    PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Store, StoreError,
+    Answer, Appended, BulkJob, Cursor, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, HistoryRow, InClear,
+    Job, JobCounts, JobEnded, JobNumber, Linked, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused,
+    PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Store, StoreError,
     Subscription, SubscriptionId, SubscriptionRow, Which, Work,
 };
 use crate::event::{
@@ -436,6 +437,24 @@ impl Store for Sqlite {
     async fn discard(&self, which: &Which, at: Timestamp) -> Result<u64, StoreError> {
         let which = which.clone();
         self.write(move |db| failed::discard(db, &which, at)).await
+    }
+
+    async fn history_of(&self, org: &OrgName, record: RecordId, limit: usize) -> Result<Vec<HistoryRow>, StoreError> {
+        let org = org.clone();
+        self.read(move |db| history::history_of(db, &org, record, limit)).await
+    }
+
+    async fn links_of(&self, record: RecordId) -> Result<Vec<Linked>, StoreError> {
+        self.read(move |db| history::links_of(db, record)).await
+    }
+
+    async fn entries_of(&self, org: &OrgName, record: RecordId, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let org = org.clone();
+        self.read(move |db| history::entries_of(db, &org, record, limit)).await
+    }
+
+    async fn trim_history(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.write(move |db| history::trim(db, before, limit)).await
     }
 
     async fn note_privacy(&self, org: &OrgName, rules: &[PrivacyRule]) -> Result<NotedPrivacy, StoreError> {

@@ -376,6 +376,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         cases: Vec::new(),
         probe_every: Duration::from_secs(900),
         linger: Duration::ZERO,
+        history_age: Duration::from_secs(30 * 24 * 3_600),
     }
 }
 

@@ -59,6 +59,8 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ("version: 1", "version: 1\npublish: { bulk_from: many }", 2, 23, "`bulk_from` must be a number of records"),
     ("version: 1", "version: 1\npublish: { linger: 61s }", 2, 20, "`linger` is longer than 1m"),
     ("version: 1", "version: 1\nsubscribe: { probe_every: 1ms }", 2, 27, "`probe_every` is shorter than 500ms"),
+    ("version: 1", "version: 1\nhistory: { retain: { age: 10m } }", 2, 27, "`age` is shorter than 1h"),
+    ("version: 1", "version: 1\nhistory: { age: 10d }", 2, 12, "`history` has no key `age`"),
     ("version: 1", "version: 1\npublish:", 2, 1, "`publish` must be a block of keys, not nothing"),
     ("version: 1", "version: 1\nstate:", 2, 1, "`state` has no value"),
     ("version: 1", "version: !v 1", 1, 13, "a tag (`!name`) means nothing here"),

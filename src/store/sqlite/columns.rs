@@ -8,7 +8,9 @@ use crate::event::{
 };
 use crate::org::JobId;
 use crate::privacy::Treatment;
-use crate::store::{GapKind, JobEnd, JobNumber, Mended, ParkedState, PipelineId, StoreError, SubscriptionId};
+use crate::store::{
+    GapKind, JobEnd, JobNumber, Mended, ParkedState, PipelineId, StoreError, SubscriptionId, Through, What,
+};
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -47,7 +49,9 @@ as_text!(
     FieldPath,
     JobId,
     JobEnd,
-    Treatment
+    Treatment,
+    What,
+    Through
 );
 
 macro_rules! as_integer {
