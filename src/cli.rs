@@ -38,6 +38,7 @@ mod signals;
 mod status;
 mod table;
 mod test;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,6 +112,8 @@ enum Command {
     Status(status::Status),
     /// Run the tests that stand beside a mapping
     Test(test::Test),
+    /// Why a record looks as it does: all that happened to it, in order
+    Trace(trace::Trace),
 }
 
 /// Which config.
@@ -154,7 +157,8 @@ impl Cli {
             | Command::Pipeline(_)
             | Command::Resume(_)
             | Command::Status(_)
-            | Command::Test(_) => Verbosity::Normal,
+            | Command::Test(_)
+            | Command::Trace(_) => Verbosity::Normal,
         }
     }
 
@@ -180,6 +184,7 @@ impl Cli {
             Command::Resume(resume) => resume.run().await,
             Command::Status(status) => status.run().await,
             Command::Test(test) => test.run().await,
+            Command::Trace(trace) => trace.run().await,
         }
     }
 }

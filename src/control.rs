@@ -6,7 +6,8 @@
 //! halts one; `pause_org` (with a `reason`) and `resume_org` do the same for what is written into an org;
 //! `{"v":1,"request":"failed","ask":ASK}` tells of failed records ([`crate::failed::Ask`]); `redrive` and `discard` (with
 //! `which`: [`Which`]) try them again, or give them up; `backfill` (with `pipelines` and a `condition` or null) has all their
-//! records read and written, and `stop_backfill` ends that; `close_gap` (with its `id`) closes a gap. What cannot be done is answered by `{"error":TEXT}`.
+//! records read and written, and `stop_backfill` ends that; `close_gap` (with its `id`) closes a gap;
+//! `trace` (with `ask`: [`trace::Ask`]) tells all that is known of a record. What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -27,6 +28,7 @@ use crate::failed::{self, Ask, Told};
 use crate::status::Board;
 use crate::status::report::Report;
 use crate::store::{Mended, Store, Which};
+use crate::trace;
 
 /// A request has no more.
 const REQUEST_MAX: u64 = 4_096;
@@ -57,6 +59,7 @@ enum Request {
     Backfill { v: u32, pipelines: Vec<PipelineName>, condition: Option<String> },
     StopBackfill { v: u32, pipelines: Vec<PipelineName> },
     CloseGap { v: u32, id: i64 },
+    Trace { v: u32, ask: trace::Ask },
 }
 
 impl Request {
@@ -73,7 +76,8 @@ impl Request {
             | Self::Discard { v, .. }
             | Self::Backfill { v, .. }
             | Self::StopBackfill { v, .. }
-            | Self::CloseGap { v, .. } => *v,
+            | Self::CloseGap { v, .. }
+            | Self::Trace { v, .. } => *v,
         }
     }
 }
@@ -97,6 +101,7 @@ enum Answer {
     Stopped(u64),
     /// Whether it was open.
     GapClosed(bool),
+    Traced(Box<trace::Told>),
     Error(String),
 }
 
@@ -229,6 +234,10 @@ impl<S: Store> Server<S> {
                 let closed = self.store.close_gap(id, Mended::Person).await;
                 closed.map(Answer::GapClosed).map_err(|error| error.to_string())
             }
+            Request::Trace { ask, .. } => {
+                let told = trace::told(&self.store, ask).await;
+                told.map(|told| Answer::Traced(Box::new(told))).map_err(|error| error.to_string())
+            }
             Request::StopBackfill { pipelines, .. } => {
                 self.command(|done| Command::StopBackfill { pipelines, done }).await.map(Answer::Stopped)
             }
@@ -310,7 +319,8 @@ fn refused(answer: Answer) -> io::Error {
         | Answer::Discarded(_)
         | Answer::Backfilling(_)
         | Answer::Stopped(_)
-        | Answer::GapClosed(_) => io::Error::other("the bridge answered something else"),
+        | Answer::GapClosed(_)
+        | Answer::Traced(_) => io::Error::other("the bridge answered something else"),
     }
 }
 
@@ -386,6 +396,12 @@ pub async fn stop_backfill(state: &Path, pipelines: &[PipelineName]) -> io::Resu
 /// A person closes a gap; whether it was open. None: no bridge runs.
 pub async fn close_gap(state: &Path, id: i64) -> io::Result<Option<bool>> {
     asked(state, &Request::CloseGap { v: 1, id }, TOLD_WITHIN, only!(GapClosed)).await
+}
+
+/// What the running bridge knows of a record. None: none runs.
+pub async fn trace(state: &Path, question: trace::Ask) -> io::Result<Option<trace::Told>> {
+    let told = asked(state, &Request::Trace { v: 1, ask: question }, TOLD_WITHIN, only!(Traced)).await?;
+    Ok(told.map(|told| *told))
 }
 
 /// Accepts another org in the running bridge, which goes on with it. None: none runs.

@@ -34,5 +34,6 @@ mod same;
 mod setup;
 mod state;
 mod support;
+mod trace;
 mod truth;
 mod types;
