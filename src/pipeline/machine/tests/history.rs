@@ -189,3 +189,28 @@ fn a_job_remembers_what_it_found_and_what_it_wrote() {
     assert_eq!(told, expected);
     assert!(world.history.iter().all(|row| row.through == Through::Repair), "{:?}", world.history);
 }
+
+#[test]
+fn a_delete_that_is_not_made_and_a_flag_are_remembered_as_what_they_are() {
+    let mut world = World::with(|pipeline| pipeline.publishing.may_delete = MayDelete::Created);
+    world.target.hold(0);
+    let id = world.target.holder(record_id(0).as_str());
+    world.change_source(0, 1);
+    world.finish();
+    world.change_source(0, DELETE);
+    world.finish();
+    let told: Vec<_> = world.history.iter().map(|row| (row.what, row.target)).collect();
+    assert_eq!(told, [(What::Matched, id), (What::Kept, id)]);
+
+    let mut world = World::with(|pipeline| {
+        let (set, clear) = (Value::Bool(true), Value::Bool(false));
+        pipeline.flag = Some(Flag { field: "Gone__c".parse().unwrap(), set, clear });
+        pipeline.on_delete = OnDelete::Flag;
+    });
+    world.change_source(0, 1);
+    world.finish();
+    world.change_source(0, DELETE);
+    world.finish();
+    let row = world.history.pop().unwrap();
+    assert_eq!((row.what, names(&row)), (What::Flagged, vec!["Gone__c"]));
+}
