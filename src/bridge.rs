@@ -3,6 +3,7 @@
 
 mod around;
 mod backfill;
+mod history;
 mod login;
 mod reapply;
 mod repairs;
@@ -493,6 +494,9 @@ async fn one_round<S: Store>(
     stages.spawn("journal.retain", async move {
         trim::run(stage_store, retain, every, token).await.map_err(BridgeError::from)
     });
+
+    let (stage_store, age, token) = (store.clone(), config.history_age, cancel.clone());
+    stages.spawn("history", async move { history::run(stage_store, age, token).await.map_err(BridgeError::from) });
 
     let mut all_ends: Vec<Ends> = Vec::new();
     for (name, org) in orgs.iter().filter(|(name, _)| is_target(name)) {

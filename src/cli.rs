@@ -41,6 +41,7 @@ mod status;
 mod table;
 mod test;
 mod time;
+mod trace;
 mod verify;
 
 use std::path::PathBuf;
@@ -117,6 +118,8 @@ enum Command {
     Status(status::Status),
     /// Run the tests that stand beside a mapping
     Test(test::Test),
+    /// Why a record looks as it does: all that happened to it, in order
+    Trace(trace::Trace),
     /// Prove that both sides of the pipelines agree, or tell where they do not
     Verify(verify::Verify),
 }
@@ -164,6 +167,7 @@ impl Cli {
             | Command::Resume(_)
             | Command::Status(_)
             | Command::Test(_)
+            | Command::Trace(_)
             | Command::Verify(_) => Verbosity::Normal,
         }
     }
@@ -191,6 +195,7 @@ impl Cli {
             Command::Resume(resume) => resume.run().await,
             Command::Status(status) => status.run().await,
             Command::Test(test) => test.run().await,
+            Command::Trace(trace) => trace.run().await,
             Command::Verify(verify) => verify.run().await,
         }
     }

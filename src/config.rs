@@ -159,6 +159,8 @@ pub struct Config {
     pub probe_every: Duration,
     /// How long the first waiting write of a call waits for company (default: not at all).
     pub linger: Duration,
+    /// How long it is remembered what happened to each record (default 30 days).
+    pub history_age: Duration,
     /// What is kept of the journal when all of it is settled.
     pub journal_retain: Retain,
 }

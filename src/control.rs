@@ -9,7 +9,8 @@
 //! `backfill` (with `pipelines` and a `condition` or null) has all their records read and written, and `stop_backfill` ends that;
 //! `reapply` (with `pipelines`, a `range` and `begin`) has what events named read and applied as it is now; `verify` (with
 //! `pipelines` and a `wish`) has both their sides compared, and `differences` (with the `number` of a comparison)
-//! tells what that found; `close_gap` (with its `id`) closes a gap. What cannot be done is answered by `{"error":TEXT}`.
+//! tells what that found; `close_gap` (with its `id`) closes a gap; `trace` (with `ask`: [`trace::Ask`]) tells all that is known of a
+//! record. What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -32,6 +33,7 @@ use crate::past::reapply::Range;
 use crate::status::Board;
 use crate::status::report::Report;
 use crate::store::{Difference, Mended, Store, VerificationNumber, Which, Wish};
+use crate::trace;
 
 /// A request has no more.
 const REQUEST_MAX: u64 = 4_096;
@@ -68,6 +70,7 @@ enum Request {
     Differences { v: u32, number: VerificationNumber, after: u64 },
     CloseGap { v: u32, id: i64 },
     Journal { v: u32, ask: entries::Ask },
+    Trace { v: u32, ask: trace::Ask },
 }
 
 impl Request {
@@ -88,7 +91,8 @@ impl Request {
             | Self::Verify { v, .. }
             | Self::Differences { v, .. }
             | Self::CloseGap { v, .. }
-            | Self::Journal { v, .. } => *v,
+            | Self::Journal { v, .. }
+            | Self::Trace { v, .. } => *v,
         }
     }
 }
@@ -117,6 +121,7 @@ enum Answer {
     /// Whether it was open.
     GapClosed(bool),
     Journal(entries::Told),
+    Traced(Box<trace::Told>),
     Error(String),
 }
 
@@ -262,6 +267,10 @@ impl<S: Store> Server<S> {
             Request::Journal { ask, .. } => {
                 entries::told(&self.store, ask).await.map(Answer::Journal).map_err(|error| error.to_string())
             }
+            Request::Trace { ask, .. } => {
+                let told = trace::told(&self.store, ask).await;
+                told.map(|told| Answer::Traced(Box::new(told))).map_err(|error| error.to_string())
+            }
             Request::StopBackfill { pipelines, .. } => {
                 self.command(|done| Command::StopBackfill { pipelines, done }).await.map(Answer::Stopped)
             }
@@ -347,7 +356,8 @@ fn refused(answer: Answer) -> io::Error {
         | Answer::Verifying(_)
         | Answer::Differences(_)
         | Answer::GapClosed(_)
-        | Answer::Journal(_) => io::Error::other("the bridge answered something else"),
+        | Answer::Journal(_)
+        | Answer::Traced(_) => io::Error::other("the bridge answered something else"),
     }
 }
 
@@ -450,6 +460,12 @@ pub async fn differences(state: &Path, number: VerificationNumber, after: u64) -
 /// A person closes a gap; whether it was open. None: no bridge runs.
 pub async fn close_gap(state: &Path, id: i64) -> io::Result<Option<bool>> {
     asked(state, &Request::CloseGap { v: 1, id }, TOLD_WITHIN, only!(GapClosed)).await
+}
+
+/// What the running bridge knows of a record. None: none runs.
+pub async fn trace(state: &Path, question: trace::Ask) -> io::Result<Option<trace::Told>> {
+    let told = asked(state, &Request::Trace { v: 1, ask: question }, TOLD_WITHIN, only!(Traced)).await?;
+    Ok(told.map(|told| *told))
 }
 
 /// Accepts another org in the running bridge, which goes on with it. None: none runs.

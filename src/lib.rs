@@ -23,6 +23,7 @@
 //! | [`bridge`] | builds and joins the stages |
 //! | [`failed`] | failed records as people and scripts see them, and what to do about each cause |
 //! | [`entries`] | entries of the journal as people and scripts see them |
+//! | [`trace`] | all that is known of one record, in order |
 //! | [`control`] | the request socket of a running bridge |
 //! | [`status`] | what the terminal, the command line and the tests read |
 //!
@@ -56,5 +57,6 @@ pub mod store;
 pub mod subscribe;
 pub mod telemetry;
 mod text;
+pub mod trace;
 
 pub use orgbridge_emulator as emulator;

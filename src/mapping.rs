@@ -81,6 +81,32 @@ pub enum Skip {
     NoRecord,
 }
 
+impl Skip {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::NothingMapped,
+        Self::Filtered,
+        Self::DeleteIgnored,
+        Self::UndeleteIgnored,
+        Self::NeverLinked,
+        Self::NotCreated,
+        Self::NoRecord,
+    ];
+
+    /// As the history of a record keeps it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NothingMapped => "NOTHING_MAPPED",
+            Self::Filtered => "FILTERED",
+            Self::DeleteIgnored => "DELETE_IGNORED",
+            Self::UndeleteIgnored => "UNDELETE_IGNORED",
+            Self::NeverLinked => "NEVER_LINKED",
+            Self::NotCreated => "NOT_CREATED",
+            Self::NoRecord => "NO_RECORD",
+        }
+    }
+}
+
 impl std::fmt::Display for Skip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -18,6 +18,9 @@
 //!   older, finds the entry. A window that a refused position or an outage left is closed when its newest event comes
 //!   again, or when the truth probe has covered it; any other window by `close_gap` alone.
 //! - **Never backwards.** `applied` and a pipeline's watermark only grow. A row of `parked` only widens until closed.
+//! - **What happened is remembered.** Rows of `history` are in the transaction of what they tell of, also where the store
+//!   itself ends, fails or gives up a row of `parked`. They name fields and codes, never a value. What forgets a pipeline or
+//!   gives an org up forgets them too.
 //! - **A failed record is remembered.** What ends a row that had failed, also if it waits by then, is a row of `healed`, in
 //!   the same transaction; what forgets a pipeline or gives an org up forgets that too.
 //! - **No lost wake.** A row that is parked for a parent whose link exists, or is set in the same settlement, is
@@ -45,6 +48,7 @@ pub(crate) mod contract;
 mod entries;
 pub mod failed;
 mod gap;
+mod history;
 mod job;
 pub mod paused;
 mod position;
@@ -54,10 +58,11 @@ mod verification;
 pub use entries::{JournalFigures, JournalPage, Journaled, Sought, Span, Trimmed};
 pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
+pub use history::{Happened, HistoryRow, Linked, Through, What};
 pub use job::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, ListNumber, Listed, Work};
 pub use paused::Paused;
 pub use sqlite::Sqlite;
-pub use verification::{Difference, Mend, Verification, VerificationNumber, VerifyCounts, What, Wish};
+pub use verification::{Difference, Finding, Mend, Verification, VerificationNumber, VerifyCounts, Wish};
 
 /// A row number of `subscriptions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -370,6 +375,9 @@ pub struct Forgotten {
 /// One transaction of outcomes. Applied in the order of the fields here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settlement {
+    /// What happened, in order. What only repeats the record's last row takes its place. Rows about what ends with this
+    /// settlement come behind them.
+    pub history: Vec<Happened>,
     pub applied: Vec<(PipelineId, RecordId, Applied)>,
     pub links: Vec<LinkChange>,
     /// Rows of `parked` that end: a whole write or a delete settled up to this number. A row that reaches further stays.
@@ -912,6 +920,30 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// wait for one of them as their parent become failed records ([`PARENT_DISCARDED`]) if it has no link; one that it gets
     /// wakes them all the same. Only while nobody has anything of it in memory.
     fn discard(&self, which: &Which, at: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// What happened to a record of a source org in all its pipelines, in order: the last `limit` rows.
+    fn history_of(
+        &self,
+        org: &OrgName,
+        record: RecordId,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<HistoryRow>, StoreError>> + Send;
+
+    /// The pairs of which a record is either side, in whichever orgs: those that links name, and behind them those that only
+    /// `history` remembers.
+    fn links_of(&self, record: RecordId) -> impl Future<Output = Result<Vec<Linked>, StoreError>> + Send;
+
+    /// The entries that name a record of an org, whichever subscription brought them, in order: the last `limit`.
+    fn entries_of(
+        &self,
+        org: &OrgName,
+        record: RecordId,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
+
+    /// Removes rows of `history` from before this time, the oldest first, and looks at no more than `limit` of them; how many
+    /// went.
+    fn trim_history(&self, before: Timestamp, limit: usize) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Notes the privacy rules that hold for the org from the next entry on.
     fn note_privacy(

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::control;
 use crate::event::{PipelineName, Timestamp};
 use crate::status::report::{Report, Verification};
-use crate::store::{Difference, Mend, Sqlite, Store, VerificationNumber, What, Wish};
+use crate::store::{Difference, Finding, Mend, Sqlite, Store, VerificationNumber, Wish};
 use crate::text::counted;
 
 /// How often it is looked how far the comparisons are.
@@ -258,7 +258,7 @@ fn code(outcomes: &[Outcome]) -> ExitCode {
     if outcomes.iter().any(differs) {
         return ExitCode::FAILURE;
     }
-    let is_open = |one: &Outcome| one.found.iter().any(|found| found.what == What::Unsettled);
+    let is_open = |one: &Outcome| one.found.iter().any(|found| found.what == Finding::Unsettled);
     if outcomes.iter().any(is_open) { ExitCode::from(NOT_PROVEN) } else { ExitCode::SUCCESS }
 }
 

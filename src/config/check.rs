@@ -23,7 +23,7 @@ use crate::event::OrgName;
 pub(super) const DOCUMENT: Keys = Keys {
     block: "the config",
     required: &["version", "orgs", "pipelines"],
-    optional: &["state", "publish", "subscribe", "journal", "tests"],
+    optional: &["state", "publish", "subscribe", "journal", "history", "tests"],
 };
 const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
 const PUBLISH: Keys = Keys {
@@ -32,6 +32,9 @@ const PUBLISH: Keys = Keys {
     optional: &["late_landing", "look_again", "parent_wait", "linger", "bulk_from"],
 };
 
+const HISTORY: Keys = Keys { block: "`history`", required: &[], optional: &["retain"] };
+const HISTORY_RETAIN: Keys = Keys { block: "`retain`", required: &[], optional: &["age"] };
+
 /// Which block of the JSON Schema has which keys; the config itself is `DOCUMENT`.
 #[cfg(test)]
 pub(super) const BLOCKS: &[(&str, &Keys)] = &[
@@ -39,6 +42,8 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Subscribe", &SUBSCRIBE),
     ("Journal", &retain::JOURNAL),
     ("Retain", &retain::RETAIN),
+    ("History", &HISTORY),
+    ("HistoryRetain", &HISTORY_RETAIN),
     ("Org", &orgs::ORG),
     ("ClientCredentials", &orgs::CLIENT_CREDENTIALS),
     ("SecretFile", &orgs::SECRET_FILE),
@@ -78,6 +83,9 @@ const LOOK_AGAIN_MIN: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_secs(900);
 const PROBE_MIN: Duration = Duration::from_millis(500);
 const LINGER_MAX: Duration = Duration::from_secs(60);
+const HISTORY_AGE: Duration = Duration::from_secs(30 * 24 * 3_600);
+const HISTORY_AGE_MIN: Duration = Duration::from_secs(3_600);
+const HISTORY_AGE_MAX: Duration = Duration::from_secs(315_576_000);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
@@ -113,6 +121,10 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         Some(entry) => retain::journal(walk, entry),
         None => Some(Retain::default()),
     };
+    let history_age = match document.entry("history") {
+        Some(entry) => history_age(walk, entry),
+        None => Some(HISTORY_AGE),
+    };
     walk.without = logins == Logins::MayLack;
     let orgs = document.entry("orgs").and_then(|entry| orgs::check(walk, entry, path));
     walk.without = false;
@@ -134,7 +146,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         orgs?.into_values().flatten().map(|config| (config.name.clone(), config)).collect();
     let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
     let Publish { late_landing, look_again, parent_wait, linger, bulk_from } = publish?;
-    let (state, cases, probe_every) = (state?, cases?, probe_every?);
+    let (state, cases, probe_every, history_age) = (state?, cases?, probe_every?, history_age?);
     Some(Config {
         orgs,
         pipelines,
@@ -147,6 +159,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         cases,
         probe_every,
         journal_retain: journal_retain?,
+        history_age,
     })
 }
 
@@ -164,6 +177,15 @@ fn beside(config: &Path, path: &str) -> PathBuf {
 fn version(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
     if let Some(text) = walk.text(entry).filter(|text| text.value != "1") {
         walk.find(&text.span, "this program reads configs of version 1", "write `version: 1`");
+    }
+}
+
+/// How long what happened to a record is kept.
+fn history_age(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Duration> {
+    let Some((key, node)) = walk.block(node, &key.span, &HISTORY)?.entry("retain") else { return Some(HISTORY_AGE) };
+    match walk.block(node, &key.span, &HISTORY_RETAIN)?.entry("age") {
+        Some(entry) => duration(walk, entry, HISTORY_AGE_MIN, HISTORY_AGE_MAX),
+        None => Some(HISTORY_AGE),
     }
 }
 

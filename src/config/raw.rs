@@ -30,6 +30,9 @@ pub struct Document {
     /// What is kept of the events that came.
     #[serde(default)]
     pub journal: Option<Journal>,
+    /// What is remembered of each record, for `orgbridge trace`.
+    #[serde(default)]
+    pub history: Option<History>,
     /// The orgs, by names of your choice.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[A-Za-z0-9_-]{1,64}$" }))]
     pub orgs: BTreeMap<String, Org>,
@@ -222,6 +225,14 @@ pub struct Journal {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+pub struct History {
+    /// How long it is kept.
+    #[serde(default)]
+    pub retain: Option<HistoryRetain>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Retain {
     /// Older events are deleted: 14d, 90d. At least 4d, for an org may deliver an event again for three days. forever: none is.
     /// If absent: 30d.
@@ -231,6 +242,14 @@ pub struct Retain {
     /// 500MB, 2GB, 1TB. If absent: unlimited.
     #[serde(default)]
     pub size: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryRetain {
+    /// What happened longer ago is forgotten. A number and a unit: 12h, 30d. At least 1h, at most 10years. If absent: 30d.
+    #[serde(default)]
+    pub age: Option<String>,
 }
 
 /// One org and how to log in.

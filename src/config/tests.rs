@@ -173,6 +173,11 @@ fn optional_keys_are_taken() {
         let publish = format!("publish: {written}\norgs:\n");
         assert_eq!(good(&with("orgs:\n", &publish)).bulk_from, from, "{written}");
     }
+    for (written, days) in [("{}", 30), ("{ retain: {} }", 30), ("{ retain: { age: 90d } }", 90)] {
+        let history = format!("history: {written}\norgs:\n");
+        let age = good(&with("orgs:\n", &history)).history_age;
+        assert_eq!(age, Duration::from_secs(days * 24 * 3_600), "{written}");
+    }
     assert_eq!(good(&with("orgs:\n", "state: data/b.db\norgs:\n")).state, Path::new("etc/data/b.db"));
     let org = "  hq:\n    client_name: Bridge-2\n    api_version: 60.0\n    transport: cometd\n    pubsub: germany\n    journal: [/event/A__e]\n";
     let config = good(&with("  hq:\n", org));

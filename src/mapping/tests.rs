@@ -98,6 +98,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         probe_every: Duration::from_secs(900),
         journal_retain: Retain::default(),
         linger: Duration::ZERO,
+        history_age: Duration::from_secs(30 * 24 * 3_600),
     };
     Mapping::new(&config.pipelines[0], &config)
 }

@@ -26,8 +26,8 @@ use crate::publish::{Cover, Key, Source};
 use crate::retry::Backoff;
 use crate::store::sqlite::sheet::{Held, Sheet};
 use crate::store::{
-    Difference, ListNumber, Listed, Mend, PipelineId, Question, Store, StoreError, VerificationNumber, VerifyCounts,
-    What, Wish, Work,
+    Difference, Finding, ListNumber, Listed, Mend, PipelineId, Question, Store, StoreError, VerificationNumber,
+    VerifyCounts, Wish, Work,
 };
 use crate::subscribe::probe::BUS_MARGIN;
 
@@ -339,7 +339,7 @@ impl<S: Store> Comparison<'_, S> {
             let Some((last, _)) = suspects.last() else { return Ok(()) };
             after = Some(*last);
             for (record, _) in suspects {
-                self.tell(Difference::of(What::Unsettled, Some(record), None));
+                self.tell(Difference::of(Finding::Unsettled, Some(record), None));
             }
             self.save().await?;
         }
@@ -359,9 +359,9 @@ impl<S: Store> Comparison<'_, S> {
         let difference = self.judged(difference.clone(), looked).await?;
         let wanted = match (self.wish.mend, difference.what) {
             (Mend::Nothing, _) => false,
-            (_, What::Different | What::Missing | What::Extra)
-            | (Mend::All, What::ChangedInTarget | What::NotAccepted) => *mendable,
-            (_, What::ChangedInTarget | What::NotAccepted | What::Failed | What::Unsettled) => false,
+            (_, Finding::Different | Finding::Missing | Finding::Extra)
+            | (Mend::All, Finding::ChangedInTarget | Finding::NotAccepted) => *mendable,
+            (_, Finding::ChangedInTarget | Finding::NotAccepted | Finding::Failed | Finding::Unsettled) => false,
         };
         if let Some(record) = difference.record.filter(|_| wanted) {
             let listed = vec![Listed { record, target: None }];
@@ -395,7 +395,7 @@ impl<S: Store> Comparison<'_, S> {
             for (id, row) in ids.into_iter().zip(rows) {
                 let is_keyed = row.is_some_and(|row| hydrate::key_in(&row, &mapping.key).is_some());
                 if is_keyed && owns_keys && !sources.contains_key(&id) {
-                    self.tell(Difference::of(What::Extra, None, Some(id)));
+                    self.tell(Difference::of(Finding::Extra, None, Some(id)));
                 }
             }
             self.save().await?;

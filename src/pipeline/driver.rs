@@ -359,7 +359,7 @@ impl<S: Store> Driver<S> {
             self.redrives_due = !page.is_empty();
             let now = Instant::now();
             for (pipeline, record) in page {
-                self.machine.wake(Source { pipeline, record }, now);
+                self.machine.redrive(Source { pipeline, record }, now);
             }
         }
         Ok(())

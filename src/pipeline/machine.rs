@@ -10,6 +10,7 @@
 //! skipped as applied.) So nothing older is ever offered after something newer.
 
 mod deletes;
+mod history;
 mod merges;
 mod outcomes;
 mod parents;
@@ -36,7 +37,7 @@ use crate::publish::{
 };
 use crate::store::{
     Answer, Applied, LinkChange, NotComing, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question,
-    Settlement, Unfilled,
+    Settlement, Through, Unfilled, What,
 };
 pub use past::PastPage;
 use reading::{Because, LookUp, Moved, Past, Reading, Readings, Stage};
@@ -170,6 +171,10 @@ struct Active {
     reading: Option<Reading>,
     /// What was read of it last was another try of a parked record.
     had_row: bool,
+    /// Reads that may be on their way to the target: up to where each stands, and what it was made for.
+    reads: Vec<(Seq, Through)>,
+    /// A person wants it tried again, and its next read does that.
+    redriven: bool,
     /// Parts that wait for their turn, where each is written by itself. Empty while the record is being read.
     steps: VecDeque<Part>,
 }
@@ -292,6 +297,14 @@ impl Machine {
                 reading.because = Because::Several;
             }
             Some(_) | None => self.read(source, Seq::ZERO, false, true, now),
+        }
+    }
+
+    /// A parked record that a person wants tried again.
+    pub fn redrive(&mut self, source: Source, now: Instant) {
+        self.wake(source, now);
+        if let Some(active) = self.active.get_mut(&source) {
+            active.redriven = true;
         }
     }
 
@@ -434,6 +447,8 @@ impl Machine {
         let Some(line) = self.lines.get_mut(&source.pipeline) else { return };
         if !part.kind().is_delete() && stays_deleted(&line.mapping, &self.outbox, source, answer) {
             line.counts.skipped += 1;
+            let cover = Cover { source, from: part.seq, to: part.seq, clears_suspect: false };
+            self.remember_stays_deleted(cover);
             self.untrack_only(source, part.seq);
             return;
         }
@@ -477,8 +492,9 @@ impl Machine {
                 self.because(source, part);
             }
             Mapped::Needs(Needs::TargetOf { key }) => self.look_up(cover, key, LookUp::Gone, now),
-            Mapped::Skipped(_) => {
+            Mapped::Skipped(skip) => {
                 line.counts.skipped += 1;
+                self.remember_left_out(cover, skip, &known.link);
                 // Only this part: older ones may still wait for the target.
                 self.untrack_only(source, part.seq);
             }

@@ -5,6 +5,7 @@ pub(crate) mod failed;
 pub(crate) mod figures;
 pub(crate) mod gaps;
 pub(crate) mod given;
+pub(crate) mod history;
 pub(crate) mod jobs;
 pub(crate) mod journal;
 pub(crate) mod lookups;
@@ -161,6 +162,15 @@ macro_rules! contract {
                 that_a_record_had_failed_is_remembered_for_thirty_days,
                 an_org_is_paused_until_it_is_resumed_known_or_not,
                 time_for_which_an_org_was_paused_is_no_time_in_which_a_parent_did_not_come,
+            }
+            history {
+                what_happened_to_a_record_is_told_in_order_and_in_full,
+                what_only_repeats_stands_in_one_row_with_when_it_began,
+                a_counterpart_leads_back_to_its_record_also_where_no_link_names_it_any_more,
+                the_entries_of_a_record_are_told_whichever_subscription_brought_them,
+                what_happened_long_ago_goes_a_part_at_a_time,
+                what_the_store_itself_ends_or_fails_or_marks_is_remembered,
+                who_forgets_a_pipeline_or_gives_an_org_up_forgets_what_happened_too,
             }
             lookups {
                 a_lookup_can_be_filled_once_its_parent_has_a_link,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PipelineId;
+use super::{PipelineId, Through};
 use crate::event::{RecordId, Timestamp};
 use crate::org::JobId;
 
@@ -42,6 +42,16 @@ pub enum Work {
 }
 
 impl Work {
+    /// What the history of a record says of it.
+    pub fn through(&self) -> Through {
+        match self {
+            Self::Backfill { .. } => Through::Backfill,
+            Self::Repair { .. } => Through::Repair,
+            Self::Reapply { .. } | Self::ReapplySince { .. } => Through::Reapply,
+            Self::Mend { .. } => Through::Verify,
+        }
+    }
+
     /// As people and programs read it.
     pub fn kind(&self) -> &'static str {
         match self {

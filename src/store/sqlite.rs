@@ -12,6 +12,7 @@ mod entries;
 mod failed;
 mod file;
 mod gaps;
+mod history;
 mod jobs;
 mod journal;
 mod paused;
@@ -40,11 +41,11 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, BulkJob, Cursor, Difference, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear,
-    Job, JobCounts, JobEnded, JobNumber, JournalFigures, JournalPage, ListNumber, Listed, Mended, NotedPrivacy,
-    Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed,
-    Sent, Settled, Settlement, Sought, Span, Store, StoreError, Subscription, SubscriptionId, SubscriptionRow, Trimmed,
-    Verification, VerificationNumber, VerifyCounts, Which, Wish, Work,
+    Answer, Appended, BulkJob, Cursor, Difference, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed,
+    HistoryRow, InClear, Job, JobCounts, JobEnded, JobNumber, JournalFigures, JournalPage, Linked, ListNumber, Listed,
+    Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow,
+    Question, RowId, Scrubbed, Sent, Settled, Settlement, Sought, Span, Store, StoreError, Subscription,
+    SubscriptionId, SubscriptionRow, Trimmed, Verification, VerificationNumber, VerifyCounts, Which, Wish, Work,
 };
 use crate::config::Retain;
 use crate::event::{
@@ -547,6 +548,24 @@ impl Store for Sqlite {
     async fn discard(&self, which: &Which, at: Timestamp) -> Result<u64, StoreError> {
         let which = which.clone();
         self.write(move |db| failed::discard(db, &which, at)).await
+    }
+
+    async fn history_of(&self, org: &OrgName, record: RecordId, limit: usize) -> Result<Vec<HistoryRow>, StoreError> {
+        let org = org.clone();
+        self.read(move |db| history::history_of(db, &org, record, limit)).await
+    }
+
+    async fn links_of(&self, record: RecordId) -> Result<Vec<Linked>, StoreError> {
+        self.read(move |db| history::links_of(db, record)).await
+    }
+
+    async fn entries_of(&self, org: &OrgName, record: RecordId, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let org = org.clone();
+        self.read(move |db| history::entries_of(db, &org, record, limit)).await
+    }
+
+    async fn trim_history(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.write(move |db| history::trim(db, before, limit)).await
     }
 
     async fn note_privacy(&self, org: &OrgName, rules: &[PrivacyRule]) -> Result<NotedPrivacy, StoreError> {

@@ -79,15 +79,15 @@ impl VerifyCounts {
     }
 
     /// Counts a difference.
-    pub fn count(&mut self, what: What) {
+    pub fn count(&mut self, what: Finding) {
         *match what {
-            What::Different => &mut self.different,
-            What::Missing => &mut self.missing,
-            What::Extra => &mut self.extra,
-            What::Failed => &mut self.failed,
-            What::ChangedInTarget => &mut self.changed_in_target,
-            What::NotAccepted => &mut self.not_accepted,
-            What::Unsettled => &mut self.unsettled,
+            Finding::Different => &mut self.different,
+            Finding::Missing => &mut self.missing,
+            Finding::Extra => &mut self.extra,
+            Finding::Failed => &mut self.failed,
+            Finding::ChangedInTarget => &mut self.changed_in_target,
+            Finding::NotAccepted => &mut self.not_accepted,
+            Finding::Unsettled => &mut self.unsettled,
         } += 1;
     }
 }
@@ -98,7 +98,7 @@ pub struct Difference {
     /// Of the source; none: no record there is known to be its counterpart.
     pub record: Option<RecordId>,
     pub target: Option<RecordId>,
-    pub what: What,
+    pub what: Finding,
     /// Of the target, those that differ.
     pub fields: Vec<FieldName>,
     /// Why it failed or waits.
@@ -109,14 +109,14 @@ pub struct Difference {
 }
 
 impl Difference {
-    pub fn of(what: What, record: Option<RecordId>, target: Option<RecordId>) -> Self {
+    pub fn of(what: Finding, record: Option<RecordId>, target: Option<RecordId>) -> Self {
         Self { record, target, what, fields: Vec::new(), code: None, by: None, at: None }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum Finding {
     Different,
     /// The source has it, the target does not.
     Missing,
@@ -132,7 +132,7 @@ pub enum What {
     Unsettled,
 }
 
-impl What {
+impl Finding {
     pub const ALL: [Self; 7] = [
         Self::Different,
         Self::Missing,

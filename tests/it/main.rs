@@ -36,6 +36,7 @@ mod same;
 mod setup;
 mod state;
 mod support;
+mod trace;
 mod truth;
 mod types;
 mod verify;

@@ -377,6 +377,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         probe_every: Duration::from_secs(900),
         journal_retain: Retain::default(),
         linger: Duration::ZERO,
+        history_age: Duration::from_secs(30 * 24 * 3_600),
     }
 }
 

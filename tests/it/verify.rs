@@ -7,7 +7,7 @@ use orgbridge::bridge::Command;
 use orgbridge::config::{Login, NoLongerMatching, OnDelete, SaveOptions};
 use orgbridge::event::{OrgName, RecordId, Timestamp};
 use orgbridge::mapping::Expression;
-use orgbridge::store::{Difference, Mend, Sqlite, Store, Verification, VerificationNumber, What, Wish};
+use orgbridge::store::{Difference, Finding, Mend, Sqlite, Store, Verification, VerificationNumber, Wish};
 use secrecy::SecretString;
 use serde_json::{Map, Value as Json, json};
 
@@ -69,7 +69,7 @@ async fn change_there(org: &orgbridge::org::Org, ids: &[String], field: &str, va
     assert_eq!(saved.len(), ids.len());
 }
 
-fn ids(found: &[Difference], what: What) -> BTreeSet<String> {
+fn ids(found: &[Difference], what: Finding) -> BTreeSet<String> {
     let own = found.iter().filter(|one| one.what == what);
     own.filter_map(|one| one.record.or(one.target)).map(|id| id.to_string()).collect()
 }
@@ -131,16 +131,16 @@ async fn every_one_of_a_hundred_differences_is_found_and_none_other_and_what_can
     let before_mend = world.target().stats()["rows_written"].as_u64().unwrap();
     world.stop().await;
     let (verification, found) = told(&world, "accounts").await;
-    assert_eq!(ids(&found, What::Different), &(&set(&changed) | &set(&altered)) | &set(&unkeyed));
-    assert_eq!(ids(&found, What::Missing), &set(&removed) | &set(&entries));
-    let extra = ids(&found, What::Extra);
+    assert_eq!(ids(&found, Finding::Different), &(&set(&changed) | &set(&altered)) | &set(&unkeyed));
+    assert_eq!(ids(&found, Finding::Missing), &set(&removed) | &set(&entries));
+    let extra = ids(&found, Finding::Extra);
     assert_eq!(extra.len(), 25, "{extra:?}");
     assert!(extra.is_superset(&(&set(&gone) | &set(&exits))));
-    assert_eq!(ids(&found, What::ChangedInTarget), set(&by_others));
+    assert_eq!(ids(&found, Finding::ChangedInTarget), set(&by_others));
     assert!(
         found
             .iter()
-            .filter(|one| one.what == What::ChangedInTarget)
+            .filter(|one| one.what == Finding::ChangedInTarget)
             .all(|one| one.by.as_deref() == Some("Olga Ordinary"))
     );
     assert_eq!((found.len(), verification.counts.differences()), (100, 100));
@@ -148,7 +148,7 @@ async fn every_one_of_a_hundred_differences_is_found_and_none_other_and_what_can
     assert_eq!((counts.records, counts.equal, counts.excluded, counts.kept), (690, 601, 4, 0), "{counts:?}");
     let fields: BTreeSet<String> = found
         .iter()
-        .filter(|one| one.what == What::Different)
+        .filter(|one| one.what == Finding::Different)
         .flat_map(|one| one.fields.iter().map(ToString::to_string))
         .collect();
     assert_eq!(fields, ["Phone", "Source_Id__c", "Website"].map(str::to_owned).into());
@@ -168,8 +168,8 @@ async fn every_one_of_a_hundred_differences_is_found_and_none_other_and_what_can
     verified(&world, &["accounts"], Wish::default()).await;
     world.stop().await;
     let (verification, found) = told(&world, "accounts").await;
-    assert_eq!(ids(&found, What::ChangedInTarget), set(&by_others), "people are not fought");
-    assert_eq!(ids(&found, What::Extra).len(), 5, "nobody's");
+    assert_eq!(ids(&found, Finding::ChangedInTarget), set(&by_others), "people are not fought");
+    assert_eq!(ids(&found, Finding::Extra).len(), 5, "nobody's");
     assert_eq!(found.len(), 20, "{found:?} {:?}", verification.counts);
 
     world.start();
@@ -257,7 +257,7 @@ async fn a_failed_record_is_told_with_its_code_and_a_sample_is_part_of_the_whole
     assert!(
         found
             .iter()
-            .all(|one| one.what == What::Failed && one.code.as_deref() == Some("FIELD_CUSTOM_VALIDATION_EXCEPTION"))
+            .all(|one| one.what == Finding::Failed && one.code.as_deref() == Some("FIELD_CUSTOM_VALIDATION_EXCEPTION"))
     );
     assert_eq!(found.first().and_then(|one| one.record).map(|id| id.to_string()), Some(all[0].clone()));
     assert_eq!(

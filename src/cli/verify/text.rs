@@ -6,7 +6,7 @@ use super::super::table;
 use super::Outcome;
 use crate::event::{FieldName, RecordId};
 use crate::status::report::Verification;
-use crate::store::{Difference, VerifyCounts, What};
+use crate::store::{Difference, Finding, VerifyCounts};
 use crate::text::grouped;
 
 /// Differences of a pipeline that are shown one by one.
@@ -78,15 +78,15 @@ fn so_many(number: u64, what: &str) -> String {
 fn results(counts: &VerifyCounts) -> Vec<(u64, &'static str)> {
     let mut results = vec![(counts.equal, "equal"), (counts.excluded, "excluded"), (counts.kept, "kept")];
     let count = |what| match what {
-        What::Different => counts.different,
-        What::Missing => counts.missing,
-        What::Extra => counts.extra,
-        What::Failed => counts.failed,
-        What::ChangedInTarget => counts.changed_in_target,
-        What::NotAccepted => counts.not_accepted,
-        What::Unsettled => counts.unsettled,
+        Finding::Different => counts.different,
+        Finding::Missing => counts.missing,
+        Finding::Extra => counts.extra,
+        Finding::Failed => counts.failed,
+        Finding::ChangedInTarget => counts.changed_in_target,
+        Finding::NotAccepted => counts.not_accepted,
+        Finding::Unsettled => counts.unsettled,
     };
-    results.extend(What::ALL.map(|what| (count(what), what.as_str())));
+    results.extend(Finding::ALL.map(|what| (count(what), what.as_str())));
     results
 }
 
@@ -176,15 +176,18 @@ mod tests {
     fn what_was_found_is_told_in_words_with_who_and_why() {
         let fields = vec!["Name".parse().unwrap(), "Phone".parse().unwrap()];
         let found = vec![
-            Difference { fields: fields.clone(), ..Difference::of(What::Different, Some(id(1)), Some(id(2))) },
-            Difference::of(What::Missing, Some(id(3)), None),
+            Difference { fields: fields.clone(), ..Difference::of(Finding::Different, Some(id(1)), Some(id(2))) },
+            Difference::of(Finding::Missing, Some(id(3)), None),
             Difference {
                 fields,
                 by: Some("Ada".to_owned()),
                 at: Some(Timestamp(1_767_323_045_000)),
-                ..Difference::of(What::ChangedInTarget, Some(id(4)), Some(id(5)))
+                ..Difference::of(Finding::ChangedInTarget, Some(id(4)), Some(id(5)))
             },
-            Difference { code: Some("STRING_TOO_LONG".to_owned()), ..Difference::of(What::Failed, Some(id(6)), None) },
+            Difference {
+                code: Some("STRING_TOO_LONG".to_owned()),
+                ..Difference::of(Finding::Failed, Some(id(6)), None)
+            },
         ];
         let page = shown(&[outcome(found.clone())]);
         for line in [
@@ -206,7 +209,7 @@ mod tests {
     fn that_both_sides_agree_is_said_only_if_nothing_was_on_its_way() {
         let line = |found| summary(&outcome(found).verification);
         assert!(line(vec![]).starts_with("both sides agree, 1,200 records compared"));
-        let open = line(vec![Difference::of(What::Unsettled, Some(id(1)), None)]);
+        let open = line(vec![Difference::of(Finding::Unsettled, Some(id(1)), None)]);
         assert!(open.starts_with("nothing differs but what was on its way"), "{open}");
     }
 }

@@ -70,6 +70,8 @@ const TABLE: &[(&str, &str, usize, usize, &str)] = &[
     ("version: 1", "version: 1\njournal: { retain: { age: ever } }", 2, 27, "`age` must be a length of time"),
     ("version: 1", "version: 1\njournal: { retain: { size: 2 } }", 2, 28, "`size` must be an amount of data"),
     ("version: 1", "version: 1\njournal: { retain: { size: 0GB } }", 2, 28, "`size` is 0"),
+    ("version: 1", "version: 1\nhistory: { retain: { age: 10m } }", 2, 27, "`age` is shorter than 1h"),
+    ("version: 1", "version: 1\nhistory: { age: 10d }", 2, 12, "`history` has no key `age`"),
     ("version: 1", "version: 1\npublish:", 2, 1, "`publish` must be a block of keys, not nothing"),
     ("version: 1", "version: 1\nstate:", 2, 1, "`state` has no value"),
     ("version: 1", "version: !v 1", 1, 13, "a tag (`!name`) means nothing here"),

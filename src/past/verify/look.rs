@@ -13,7 +13,7 @@ use crate::mapping::{Known, LinkState, Mapped, Mapping};
 use crate::org::{READ_MAX, soql};
 use crate::past::rows::Row;
 use crate::publish::{Body, Cell, Counterpart, Write};
-use crate::store::{Answer, Difference, Store, What};
+use crate::store::{Answer, Difference, Finding, Store};
 
 /// The code of a record that cannot be mapped for want of an answer of an org.
 const NOT_MAPPED: &str = "NOT_MAPPED";
@@ -161,7 +161,7 @@ impl<S: Store> Comparison<'_, S> {
         let link = answer.links.get(&record).copied().filter(|link| there.rows.contains_key(link));
         let counterpart = link.or_else(|| holders.first().copied().filter(|_| holders.len() == 1));
         let double = holders.iter().copied().find(|holder| counterpart != Some(*holder));
-        let twice = |double| (differing(record, Some(double), What::Extra, Some(TWICE.to_owned())), Some(double));
+        let twice = |double| (differing(record, Some(double), Finding::Extra, Some(TWICE.to_owned())), Some(double));
         let known = Known {
             link: counterpart.map_or(LinkState::None, LinkState::Linked),
             parents: &answer.parents,
@@ -173,12 +173,12 @@ impl<S: Store> Comparison<'_, S> {
             (_, None) => return double.map_or((State::Gone, None), twice),
             (_, Some(_)) if mapping.on_delete == OnDelete::Ignore => return (State::Kept, counterpart),
             // Nothing says that it is deleted: it may only be hidden from the bridge's user.
-            (Found::NotVisible, Some(_)) => return (differing(record, counterpart, What::Extra, None), counterpart),
+            (Found::NotVisible, Some(_)) => return (differing(record, counterpart, Finding::Extra, None), counterpart),
             (Found::Deleted | Found::Merged { .. }, Some(_)) => mapping.apply_deleted(record, &known, cover),
         };
         let parked = answer.parked.get(&record).map(|parked| parked.code.clone());
         let differs = |what, fields: &BTreeMap<FieldName, Cell>| {
-            let what = if parked.is_some() { What::Failed } else { what };
+            let what = if parked.is_some() { Finding::Failed } else { what };
             let named = if counterpart.is_some() { fields.keys().cloned().collect() } else { Vec::new() };
             let code = parked.clone();
             let difference = Difference { fields: named, code, ..Difference::of(what, Some(record), counterpart) };
@@ -188,18 +188,18 @@ impl<S: Store> Comparison<'_, S> {
             Mapped::Write(write) if matches!(write.body, Body::Delete) => match counterpart {
                 None => State::Excluded,
                 Some(_) if !self.may_go(record, answer) => State::Kept,
-                Some(_) => differs(What::Extra, &BTreeMap::new()),
+                Some(_) => differs(Finding::Extra, &BTreeMap::new()),
             },
             Mapped::Write(write) => {
                 let fields = self.lasting(&write);
                 let Some(row) = counterpart.and_then(|id| there.rows.get(&id)) else {
-                    return double.map_or_else(|| (differs(What::Missing, &fields), None), twice);
+                    return double.map_or_else(|| (differs(Finding::Missing, &fields), None), twice);
                 };
                 let types = mapping.types();
                 let held = Counterpart { id: record, values: values(row) };
                 let lacks = held.lacks(&fields, |field, value, there| types.holds(field, value, there));
                 match double {
-                    _ if !lacks.is_empty() => differs(What::Different, &lacks),
+                    _ if !lacks.is_empty() => differs(Finding::Different, &lacks),
                     Some(double) => return twice(double),
                     None if mapping.flags(&write) => State::Kept,
                     None => State::Equal,
@@ -209,11 +209,11 @@ impl<S: Store> Comparison<'_, S> {
             Mapped::Skipped(_) => State::Excluded,
             Mapped::Failed(failure) | Mapped::Waits(failure) => {
                 let code = parked.unwrap_or_else(|| failure.code.to_owned());
-                differing(record, counterpart, What::Failed, Some(code))
+                differing(record, counterpart, Finding::Failed, Some(code))
             }
             Mapped::Needs(_) => {
                 let code = parked.unwrap_or_else(|| NOT_MAPPED.to_owned());
-                differing(record, counterpart, What::Failed, Some(code))
+                differing(record, counterpart, Finding::Failed, Some(code))
             }
         };
         (state, counterpart)
@@ -236,7 +236,7 @@ impl<S: Store> Comparison<'_, S> {
     /// With whoever changed the counterpart, if it was somebody else, and after the source was changed.
     pub(super) async fn judged(&self, difference: Difference, looked: &Looked) -> Result<Difference, VerifyError> {
         let target = self.sides.target;
-        let (What::Different, Some((at, by))) = (difference.what, looked.modified) else { return Ok(difference) };
+        let (Finding::Different, Some((at, by))) = (difference.what, looked.modified) else { return Ok(difference) };
         let Ok(session) = target.session().await else { return Ok(difference) };
         // The two clocks are the platform's, and stamps have whole seconds.
         if by.as_str() == session.user_id || looked.changed.is_some_and(|changed| changed >= at) {
@@ -245,12 +245,12 @@ impl<S: Store> Comparison<'_, S> {
         let users = [by];
         let names = self.patiently(target, || names(target, &users)).await.unwrap_or_default();
         let by = names.get(&by).cloned().unwrap_or_else(|| by.to_string());
-        Ok(Difference { what: What::ChangedInTarget, by: Some(by), at: Some(at), ..difference })
+        Ok(Difference { what: Finding::ChangedInTarget, by: Some(by), at: Some(at), ..difference })
     }
 }
 
 /// One that reading and writing the record again would not change.
-fn differing(record: RecordId, target: Option<RecordId>, what: What, code: Option<String>) -> State {
+fn differing(record: RecordId, target: Option<RecordId>, what: Finding, code: Option<String>) -> State {
     let difference = Difference { code, ..Difference::of(what, Some(record), target) };
     State::Differs { mark: mark(&difference, 0), difference, mendable: false }
 }

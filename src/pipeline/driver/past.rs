@@ -170,14 +170,14 @@ impl<S: Store> Driver<S> {
             }
             Ok(Told::Page { at, found, there, replies, next, keyed, .. }) => {
                 let records: Vec<RecordId> = found.keys().copied().collect();
-                let rows = records.len();
+                let (rows, through) = (records.len(), running.job.work.through());
                 running.page(records.clone(), next, keyed);
                 self.unread = None;
                 // What was settled meanwhile must be in the answer.
                 self.commit().await?;
                 self.machine.learn(replies, now);
                 let newer = self.store.journaled_after(wanted.pipeline, records, at).await?;
-                let page = PastPage { pipeline: wanted.pipeline, at, found, there, newer };
+                let page = PastPage { pipeline: wanted.pipeline, at, found, there, newer, through };
                 let known = self.store.known(wanted.pipeline, self.machine.question_of_past(&page)).await?;
                 let before = self.machine.equal(wanted.pipeline);
                 self.machine.past_read(page, &known, now);

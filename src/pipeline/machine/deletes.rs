@@ -19,6 +19,9 @@ impl Machine {
             return Some(write);
         }
         line.counts.kept += 1;
+        if let Some(cover) = write.covers.first() {
+            self.remember_target(*cover, What::Kept, write.key.linked());
+        }
         None
     }
 

@@ -29,6 +29,7 @@ impl Machine {
                         line.brake.went_well();
                         flagged = line.mapping.flags(&write);
                     }
+                    self.remember_write(*cover, &write, id, created, flagged);
                     self.settlement.applied.push((pipeline, record, Applied { seq: cover.to, tombstone: deleted }));
                     match (id, write.key.linked()) {
                         (Some(target), _) if whole => {
@@ -98,7 +99,7 @@ impl Machine {
                     let policy = self.lines.get(&pipeline).map(|line| line.mapping.publishing.when_target_gone);
                     match policy.filter(|_| !recreates) {
                         Some(WhenTargetGone::Skip) => {
-                            self.left_gone(cover, now);
+                            self.left_gone(cover, target, now);
                             continue;
                         }
                         Some(WhenTargetGone::Fail) => {
@@ -114,12 +115,14 @@ impl Machine {
                         line.filter(|line| alone.as_ref().is_some_and(|write| line.mapping.flags(write)))
                     {
                         line.counts.skipped += 1;
+                        self.remember_target(cover, What::LeftGone, target);
                         self.settlement.answered.push((pipeline, record));
                         self.nothing_to_do(cover, false, now);
                         self.next_step(cover.source);
                         continue;
                     }
                     self.settlement.answered.push((pipeline, record));
+                    self.remember_target(cover, What::Gone, target);
                     self.read(cover.source, cover.from, cover.clears_suspect, false, now);
                     match target {
                         _ if self.has_children(pipeline) => self.children_first(cover.source, target, now),
@@ -168,17 +171,19 @@ impl Machine {
     }
 
     /// `when_target_gone: skip`. The link stays, so that later changes find the same.
-    fn left_gone(&mut self, cover: Cover, now: Instant) {
+    fn left_gone(&mut self, cover: Cover, target: Option<RecordId>, now: Instant) {
         let Source { pipeline, record } = cover.source;
         if let Some(line) = self.lines.get_mut(&pipeline) {
             line.counts.left_gone += 1;
         }
+        self.remember_target(cover, What::LeftGone, target);
         self.settlement.answered.push((pipeline, record));
         self.nothing_to_do(cover, false, now);
         self.next_step(cover.source);
     }
 
     pub(super) fn lost(&mut self, source: Source, now: Instant) {
+        self.remember_lost(source);
         let until = self.wall.plus(self.late_landing);
         self.settlement.suspect.push((source.pipeline, source.record, until));
         let at = now + self.late_landing;
@@ -241,6 +246,7 @@ impl Machine {
         if let Some(line) = self.lines.get_mut(&pipeline) {
             line.counts.parked += 1;
         }
+        self.remember_parked(cover, refusal);
         self.just_parked.insert(cover.source);
         self.settlement.park.push(Parked {
             pipeline,

@@ -16,6 +16,8 @@ pub struct PastPage {
     pub there: HashMap<RecordId, Counterpart>,
     /// Those of which the journal has something newer.
     pub newer: HashSet<RecordId>,
+    /// The kind of job.
+    pub through: Through,
 }
 
 impl Machine {
@@ -46,7 +48,7 @@ impl Machine {
 
     /// Takes what the job read.
     pub fn past_read(&mut self, page: PastPage, answer: &Answer, now: Instant) {
-        let PastPage { pipeline, at, mut found, mut there, newer } = page;
+        let PastPage { pipeline, at, mut found, mut there, newer, through } = page;
         let touched = self.touched.take();
         let mut records: Vec<RecordId> = found.keys().copied().collect();
         // So that the order of writes does not depend on a hash.
@@ -77,7 +79,7 @@ impl Machine {
                 return false;
             }
             let stage = Stage::Asked { at };
-            let past = Some(Past { there: there.remove(record) });
+            let past = Some(Past { there: there.remove(record), through });
             let reading = Reading { stage, past, ..Reading::wanted(Seq::ZERO, false, false, now, Vec::new()) };
             self.active.entry(source).or_default().reading = Some(reading);
             true
@@ -123,12 +125,14 @@ impl Machine {
                 let (pipeline, record) = (source.pipeline, source.record);
                 let link = LinkChange::Set { pipeline, source: record, target: there.id, created: Some(false) };
                 self.settlement.links.push(link);
+                self.remember_link(cover, there.id, past.through);
             }
             if lacking.is_empty() {
                 if let Some(line) = self.lines.get_mut(&source.pipeline) {
                     line.counts.equal += 1;
                 }
                 self.note_lookups(source, &write);
+                self.remember_target(cover, What::Equal, Some(there.id));
                 self.nothing_to_do(cover, false, now);
                 return;
             }

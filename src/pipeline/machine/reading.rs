@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::event::{ChangeKind, Header, Part, RecordChange, RecordId, Seq};
 use crate::publish::{Counterpart, Cover, Source};
-use crate::store::PipelineId;
+use crate::store::{PipelineId, Through};
 
 /// Records in one question to an org.
 const READ_MAX: usize = 200;
@@ -51,6 +51,8 @@ pub struct Reading {
 pub struct Past {
     /// What the target was seen to hold of it.
     pub there: Option<Counterpart>,
+    /// The kind of job.
+    pub through: Through,
 }
 
 /// The changes that a read stands for, as conditions on who or what made a change need to know them.

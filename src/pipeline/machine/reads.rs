@@ -288,9 +288,18 @@ impl Machine {
                 replies: self.remembered.replies(),
             };
             let past = reading.past.take();
+            let through = match &past {
+                Some(past) => past.through,
+                // One that was out already when somebody asked is not what was asked for.
+                None if !reading.again && std::mem::take(&mut active.redriven) => Through::Redrive,
+                None if reading.has_row => Through::Retry,
+                None if reading.clears_suspect => Through::LostAnswer,
+                None => Through::Read,
+            };
             let is_gone = std::mem::take(&mut reading.is_gone);
             let was_rekeyed = std::mem::take(&mut reading.rekeys);
             let rekeys = was_rekeyed && known.link != LinkState::None;
+            let link = known.link.clone();
             let stays_deleted = stays_deleted(&mapping, &self.outbox, source, answer);
             // Where a counterpart that is gone is made anew anyway, the link may be tried.
             let by_key = reading.revives && mapping.publishing.when_target_gone != WhenTargetGone::Recreate;
@@ -323,7 +332,7 @@ impl Machine {
                 }
                 Found::Record(record) => match (mapping.apply_read(&record, because.header(), &known, cover), &past) {
                     // It has a counterpart that no link knows yet, in which what only a create writes is left alone.
-                    (Mapped::Write(write), Some(Past { there: Some(there) })) if write.key.linked().is_none() => {
+                    (Mapped::Write(write), Some(Past { there: Some(there), .. })) if write.key.linked().is_none() => {
                         let known = Known { link: LinkState::Linked(there.id), ..known };
                         Ok(mapping.apply_read(&record, because.header(), &known, cover))
                     }
@@ -351,6 +360,7 @@ impl Machine {
                         .to_owned(),
                 }),
             };
+            self.was_read(source, at, through);
             match mapped {
                 Ok(Mapped::Write(write)) if let Some(past) = past => self.write_past(*write, past, at, answer, now),
                 // It has nothing that waits, and who has no counterpart gets none.
@@ -380,7 +390,10 @@ impl Machine {
                     continue;
                 }
                 // A whole record never needs itself.
-                Ok(Mapped::Needs(Needs::Record) | Mapped::Skipped(_)) => {
+                Ok(skipped @ (Mapped::Needs(Needs::Record) | Mapped::Skipped(_))) => {
+                    if let Mapped::Skipped(skip) = skipped {
+                        self.remember_left_out(cover, skip, &link);
+                    }
                     if !has_link {
                         self.not_coming(source, if is_deleted { NotComing::Deleted } else { NotComing::Excluded });
                     }
@@ -454,6 +467,7 @@ impl Machine {
                     }
                     let not_coming = if why == LookUp::Unmatched { NotComing::Excluded } else { NotComing::Deleted };
                     self.not_coming(source, not_coming);
+                    self.remember_nothing_there(cover, answer.links.get(&record).copied());
                     self.nothing_to_do(cover, why != LookUp::Unmatched, now);
                 }
             }
@@ -521,6 +535,9 @@ impl Machine {
         let source = cover.source;
         if cover.clears_suspect {
             self.clear(source);
+        }
+        if let Some(active) = self.active.get_mut(&source) {
+            active.reads.retain(|(at, _)| *at != cover.to);
         }
         let offered = self.active.get(&source).map_or(Seq::ZERO, |active| active.covered);
         if self.outbox.key_of(source).is_none() {

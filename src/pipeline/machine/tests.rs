@@ -2,6 +2,7 @@
 //! later, and crashes, all in one thread and driven by drawn numbers. Whatever is drawn, the two sides end equal.
 
 mod deletes;
+mod history;
 mod keys;
 mod long;
 mod merges;
@@ -21,6 +22,7 @@ use crate::config::{
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
 use crate::mapping::{Ask, Asked, Expression, Only, Reply};
 use crate::publish::{Call, Write};
+use crate::store::Happened;
 
 const ACCOUNTS: PipelineId = PipelineId(1);
 const CONTACTS: PipelineId = PipelineId(2);
@@ -72,6 +74,7 @@ fn mappings(differently: impl Fn(&mut PipelineConfig)) -> [(PipelineId, Arc<Mapp
         probe_every: LATE,
         journal_retain: Retain::default(),
         linger: Duration::ZERO,
+        history_age: Duration::from_secs(30 * 24 * 3_600),
     };
     [(ACCOUNTS, 0), (CONTACTS, 1)].map(|(id, n)| (id, Arc::new(Mapping::new(&config.pipelines[n], &config))))
 }
@@ -397,6 +400,10 @@ struct World {
     past: Option<PastPage>,
     /// So many of a hundred events get lost.
     lossy: u16,
+    /// What was remembered.
+    history: Vec<Happened>,
+    /// Covers of writes that the target confirmed to this process.
+    confirmed: u64,
 }
 
 impl World {
@@ -421,6 +428,8 @@ impl World {
             regions: [0; 2],
             past: None,
             lossy: 0,
+            history: Vec::new(),
+            confirmed: 0,
         };
         world.restart();
         world
@@ -429,6 +438,7 @@ impl World {
     /// A new process on the same state: what was in memory is gone.
     fn restart(&mut self) {
         self.machine = Machine::new(LATE, LATE);
+        self.confirmed = 0;
         for (id, mapping) in self.mappings.clone() {
             let watermark = self.memory.watermarks.get(&id).copied().unwrap_or_default();
             self.machine.add_pipeline(id, mapping, watermark);
@@ -452,6 +462,7 @@ impl World {
 
     fn commit(&mut self) {
         while let Some(settlement) = self.machine.take_settlement() {
+            self.check_history(&settlement);
             let (woken, fillable, circles) = self.memory.settle(settlement);
             woken.into_iter().for_each(|source| self.machine.woken(source, self.now));
             fillable.into_iter().for_each(|source| self.machine.fill(source, true, self.now));

@@ -46,7 +46,7 @@ fn retire_subscriptions(db: &Connection, org: &OrgName, old: &str, at: Timestamp
 /// Records are matched anew by key, and nothing counts as written in an org that has never seen it.
 fn forget_records(db: &Connection, org: &OrgName) -> Result<(), StoreError> {
     db.execute("DELETE FROM links WHERE source_org = ?1 OR target_org = ?1", [org])?;
-    for table in ["applied", "sent"] {
+    for table in ["applied", "sent", "history"] {
         db.execute(
             &format!(
                 "DELETE FROM {table}

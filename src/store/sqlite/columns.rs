@@ -11,8 +11,8 @@ use crate::event::{
 use crate::org::JobId;
 use crate::privacy::Treatment;
 use crate::store::{
-    GapKind, JobEnd, JobNumber, ListNumber, Mended, ParkedState, PipelineId, StoreError, SubscriptionId,
-    VerificationNumber,
+    GapKind, JobEnd, JobNumber, ListNumber, Mended, ParkedState, PipelineId, StoreError, SubscriptionId, Through,
+    VerificationNumber, What,
 };
 
 impl From<rusqlite::Error> for StoreError {
@@ -52,7 +52,9 @@ as_text!(
     FieldPath,
     JobId,
     JobEnd,
-    Treatment
+    Treatment,
+    What,
+    Through
 );
 
 macro_rules! as_integer {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::columns::{Count, Payload};
+use super::history;
 use super::pipelines::{PARKED_COLUMNS, read_parked, rows};
 use super::settle::fail_children;
 use crate::event::{Change, RecordId, Seq, Timestamp};
 use crate::store::failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
-use crate::store::{Entry, PipelineId, StoreError};
+use crate::store::{Entry, Happened, PipelineId, StoreError, What};
 
 /// How long it is remembered that a record had failed.
 const HEALED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -75,7 +76,7 @@ pub(super) fn causes(db: &Connection, which: &Which) -> Result<Vec<FailedCause>,
 }
 
 /// The error names the column, never what is in it.
-fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|_| {
         let name = row.as_ref().column_name(column).unwrap_or_default().to_owned();
@@ -178,7 +179,14 @@ pub(super) fn close(db: &Connection, pipeline: PipelineId, record: RecordId, seq
         })
         .optional()?;
     match ended {
-        Some((ended, how)) => remember(db, (pipeline, record), &ended, Timestamp::now(), &how),
+        Some((ended, how)) => {
+            let now = Timestamp::now();
+            if let Some(code) = &ended.code {
+                let healed = history::about((pipeline, record), now, What::Healed, Some(code));
+                history::add(db, &Happened { to: seq, ..healed })?;
+            }
+            remember(db, (pipeline, record), &ended, now, &how)
+        }
         None => Ok(()),
     }
 }
@@ -218,14 +226,20 @@ pub(super) fn trim_healed(db: &Connection, now: Timestamp) -> Result<(), StoreEr
 
 /// See `Store::redrive`.
 pub(super) fn redrive(db: &Connection, which: &Which, at: Timestamp) -> Result<u64, StoreError> {
-    let marked = db
-        .prepare_cached(&format!(
+    let marked: Vec<(RowId, String)> = rows(
+        db,
+        &format!(
             "UPDATE parked SET redrive_at = ?8, redrive_taken = 0
-             WHERE (pipeline, record) IN (SELECT k.pipeline, k.record {})",
+             WHERE (pipeline, record) IN (SELECT k.pipeline, k.record {}) RETURNING pipeline, record, code",
             of_parked()
-        ))?
-        .execute(with(which, &[&at]).as_slice())?;
-    Ok(marked as u64)
+        ),
+        with(which, &[&at]).as_slice(),
+        |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)),
+    )?;
+    for (id, code) in &marked {
+        history::add(db, &history::about(*id, at, What::Redriven, Some(code)))?;
+    }
+    Ok(marked.len() as u64)
 }
 
 /// See `Store::redrives_anew`.
@@ -273,6 +287,8 @@ pub(super) fn discard(db: &Connection, which: &Which, at: Timestamp) -> Result<u
              ON CONFLICT (pipeline, record) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > applied.seq",
         )?
         .execute(params![pipeline, record, to])?;
+        let given_up = history::about(*id, at, What::Discarded, ended.code.as_deref());
+        history::add(db, &Happened { to: *to, ..given_up })?;
         remember(db, *id, ended, at, "discarded")?;
     }
     // When all of them are gone: a child that was given up too is no failed record.

@@ -7,11 +7,12 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, params};
 
 use super::columns::{Count, json_list};
 use super::gaps::{self, NewGap};
+use super::history;
 use super::journal::{head, known_subscription};
 use crate::event::{PipelineName, RecordId, Seq, Timestamp};
 use crate::store::{
     Answer, Applied, GapKind, Halted, Overdue, PIPELINE_HALTED, Parent, Parked, ParkedCause, PipelineId,
-    PipelineIdentity, PipelineRow, Question, Sent, StoreError,
+    PipelineIdentity, PipelineRow, Question, Sent, StoreError, What,
 };
 
 const ROW: &str =
@@ -135,7 +136,8 @@ fn give_up(db: &Connection, id: PipelineId) -> Result<(), StoreError> {
     ] {
         db.execute(sql, [id])?;
     }
-    super::verifications::forget_all_of(db, id)
+    super::verifications::forget_all_of(db, id)?;
+    history::forget(db, id)
 }
 
 /// All for one pipeline in one query for each kind of question.
@@ -318,8 +320,14 @@ pub(super) fn wait_from_now(db: &Connection, now: Timestamp, whose: &str, value:
 pub(super) fn give_up_parents(db: &Connection, pipeline: PipelineId, since: Timestamp) -> Result<u64, StoreError> {
     let sql =
         "UPDATE parked SET state = 'failed' WHERE pipeline = ?1 AND state = 'waiting' AND waits_record IS NOT NULL
-         AND waits_since < ?2";
-    Ok(db.prepare_cached(sql)?.execute(params![pipeline, since])? as u64)
+         AND waits_since < ?2 RETURNING record, code";
+    let failed: Vec<(RecordId, String)> =
+        rows(db, sql, params![pipeline, since], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let now = Timestamp::now();
+    for (record, code) in &failed {
+        history::add(db, &history::about((pipeline, *record), now, What::Failed, Some(code)))?;
+    }
+    Ok(failed.len() as u64)
 }
 
 pub(super) fn halt(db: &Connection, pipeline: PipelineId, why: &str, at: Timestamp) -> Result<(), StoreError> {

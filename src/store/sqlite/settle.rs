@@ -6,13 +6,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::json_list;
 use super::gaps;
+use super::history;
+use super::pipelines::rows;
 use crate::event::{RecordId, Seq, Timestamp};
 use crate::store::{
     LinkChange, NotComing, Parent, Parked, ParkedState, PipelineId, RowId, Settled, Settlement, StoreError, Unfilled,
+    What,
 };
 
 pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled, StoreError> {
     let Settlement {
+        history,
         applied,
         links,
         close,
@@ -28,6 +32,9 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
         watermarks,
         batch_sizes,
     } = settlement;
+    for row in history {
+        history::add(db, row)?;
+    }
     for (pipeline, record, applied) in applied {
         db.prepare_cached(
             "INSERT INTO applied (pipeline, record, seq, tombstone) VALUES (?1, ?2, ?3, ?4)
@@ -133,7 +140,8 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> Result<Settled
 
 /// What waits for a record that will not come is told so.
 pub(super) fn fail_children(db: &Connection, (parent, record): RowId, code: &str, why: &str) -> Result<(), StoreError> {
-    db.prepare_cached(
+    let failed: Vec<RowId> = rows(
+        db,
         "UPDATE parked SET state = ?3, code = ?4, evidence = ?5
          WHERE waits_record = ?2 AND state = ?6
              AND waits_object = (SELECT target_object FROM pipelines WHERE id = ?1)
@@ -141,9 +149,14 @@ pub(super) fn fail_children(db: &Connection, (parent, record): RowId, code: &str
                  ON parent.source_org = child.source_org AND parent.target_org = child.target_org WHERE parent.id = ?1)
              AND NOT EXISTS (SELECT 1 FROM pipelines p JOIN links l ON l.source_org = p.source_org
                  AND l.target_org = p.target_org AND l.target_object = p.target_object AND l.source_record = ?2
-                 WHERE p.id = ?1)",
-    )?
-    .execute(params![parent, record, ParkedState::Failed, code, why, ParkedState::Waiting])?;
+                 WHERE p.id = ?1)
+         RETURNING pipeline, record",
+        params![parent, record, ParkedState::Failed, code, why, ParkedState::Waiting],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    for child in failed {
+        history::add(db, &history::about(child, Timestamp::now(), What::Failed, Some(code)))?;
+    }
     Ok(())
 }
 

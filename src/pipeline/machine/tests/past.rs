@@ -10,7 +10,7 @@ impl World {
     }
 
     /// A job asks the source for what it has of a pipeline; `deleted`: also for what is gone.
-    fn past_asks(&mut self, pipeline: PipelineId, deleted: bool) {
+    pub(super) fn past_asks(&mut self, pipeline: PipelineId, deleted: bool) {
         if self.past.is_some() {
             return;
         }
@@ -18,11 +18,18 @@ impl World {
         let rows =
             self.source.iter().filter(|(n, row)| (**n < 4) == (pipeline == ACCOUNTS) && (deleted || !row.deleted));
         let found = rows.map(|(n, row)| self.found(*n, row)).collect();
-        self.past = Some(PastPage { pipeline, at, found, there: HashMap::new(), newer: HashSet::new() });
+        self.past = Some(PastPage {
+            pipeline,
+            at,
+            found,
+            there: HashMap::new(),
+            newer: HashSet::new(),
+            through: Through::Repair,
+        });
     }
 
     /// And the target.
-    fn past_looks(&mut self) {
+    pub(super) fn past_looks(&mut self) {
         let Some(mut page) = self.past.take() else { return };
         page.there.clear();
         for record in page.found.keys() {
@@ -39,7 +46,7 @@ impl World {
         self.past = Some(page);
     }
 
-    fn past_answers(&mut self) {
+    pub(super) fn past_answers(&mut self) {
         let Some(mut page) = self.past.take() else { return };
         let newer = self.journal.iter().skip(usize::try_from(page.at.0).unwrap());
         page.newer = newer.map(|(_, change)| change.header.record_ids[0]).collect();
@@ -181,7 +188,14 @@ fn a_deletion_that_only_the_log_tells_reaches_also_a_record_that_is_on_its_way()
         world.source.remove(&0);
         let at = world.machine.past_asked(ACCOUNTS).unwrap();
         let found = [(record_id(0), Found::Deleted)].into();
-        world.past = Some(PastPage { pipeline: ACCOUNTS, at, found, there: HashMap::new(), newer: HashSet::new() });
+        world.past = Some(PastPage {
+            pipeline: ACCOUNTS,
+            at,
+            found,
+            there: HashMap::new(),
+            newer: HashSet::new(),
+            through: Through::Backfill,
+        });
         world.past_answers();
         world.finish();
         assert!(world.target.rows.is_empty(), "on its way: {on_its_way}");

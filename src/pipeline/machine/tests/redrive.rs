@@ -30,7 +30,7 @@ impl World {
         rows.sort_unstable();
         if !rows.is_empty() {
             let (pipeline, record) = rows[pick % rows.len()];
-            self.machine.wake(Source { pipeline, record }, self.now);
+            self.machine.redrive(Source { pipeline, record }, self.now);
         }
     }
 
