@@ -3,6 +3,7 @@
 
 mod around;
 mod backfill;
+mod import;
 mod login;
 mod repairs;
 mod retention;
@@ -30,7 +31,9 @@ use crate::pipeline::{self, Line, PipelineError, Target};
 use crate::privacy::PrivacyRule;
 use crate::status::{Board, OrgStatus, PipelineStatus};
 use crate::store::paused::by_hand;
-use crate::store::{Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which};
+use crate::store::{
+    ListNumber, Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which,
+};
 use crate::subscribe::poll::{self, Poll};
 use crate::subscribe::position::Plan;
 use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
@@ -116,6 +119,9 @@ pub enum Command {
     },
     /// These pipelines' backfills are to end where they are. Answered with how many there were.
     StopBackfill { pipelines: Vec<PipelineName>, done: oneshot::Sender<Result<u64, String>> },
+    /// The records of a list are to be linked with the counterparts that it names. Answered when they are, with the job that gives
+    /// those the key.
+    Import { pipeline: PipelineName, list: ListNumber, done: oneshot::Sender<Result<i64, String>> },
     /// Failed records are to be given up. Answered when they are, with their number.
     Discard { which: Which, done: oneshot::Sender<Result<u64, String>> },
 }
@@ -257,6 +263,20 @@ async fn to_be_done<S: Store>(
             asked.send_modify(|moved| *moved += 1);
             drop(done.send(Ok(stopped)));
         }
+        // What is in memory may be about to make a counterpart for a record that is linked now.
+        Command::Import { pipeline, list, done } => match import::wanted(config, &store, &pipeline, list).await? {
+            Ok(id) => {
+                return Ok(Some(Box::pin(async move {
+                    let number = store.import(id, list, Timestamp::now()).await?;
+                    info!(%pipeline, "an import begins: its pairs are linked");
+                    drop(done.send(
+                        number.map(|number| number.0).ok_or_else(|| "another import is not over yet".to_owned()),
+                    ));
+                    Ok(())
+                })));
+            }
+            Err(refused) => drop(done.send(Err(refused))),
+        },
         Command::Discard { which, done } => match store.failed(&which, None, 1).await?.is_empty() {
             true => drop(done.send(Ok(0))),
             false => {

@@ -87,7 +87,7 @@ pub async fn begin(
         Work::Backfill { condition } => condition,
         Work::Repair { from: None, .. } => &None,
         // Who keeps the list knows how long it is.
-        Work::Reapply { .. } | Work::Mend { .. } => {
+        Work::Reapply { .. } | Work::Mend { .. } | Work::Import { .. } => {
             return Ok(Beginning { cursor: Cursor::Listed { after: 0 }, total: None, as_of });
         }
         Work::Repair { from: Some(from), .. } => {
@@ -134,7 +134,7 @@ pub async fn page(
 ) -> Result<Step, ReadError> {
     let condition = match work {
         Work::Backfill { condition } => condition.as_ref(),
-        Work::Repair { .. } | Work::Reapply { .. } | Work::Mend { .. } => None,
+        Work::Repair { .. } | Work::Reapply { .. } | Work::Mend { .. } | Work::Import { .. } => None,
     };
     match cursor {
         Cursor::Query { after } => {

@@ -35,8 +35,8 @@ use crate::publish::{
     self, Batch, Body, Call, Cell, Counterpart, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write,
 };
 use crate::store::{
-    Answer, Applied, LinkChange, NotComing, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question,
-    Settlement, Unfilled,
+    Answer, Applied, LinkChange, NotComing, NotLinked, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId,
+    Question, Settlement, Unfilled,
 };
 pub use past::PastPage;
 use reading::{Because, LookUp, Moved, Past, Reading, Readings, Stage};

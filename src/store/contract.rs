@@ -4,6 +4,7 @@ pub(crate) mod failed;
 pub(crate) mod figures;
 pub(crate) mod gaps;
 pub(crate) mod given;
+pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod journal;
 pub(crate) mod lookups;
@@ -90,6 +91,10 @@ macro_rules! contract {
                 a_pipeline_that_is_forgotten_and_an_org_that_is_another_take_their_jobs_along,
                 what_is_journaled_of_a_record_behind_a_number_is_told,
                 a_window_that_goes_on_is_given_its_end_once,
+            }
+            import {
+                pairs_are_linked_together_with_the_job_that_gives_them_the_key,
+                a_pair_that_does_not_fit_what_is_known_is_noted_and_not_linked,
             }
             figures {
                 what_was_delivered_is_counted_by_the_hour_as_the_org_does,

@@ -37,6 +37,8 @@ pub enum Work {
     Reapply { list: ListNumber },
     /// Records of which a verification found that the two orgs differ.
     Mend { list: ListNumber },
+    /// Records that are linked with counterparts which a person named. The counterparts are given the key, and nothing else.
+    Import { list: ListNumber },
 }
 
 impl Work {
@@ -47,13 +49,14 @@ impl Work {
             Self::Repair { .. } => "repair",
             Self::Reapply { .. } => "reapply",
             Self::Mend { .. } => "mend",
+            Self::Import { .. } => "import",
         }
     }
 
     /// The records that it reads, where somebody named them.
     pub fn list(&self) -> Option<ListNumber> {
         match self {
-            Self::Reapply { list } | Self::Mend { list } => Some(*list),
+            Self::Reapply { list } | Self::Mend { list } | Self::Import { list } => Some(*list),
             Self::Backfill { .. } | Self::Repair { .. } => None,
         }
     }
@@ -68,6 +71,14 @@ pub struct ListNumber(pub i64);
 pub struct Listed {
     pub record: RecordId,
     pub target: Option<RecordId>,
+}
+
+/// A pair of an import that was not linked, and why, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotLinked {
+    pub record: RecordId,
+    pub target: RecordId,
+    pub why: String,
 }
 
 /// How far a job is, in a way that lasts.

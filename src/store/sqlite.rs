@@ -11,6 +11,7 @@ mod deliveries;
 mod failed;
 mod file;
 mod gaps;
+mod import;
 mod jobs;
 mod journal;
 mod paused;
@@ -37,9 +38,9 @@ use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
     Answer, Appended, BulkJob, Cursor, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed, InClear, Job,
-    JobCounts, JobEnded, JobNumber, ListNumber, Listed, Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause,
-    Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Store,
-    StoreError, Subscription, SubscriptionId, SubscriptionRow, Which, Work,
+    JobCounts, JobEnded, JobNumber, ListNumber, Listed, Mended, NotLinked, NotedPrivacy, Overdue, Page, Parked,
+    ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled,
+    Settlement, Store, StoreError, Subscription, SubscriptionId, SubscriptionRow, Which, Work,
 };
 use crate::event::{
     Arrival, ChangeKind, Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp, Transport,
@@ -337,6 +338,28 @@ impl Store for Sqlite {
 
     async fn add_first_backfill(&self, pipeline: PipelineId, at: Timestamp) -> Result<bool, StoreError> {
         self.write(move |db| jobs::add_first_backfill(db, pipeline, at)).await
+    }
+
+    async fn import(
+        &self,
+        pipeline: PipelineId,
+        list: ListNumber,
+        at: Timestamp,
+    ) -> Result<Option<JobNumber>, StoreError> {
+        self.write(move |db| import::import(db, pipeline, list, at)).await
+    }
+
+    async fn note_not_linked(&self, job: JobNumber, pairs: Vec<NotLinked>) -> Result<(), StoreError> {
+        self.write(move |db| import::note(db, job, &pairs)).await
+    }
+
+    async fn not_linked(
+        &self,
+        pipeline: PipelineId,
+        after: Option<RecordId>,
+        limit: usize,
+    ) -> Result<Vec<NotLinked>, StoreError> {
+        self.read(move |db| import::noted(db, pipeline, after, limit)).await
     }
 
     async fn open_jobs(&self) -> Result<Vec<Job>, StoreError> {

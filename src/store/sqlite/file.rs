@@ -24,6 +24,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_publish.sql"),
     include_str!("migrations/0010_jobs.sql"),
     include_str!("migrations/0011_job_records.sql"),
+    include_str!("migrations/0012_import.sql"),
 ];
 
 /// A person's `sqlite3` may hold the file for a moment.
