@@ -6,7 +6,9 @@
 //! halts one; `pause_org` (with a `reason`) and `resume_org` do the same for what is written into an org;
 //! `{"v":1,"request":"failed","ask":ASK}` tells of failed records ([`crate::failed::Ask`]); `redrive` and `discard` (with
 //! `which`: [`Which`]) try them again, or give them up; `backfill` (with `pipelines` and a `condition` or null) has all their
-//! records read and written, and `stop_backfill` ends that; `close_gap` (with its `id`) closes a gap. What cannot be done is answered by `{"error":TEXT}`.
+//! records read and written, and `stop_backfill` ends that; `close_gap` (with its `id`) closes a gap. `add_to_list` (with `pairs`,
+//! and the `list` or null) notes pairs of records, `import` (with `pipeline` and `list`) links them, and `not_linked` (with the
+//! `pipeline`, and `after` which record or null) tells those of its last import that could not be. What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -22,14 +24,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::bridge::Command;
-use crate::event::{OrgName, PipelineName, Timestamp};
+use crate::event::{OrgName, PipelineName, RecordId, Timestamp};
 use crate::failed::{self, Ask, Told};
+use crate::past;
 use crate::status::Board;
 use crate::status::report::Report;
-use crate::store::{Mended, Store, Which};
+use crate::store::{ListNumber, Listed, Mended, NotLinked, Store, Which};
 
-/// A request has no more.
-const REQUEST_MAX: u64 = 4_096;
+/// A request has no more: [`PAIRS_MAX`] pairs.
+const REQUEST_MAX: u64 = 1 << 20;
+/// Pairs of records in one request, or answer.
+pub const PAIRS_MAX: usize = 10_000;
 /// A status of thousands of gaps, or a page of failed records with their events (20 of 100 events each, so 30 KB an event).
 const ANSWER_MAX: u64 = 64 << 20;
 const CLIENTS_MAX: usize = 16;
@@ -57,6 +62,9 @@ enum Request {
     Backfill { v: u32, pipelines: Vec<PipelineName>, condition: Option<String> },
     StopBackfill { v: u32, pipelines: Vec<PipelineName> },
     CloseGap { v: u32, id: i64 },
+    AddToList { v: u32, list: Option<i64>, pairs: Vec<(RecordId, RecordId)> },
+    Import { v: u32, pipeline: PipelineName, list: i64 },
+    NotLinked { v: u32, pipeline: PipelineName, after: Option<RecordId> },
 }
 
 impl Request {
@@ -73,7 +81,10 @@ impl Request {
             | Self::Discard { v, .. }
             | Self::Backfill { v, .. }
             | Self::StopBackfill { v, .. }
-            | Self::CloseGap { v, .. } => *v,
+            | Self::CloseGap { v, .. }
+            | Self::AddToList { v, .. }
+            | Self::Import { v, .. }
+            | Self::NotLinked { v, .. } => *v,
         }
     }
 }
@@ -97,6 +108,11 @@ enum Answer {
     Stopped(u64),
     /// Whether it was open.
     GapClosed(bool),
+    /// The list.
+    Listed(i64),
+    /// The job.
+    Importing(i64),
+    NotLinked(Vec<NotLinked>),
     Error(String),
 }
 
@@ -229,6 +245,19 @@ impl<S: Store> Server<S> {
                 let closed = self.store.close_gap(id, Mended::Person).await;
                 closed.map(Answer::GapClosed).map_err(|error| error.to_string())
             }
+            Request::AddToList { list, pairs, .. } => {
+                let pairs = pairs.into_iter().map(|(record, target)| Listed { record, target: Some(target) });
+                let list = self.store.add_to_list(list.map(ListNumber), pairs.collect()).await;
+                list.map(|list| Answer::Listed(list.0)).map_err(|error| error.to_string())
+            }
+            Request::Import { pipeline, list, .. } => {
+                let list = ListNumber(list);
+                self.command(|done| Command::Import { pipeline, list, done }).await.map(Answer::Importing)
+            }
+            Request::NotLinked { pipeline, after, .. } => {
+                let told = past::import::not_linked(&self.store, &pipeline, after, PAIRS_MAX).await;
+                told.map(Answer::NotLinked).map_err(|error| error.to_string())
+            }
             Request::StopBackfill { pipelines, .. } => {
                 self.command(|done| Command::StopBackfill { pipelines, done }).await.map(Answer::Stopped)
             }
@@ -310,7 +339,10 @@ fn refused(answer: Answer) -> io::Error {
         | Answer::Discarded(_)
         | Answer::Backfilling(_)
         | Answer::Stopped(_)
-        | Answer::GapClosed(_) => io::Error::other("the bridge answered something else"),
+        | Answer::GapClosed(_)
+        | Answer::Listed(_)
+        | Answer::Importing(_)
+        | Answer::NotLinked(_) => io::Error::other("the bridge answered something else"),
     }
 }
 
@@ -386,6 +418,25 @@ pub async fn stop_backfill(state: &Path, pipelines: &[PipelineName]) -> io::Resu
 /// A person closes a gap; whether it was open. None: no bridge runs.
 pub async fn close_gap(state: &Path, id: i64) -> io::Result<Option<bool>> {
     asked(state, &Request::CloseGap { v: 1, id }, TOLD_WITHIN, only!(GapClosed)).await
+}
+
+/// The running bridge notes pairs of records, at most [`PAIRS_MAX`], behind those of a list, or as a new one. None: none runs.
+pub async fn add_to_list(state: &Path, list: Option<i64>, pairs: Vec<(RecordId, RecordId)>) -> io::Result<Option<i64>> {
+    asked(state, &Request::AddToList { v: 1, list, pairs }, DONE_WITHIN, only!(Listed)).await
+}
+
+/// The running bridge links the pairs of a list; the number of the job that gives them the key. None: none runs.
+pub async fn import(state: &Path, pipeline: &PipelineName, list: i64) -> io::Result<Option<i64>> {
+    asked(state, &Request::Import { v: 1, pipeline: pipeline.clone(), list }, DONE_WITHIN, only!(Importing)).await
+}
+
+/// Pairs that the last import of a pipeline could not link, behind this record, at most [`PAIRS_MAX`]. None: no bridge runs.
+pub async fn not_linked(
+    state: &Path,
+    pipeline: &PipelineName,
+    after: Option<RecordId>,
+) -> io::Result<Option<Vec<NotLinked>>> {
+    asked(state, &Request::NotLinked { v: 1, pipeline: pipeline.clone(), after }, TOLD_WITHIN, only!(NotLinked)).await
 }
 
 /// Accepts another org in the running bridge, which goes on with it. None: none runs.

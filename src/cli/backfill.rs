@@ -24,7 +24,7 @@ use crate::store::Sqlite;
 const EVERY: Duration = Duration::from_millis(500);
 /// How often it is said where no terminal shows it.
 const SAID_EVERY: Duration = Duration::from_secs(30);
-/// How often a backfill may be missing from what is told, where it neither runs nor was seen to end.
+/// How often a job may be missing from what is told, where it neither runs nor was seen to end.
 const UNSEEN_MAX: u32 = 20;
 /// Nothing was done.
 const NOTHING: u8 = 3;
@@ -68,6 +68,7 @@ impl Backfill {
         }
         if !self.yes {
             println!("{}", automation(&config, &self.pipelines).await?);
+            println!("Records that are equal there are left alone; all others are written.");
             if !confirmed("Backfill?")? {
                 println!("Nothing was begun.");
                 return Ok(ExitCode::from(NOTHING));
@@ -125,12 +126,12 @@ impl Backfill {
     }
 }
 
-fn code(ended: &[Job]) -> ExitCode {
+pub(super) fn code(ended: &[Job]) -> ExitCode {
     if ended.iter().all(|job| job.state == "done") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Says how far the jobs are until all are over.
-async fn followed(
+pub(super) async fn followed(
     numbers: &[i64],
     mut report: impl AsyncFnMut() -> anyhow::Result<Report>,
 ) -> anyhow::Result<Vec<Job>> {
@@ -153,7 +154,7 @@ async fn followed(
         }
         unseen = if own.len() > ended.len() { 0 } else { unseen + 1 };
         if unseen > UNSEEN_MAX {
-            anyhow::bail!("a backfill is not under way any more, and was not seen to end: look at `orgbridge status`");
+            anyhow::bail!("it is not under way any more, and was not seen to end: look at `orgbridge status`");
         }
         if let Some(job) = own.iter().find(|job| job.state == "running") {
             let line = format!("{}: {}", job.pipeline, job::told(job));
@@ -170,7 +171,7 @@ async fn followed(
 }
 
 /// What runs in the targets when the bridge writes, for whoever is asked whether it may.
-async fn automation(config: &Config, names: &[PipelineName]) -> anyhow::Result<String> {
+pub(super) async fn automation(config: &Config, names: &[PipelineName]) -> anyhow::Result<String> {
     let orgs = bridge::orgs(config)?;
     let mut lines = Vec::new();
     let mut objects: BTreeMap<&OrgName, Vec<ObjectName>> = BTreeMap::new();
@@ -196,6 +197,5 @@ async fn automation(config: &Config, names: &[PipelineName]) -> anyhow::Result<S
             lines.push("  nothing".to_owned());
         }
     }
-    lines.push("Records that are equal there are left alone; all others are written.".to_owned());
     Ok(lines.join("\n"))
 }

@@ -32,7 +32,7 @@ const COLUMNS: [&str; 15] = [
 ];
 
 /// What holds values of records is for its owner alone.
-const PRIVATE: u32 = 0o600;
+pub(in crate::cli) const PRIVATE: u32 = 0o600;
 
 pub async fn run(pages: Pages<'_>, as_csv: bool, output: Option<&Path>) -> anyhow::Result<ExitCode> {
     let out: Box<dyn Write> = match output {
@@ -104,7 +104,7 @@ fn cells(record: &Record) -> [String; COLUMNS.len()] {
 }
 
 /// A text that a spreadsheet would take for a formula is made one that it does not.
-fn no_formula(cell: &str) -> String {
+pub(in crate::cli) fn no_formula(cell: &str) -> String {
     let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
     if formula { format!("'{cell}") } else { cell.to_owned() }
 }
