@@ -34,5 +34,6 @@ mod same;
 mod setup;
 mod state;
 mod support;
+mod takeover;
 mod truth;
 mod types;
