@@ -20,7 +20,7 @@ const CHECKS: [(&str, &str); 4] = [
          JOIN pipelines o ON o.source_org = p.source_org AND o.target_org = p.target_org
              AND o.target_object = p.target_object
          JOIN sent s ON s.pipeline = o.id
-         JOIN job_records j ON j.list = ?2 AND j.record = s.record
+         JOIN job_records j INDEXED BY job_records_by_record ON j.list = ?2 AND j.record = s.record
          WHERE p.id = ?1",
     ),
     (
@@ -31,10 +31,10 @@ const CHECKS: [(&str, &str); 4] = [
          WHERE p.id = ?1",
     ),
     (
-        // Links are looked up by their source: read once, whatever the length of the list.
+        // Links are looked up by their source: all are read once (CROSS JOIN keeps that order), whatever the length of the list.
         "the record of the target is linked to another one already",
         "pipelines p JOIN links l ON l.target_org = p.target_org AND l.target_object = p.target_object
-         JOIN job_records j ON j.list = ?2 AND j.target = l.target_record
+         CROSS JOIN job_records j INDEXED BY job_records_by_target ON j.list = ?2 AND j.target = l.target_record
              AND (l.source_org <> p.source_org OR l.source_record <> j.record)
          WHERE p.id = ?1",
     ),

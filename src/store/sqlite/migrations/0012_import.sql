@@ -6,3 +6,7 @@ CREATE TABLE not_linked (
     why    TEXT NOT NULL, -- for people
     PRIMARY KEY (job, record)
 ) STRICT, WITHOUT ROWID;
+
+-- What is known is compared with a list of any length.
+CREATE INDEX job_records_by_record ON job_records (list, record, target);
+CREATE INDEX job_records_by_target ON job_records (list, target, record);
