@@ -4,6 +4,7 @@
 mod around;
 mod backfill;
 mod history;
+mod import;
 mod login;
 mod reapply;
 mod repairs;
@@ -36,7 +37,7 @@ use crate::privacy::PrivacyRule;
 use crate::status::{Board, OrgStatus, PipelineStatus};
 use crate::store::paused::by_hand;
 use crate::store::{
-    Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which, Wish,
+    ListNumber, Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which, Wish,
 };
 use crate::subscribe::poll::{self, Poll};
 use crate::subscribe::position::Plan;
@@ -136,6 +137,9 @@ pub enum Command {
     },
     /// Both sides of these pipelines are to be compared. Answered when that is sure to happen, with the numbers of the comparisons.
     Verify { pipelines: Vec<PipelineName>, wish: Wish, done: oneshot::Sender<Result<Vec<i64>, String>> },
+    /// The records of a list are to be linked with the counterparts that it names. Answered when they are, with the job that gives
+    /// those the key.
+    Import { pipeline: PipelineName, list: ListNumber, done: oneshot::Sender<Result<i64, String>> },
     /// Failed records are to be given up. Answered when they are, with their number.
     Discard { which: Which, done: oneshot::Sender<Result<u64, String>> },
 }
@@ -287,6 +291,20 @@ async fn to_be_done<S: Store>(
             asked.send_modify(|moved| *moved += 1);
             drop(done.send(Ok(stopped)));
         }
+        // What is in memory may be about to make a counterpart for a record that is linked now.
+        Command::Import { pipeline, list, done } => match import::wanted(config, &store, &pipeline, list).await? {
+            Ok(id) => {
+                return Ok(Some(Box::pin(async move {
+                    let number = store.import(id, list, Timestamp::now()).await?;
+                    info!(%pipeline, "an import begins: its pairs are linked");
+                    drop(done.send(
+                        number.map(|number| number.0).ok_or_else(|| "another import is not over yet".to_owned()),
+                    ));
+                    Ok(())
+                })));
+            }
+            Err(refused) => drop(done.send(Err(refused))),
+        },
         Command::Discard { which, done } => match store.failed(&which, None, 1).await?.is_empty() {
             true => drop(done.send(Ok(0))),
             false => {

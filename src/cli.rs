@@ -25,9 +25,11 @@ mod emulator;
 mod failed;
 mod forget;
 mod gap;
+mod import;
 mod job;
 mod journal;
 mod map;
+mod matching;
 mod name;
 mod org;
 mod output;
@@ -100,10 +102,14 @@ enum Command {
     Forget(forget::Forget),
     /// What may have hidden a change
     Gap(gap::Gaps),
+    /// Link records that both orgs have already
+    Import(import::Import),
     /// What the state file holds of the events that came
     Journal(journal::Journal),
     /// What a pipeline would make of a change or a record
     Map(map::Map),
+    /// Which records of two orgs are the same
+    Match(matching::Match),
     /// The orgs that a state file is tied to
     Org(org::Org),
     /// The pipelines that a state file knows
@@ -158,8 +164,10 @@ impl Cli {
             | Command::Failed(_)
             | Command::Forget(_)
             | Command::Gap(_)
+            | Command::Import(_)
             | Command::Journal(_)
             | Command::Map(_)
+            | Command::Match(_)
             | Command::Org(_)
             | Command::Pause(_)
             | Command::Pipeline(_)
@@ -186,8 +194,10 @@ impl Cli {
             Command::Failed(failed) => failed.run().await,
             Command::Forget(forget) => forget.run().await,
             Command::Gap(gaps) => gaps.run().await,
+            Command::Import(import) => import.run().await,
             Command::Journal(journal) => journal.run().await,
             Command::Map(map) => map.run().await,
+            Command::Match(matching) => matching.run().await,
             Command::Org(org) => org.run().await,
             Command::Pause(pause) => pause.run().await,
             Command::Pipeline(pipeline) => pipeline.run().await,

@@ -10,7 +10,9 @@
 //! `reapply` (with `pipelines`, a `range` and `begin`) has what events named read and applied as it is now; `verify` (with
 //! `pipelines` and a `wish`) has both their sides compared, and `differences` (with the `number` of a comparison)
 //! tells what that found; `close_gap` (with its `id`) closes a gap; `trace` (with `ask`: [`trace::Ask`]) tells all that is known of a
-//! record. What cannot be done is answered by `{"error":TEXT}`.
+//! record. `add_to_list` (with `pairs`, and the `list` or null) notes pairs of records, `import` (with `pipeline` and `list`) links
+//! them, and `not_linked` (with the `pipeline`, and `after` which record or null) tells those of its last import that could not be.
+//! What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -27,16 +29,19 @@ use tokio::task::JoinSet;
 
 use crate::bridge::{Command, Reapplying};
 use crate::entries;
-use crate::event::{OrgName, PipelineName, Timestamp};
+use crate::event::{OrgName, PipelineName, RecordId, Timestamp};
 use crate::failed::{self, Ask, Told};
+use crate::past;
 use crate::past::reapply::Range;
 use crate::status::Board;
 use crate::status::report::Report;
-use crate::store::{Difference, Mended, Store, VerificationNumber, Which, Wish};
+use crate::store::{Difference, ListNumber, Listed, Mended, NotLinked, Store, VerificationNumber, Which, Wish};
 use crate::trace;
 
-/// A request has no more.
-const REQUEST_MAX: u64 = 4_096;
+/// A request has no more: [`PAIRS_MAX`] pairs.
+const REQUEST_MAX: u64 = 1 << 20;
+/// Pairs of records in one request, or answer.
+pub const PAIRS_MAX: usize = 10_000;
 /// A status of thousands of gaps, or a page of failed records with their events (20 of 100 events each, so 30 KB an event).
 const ANSWER_MAX: u64 = 64 << 20;
 /// Differences of a comparison in one answer.
@@ -71,6 +76,9 @@ enum Request {
     CloseGap { v: u32, id: i64 },
     Journal { v: u32, ask: entries::Ask },
     Trace { v: u32, ask: trace::Ask },
+    AddToList { v: u32, list: Option<i64>, pairs: Vec<(RecordId, RecordId)> },
+    Import { v: u32, pipeline: PipelineName, list: i64 },
+    NotLinked { v: u32, pipeline: PipelineName, after: Option<RecordId> },
 }
 
 impl Request {
@@ -92,7 +100,10 @@ impl Request {
             | Self::Differences { v, .. }
             | Self::CloseGap { v, .. }
             | Self::Journal { v, .. }
-            | Self::Trace { v, .. } => *v,
+            | Self::Trace { v, .. }
+            | Self::AddToList { v, .. }
+            | Self::Import { v, .. }
+            | Self::NotLinked { v, .. } => *v,
         }
     }
 }
@@ -122,6 +133,11 @@ enum Answer {
     GapClosed(bool),
     Journal(entries::Told),
     Traced(Box<trace::Told>),
+    /// The list.
+    Listed(i64),
+    /// The job.
+    Importing(i64),
+    NotLinked(Vec<NotLinked>),
     Error(String),
 }
 
@@ -271,6 +287,19 @@ impl<S: Store> Server<S> {
                 let told = trace::told(&self.store, ask).await;
                 told.map(|told| Answer::Traced(Box::new(told))).map_err(|error| error.to_string())
             }
+            Request::AddToList { list, pairs, .. } => {
+                let pairs = pairs.into_iter().map(|(record, target)| Listed { record, target: Some(target) });
+                let list = self.store.add_to_list(list.map(ListNumber), pairs.collect()).await;
+                list.map(|list| Answer::Listed(list.0)).map_err(|error| error.to_string())
+            }
+            Request::Import { pipeline, list, .. } => {
+                let list = ListNumber(list);
+                self.command(|done| Command::Import { pipeline, list, done }).await.map(Answer::Importing)
+            }
+            Request::NotLinked { pipeline, after, .. } => {
+                let told = past::import::not_linked(&self.store, &pipeline, after, PAIRS_MAX).await;
+                told.map(Answer::NotLinked).map_err(|error| error.to_string())
+            }
             Request::StopBackfill { pipelines, .. } => {
                 self.command(|done| Command::StopBackfill { pipelines, done }).await.map(Answer::Stopped)
             }
@@ -357,7 +386,10 @@ fn refused(answer: Answer) -> io::Error {
         | Answer::Differences(_)
         | Answer::GapClosed(_)
         | Answer::Journal(_)
-        | Answer::Traced(_) => io::Error::other("the bridge answered something else"),
+        | Answer::Traced(_)
+        | Answer::Listed(_)
+        | Answer::Importing(_)
+        | Answer::NotLinked(_) => io::Error::other("the bridge answered something else"),
     }
 }
 
@@ -466,6 +498,25 @@ pub async fn close_gap(state: &Path, id: i64) -> io::Result<Option<bool>> {
 pub async fn trace(state: &Path, question: trace::Ask) -> io::Result<Option<trace::Told>> {
     let told = asked(state, &Request::Trace { v: 1, ask: question }, TOLD_WITHIN, only!(Traced)).await?;
     Ok(told.map(|told| *told))
+}
+
+/// The running bridge notes pairs of records, at most [`PAIRS_MAX`], behind those of a list, or as a new one. None: none runs.
+pub async fn add_to_list(state: &Path, list: Option<i64>, pairs: Vec<(RecordId, RecordId)>) -> io::Result<Option<i64>> {
+    asked(state, &Request::AddToList { v: 1, list, pairs }, DONE_WITHIN, only!(Listed)).await
+}
+
+/// The running bridge links the pairs of a list; the number of the job that gives them the key. None: none runs.
+pub async fn import(state: &Path, pipeline: &PipelineName, list: i64) -> io::Result<Option<i64>> {
+    asked(state, &Request::Import { v: 1, pipeline: pipeline.clone(), list }, DONE_WITHIN, only!(Importing)).await
+}
+
+/// Pairs that the last import of a pipeline could not link, behind this record, at most [`PAIRS_MAX`]. None: no bridge runs.
+pub async fn not_linked(
+    state: &Path,
+    pipeline: &PipelineName,
+    after: Option<RecordId>,
+) -> io::Result<Option<Vec<NotLinked>>> {
+    asked(state, &Request::NotLinked { v: 1, pipeline: pipeline.clone(), after }, TOLD_WITHIN, only!(NotLinked)).await
 }
 
 /// Accepts another org in the running bridge, which goes on with it. None: none runs.

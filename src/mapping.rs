@@ -220,6 +220,18 @@ impl Mapping {
         }
     }
 
+    /// The write that gives a counterpart the key of its record, and nothing else. None: the record is not one of those that are
+    /// written, or has no key.
+    pub fn stamp(&self, record: &Record, target: RecordId, cover: Cover) -> Option<Write> {
+        self.matching_key(record)?;
+        let key = self.key_cell(&self.view(View::read(record, None)))?;
+        let draft = Draft { fields: [(self.key.clone(), key)].into(), ..Draft::default() };
+        match draft.write(self, self.by_link(target), cover, Body::Partial) {
+            Mapped::Write(write) => Some(*write),
+            Mapped::Needs(_) | Mapped::Skipped(_) | Mapped::Failed(_) | Mapped::Waits(_) => None,
+        }
+    }
+
     /// The parents whose links a part asks for.
     pub fn parents_of(&self, part: &Part) -> Vec<Parent> {
         match part.kind() {

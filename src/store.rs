@@ -59,7 +59,7 @@ pub use entries::{JournalFigures, JournalPage, Journaled, Sought, Span, Trimmed}
 pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
 pub use history::{Happened, HistoryRow, Linked, Through, What};
-pub use job::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, ListNumber, Listed, Work};
+pub use job::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, ListNumber, Listed, NotLinked, Work};
 pub use paused::Paused;
 pub use sqlite::Sqlite;
 pub use verification::{Difference, Finding, Mend, Verification, VerificationNumber, VerifyCounts, Wish};
@@ -704,6 +704,32 @@ pub trait Store: Clone + Send + Sync + 'static {
         pipeline: PipelineId,
         at: Timestamp,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Links the records of a list with the counterparts that it names, and adds the job that gives those the key; in one
+    /// transaction, for which nothing of the pipeline may be on its way. A pair that does not fit what is known is not linked,
+    /// but noted as such for the job: one of the two is linked otherwise, or a request of which the answer is not known may
+    /// still make a counterpart. What an earlier import of the pipeline had noted is forgotten. None: one is not over yet.
+    fn import(
+        &self,
+        pipeline: PipelineId,
+        list: ListNumber,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Option<JobNumber>, StoreError>> + Send;
+
+    /// Notes pairs of an import that are not linked. Of several reasons the first one stays.
+    fn note_not_linked(
+        &self,
+        job: JobNumber,
+        pairs: Vec<NotLinked>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Those that were noted for the last import of a pipeline, by the record of the source, behind this one; at most `limit`.
+    fn not_linked(
+        &self,
+        pipeline: PipelineId,
+        after: Option<RecordId>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<NotLinked>, StoreError>> + Send;
 
     /// Jobs that are not over, in the order in which they were added.
     fn open_jobs(&self) -> impl Future<Output = Result<Vec<Job>, StoreError>> + Send;

@@ -59,6 +59,7 @@ impl Backfill {
         }
         if !self.yes {
             println!("{}", automation(&config, &self.pipelines).await?);
+            println!("Records that are equal there are left alone; all others are written.");
             if !confirmed("Backfill?")? {
                 println!("Nothing was begun.");
                 return Ok(ExitCode::from(NOTHING));
@@ -117,7 +118,7 @@ impl Backfill {
 }
 
 /// What runs in the targets when the bridge writes, for whoever is asked whether it may.
-async fn automation(config: &Config, names: &[PipelineName]) -> anyhow::Result<String> {
+pub(super) async fn automation(config: &Config, names: &[PipelineName]) -> anyhow::Result<String> {
     let orgs = bridge::orgs(config)?;
     let mut lines = Vec::new();
     let mut objects: BTreeMap<&OrgName, Vec<ObjectName>> = BTreeMap::new();
@@ -143,6 +144,5 @@ async fn automation(config: &Config, names: &[PipelineName]) -> anyhow::Result<S
             lines.push("  nothing".to_owned());
         }
     }
-    lines.push("Records that are equal there are left alone; all others are written.".to_owned());
     Ok(lines.join("\n"))
 }

@@ -18,6 +18,7 @@ use crate::event::{ObjectName, PipelineName, RecordId, Timestamp};
 use crate::failed::{self, Ask, Place, Record, Told};
 use crate::store::{Sqlite, Store, Which};
 use crate::text::counted;
+pub(super) use export::no_formula;
 
 const HELP: &str = "\
 A failed record is one that the target org refused by itself, or that cannot be mapped. It is in nobody's way: its neighbours go

@@ -36,7 +36,10 @@ pub fn told(job: &Job) -> String {
             }
             said
         }
-        "done" => format!("done at {at}: {} rows, {calls} to read them", grouped(job.rows)),
+        "done" => match &job.why {
+            Some(why) => format!("done at {at}: {} rows, {calls} to read them; {why}", grouped(job.rows)),
+            None => format!("done at {at}: {} rows, {calls} to read them", grouped(job.rows)),
+        },
         state => match &job.why {
             Some(why) => format!("{state} at {at} after {rows}: {why}"),
             None => format!("{state} at {at} after {rows}"),

@@ -11,7 +11,7 @@ use super::has_left;
 use crate::text::counted;
 
 /// What holds values of records is for its owner alone.
-const PRIVATE: u32 = 0o600;
+pub const PRIVATE: u32 = 0o600;
 
 /// # Errors
 /// Where the file is there already, or cannot be made.

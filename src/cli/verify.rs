@@ -4,9 +4,7 @@ mod text;
 
 pub use text::{progress, summary};
 
-use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::name::is_pipeline;
-use super::{ConfigFile, run, status};
+use super::{ConfigFile, output, run, status};
 use crate::bridge::{self, Command};
 use crate::config::Config;
 use crate::control;
@@ -34,8 +32,6 @@ const SAID_EVERY: Duration = Duration::from_secs(30);
 const UNSEEN_MAX: u32 = 20;
 /// Nothing differs, but something was still on its way.
 const NOT_PROVEN: u8 = 3;
-/// What tells of records is for its owner alone.
-const PRIVATE: u32 = 0o600;
 const COLUMNS: [&str; 8] = ["pipeline", "result", "source_record", "target_record", "fields", "code", "by", "at"];
 
 const HELP: &str = "\
@@ -264,8 +260,7 @@ fn code(outcomes: &[Outcome]) -> ExitCode {
 
 /// All that was found, as CSV; how many rows.
 fn sheet(path: &Path, outcomes: &[Outcome]) -> anyhow::Result<u64> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path);
-    let mut sheet = csv::Writer::from_writer(file.with_context(|| path.display().to_string())?);
+    let mut sheet = csv::Writer::from_writer(output::open(Some(path))?);
     // As errors of writing, which they are.
     sheet.write_record(COLUMNS).map_err(io::Error::from)?;
     let mut rows = 0;

@@ -182,9 +182,13 @@ impl Mapping {
     }
 
     pub(super) fn key_in(&self, view: &View<'_>) -> Option<String> {
+        self.key_cell(view)?.key_text()
+    }
+
+    pub(super) fn key_cell(&self, view: &View<'_>) -> Option<Cell> {
         let (_, rule) = self.rules.iter().find(|(name, _)| *name == self.key)?;
         match rule.give(&self.key, view, Writing::Create, &Replies::new()) {
-            Given::Value(value) => Cell::Value(value).key_text(),
+            Given::Value(value) => Some(Cell::Value(value)),
             Given::Parents(_)
             | Given::Asks(_)
             | Given::Missing(_)

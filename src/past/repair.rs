@@ -99,7 +99,7 @@ fn serves(job: &Job, gap: &Gap, pipeline: PipelineId) -> bool {
             // It reads what changed since then, up to now.
             Work::Repair { from, .. } => from.is_none() || gap.from.is_some_and(|gap| *from <= Some(gap)),
             Work::Backfill { condition } => condition.is_none() && gap.kind == GapKind::OtherOrg,
-            Work::Reapply { .. } | Work::ReapplySince { .. } | Work::Mend { .. } => false,
+            Work::Reapply { .. } | Work::ReapplySince { .. } | Work::Mend { .. } | Work::Import { .. } => false,
         }
 }
 

@@ -79,7 +79,7 @@ pub async fn begin(
         Work::Backfill { condition } => condition,
         Work::Repair { from: None, .. } | Work::ReapplySince { from: None } => &None,
         // Who keeps the list knows how long it is.
-        Work::Reapply { .. } | Work::Mend { .. } => {
+        Work::Reapply { .. } | Work::Mend { .. } | Work::Import { .. } => {
             return Ok(Beginning { cursor: Cursor::Listed { after: 0 }, total: None, as_of });
         }
         Work::Repair { from: Some(from), .. } | Work::ReapplySince { from: Some(from) } => {
@@ -114,7 +114,11 @@ pub async fn page(
 ) -> Result<Step, ReadError> {
     let condition = match work {
         Work::Backfill { condition } => condition.as_deref(),
-        Work::Repair { .. } | Work::Reapply { .. } | Work::ReapplySince { .. } | Work::Mend { .. } => None,
+        Work::Repair { .. }
+        | Work::Reapply { .. }
+        | Work::ReapplySince { .. }
+        | Work::Mend { .. }
+        | Work::Import { .. } => None,
     };
     let fields = hydrate::source_fields(mapping);
     let rows = Rows { org: source, object: &mapping.source_object, fields: &fields, condition };

@@ -81,6 +81,8 @@ pub enum Told {
         replies: Replies,
         next: Option<Cursor>,
         keyed: bool,
+        /// Of an import: the counterparts that a person named.
+        pairs: Option<HashMap<RecordId, RecordId>>,
         /// To the target.
         calls: u64,
     },
@@ -278,7 +280,9 @@ impl<S: Store> Asking<'_, S> {
             found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
         }
         let mut looks = 0;
-        let keyed = match keyed {
+        let pairs = matches!(work, Work::Import { .. })
+            .then(|| named.iter().filter_map(|pair| Some((pair.record, pair.target?))).collect::<HashMap<_, _>>());
+        let keyed = match keyed.or(pairs.is_some().then_some(false)) {
             Some(keyed) => keyed,
             None => {
                 looks += 1;
@@ -286,12 +290,21 @@ impl<S: Store> Asking<'_, S> {
             }
         };
         let records: Vec<_> = found.values().filter_map(Found::record).collect();
-        let question = Question { records: found.keys().copied().collect(), ..Question::default() };
-        let links = store.known(pipeline, question).await.map(|answer| answer.links).unwrap_or_default();
+        let links = match &pairs {
+            Some(pairs) => pairs.clone(),
+            None => {
+                let question = Question { records: found.keys().copied().collect(), ..Question::default() };
+                store.known(pipeline, question).await.map(|answer| answer.links).unwrap_or_default()
+            }
+        };
         let (there, calls) =
             target::counterparts(target, mapping, &records, &links, keyed).await.map_err(Failure::of)?;
-        let replies = hydrate::ask(&[source, target], mapping, &records, replies).await.map_err(Failure::of)?;
-        Ok(Told::Page { at: read_at.unwrap_or(at), found, there, replies, next, keyed, calls: calls + looks })
+        let replies = match &pairs {
+            // Nothing but the key is written.
+            Some(_) => Replies::new(),
+            None => hydrate::ask(&[source, target], mapping, &records, replies).await.map_err(Failure::of)?,
+        };
+        Ok(Told::Page { at: read_at.unwrap_or(at), found, there, replies, next, keyed, pairs, calls: calls + looks })
     }
 }
 

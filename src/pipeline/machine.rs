@@ -36,8 +36,8 @@ use crate::publish::{
     self, Batch, Body, Call, Cell, Counterpart, Cover, FlightId, Handed, Key, Outbox, Refusal, Source, Verdict, Write,
 };
 use crate::store::{
-    Answer, Applied, LinkChange, NotComing, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId, Question,
-    Settlement, Through, Unfilled, What,
+    Answer, Applied, LinkChange, NotComing, NotLinked, PIPELINE_HALTED, Parent, Parked, ParkedState, PipelineId,
+    Question, Settlement, Through, Unfilled, What,
 };
 pub use past::PastPage;
 use reading::{Because, LookUp, Moved, Past, Reading, Readings, Stage};

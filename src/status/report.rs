@@ -72,11 +72,11 @@ pub struct Journal {
 pub struct Job {
     pub number: i64,
     pub pipeline: String,
-    /// `backfill`, or `repair` of gaps.
+    /// `backfill`, `repair` of gaps, or `import` of links.
     pub kind: String,
     /// One of `waiting`, `running`, `done`, `failed`, `stopped`.
     pub state: String,
-    /// Why it failed.
+    /// Why it failed, or what of it could not be done.
     pub why: Option<String>,
     /// Rows that were read, and are written, parked or left out.
     pub rows: u64,

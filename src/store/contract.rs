@@ -6,6 +6,7 @@ pub(crate) mod figures;
 pub(crate) mod gaps;
 pub(crate) mod given;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod journal;
 pub(crate) mod lookups;
@@ -110,6 +111,10 @@ macro_rules! contract {
                 where_there_is_too_much_the_oldest_goes_but_nothing_that_may_come_again,
                 of_a_deletion_that_is_gone_its_tombstone_tells,
                 what_is_forgotten_of_an_entry_makes_the_journal_smaller,
+            }
+            import {
+                pairs_are_linked_together_with_the_job_that_gives_them_the_key,
+                a_pair_that_does_not_fit_what_is_known_is_noted_and_not_linked,
             }
             figures {
                 what_was_delivered_is_counted_by_the_hour_as_the_org_does,

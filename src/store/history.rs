@@ -84,6 +84,8 @@ pub enum Through {
     Reapply,
     /// A comparison found that the two sides differed.
     Verify,
+    /// A person named the pair.
+    Import,
     /// Nothing was on its way: a person or the time did it.
     Hand,
 }
@@ -157,7 +159,7 @@ impl std::str::FromStr for What {
 }
 
 impl Through {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Events,
         Self::Read,
         Self::Retry,
@@ -167,6 +169,7 @@ impl Through {
         Self::Repair,
         Self::Reapply,
         Self::Verify,
+        Self::Import,
         Self::Hand,
     ];
 
@@ -182,6 +185,7 @@ impl Through {
             Self::Repair => "repair",
             Self::Reapply => "reapply",
             Self::Verify => "verify",
+            Self::Import => "import",
             Self::Hand => "hand",
         }
     }

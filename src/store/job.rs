@@ -39,6 +39,8 @@ pub enum Work {
     ReapplySince { from: Option<Timestamp> },
     /// Records of which a verification found that the two orgs differ.
     Mend { list: ListNumber },
+    /// Records that are linked with counterparts which a person named. The counterparts are given the key, and nothing else.
+    Import { list: ListNumber },
 }
 
 impl Work {
@@ -49,6 +51,7 @@ impl Work {
             Self::Repair { .. } => Through::Repair,
             Self::Reapply { .. } | Self::ReapplySince { .. } => Through::Reapply,
             Self::Mend { .. } => Through::Verify,
+            Self::Import { .. } => Through::Import,
         }
     }
 
@@ -59,6 +62,7 @@ impl Work {
             Self::Repair { .. } => "repair",
             Self::Reapply { .. } | Self::ReapplySince { .. } => "reapply",
             Self::Mend { .. } => "mend",
+            Self::Import { .. } => "import",
         }
     }
 
@@ -66,14 +70,14 @@ impl Work {
     pub fn since(&self) -> Option<Option<Timestamp>> {
         match self {
             Self::Repair { from, .. } | Self::ReapplySince { from } => Some(*from),
-            Self::Backfill { .. } | Self::Reapply { .. } | Self::Mend { .. } => None,
+            Self::Backfill { .. } | Self::Reapply { .. } | Self::Mend { .. } | Self::Import { .. } => None,
         }
     }
 
     /// The records that it reads, where somebody named them.
     pub fn list(&self) -> Option<ListNumber> {
         match self {
-            Self::Reapply { list } | Self::Mend { list } => Some(*list),
+            Self::Reapply { list } | Self::Mend { list } | Self::Import { list } => Some(*list),
             Self::Backfill { .. } | Self::Repair { .. } | Self::ReapplySince { .. } => None,
         }
     }
@@ -88,6 +92,14 @@ pub struct ListNumber(pub i64);
 pub struct Listed {
     pub record: RecordId,
     pub target: Option<RecordId>,
+}
+
+/// A pair of an import that was not linked, and why, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotLinked {
+    pub record: RecordId,
+    pub target: RecordId,
+    pub why: String,
 }
 
 /// How far a job is, in a way that lasts.

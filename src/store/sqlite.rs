@@ -13,6 +13,7 @@ mod failed;
 mod file;
 mod gaps;
 mod history;
+mod import;
 mod jobs;
 mod journal;
 mod paused;
@@ -43,8 +44,8 @@ use self::writer::group_commit;
 use super::{
     Answer, Appended, BulkJob, Cursor, Difference, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed,
     HistoryRow, InClear, Job, JobCounts, JobEnded, JobNumber, JournalFigures, JournalPage, Linked, ListNumber, Listed,
-    Mended, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow,
-    Question, RowId, Scrubbed, Sent, Settled, Settlement, Sought, Span, Store, StoreError, Subscription,
+    Mended, NotLinked, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity,
+    PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Sought, Span, Store, StoreError, Subscription,
     SubscriptionId, SubscriptionRow, Trimmed, Verification, VerificationNumber, VerifyCounts, Which, Wish, Work,
 };
 use crate::config::Retain;
@@ -344,6 +345,28 @@ impl Store for Sqlite {
 
     async fn add_first_backfill(&self, pipeline: PipelineId, at: Timestamp) -> Result<bool, StoreError> {
         self.write(move |db| jobs::add_first_backfill(db, pipeline, at)).await
+    }
+
+    async fn import(
+        &self,
+        pipeline: PipelineId,
+        list: ListNumber,
+        at: Timestamp,
+    ) -> Result<Option<JobNumber>, StoreError> {
+        self.write(move |db| import::import(db, pipeline, list, at)).await
+    }
+
+    async fn note_not_linked(&self, job: JobNumber, pairs: Vec<NotLinked>) -> Result<(), StoreError> {
+        self.write(move |db| import::note(db, job, &pairs)).await
+    }
+
+    async fn not_linked(
+        &self,
+        pipeline: PipelineId,
+        after: Option<RecordId>,
+        limit: usize,
+    ) -> Result<Vec<NotLinked>, StoreError> {
+        self.read(move |db| import::noted(db, pipeline, after, limit)).await
     }
 
     async fn open_jobs(&self) -> Result<Vec<Job>, StoreError> {

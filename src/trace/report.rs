@@ -333,6 +333,7 @@ fn done(told: &Told, deed: &Deed) -> Event {
         Ok(Through::Backfill) => Some("by a backfill"),
         Ok(Through::Repair) => Some("by a repair"),
         Ok(Through::Reapply) => Some("because it was reapplied"),
+        Ok(Through::Import) => Some("by an import of links"),
         Ok(Through::Verify) => Some("because the two sides differed"),
         Ok(Through::Events | Through::Hand) | Err(()) => None,
     };

@@ -36,6 +36,7 @@ mod same;
 mod setup;
 mod state;
 mod support;
+mod takeover;
 mod trace;
 mod truth;
 mod types;

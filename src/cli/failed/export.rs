@@ -84,7 +84,7 @@ fn cells(record: &Record) -> [String; COLUMNS.len()] {
 }
 
 /// A text that a spreadsheet would take for a formula is made one that it does not.
-fn no_formula(cell: &str) -> String {
+pub(in crate::cli) fn no_formula(cell: &str) -> String {
     let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
     if formula { format!("'{cell}") } else { cell.to_owned() }
 }

@@ -3,12 +3,14 @@
 use super::*;
 use crate::pipeline::jobs::{self, Failure, Running, Sure, Told, Wanted};
 use crate::pipeline::machine::PastPage;
-use crate::store::{Job, JobEnd, JobEnded};
+use crate::store::{Job, JobEnd, JobEnded, NotLinked, Work};
 
 /// How often it is looked how far a job is.
 const JOB_EVERY: Duration = Duration::from_millis(100);
 /// How often it is looked whether another job can go on.
 const JOBS_AGAIN: Duration = Duration::from_secs(2);
+/// Pairs of an import that are named where it ends.
+const NOT_LINKED_SHOWN: usize = 5;
 
 impl<S: Store> Driver<S> {
     /// The job of the past: what of it is sure, and what it asks next.
@@ -125,9 +127,11 @@ impl<S: Store> Driver<S> {
         self.unread = None;
         let (number, counts, kind) = (running.job.number, running.job.counts, running.job.work.kind());
         let pipeline = self.name(running.job.pipeline);
-        let how = match failure {
+        let mut why = failure;
+        let how = match why {
             None => {
                 info!(pipeline, rows = counts.rows, calls = counts.calls, "the {kind} is done");
+                why = self.not_linked(&running.job).await?;
                 JobEnd::Done
             }
             Some(_) => {
@@ -135,13 +139,32 @@ impl<S: Store> Driver<S> {
                 JobEnd::Failed
             }
         };
-        let why = failure.unwrap_or_default();
+        let why = why.unwrap_or_default();
         let now = Timestamp::now();
         self.store.job_moved(number, running.job.cursor.clone(), counts, now).await?;
         self.store.job_ended(number, JobEnded { at: now, how, why }).await?;
         self.drop_results(&running);
         self.jobs_due = true;
         Ok(())
+    }
+
+    /// Pairs of an import that are not linked, in a line for people.
+    async fn not_linked(&self, job: &Job) -> Result<Option<String>, StoreError> {
+        if !matches!(job.work, Work::Import { .. }) {
+            return Ok(None);
+        }
+        let pairs = self.store.not_linked(job.pipeline, None, NOT_LINKED_SHOWN + 1).await?;
+        let mut named: Vec<String> = pairs
+            .iter()
+            .take(NOT_LINKED_SHOWN)
+            .map(|NotLinked { record, target, why }| format!("{record} and {target}: {why}"))
+            .collect();
+        if pairs.len() > NOT_LINKED_SHOWN {
+            named.push("and others".to_owned());
+        }
+        let pipeline = self.name(job.pipeline);
+        let all = format!("not linked (`orgbridge import result {pipeline}` shows all): ");
+        Ok((!named.is_empty()).then(|| format!("{all}{}", named.join("; "))))
     }
 
     pub(super) async fn past_done(
@@ -168,7 +191,7 @@ impl<S: Store> Driver<S> {
                 running.not_yet(now);
                 self.machine.past_dropped();
             }
-            Ok(Told::Page { at, found, there, replies, next, keyed, .. }) => {
+            Ok(Told::Page { at, found, there, replies, next, keyed, pairs, .. }) => {
                 let records: Vec<RecordId> = found.keys().copied().collect();
                 let (rows, through) = (records.len(), running.job.work.through());
                 running.page(records.clone(), next, keyed);
@@ -180,7 +203,14 @@ impl<S: Store> Driver<S> {
                 let page = PastPage { pipeline: wanted.pipeline, at, found, there, newer, through };
                 let known = self.store.known(wanted.pipeline, self.machine.question_of_past(&page)).await?;
                 let before = self.machine.equal(wanted.pipeline);
-                self.machine.past_read(page, &known, now);
+                match pairs {
+                    None => self.machine.past_read(page, &known, now),
+                    Some(pairs) => {
+                        // Before their links are given up, which is the settlement's.
+                        let not_linked = self.machine.past_paired(page, &pairs, &known, now);
+                        self.store.note_not_linked(wanted.number, not_linked).await?;
+                    }
+                }
                 let equal = self.machine.equal(wanted.pipeline) - before;
                 debug!(pipeline = self.name(wanted.pipeline), rows, equal, "a page of the past");
             }

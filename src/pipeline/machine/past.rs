@@ -4,6 +4,7 @@
 //! than that, or with anything on its way, it says too little: such a one is read by itself, like any other.
 
 use super::*;
+use crate::event::{FieldName, Value};
 
 /// What a job read.
 #[derive(Debug)]
@@ -61,15 +62,7 @@ impl Machine {
                 found.remove(record);
                 return false;
             }
-            let is_newer = newer.contains(record)
-                || touched.as_ref().is_none_or(|touched| touched.contains(&source))
-                || answer.applied.get(record).is_some_and(|applied| applied.seq > at || applied.tombstone);
-            let is_busy = self.active.contains_key(&source)
-                || self.outbox.key_of(source).is_some()
-                || self.is_suspect(source)
-                || answer.parked.contains_key(record)
-                || self.just_parked.contains(&source);
-            if is_newer || is_busy {
+            if newer.contains(record) || self.is_overtaken(source, at, touched.as_ref(), answer) {
                 found.remove(record);
                 self.wake_or_read(source, answer.parked.contains_key(record), now);
                 let reading = self.active.get_mut(&source).and_then(|active| active.reading.as_mut());
@@ -86,6 +79,91 @@ impl Machine {
         });
         let what = ReadWhat::Records { records, at, restores: false, revived: Vec::new() };
         self.read_records(Read { pipeline, what }, found, answer, now);
+    }
+
+    /// Takes pairs of records that a person named and that are linked by now, as both orgs hold them. A counterpart without a key is
+    /// given that of its record; what is going on with the record goes to its counterpart anyway. Pairs that do not fit together
+    /// any more are parted, and returned.
+    pub fn past_paired(
+        &mut self,
+        page: PastPage,
+        pairs: &HashMap<RecordId, RecordId>,
+        answer: &Answer,
+        now: Instant,
+    ) -> Vec<NotLinked> {
+        let PastPage { pipeline, at, found, there, newer, through } = page;
+        let touched = self.touched.take();
+        let Some(mapping) = self.lines.get(&pipeline).map(|line| line.mapping.clone()) else { return Vec::new() };
+        let mut pairs: Vec<(RecordId, RecordId)> = pairs.iter().map(|(record, target)| (*record, *target)).collect();
+        // So that the order of writes does not depend on a hash.
+        pairs.sort_unstable();
+        let mut not_linked = Vec::new();
+        let types = mapping.types();
+        let alike = |field: &FieldName, value: &Value, there: &Value| types.holds(field, value, there);
+        for (record, target) in pairs {
+            let source = Source { pipeline, record };
+            let mut part = |why: &str| not_linked.push(NotLinked { record, target, why: why.to_owned() });
+            if answer.links.get(&record) != Some(&target) {
+                part("the two are not linked any more, or never were");
+                continue;
+            }
+            if newer.contains(&record) || self.is_overtaken(source, at, touched.as_ref(), answer) {
+                self.wake_or_read(source, answer.parked.contains_key(&record), now);
+                continue;
+            }
+            let cover = Cover { source, from: at, to: at, clears_suspect: false };
+            let stamp = found.get(&record).and_then(Found::record).ok_or("the record of the source is gone");
+            let stamp = stamp.and_then(|record| {
+                mapping
+                    .stamp(record, target, cover)
+                    .ok_or("the condition of the pipeline leaves the record out, or its key is empty")
+            });
+            let stamp = stamp.and_then(|write| {
+                let counterpart = there.get(&record).ok_or("the record of the target is gone")?;
+                let lacking = write.fields().map(|fields| counterpart.lacks(fields, alike)).unwrap_or_default();
+                match counterpart.values.get(&mapping.key).and_then(|value| Cell::Value(value.clone()).key_text()) {
+                    _ if lacking.is_empty() => Ok(None),
+                    None => Ok(Some(write)),
+                    Some(_) => Err("the record of the target has another key by now"),
+                }
+            });
+            match stamp {
+                Ok(None) => {
+                    if let Some(line) = self.lines.get_mut(&pipeline) {
+                        line.counts.equal += 1;
+                    }
+                }
+                Ok(Some(write)) => {
+                    self.active.entry(source).or_default();
+                    self.was_read(source, at, through);
+                    if self.offer_counted(write, false, false, now)
+                        && let Some(active) = self.active.get_mut(&source)
+                    {
+                        active.covered = active.covered.max(at);
+                    }
+                    self.collect(now);
+                    self.leave(source);
+                }
+                Err(why) => {
+                    part(why);
+                    self.settlement.links.push(LinkChange::Drop { pipeline, source: record, target });
+                }
+            }
+        }
+        not_linked
+    }
+
+    /// Whether something of the record is newer than what a job was told of it, or on its way.
+    fn is_overtaken(&self, source: Source, at: Seq, touched: Option<&HashSet<Source>>, answer: &Answer) -> bool {
+        let record = &source.record;
+        let is_newer = touched.is_none_or(|touched| touched.contains(&source))
+            || answer.applied.get(record).is_some_and(|applied| applied.seq > at || applied.tombstone);
+        is_newer
+            || self.active.contains_key(&source)
+            || self.outbox.key_of(source).is_some()
+            || self.is_suspect(source)
+            || answer.parked.contains_key(record)
+            || self.just_parked.contains(&source)
     }
 
     /// Nothing is going on with the record: what a job wanted of it is done, or kept as parked.

@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_verifications.sql"),
     include_str!("migrations/0013_entries.sql"),
     include_str!("migrations/0014_history.sql"),
+    include_str!("migrations/0015_import.sql"),
 ];
 
 /// A person's `sqlite3` may hold the file for a moment.

@@ -158,5 +158,6 @@ pub(super) fn list_length(db: &Connection, list: ListNumber) -> Result<u64, Stor
 pub(super) fn drop_unused_lists(db: &Connection) -> rusqlite::Result<()> {
     let unused = "DELETE FROM job_records WHERE list NOT IN (SELECT json_extract(work, '$.list') FROM jobs
         WHERE ended_at IS NULL AND json_extract(work, '$.list') IS NOT NULL)";
-    db.execute(unused, []).map(drop)
+    db.execute(unused, [])?;
+    db.execute("DELETE FROM not_linked WHERE job NOT IN (SELECT number FROM jobs)", []).map(drop)
 }

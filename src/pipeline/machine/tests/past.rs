@@ -230,3 +230,157 @@ fn creates_of_a_job_do_not_halt_the_pipeline_and_a_halted_one_gives_no_place_to_
     world.machine.set_brakes(ACCOUNTS, &Brakes::default(), true, Seq::ZERO);
     assert_eq!(world.machine.past_asked(ACCOUNTS), None);
 }
+
+/// A job reads pairs that were linked, as an import does. Those that are parted, and why.
+fn paired(world: &mut World, pairs: &[(usize, RecordId)]) -> Vec<(RecordId, String)> {
+    world.past_asks(ACCOUNTS, false);
+    world.past_looks();
+    world.past_pairs(pairs)
+}
+
+impl World {
+    fn past_pairs(&mut self, pairs: &[(usize, RecordId)]) -> Vec<(RecordId, String)> {
+        let Some(mut page) = self.past.take() else { return Vec::new() };
+        let pairs: HashMap<RecordId, RecordId> = pairs.iter().map(|(n, target)| (record_id(*n), *target)).collect();
+        let newer = self.journal.iter().skip(usize::try_from(page.at.0).unwrap());
+        page.newer = newer.map(|(_, change)| change.header.record_ids[0]).collect();
+        page.found.retain(|record, _| pairs.contains_key(record));
+        let answer = self.answer(ACCOUNTS, &self.machine.question_of_past(&page));
+        let not_linked = self.machine.past_paired(page, &pairs, &answer, self.now);
+        self.commit();
+        not_linked.into_iter().map(|one| (one.record, one.why)).collect()
+    }
+
+    /// The bridge stops what is on its way, and links an account with what the target has from before. Whether it could.
+    fn link(&mut self, n: usize, there: RecordId) -> bool {
+        while !self.flights.is_empty() {
+            self.answer_batch(0, 7);
+        }
+        self.restart();
+        let record = record_id(n);
+        let is_free = !self.memory.links.contains_key(&record) && !self.memory.sent.contains_key(&(ACCOUNTS, record));
+        if is_free {
+            self.memory.links.insert(record, there);
+        }
+        is_free
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_imported_while_everything_goes_on_is_either_linked_or_told(
+        steps in proptest::collection::vec((0_u8..115, any::<usize>(), any::<u16>()), 0..400),
+        coalesce in any::<bool>(),
+    ) {
+        let mut world = World::with(|pipeline| pipeline.publishing.coalesce = coalesce);
+        let there: Vec<RecordId> = (0..4).map(|_| found_there(&mut world, "", "as it was")).collect();
+        let (mut linked, mut parted) = (HashMap::new(), HashSet::new());
+        for (op, pick, how) in steps {
+            let n = pick % 4;
+            match op {
+                0..=99 => world.step(op, pick, how),
+                100..=102 if !linked.contains_key(&n) && world.source.get(&n).is_some_and(|row| !row.deleted) => {
+                    if world.link(n, there[n]) {
+                        linked.insert(n, there[n]);
+                    }
+                }
+                100..=105 => world.past_asks(ACCOUNTS, false),
+                106..=108 => world.past_looks(),
+                109..=112 => {
+                    let pairs: Vec<_> = linked.iter().map(|(n, there)| (*n, *there)).collect();
+                    parted.extend(world.past_pairs(&pairs).into_iter().map(|(record, _)| record));
+                }
+                _ => world.catch_up(),
+            }
+        }
+        world.past = None;
+        world.finish();
+        let pairs: Vec<_> = linked.iter().map(|(n, there)| (*n, *there)).collect();
+        parted.extend(paired(&mut world, &pairs).into_iter().map(|(record, _)| record));
+        world.finish();
+        for (n, there) in there.iter().enumerate() {
+            if world.target.rows.get(there).is_some_and(|(key, _)| key.is_empty()) {
+                let is_told = !linked.contains_key(&n) || parted.contains(&record_id(n));
+                prop_assert!(is_told, "account {} was made anew, or forgotten", n);
+                world.target.rows.remove(there);
+            }
+        }
+        // As a backfill does, for what an import leaves as it was.
+        world.repaired();
+        ends_equal(world, Vec::new())?;
+    }
+}
+
+/// A record that the target has from before.
+fn found_there(world: &mut World, key: &str, a: &str) -> RecordId {
+    world.target.made += 1;
+    let id = target_id(world.target.made);
+    let fields = [("A".to_owned(), Value::text(a))].into_iter();
+    let key_field = (!key.is_empty()).then(|| ("Key__c".to_owned(), Value::text(key)));
+    world.target.rows.insert(id, (key.to_owned(), fields.chain(key_field).collect()));
+    id
+}
+
+#[test]
+fn a_named_counterpart_is_given_the_key_and_nothing_else_and_later_changes_reach_it() {
+    let mut world = World::new();
+    world.lossy = 100;
+    (0..2).for_each(|n| world.change_source(n, 1 + n as u16));
+    let (first, second) = (found_there(&mut world, "", "as it was"), found_there(&mut world, "", "as it was"));
+    world.memory.links = [(record_id(0), first), (record_id(1), second)].into();
+    assert_eq!(paired(&mut world, &[(0, first), (1, second)]), []);
+    world.finish();
+    let written: Vec<_> = world.target.log.iter().map(|(id, fields)| (*id, fields.keys().cloned().collect())).collect();
+    let key = || vec!["Key__c".to_owned()];
+    assert_eq!(written, [(first, key()), (second, key())]);
+    assert_eq!(paired(&mut world, &[(0, first), (1, second)]), [], "once more, as after a crash");
+    world.finish();
+    assert_eq!(world.target.log.len(), 2, "they have it by now");
+    world.lossy = 0;
+    change_b(&mut world, 0, "changed");
+    world.finish();
+    assert_eq!((world.target.log[2].0, world.target.rows.len()), (first, 2));
+}
+
+#[test]
+fn a_record_that_changes_while_it_is_imported_goes_to_the_counterpart_that_was_named() {
+    let mut world = World::new();
+    let there = found_there(&mut world, "", "as it was");
+    world.memory.links = [(record_id(0), there)].into();
+    // Its create comes only now, before the job has read it or after.
+    world.change_source(0, 1);
+    for _ in 0..2 {
+        assert_eq!(paired(&mut world, &[(0, there)]), []);
+        world.finish();
+        assert_eq!(world.target.rows.keys().collect::<Vec<_>>(), [&there]);
+        change_b(&mut world, 0, "on its way");
+        world.deliver();
+        world.page(5);
+    }
+    world.finish();
+    assert_eq!(shown(&world.target.mirror()), shown(&world.expected()));
+}
+
+#[test]
+fn a_pair_that_does_not_fit_together_any_more_is_parted_and_told() {
+    let mut world = World::with(|pipeline| pipeline.when = Some(Expression::compile(RESTS_ON_B).unwrap()));
+    world.lossy = 100;
+    (0..4).for_each(|n| world.change_source(n, 1));
+    for (n, b) in [(0, "in"), (1, "out"), (2, "in"), (3, "in")] {
+        world.source.get_mut(&n).unwrap().fields.insert("B".to_owned(), Value::text(b));
+    }
+    let there: Vec<RecordId> = ["keyed", "", "", ""].map(|key| found_there(&mut world, key, "x")).into();
+    world.memory.links = (0..3).map(|n| (record_id(n), there[n])).collect();
+    // The counterpart of one goes; another is linked otherwise.
+    world.target.rows.remove(&there[2]);
+    world.memory.links.insert(record_id(3), there[1]);
+    let told = paired(&mut world, &[(0, there[0]), (1, there[1]), (2, there[2]), (3, there[3])]);
+    let why: Vec<&str> = told.iter().map(|(_, why)| why.as_str()).collect();
+    assert!(why[0].contains("has another key") && why[1].contains("leaves the record out"), "{why:?}");
+    assert!(why[2].contains("target is gone") && why[3].contains("not linked"), "{why:?}");
+    assert_eq!(world.memory.links, [(record_id(3), there[1])].into(), "that one is not the import's");
+    world.finish();
+    assert!(world.target.log.is_empty() && world.memory.applied.is_empty());
+}
