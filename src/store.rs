@@ -804,6 +804,13 @@ pub trait Store: Clone + Send + Sync + 'static {
         targets: Vec<RecordId>,
     ) -> impl Future<Output = Result<HashMap<RecordId, RecordId>, StoreError>> + Send;
 
+    /// When each field of the counterparts of these records was written last, by our clock, as far back as history goes.
+    fn last_writes(
+        &self,
+        pipeline: PipelineId,
+        records: Vec<RecordId>,
+    ) -> impl Future<Output = Result<HashMap<RecordId, HashMap<String, Timestamp>>, StoreError>> + Send;
+
     /// Of these records those with an entry that is not settled, or with a request whose outcome is not known.
     fn on_their_way(
         &self,

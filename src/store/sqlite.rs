@@ -446,6 +446,14 @@ impl Store for Sqlite {
         self.read(move |db| verifications::sources_of(db, pipeline, &targets)).await
     }
 
+    async fn last_writes(
+        &self,
+        pipeline: PipelineId,
+        records: Vec<RecordId>,
+    ) -> Result<HashMap<RecordId, HashMap<String, Timestamp>>, StoreError> {
+        self.read(move |db| history::last_writes(db, pipeline, &records)).await
+    }
+
     async fn on_their_way(
         &self,
         pipeline: PipelineId,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use orgbridge::bridge::Command;
-use orgbridge::config::{Login, NoLongerMatching, OnDelete, SaveOptions};
-use orgbridge::event::{OrgName, RecordId, Timestamp};
+use orgbridge::config::{Fill, Login, NoLongerMatching, OnDelete, SaveOptions};
+use orgbridge::event::{OrgName, RecordId, Timestamp, Value};
 use orgbridge::mapping::Expression;
 use orgbridge::store::{Difference, Finding, Mend, Sqlite, Store, Verification, VerificationNumber, Wish};
 use secrecy::SecretString;
@@ -293,6 +293,39 @@ async fn by_the_bulk_api_it_is_the_same_and_one_that_was_broken_off_begins_anew(
     let counts = verification.counts;
     assert_eq!((counts.records, counts.targets, counts.equal), (21_000, 21_000, 20_993));
     assert!(counts.source_calls + counts.target_calls < 60, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_target_makes_of_a_write_is_not_accepted_once_it_was_written_again_and_nobody_is_fought() {
+    let mut world = World::with(|config| {
+        config.pipelines.truncate(1);
+        // The target's own trigger makes something else of it.
+        config.pipelines[0].fields.retain(|(name, _)| name.as_str() != "Website");
+        config.pipelines[0]
+            .fields
+            .push(("Website".parse().unwrap(), Fill::Constant(Value::text("HTTPS://HQ.EXAMPLE")).into()));
+    })
+    .await;
+    world.start();
+    world.live_since(Timestamp(0)).await;
+    let ids = world.create("Account", (0..5).map(|n| json!({"Name": format!("A {n}")})).collect()).await;
+    world.caught_up().await;
+    let counted = |what: &str| {
+        number(&world, &format!("SELECT json_extract(counts, '$.{what}') FROM verifications ORDER BY number DESC"))
+    };
+    verified(&world, &["accounts"], Wish { mend: Mend::Differing, ..Wish::default() }).await;
+    assert_eq!((counted("different"), counted("not_accepted")), (5, 0), "it could still be a lost event");
+    until("the job that mends", async || number(&world, "SELECT count(*) FROM jobs WHERE ended_how = 'done'") == 1)
+        .await;
+    // Long after the records were changed.
+    world.control(world.source(), "time", json!({"advance_seconds": 600})).await;
+    world.orgs[&"source".parse::<OrgName>().unwrap()].query("SELECT Id FROM Account LIMIT 1").await.unwrap();
+    let before = world.target().stats()["rows_written"].as_u64().unwrap();
+    verified(&world, &["accounts"], Wish { mend: Mend::Differing, ..Wish::default() }).await;
+    assert_eq!((counted("different"), counted("not_accepted"), counted("mended")), (0, 5, 0));
+    assert_eq!(world.target().stats()["rows_written"].as_u64().unwrap(), before);
+    world.stop().await;
+    assert_eq!(ids.len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ use crate::org::{READ_MAX, soql};
 use crate::past::rows::Row;
 use crate::publish::{Body, Cell, Counterpart, Write};
 use crate::store::{Answer, Difference, Finding, Store};
+use crate::subscribe::probe::BUS_MARGIN;
 
 /// The code of a record that cannot be mapped for want of an answer of an org.
 const NOT_MAPPED: &str = "NOT_MAPPED";
@@ -233,19 +234,47 @@ impl<S: Store> Comparison<'_, S> {
         lasting.map(|(name, cell)| (name.clone(), cell.clone())).collect()
     }
 
-    /// With whoever changed the counterpart, if it was somebody else, and after the source was changed.
+    /// Why the two differ, where that can be told. Nobody is blamed for what the bridge is not known to have written since the
+    /// source was changed: no event may have told of that.
     pub(super) async fn judged(&self, difference: Difference, looked: &Looked) -> Result<Difference, VerifyError> {
         let target = self.sides.target;
-        let (Finding::Different, Some((at, by))) = (difference.what, looked.modified) else { return Ok(difference) };
+        let (Finding::Different, Some(record), Some((at, by))) = (difference.what, difference.record, looked.modified)
+        else {
+            return Ok(difference);
+        };
         let Ok(session) = target.session().await else { return Ok(difference) };
-        // The two clocks are the platform's, and stamps have whole seconds.
-        if by.as_str() == session.user_id || looked.changed.is_some_and(|changed| changed >= at) {
+        let is_own = by.as_str() == session.user_id;
+        let proven = self.was_written(record, &difference.fields, looked.changed).await?;
+        let was_changed_later = looked.changed.is_some_and(|changed| at > changed);
+        if is_own {
+            let what = if proven { Finding::NotAccepted } else { Finding::Different };
+            return Ok(Difference { what, ..difference });
+        }
+        if !proven && !was_changed_later {
             return Ok(difference);
         }
         let users = [by];
         let names = self.patiently(target, || names(target, &users)).await.unwrap_or_default();
         let by = names.get(&by).cloned().unwrap_or_else(|| by.to_string());
         Ok(Difference { what: Finding::ChangedInTarget, by: Some(by), at: Some(at), ..difference })
+    }
+
+    /// Whether all of these fields were written so long after the record was changed last that it cannot have been an older state.
+    async fn was_written(
+        &self,
+        record: RecordId,
+        fields: &[FieldName],
+        changed: Option<Timestamp>,
+    ) -> Result<bool, VerifyError> {
+        let Some(changed) = changed else { return Ok(false) };
+        let writes = self.sides.store.last_writes(self.sides.pipeline, vec![record]).await?;
+        let Some(writes) = writes.get(&record) else { return Ok(false) };
+        // History is told in our clock.
+        let ahead = self.sides.source.server_time().0 - Timestamp::now().0;
+        let since = changed.plus(BUS_MARGIN);
+        Ok(fields
+            .iter()
+            .all(|field| writes.get(field.as_str()).is_some_and(|written| Timestamp(written.0 + ahead) >= since)))
     }
 }
 

@@ -1,8 +1,10 @@
 //! What happened to records: rows beside what they tell of, and how they are found and end.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::columns::Payload;
+use super::columns::{Payload, json_list};
 use super::pipelines::rows;
 use crate::event::{Change, OrgName, RecordId, Seq, Timestamp};
 use crate::store::{Entry, Happened, HistoryRow, Linked, Parent, PipelineId, RowId, StoreError, Through, What};
@@ -72,6 +74,27 @@ fn same_as_last(db: &Connection, row: &Happened) -> Result<Option<(i64, Timestam
         .optional()?;
     let same = last.filter(|(_, what, code, ..)| *what == row.what && *code == row.code);
     Ok(same.map(|(id, _, _, since, from)| (id, since, from)))
+}
+
+/// See `Store::last_writes`.
+pub(super) fn last_writes(
+    db: &Connection,
+    pipeline: PipelineId,
+    records: &[RecordId],
+) -> Result<HashMap<RecordId, HashMap<String, Timestamp>>, StoreError> {
+    let writes: Vec<&str> = What::ALL.into_iter().filter(|what| what.is_write()).map(What::as_str).collect();
+    let select = "SELECT h.record, field.value, max(h.at) FROM json_each(?2) asked
+         JOIN history h ON h.record = asked.value AND h.pipeline = ?1
+             AND h.what IN (SELECT value FROM json_each(?3))
+         JOIN json_each(h.fields) field
+         GROUP BY h.record, field.value";
+    let mut select = db.prepare_cached(select)?;
+    let mut rows = select.query(params![pipeline, json_list(records), json_list(writes)])?;
+    let mut last: HashMap<RecordId, HashMap<String, Timestamp>> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        last.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
+    }
+    Ok(last)
 }
 
 /// See `Store::history_of`.
