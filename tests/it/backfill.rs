@@ -11,7 +11,7 @@ use orgbridge::org::{Org, SaveResult};
 use serde_json::{Value as Json, json};
 
 use crate::desk::Desk;
-use crate::process::{Emulator, Process};
+use crate::process::{Emulator, Process, orgbridge};
 use crate::state::{State, until};
 use crate::support::World;
 
@@ -369,7 +369,11 @@ async fn survive(plan: Plan) {
         live && State::open(&state_file).is_some_and(|state| state.unsettled() == 0 && state.parked() == 0)
     })
     .await;
-    let rows = number("SELECT rows FROM jobs");
+    let rows = number("SELECT rows FROM jobs WHERE json_extract(work, '$.kind') = 'backfill'");
+    let mut verify = orgbridge();
+    verify.args(["verify", "--config"]).arg(&config).envs(emulator.variables.iter().cloned());
+    let verified = verify.output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     assert!(bridge.terminate().success(), "SIGTERM ends it in order");
     let orgs = orgbridge::bridge::orgs(&parsed).unwrap();
     let comparison = orgbridge::past::whole::compare(&parsed, &orgs).await.unwrap();
