@@ -1,10 +1,12 @@
 //! Whether the two orgs agree is told as it is: every difference, and none other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use orgbridge::bridge::Command;
 use orgbridge::config::{Fill, Login, NoLongerMatching, OnDelete, SaveOptions};
+use orgbridge::emulator::Scenario;
 use orgbridge::event::{OrgName, RecordId, Timestamp, Value};
 use orgbridge::mapping::Expression;
 use orgbridge::store::{Difference, Finding, Mend, Sqlite, Store, Verification, VerificationNumber, Wish};
@@ -297,13 +299,15 @@ async fn by_the_bulk_api_it_is_the_same_and_one_that_was_broken_off_begins_anew(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_target_makes_of_a_write_is_not_accepted_once_it_was_written_again_and_nobody_is_fought() {
-    let mut world = World::with(|config| {
+    let scenario = "triggers:\n  - name: Shouter\n    object: Account\n    orgs: [target]\n    when: Name != null\n    set: { Website: { upper: Name } }\n";
+    let scenario = Arc::new(Scenario::read("shouter.yaml", scenario).unwrap());
+    let mut world = World::of(Some(scenario), |config| {
         config.pipelines.truncate(1);
-        // The target's own trigger makes something else of it.
+        // The target's own trigger makes something else of it, whatever is written.
         config.pipelines[0].fields.retain(|(name, _)| name.as_str() != "Website");
         config.pipelines[0]
             .fields
-            .push(("Website".parse().unwrap(), Fill::Constant(Value::text("HTTPS://HQ.EXAMPLE")).into()));
+            .push(("Website".parse().unwrap(), Fill::Constant(Value::text("https://hq.example")).into()));
     })
     .await;
     world.start();
