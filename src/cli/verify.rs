@@ -20,7 +20,7 @@ use crate::bridge::{self, Command};
 use crate::config::Config;
 use crate::control;
 use crate::event::{PipelineName, Timestamp};
-use crate::status::report::{Report, Verification};
+use crate::status::report::{Job, Report, Verification};
 use crate::store::{Difference, Finding, Mend, Sqlite, Store, VerificationNumber, Wish};
 use crate::text::counted;
 
@@ -163,7 +163,7 @@ impl Verify {
         told(ended, Teller::Store(&store)).await
     }
 
-    /// Beside a bridge of our own, until what is to be mended is.
+    /// Beside a bridge of our own.
     async fn beside(
         &self,
         config: &Config,
@@ -176,24 +176,25 @@ impl Verify {
         commands.send(Command::Verify { pipelines, wish, done }).await?;
         let numbers = answer.await?.map_err(anyhow::Error::msg)?;
         let ended = self.followed(&numbers, async || gathered(&store, config).await).await?;
-        while gathered(&store, config).await?.jobs.iter().any(|job| job.kind == "mend" && job.ended.is_none()) {
-            tokio::time::sleep(EVERY).await;
-        }
         told(ended, Teller::Store(&store)).await
     }
 
-    /// Says how far the comparisons are until all are over.
+    /// Says how far the comparisons are until all are over, and what is to be mended is.
     async fn followed(
         &self,
         numbers: &[i64],
         mut report: impl AsyncFnMut() -> anyhow::Result<Report>,
     ) -> anyhow::Result<Vec<Verification>> {
         let is_terminal = io::stderr().is_terminal();
-        let (mut said, mut unseen): (Option<Instant>, u32) = (None, 0);
+        let (mut said, mut unseen) = (Instant::now(), 0);
         loop {
-            let mut own = report().await?.verifications;
+            let Report { verifications: mut own, jobs, .. } = report().await?;
             own.retain(|one| numbers.contains(&one.number));
-            if own.len() == numbers.len() && own.iter().all(|one| one.ended.is_some()) {
+            let is_mended = |one: &Verification| {
+                let mends = |job: &Job| job.kind == "mend" && job.pipeline == one.pipeline && job.ended.is_none();
+                one.ended.is_some() && (one.counts.mended == 0 || !jobs.iter().any(mends))
+            };
+            if own.len() == numbers.len() && own.iter().all(is_mended) {
                 if is_terminal {
                     eprint!("\r\x1b[K");
                 }
@@ -210,9 +211,9 @@ impl Verify {
                 if is_terminal {
                     eprint!("\r\x1b[K{line}");
                     io::stderr().flush()?;
-                } else if !self.json && said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+                } else if !self.json && said.elapsed() >= SAID_EVERY {
                     eprintln!("{line}");
-                    said = Some(Instant::now());
+                    said = Instant::now();
                 }
             }
             tokio::time::sleep(EVERY).await;
