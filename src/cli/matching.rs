@@ -116,7 +116,7 @@ impl Match {
         let mut matching = Matching::default();
         let mut after = None;
         loop {
-            let (rows, more) = sides::targets(target, &mapping, &fields, after).await?;
+            let (rows, next) = sides::targets(target, &mapping, &fields, after).await?;
             for row in &rows {
                 let (own, others) = row.values.split_at(by.len());
                 let shown: Vec<String> = others.iter().map(|value| short(&plain(value))).collect();
@@ -125,8 +125,8 @@ impl Match {
                 counts.keyed += u64::from(row.key.is_some());
             }
             shown_so_far(counts.targets, "target")?;
-            after = rows.last().map(|row| row.id);
-            if !more || after.is_none() {
+            after = next;
+            if after.is_none() {
                 break;
             }
         }

@@ -6,14 +6,12 @@ use std::collections::HashMap;
 use crate::event::{FieldName, Found, Record, RecordId, Seq, Value};
 use crate::hydrate;
 use crate::mapping::{Known, LinkState, Mapped, Mapping, Replies, Skip};
-use crate::org::{CallError, Org, soql};
+use crate::org::{CallError, Org};
 use crate::publish::{Cell, Cover, Key, Source};
 use crate::store::{Cursor, PipelineId, Work};
 
+use super::rows::{self, QUERY_PAGE, Rows};
 use super::source::{self, ReadError, Step};
-
-/// As many as an org gives in one answer.
-const PAGE: usize = 2_000;
 
 /// A record of the target.
 #[derive(Debug)]
@@ -24,7 +22,7 @@ pub struct Row {
     pub values: Vec<Value>,
 }
 
-/// The records of the target behind this one, and whether more may follow.
+/// The records of the target behind this one, and behind which the next page begins, if more may follow.
 ///
 /// # Errors
 /// When the org does not answer, or refuses.
@@ -33,16 +31,15 @@ pub async fn targets(
     mapping: &Mapping,
     fields: &[FieldName],
     after: Option<RecordId>,
-) -> Result<(Vec<Row>, bool), CallError> {
-    let mut names: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
-    names.extend(["Id", mapping.key.as_str()]);
-    names.sort_unstable();
-    names.dedup();
-    let behind = after.map(|after| format!(" WHERE Id > {}", soql::literal(after.as_str()))).unwrap_or_default();
-    let (names, object) = (names.join(","), &mapping.target_object);
-    let rows = target.query(&format!("SELECT {names} FROM {object}{behind} ORDER BY Id LIMIT {PAGE}")).await?;
-    let more = rows.len() >= PAGE;
-    let row = |row: serde_json::Map<String, serde_json::Value>| {
+) -> Result<(Vec<Row>, Option<RecordId>), CallError> {
+    let mut asked = fields.to_vec();
+    asked.extend("Id".parse::<FieldName>());
+    asked.push(mapping.key.clone());
+    asked.sort();
+    asked.dedup();
+    let rows = Rows { org: target, object: &mapping.target_object, fields: &asked, condition: None };
+    let (rows, last) = rows.rows_behind(after, QUERY_PAGE).await?;
+    let row = |row: rows::Row| {
         let value =
             |field: &FieldName| hydrate::canonical(Value::from(row.get(field.as_str()).cloned().unwrap_or_default()));
         Some(Row {
@@ -51,7 +48,7 @@ pub async fn targets(
             values: fields.iter().map(value).collect(),
         })
     };
-    Ok((rows.into_iter().filter_map(row).collect(), more))
+    Ok((rows.into_iter().filter_map(row).collect(), last))
 }
 
 /// What becomes of a record of the source in the target.
@@ -133,18 +130,18 @@ mod tests {
         let mapping = Mapping::new(&config.pipelines[0], &config);
         let id = |n: usize| -> RecordId { format!("001{n:012}").parse().unwrap() };
         let org = ScriptedOrg::start(move |seen| {
-            let rows = if seen.target.contains("WHERE") { 1 } else { PAGE };
+            let rows = if seen.target.contains("WHERE") { 1 } else { QUERY_PAGE };
             let row = |n: usize| json!({"Id": id(n).as_str(), "Name": "Acme", "Key__c": if n == 0 { json!("K") } else { json!(null) }});
             Reply::json(200, &json!({"done": true, "records": (0..rows).map(row).collect::<Vec<_>>()}))
         })
         .await;
         let fields = ["Name".parse().unwrap()];
-        let (rows, more) = targets(&org.org(), &mapping, &fields, None).await.unwrap();
-        assert_eq!((rows.len(), more), (PAGE, true));
+        let (rows, next) = targets(&org.org(), &mapping, &fields, None).await.unwrap();
+        assert_eq!((rows.len(), next), (QUERY_PAGE, Some(id(QUERY_PAGE - 1))));
         assert_eq!((rows[0].key.as_deref(), rows[1].key.as_deref()), (Some("K"), None));
         assert!(rows[0].values == [Value::text("Acme")]);
-        let (rows, more) = targets(&org.org(), &mapping, &fields, Some(id(PAGE - 1))).await.unwrap();
-        assert_eq!((rows.len(), more), (1, false));
+        let (rows, next) = targets(&org.org(), &mapping, &fields, Some(id(QUERY_PAGE - 1))).await.unwrap();
+        assert_eq!((rows.len(), next), (1, None));
         let asked: Vec<String> = org.calls().into_iter().map(|seen| seen.target).collect();
         assert!(asked[0].contains("SELECT+Id%2CKey__c%2CName+FROM+Account+ORDER+BY+Id"), "{asked:?}");
         assert!(asked[1].contains("WHERE+Id+%3E+%27001000000001999"), "{asked:?}");
