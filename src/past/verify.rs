@@ -36,7 +36,8 @@ const TOGETHER: usize = crate::org::soql::IN_MAX;
 /// Between two looks at the same suspect: the first, and at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
-/// What is still on its way after this is told as such.
+/// What is still on its way after so many looks, and so long between them, is told as such.
+const LOOKS_MIN: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(360);
 /// Between two questions to an org that prepares rows, or does not answer.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -88,6 +89,10 @@ struct Comparison<'a, S> {
     digest: Digest,
     replies: Replies,
     list: Option<ListNumber>,
+    /// To be mended, and not noted yet.
+    wanted: Vec<Listed>,
+    /// What the target calls its users.
+    names: HashMap<RecordId, String>,
     calls_before: (u64, u64),
 }
 
@@ -112,6 +117,8 @@ pub async fn verify<S: Store>(
         digest: Digest::new(sides.mapping),
         replies: Replies::new(),
         list: None,
+        wanted: Vec::new(),
+        names: HashMap::new(),
         calls_before: (sides.source.api_calls(), sides.target.api_calls()),
     };
     match wish.sample {
@@ -273,8 +280,7 @@ impl<S: Store> Comparison<'_, S> {
     /// Looks at suspects until it is known of each whether the two sides agree.
     async fn look_at_suspects(&mut self) -> Result<(), VerifyError> {
         let Sides { store, pipeline, source, live, .. } = *self.sides;
-        let begun = tokio::time::Instant::now();
-        let mut pause = LOOK_AGAIN;
+        let (mut pause, mut rounds, mut waited) = (LOOK_AGAIN, 0, Duration::ZERO);
         // By the source's clock.
         let mut first_look = None;
         loop {
@@ -323,11 +329,13 @@ impl<S: Store> Comparison<'_, S> {
             if !left {
                 return Ok(());
             }
-            if begun.elapsed() >= PATIENCE || (!live && first_look.is_some()) {
+            rounds += 1;
+            if rounds >= LOOKS_MIN && (waited >= PATIENCE || !live) {
                 return self.tell_unsettled().await;
             }
             first_look = first_look.or(Some(looked_at));
             tokio::time::sleep(pause).await;
+            waited += pause;
             pause = (pause * 2).min(LOOK_AGAIN_MAX);
         }
     }
@@ -364,8 +372,7 @@ impl<S: Store> Comparison<'_, S> {
             (_, Finding::ChangedInTarget | Finding::NotAccepted | Finding::Failed | Finding::Unsettled) => false,
         };
         if let Some(record) = difference.record.filter(|_| wanted) {
-            let listed = vec![Listed { record, target: None }];
-            self.list = Some(self.sides.store.add_to_list(self.list, listed).await?);
+            self.wanted.push(Listed { record, target: None });
             self.counts.mended += 1;
         }
         self.tell(difference);
@@ -418,6 +425,9 @@ impl<S: Store> Comparison<'_, S> {
         let Sides { source, target, store, .. } = *self.sides;
         self.counts.source_calls = source.api_calls().saturating_sub(self.calls_before.0);
         self.counts.target_calls = target.api_calls().saturating_sub(self.calls_before.1);
+        if !self.wanted.is_empty() {
+            self.list = Some(store.add_to_list(self.list, std::mem::take(&mut self.wanted)).await?);
+        }
         store.verification_moved(self.number, self.counts, std::mem::take(&mut self.found)).await
     }
 
@@ -547,12 +557,4 @@ impl<'a> Reader<'a> {
 
 fn cover(pipeline: PipelineId, record: RecordId) -> Cover {
     Cover { source: Source { pipeline, record }, from: Seq::ZERO, to: Seq::ZERO, clears_suspect: false }
-}
-
-/// What the org calls these users.
-async fn names(org: &Org, users: &[RecordId]) -> Result<HashMap<RecordId, String>, CallError> {
-    let list = crate::org::soql::list(users.iter().map(RecordId::as_str));
-    let rows = org.query(&format!("SELECT Id, Name FROM User WHERE Id IN {list}")).await?;
-    let name = |row: Row| Some((hydrate::id_of(&row, "Id")?, row.get("Name")?.as_str()?.to_owned()));
-    Ok(rows.into_iter().filter_map(name).collect())
 }

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value as Json;
 
+use super::look::as_written;
 use crate::event::{FieldName, Value};
 use crate::hydrate;
 use crate::mapping::Mapping;
@@ -52,7 +53,7 @@ impl Digest {
     /// Of what is to be written.
     pub fn of_write(&self, mapping: &Mapping, fields: &BTreeMap<FieldName, publish::Cell>) -> Vec<Cell> {
         let types = mapping.types();
-        let cell = |field: &FieldName| match fields.get(field) {
+        let cell = |field: &FieldName| match fields.get(field).and_then(as_written).as_ref() {
             None => Cell::Anything,
             Some(publish::Cell::Value(value)) => {
                 let stored = hash(&types.stored(field, value));

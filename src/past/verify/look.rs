@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value as Json;
 
-use super::{Comparison, VerifyError, cover, digest, names};
-use crate::config::{MayDelete, OnDelete};
+use super::{Comparison, VerifyError, cover, digest};
+use crate::config::{IfMissing, MayDelete, OnDelete};
 use crate::event::{FieldName, Found, Record, RecordId, Timestamp, Value};
 use crate::hydrate;
 use crate::mapping::{Known, LinkState, Mapped, Mapping};
@@ -231,12 +231,12 @@ impl<S: Store> Comparison<'_, S> {
     fn lasting(&self, write: &Write) -> BTreeMap<FieldName, Cell> {
         let fields = write.fields().into_iter().flatten();
         let lasting = fields.filter(|(name, _)| self.sides.mapping.is_lasting(name));
-        lasting.map(|(name, cell)| (name.clone(), cell.clone())).collect()
+        lasting.filter_map(|(name, cell)| Some((name.clone(), as_written(cell)?))).collect()
     }
 
     /// Why the two differ, where that can be told. Nobody is blamed for what the bridge is not known to have written since the
     /// source was changed: no event may have told of that.
-    pub(super) async fn judged(&self, difference: Difference, looked: &Looked) -> Result<Difference, VerifyError> {
+    pub(super) async fn judged(&mut self, difference: Difference, looked: &Looked) -> Result<Difference, VerifyError> {
         let target = self.sides.target;
         let (Finding::Different, Some(record), Some((at, by))) = (difference.what, difference.record, looked.modified)
         else {
@@ -253,10 +253,22 @@ impl<S: Store> Comparison<'_, S> {
         if !proven && !was_changed_later {
             return Ok(difference);
         }
-        let users = [by];
-        let names = self.patiently(target, || names(target, &users)).await.unwrap_or_default();
-        let by = names.get(&by).cloned().unwrap_or_else(|| by.to_string());
+        let by = self.name(by).await;
         Ok(Difference { what: Finding::ChangedInTarget, by: Some(by), at: Some(at), ..difference })
+    }
+
+    /// What the target calls a user; the id, where it does not tell.
+    async fn name(&mut self, user: RecordId) -> String {
+        if let Some(known) = self.names.get(&user) {
+            return known.clone();
+        }
+        let target = self.sides.target;
+        let soql = format!("SELECT Name FROM User WHERE Id = {}", soql::literal(user.as_str()));
+        let rows = self.patiently(target, || target.query(&soql)).await.unwrap_or_default();
+        let name =
+            rows.first().and_then(|row| row.get("Name")?.as_str()).map_or_else(|| user.to_string(), str::to_owned);
+        self.names.insert(user, name.clone());
+        name
     }
 
     /// Whether all of these fields were written so long after the record was changed last that it cannot have been an older state.
@@ -275,6 +287,18 @@ impl<S: Store> Comparison<'_, S> {
         Ok(fields
             .iter()
             .all(|field| writes.get(field.as_str()).is_some_and(|written| Timestamp(written.0 + ahead) >= since)))
+    }
+}
+
+/// What becomes of a field when it is written: without a parent's counterpart a lookup that may lack it is emptied, or (none) left as it is.
+pub fn as_written(cell: &Cell) -> Option<Cell> {
+    match cell {
+        Cell::Parent(reference) if reference.link.is_none() => match reference.if_missing {
+            IfMissing::FillLater => Some(Cell::Unfilled { parent: Some(reference.parent.clone()), emptied: true }),
+            IfMissing::Skip => None,
+            IfMissing::Wait | IfMissing::Fail => Some(cell.clone()),
+        },
+        Cell::Parent(_) | Cell::Value(_) | Cell::Unfilled { .. } => Some(cell.clone()),
     }
 }
 
