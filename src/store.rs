@@ -759,7 +759,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         at: Timestamp,
     ) -> impl Future<Output = Result<Option<VerificationNumber>, StoreError>> + Send;
 
-    /// All that are not over, and of each pipeline the last that is; in the order in which they were added.
+    /// All that are not over, and of each pipeline the last whole one that is, the last sample, and the last if it failed; in the order in
+    /// which they were added.
     fn verifications(&self) -> impl Future<Output = Result<Vec<Verification>, StoreError>> + Send;
 
     fn verification(
@@ -782,7 +783,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         found: Vec<Difference>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// It is over, and takes the place of the one before it. False if it was over already, or there is none.
+    /// It is over, and takes the place of the one before it of its kind. False if it was over already, or there is none.
     fn verification_ended(
         &self,
         number: VerificationNumber,

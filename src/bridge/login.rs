@@ -37,6 +37,11 @@ impl Default for Pauses {
 pub struct Gate(watch::Receiver<bool>);
 
 impl Gate {
+    /// Whether it is logged in by now.
+    pub fn is_open(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits for the login. False: cancelled before.
     pub async fn passed(&self, cancel: &CancellationToken) -> bool {
         let mut gate = self.0.clone();

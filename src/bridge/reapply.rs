@@ -17,7 +17,7 @@ const TOGETHER: usize = 5_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reapplying {
     pub pipeline: PipelineName,
-    /// Events of the journal; none: it begins later, and the org is asked what has changed since.
+    /// Events of the journal; none: it does not have all of that time, and the org is asked what has changed since.
     pub events: Option<u64>,
     /// Of these some that do not name all their records.
     pub unnamed: u64,

@@ -17,6 +17,9 @@ use crate::org::Org;
 use crate::past::verify::{Sides, VerifyError, verify};
 use crate::store::{JobEnd, JobEnded, Mend, PipelineRow, Store, StoreError, SubscriptionRow, Verification, Wish};
 
+/// How soon one that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(3_600);
+
 /// Compares what is wanted, one after the other, and what the config wants now and then, until cancelled. One that is broken off
 /// begins anew with the next start.
 ///
@@ -57,13 +60,12 @@ pub(super) async fn run<S: Store>(
             let (Some(source), Some(target)) = (entries.get(&line.from.org), entries.get(&line.to.org)) else {
                 continue;
             };
-            let compared = async {
-                if !source.gate.clone().passed(&cancel).await || !target.gate.clone().passed(&cancel).await {
-                    return Ok(());
-                }
-                let budgets = [Some(source.budget.clone()), Some(target.budget.clone())];
-                compare((&config, &orgs), line, &store, &one, Meanwhile { live: true, budgets }).await
-            };
+            // An org that lets nobody in holds up its own pipelines alone.
+            if !source.gate.is_open() || !target.gate.is_open() {
+                continue;
+            }
+            let budgets = [Some(source.budget.clone()), Some(target.budget.clone())];
+            let compared = compare((&config, &orgs), line, &store, &one, Meanwhile { live: true, budgets });
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 ended = compared => ended?,
@@ -99,8 +101,9 @@ async fn compare<S: Store>(
             .await
             .map_err(|error| VerifyError::Call { org: source.name().clone(), error })?;
         let Meanwhile { live, budgets } = meanwhile;
+        let polls = line.from.poll.is_some();
         let sides =
-            Sides { source, target, mapping: &mapping, store, pipeline: one.pipeline, owns_keys, live, budgets };
+            Sides { source, target, mapping: &mapping, store, pipeline: one.pipeline, owns_keys, live, polls, budgets };
         verify(&sides, one.number, one.wish).await
     };
     let (how, why) = match outcome.await {
@@ -174,6 +177,11 @@ pub async fn verify_alone<S: Store>(
     names: &[PipelineName],
     wish: Wish,
 ) -> Result<Result<Vec<i64>, String>, StoreError> {
+    // Whoever was at it is gone.
+    for one in store.verifications().await?.into_iter().filter(|one| one.ended.is_none()) {
+        let why = "it was broken off".to_owned();
+        store.verification_ended(one.number, JobEnded { at: Timestamp::now(), how: JobEnd::Failed, why }).await?;
+    }
     let numbers = match add(config, store, names, wish).await? {
         Ok(numbers) => numbers,
         Err(why) => return Ok(Err(why)),
@@ -199,16 +207,23 @@ fn is_due(
     now: Timestamp,
 ) -> bool {
     let Some(every) = wanted.every else { return false };
-    let own = known.iter().filter(|one| one.pipeline == row.id);
-    let last = match own.max_by_key(|one| one.number) {
-        Some(last) if last.ended.is_none() => return false,
-        Some(last) => Some(last.wanted_at),
-        None => {
-            let is_own =
-                |one: &&SubscriptionRow| one.org == row.identity.source_org && one.channel == row.identity.channel;
-            subscriptions.iter().find(is_own).and_then(|one| one.position.started_at)
-        }
+    let own = || known.iter().filter(|one| one.pipeline == row.id);
+    if own().any(|one| one.ended.is_none()) {
+        return false;
+    }
+    let whole = |how: JobEnd| {
+        let is_such = move |one: &&Verification| {
+            one.wish.sample.is_none() && one.ended.as_ref().is_some_and(|ended| ended.how == how)
+        };
+        own().filter(is_such).map(|one| one.wanted_at).max()
     };
+    if whole(JobEnd::Failed).is_some_and(|failed| failed.plus(AGAIN) > now) {
+        return false;
+    }
+    let last = whole(JobEnd::Done).or_else(|| {
+        let is_own = |one: &&SubscriptionRow| one.org == row.identity.source_org && one.channel == row.identity.channel;
+        subscriptions.iter().find(is_own).and_then(|one| one.position.started_at)
+    });
     last.is_some_and(|last| last.plus(every) <= now)
 }
 
@@ -242,7 +257,17 @@ mod tests {
         let ended = JobEnded { at: later, how: JobEnd::Failed, why: String::new() };
         store.verification_moved(number, VerifyCounts::default(), Vec::new()).await.unwrap();
         store.verification_ended(number, ended).await.unwrap();
-        assert!(!due(&weekly, later.plus(6 * day)).await && due(&weekly, later.plus(7 * day)).await);
+        let hour = Duration::from_secs(3_600);
+        assert!(!due(&weekly, later.plus(hour / 2)).await, "it failed just now");
+        assert!(due(&weekly, later.plus(hour)).await, "it was due, and is again");
+        for (sample, due_again) in [(Some(9), true), (None, false)] {
+            let wish = Wish { sample, ..Wish::default() };
+            let number = store.add_verification(row.id, wish, later).await.unwrap().unwrap();
+            let ended = JobEnded { at: later, how: JobEnd::Done, why: String::new() };
+            store.verification_ended(number, ended).await.unwrap();
+            assert_eq!(due(&weekly, later.plus(6 * day)).await, due_again, "a sample is no whole one");
+        }
+        assert!(due(&weekly, later.plus(7 * day)).await);
         assert_eq!(row.watermark, Seq::ZERO);
     }
 }

@@ -35,7 +35,7 @@ There are two meanings, and you choose:
   orgbridge reapply accounts --as current --record 001...                   one record
   orgbridge reapply accounts --as current --from 30d --dry-run              how much that would be
 
-Where the journal does not reach back so far, the org is asked what has changed since that time, however long ago, and what was
+Where the journal does not reach back so far, or has a gap, the org is asked what has changed since that time, however long ago, and what was
 deleted as far back as it tells.
 
 Exit codes: 0 done; 1 it failed; 3 there was nothing to do.";
@@ -187,7 +187,7 @@ fn told(plan: &Reapplying) -> String {
         Some(0) => format!("{}: {records}", plan.pipeline),
         Some(events) => format!("{}: {}, which name {records}", plan.pipeline, counted(events, "event")),
         None => format!(
-            "{}: the journal begins later, so the org is asked what has changed since: {records}, and what was deleted",
+            "{}: events do not tell of all that time, so the org is asked what has changed since: {records}, and what was deleted",
             plan.pipeline
         ),
     };

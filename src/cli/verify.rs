@@ -188,11 +188,12 @@ impl Verify {
         let is_terminal = io::stderr().is_terminal();
         let (mut said, mut unseen) = (Instant::now(), 0);
         loop {
-            let Report { verifications: mut own, jobs, .. } = report().await?;
+            let Report { verifications: mut own, jobs, pipelines, .. } = report().await?;
             own.retain(|one| numbers.contains(&one.number));
             let is_mended = |one: &Verification| {
                 let mends = |job: &Job| job.kind == "mend" && job.pipeline == one.pipeline && job.ended.is_none();
-                one.ended.is_some() && (one.counts.mended == 0 || !jobs.iter().any(mends))
+                let is_halted = pipelines.iter().any(|line| line.name == one.pipeline && line.halted.is_some());
+                one.ended.is_some() && (one.counts.mended == 0 || is_halted || !jobs.iter().any(mends))
             };
             if own.len() == numbers.len() && own.iter().all(is_mended) {
                 if is_terminal {

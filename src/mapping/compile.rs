@@ -211,6 +211,11 @@ impl Mapping {
             || self.flag.as_ref().is_some_and(|flag| flag.field == *target)
     }
 
+    /// Whether a record that has a counterpart is written in other fields than a new one.
+    pub fn differs_with_a_counterpart(&self) -> bool {
+        self.rules.iter().any(|(_, rule)| rule.write_on == WriteOn::Update)
+    }
+
     /// The target fields whose value is a record of the target.
     pub fn lookup_fields(&self) -> impl Iterator<Item = &FieldName> {
         let is_lookup = |rule: &Rule| matches!(rule.fill, Fill::Parent(_) | Fill::Search(_));

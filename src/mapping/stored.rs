@@ -33,6 +33,7 @@ impl Types {
                 let second = moment::moment(text).and_then(|at| DateTime::from_timestamp(at.timestamp(), 0));
                 second.map_or_else(|| Value::text(text), |second| Value::Text(moment::moment_text(second)))
             }
+            Some(FieldType { kind: Kind::Time, .. }) => Value::text(time(text)),
             Some(FieldType { kind: Kind::Lookup, .. }) => match text.parse::<RecordId>() {
                 Ok(id) => Value::text(id.as_str()),
                 Err(_) => Value::text(text),
@@ -55,6 +56,13 @@ impl Types {
         let (cut, rounded) = (cut(number, scale), rounded(number, scale)?);
         (cut != rounded).then_some(Value::Number(rounded))
     }
+}
+
+/// `10:15`, `10:15:00` and `10:15:00.000Z` are one.
+fn time(text: &str) -> String {
+    let bare = text.trim_end_matches('Z');
+    let seconds = if bare.len() == 5 { format!("{bare}:00") } else { bare.to_owned() };
+    seconds.strip_suffix(".000").unwrap_or(&seconds).to_owned()
 }
 
 /// With at most so many digits behind the point.
@@ -115,7 +123,7 @@ mod tests {
         let field = |name: &str, kind: &str, scale: u32| json!({"name": name, "type": kind, "length": 80, "scale": scale, "precision": 18});
         let described = described(&json!({"name": "Account", "fields": [
             field("Name", "string", 0), field("Amount", "currency", 2), field("Count", "int", 0), field("At", "datetime", 0),
-            field("Kinds", "multipicklist", 0), field("Owner", "reference", 0), field("Kind", "picklist", 0),
+            field("Kinds", "multipicklist", 0), field("Owner", "reference", 0), field("Kind", "picklist", 0), field("Opens", "time", 0),
         ]}));
         let names: Vec<FieldName> = described.fields.values().map(|field| field.name.clone()).collect();
         Types::new(names.iter(), Some(&described), std::iter::empty())
@@ -146,6 +154,8 @@ mod tests {
             ("At", json!("2024-05-01T10:00:00.750Z"), json!("2024-05-01T10:00:00.000Z"), true),
             ("At", json!("2024-05-01T12:00:00+02:00"), json!("2024-05-01T10:00:00.000Z"), true),
             ("At", json!("2024-05-01T10:00:01.000Z"), json!("2024-05-01T10:00:00.000Z"), false),
+            ("Opens", json!("10:15"), json!("10:15:00.000Z"), true),
+            ("Opens", json!("10:15:00Z"), json!("10:15:01.000Z"), false),
             ("Owner", json!("001000000000001"), json!("001000000000001AAA"), true),
             ("Unknown__c", json!(" x"), json!("x"), true),
             ("Unknown__c", json!(1.005), json!(1.01), false),

@@ -1,6 +1,6 @@
 //! Which records events of some time named, so that they are read and applied once more, as they are now.
 //!
-//! From the journal where it reaches. Where it does not, the org is asked what has changed since then: that tells of every time, not
+//! From the journal where it reaches and has no gap. Where it does not, the org is asked what has changed since then: that tells of every time, not
 //! only of the 72 hours that the org keeps events, costs no deliveries, and finds each record that an event could have named.
 
 use std::collections::HashSet;
@@ -8,8 +8,10 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Happening, RecordId, ReplayId, Seq, Timestamp, Transport};
-use crate::store::{PipelineRow, Sought, Span, Store, StoreError, SubscriptionRow};
+use crate::store::{Gap, Mended, PipelineRow, Sought, Span, Store, StoreError, SubscriptionRow};
 
+/// Gaps that were closed are remembered by their number.
+const GAPS: usize = 10_000;
 /// Entries that are looked at together.
 const PAGE: usize = 1_000;
 
@@ -43,11 +45,11 @@ pub enum Touched {
     /// The journal has all of it.
     Journaled {
         events: u64,
-        /// Events of it that do not name all their records. Gaps see to these.
+        /// Events of it that do not name all their records; not 0 only where a record or a transaction was asked for.
         unnamed: u64,
         records: Vec<RecordId>,
     },
-    /// The journal begins later: all that has changed since then.
+    /// The journal does not have all of it: what has changed since then.
     Since(Timestamp),
 }
 
@@ -102,6 +104,8 @@ pub async fn touched<S: Store>(
     let of_times = store.journal_span(sought.since, sought.until).await?;
     let mut span = Span { above: span.above.max(of_times.above), to: span.to.min(of_times.to) };
     let (mut events, mut unnamed, mut seen, mut records) = (0, 0, HashSet::new(), Vec::new());
+    // When the range begins and ends, as far as its events tell.
+    let (mut first, mut last): (Option<Timestamp>, Option<Timestamp>) = (sought.since, sought.until);
     loop {
         let page = store.journal_page(&sought, span, PAGE).await?;
         for journaled in page.entries {
@@ -110,6 +114,9 @@ pub async fn touched<S: Store>(
                 continue;
             }
             events += 1;
+            let at = change.header.commit_timestamp;
+            first = Some(first.map_or(at, |first| first.min(at)));
+            last = Some(last.map_or(at, |last| last.max(at)));
             unnamed += u64::from(change.header.wildcard || change.header.record_ids.is_empty());
             let of_range =
                 change.header.record_ids.iter().filter(|record| range.record.is_none_or(|one| one == **record));
@@ -117,9 +124,40 @@ pub async fn touched<S: Store>(
         }
         match page.next {
             Some(above) => span.above = above,
-            None => return Ok(Ok(Touched::Journaled { events, unnamed, records })),
+            None => break,
         }
     }
+    let is_whole = range.record.is_none() && range.transaction.is_none();
+    if let (Some(first), true) = (first, is_whole)
+        && (unnamed > 0 || has_gap(store, row, subscription, (first, last)).await?)
+    {
+        return Ok(Ok(Touched::Since(first)));
+    }
+    Ok(Ok(Touched::Journaled { events, unnamed, records }))
+}
+
+/// Whether there was a time within this one of which events do not tell. What was read then, when it was repaired, was mapped as the
+/// config said at that time.
+async fn has_gap<S: Store>(
+    store: &S,
+    row: &PipelineRow,
+    subscription: &SubscriptionRow,
+    (first, last): (Timestamp, Option<Timestamp>),
+) -> Result<bool, StoreError> {
+    let mut gaps = store.gaps().await?;
+    gaps.extend(store.mended_gaps(GAPS).await?);
+    // One that names records has an entry, which names them too.
+    let is_own = |gap: &Gap| {
+        gap.subscription == subscription.id
+            && gap.records == 0
+            && gap.object.as_ref().is_none_or(|object| *object == row.identity.source_object)
+    };
+    let within =
+        |gap: &Gap| gap.to.is_none_or(|to| to >= first) && gap.from.zip(last).is_none_or(|(from, last)| from <= last);
+    // What only proved to be no gap has hidden nothing.
+    let hid =
+        |gap: &Gap| gap.closed.as_ref().is_none_or(|closed| closed.by == Mended::Repair || closed.by == Mended::Person);
+    Ok(gaps.iter().any(|gap| is_own(gap) && within(gap) && hid(gap)))
 }
 
 /// Whether the journal has all that was committed since then: the subscription is older, and nothing was trimmed.
@@ -198,6 +236,10 @@ mod tests {
         assert_eq!(touched(alone).await, found(0, &[77]), "whether or not an event named it");
         let before = NOW.minus(minute);
         assert_eq!(touched(from(Point::Time(before))).await, Ok(Touched::Since(before)));
+        // An event that names not all its records, and a window that was repaired, tell less than there was.
+        let wildcard = given::event(7).wildcard().committed(NOW.plus(minute)).arrives();
+        store.append(subscription, vec![wildcard], NOW.plus(7 * minute)).await.unwrap();
+        assert!(matches!(touched(from(Point::Number(Seq(7)))).await, Ok(Touched::Since(_))));
         let refused = touched(from(Point::ReplayId("00ff".to_owned()))).await.unwrap_err();
         assert!(refused.contains("no event of"), "{refused}");
         let none = super::touched(&store, &row, None, &Range::default()).await.unwrap().unwrap_err();

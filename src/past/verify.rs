@@ -24,21 +24,25 @@ use crate::org::{CallError, Code, Disposition, Org};
 use crate::publish::budget::Allowance;
 use crate::publish::{Cover, Key, Source};
 use crate::retry::Backoff;
-use crate::store::sqlite::sheet::{Held, Sheet};
+use crate::store::sqlite::sheet::{Held, Sheet, SheetError};
 use crate::store::{
     Difference, Finding, ListNumber, Listed, Mend, PipelineId, Question, Store, StoreError, VerificationNumber,
     VerifyCounts, Wish, Work,
 };
 use crate::subscribe::probe::BUS_MARGIN;
 
-/// Suspects that are looked at together: as many ids as fit into one query.
-const TOGETHER: usize = crate::org::soql::IN_MAX;
+/// Suspects that are looked at together: so many ids fit into one query (facts: rest.md section 1).
+const TOGETHER: usize = 400;
 /// Between two looks at the same suspect: the first, and at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// What is still on its way after so many looks, and so long between them, is told as such.
 const LOOKS_MIN: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(360);
+/// Without a sign of life for longer a subscription is not live.
+const SILENCE: Duration = Duration::from_secs(300);
+/// An org that has prepared nothing after this never will.
+const PREPARED_WITHIN: Duration = Duration::from_secs(3_600);
 /// Between two questions to an org that prepares rows, or does not answer.
 const AGAIN: Duration = Duration::from_millis(500);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
@@ -56,6 +60,8 @@ pub enum VerifyError {
     Call { org: crate::event::OrgName, error: CallError },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Sheet(#[from] SheetError),
     #[error("org {org} dropped the rows that it had prepared, twice")]
     Gone { org: crate::event::OrgName },
 }
@@ -73,6 +79,8 @@ pub struct Sides<'a, S> {
     pub owns_keys: bool,
     /// Events are received meanwhile. If not, what changed since they were is on its way.
     pub live: bool,
+    /// Its object is asked for now and then, for it has no events.
+    pub polls: bool,
     pub budgets: [Option<Budget>; 2],
 }
 
@@ -233,11 +241,22 @@ impl<S: Store> Comparison<'_, S> {
         }
         self.counts.records += records.len() as u64;
         let holders = self.sheet.holders(keyed.iter().map(|(_, key, _)| key.clone()).collect()).await?;
-        let (mut linked, mut equal) = (Vec::new(), Vec::new());
-        for ((record, _, cells), holders) in keyed.into_iter().zip(holders) {
+        let (mut linked, mut equal, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
+        let by_id: HashMap<RecordId, &Record> = match mapping.differs_with_a_counterpart() {
+            true => records.iter().map(|record| (record.id, record)).collect(),
+            false => HashMap::new(),
+        };
+        for ((record, _, mut cells), holders) in keyed.into_iter().zip(holders) {
+            // Some fields are written to a counterpart that is there, and to no new one.
+            if let (Some(whole), [(id, _)], true) = (by_id.get(&record), holders.as_slice(), cells.is_some()) {
+                let known = Known { link: LinkState::Linked(*id), parents: &parents, replies: &self.replies };
+                if let Mapped::Write(write) = mapping.apply_read(whole, None, &known, cover(pipeline, record)) {
+                    cells = write.fields().map(|fields| self.digest.of_write(mapping, fields));
+                }
+            }
             match (cells, holders.as_slice()) {
                 (Some(cells), [(id, digest)]) if digest::agree(&cells, digest) => equal.push((record, *id)),
-                (None, []) => self.counts.excluded += 1,
+                (None, []) => excluded.push(record),
                 _ => suspects.push(record),
             }
             linked.push(record);
@@ -251,13 +270,24 @@ impl<S: Store> Comparison<'_, S> {
                 Some(_) | None => self.counts.equal += 1,
             }
         }
+        for record in excluded {
+            // Its counterpart may have lost its key.
+            match links.contains_key(&record) {
+                true => suspects.push(record),
+                false => self.counts.excluded += 1,
+            }
+        }
         self.sheet.suspect(suspects).await?;
         Ok(())
     }
 
     /// What the target has under keys that no record of the source has.
     async fn left_in_target(&mut self) -> Result<(), VerifyError> {
-        let Sides { mapping, store, pipeline, .. } = *self.sides;
+        let Sides { source, mapping, store, pipeline, owns_keys, .. } = *self.sides;
+        let described = self.patiently(source, || source.describe(&mapping.source_object)).await?;
+        // Another pipeline may write the same object from another one.
+        let is_own =
+            |record: &RecordId| described.object.key_prefix.as_deref().is_none_or(|own| own == record.key_prefix());
         let mut after = 0;
         loop {
             let left = self.sheet.unseen(after, QUERY_PAGE).await?;
@@ -266,9 +296,12 @@ impl<S: Store> Comparison<'_, S> {
             let sources = store.sources_of(pipeline, left.iter().map(|(.., id)| *id).collect()).await?;
             let (mut suspects, mut orphans) = (Vec::new(), Vec::new());
             for (_, key, id) in left {
-                let by_key = || key.parse().ok().filter(|record| mapping.key_of(*record).as_ref() == Some(&key));
+                // Another org's ids look alike.
+                let read = || key.parse().ok().filter(|_| owns_keys);
+                let by_key = || read().filter(|record| mapping.key_of(*record).as_ref() == Some(&key));
                 match sources.get(&id).copied().or_else(by_key) {
-                    Some(record) => suspects.push(record),
+                    Some(record) if is_own(&record) => suspects.push(record),
+                    Some(_) => {}
                     None => orphans.push(id),
                 }
             }
@@ -284,8 +317,13 @@ impl<S: Store> Comparison<'_, S> {
         // By the source's clock.
         let mut first_look = None;
         loop {
+            // What was asked before may have changed since.
+            self.replies = Replies::new();
             let looked_at = source.server_time();
             let live_until = self.live_until().await?;
+            // What does not come by events is told when it is asked for, which may be hours later.
+            let is_live = live && !self.sides.polls && live_until.is_some_and(|until| until.plus(SILENCE) >= looked_at);
+            let at_work = store.open_jobs().await?.iter().any(|job| job.pipeline == pipeline);
             let (mut after, mut left) = (None, false);
             loop {
                 let suspects = self.sheet.suspects(after, TOGETHER).await?;
@@ -302,16 +340,23 @@ impl<S: Store> Comparison<'_, S> {
                         continue;
                     };
                     // Nothing that events have not told of yet can have changed it.
-                    let is_told = one.changed.is_none_or(|at| {
-                        live_until.is_some_and(|until| until >= at)
-                            || live && first_look.is_some_and(|first: Timestamp| at.plus(BUS_MARGIN) <= first)
-                    });
+                    let is_told = match one.changed {
+                        Some(at) => {
+                            live_until.is_some_and(|until| until >= at)
+                                || is_live && first_look.is_some_and(|first: Timestamp| at.plus(BUS_MARGIN) <= first)
+                        }
+                        // It was no other than now when it was looked at first.
+                        None => match first_look {
+                            Some(first) if is_live => first.plus(BUS_MARGIN) <= looked_at,
+                            first => first.is_some_and(|first| live_until.is_some_and(|until| until >= first)),
+                        },
+                    };
                     let State::Differs { mark: own, .. } = &one.state else {
                         self.count(&one.state);
                         cleared.push(record);
                         continue;
                     };
-                    if mark == Some(*own) && is_told && !on_their_way.contains(&record) {
+                    if mark == Some(*own) && is_told && !at_work && !on_their_way.contains(&record) {
                         differing.push(one);
                         cleared.push(record);
                     } else {
@@ -536,6 +581,7 @@ impl<'a> Reader<'a> {
                     Place::Behind(_) | Place::End => return Ok(None),
                 };
                 let mut backoff = Backoff::new(AGAIN, AGAIN_MAX);
+                let asked = tokio::time::Instant::now();
                 loop {
                     let part = of.patiently(rows.org, || rows.part(job, locator.as_deref())).await?;
                     match part {
@@ -543,8 +589,10 @@ impl<'a> Reader<'a> {
                             self.place = locator.map_or(Place::End, Place::Locator);
                             return Ok(Some(rows));
                         }
-                        Part::NotYet => tokio::time::sleep(backoff.next_delay()).await,
-                        Part::Gone => {
+                        Part::NotYet if asked.elapsed() < PREPARED_WITHIN => {
+                            tokio::time::sleep(backoff.next_delay()).await;
+                        }
+                        Part::NotYet | Part::Gone => {
                             self.gone = true;
                             return Ok(None);
                         }

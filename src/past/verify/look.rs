@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value as Json;
 
-use super::{Comparison, VerifyError, cover, digest};
+use super::{Comparison, TOGETHER, VerifyError, cover, digest};
 use crate::config::{IfMissing, MayDelete, OnDelete};
 use crate::event::{FieldName, Found, Record, RecordId, Timestamp, Value};
 use crate::hydrate;
@@ -16,6 +16,8 @@ use crate::publish::{Body, Cell, Counterpart, Write};
 use crate::store::{Answer, Difference, Finding, Store};
 use crate::subscribe::probe::BUS_MARGIN;
 
+/// Of the list of a query (facts: rest.md section 1).
+const URL_MAX: usize = 13_000;
 /// The code of a record that cannot be mapped for want of an answer of an org.
 const NOT_MAPPED: &str = "NOT_MAPPED";
 /// The code of a record of the target that has the key of another one.
@@ -103,7 +105,7 @@ impl<S: Store> Comparison<'_, S> {
         keys.dedup();
         let (key, object) = (&mapping.key, &mapping.target_object);
         let mut holders: HashMap<String, Vec<RecordId>> = HashMap::new();
-        for keys in soql::in_urls(&keys) {
+        for keys in soql::in_long_urls(&keys, TOGETHER, URL_MAX) {
             let list = soql::list(keys.iter().map(String::as_str));
             let soql = format!("SELECT Id, {key} FROM {object} WHERE {key} IN {list}");
             for row in self.patiently(target, || target.query(&soql)).await? {

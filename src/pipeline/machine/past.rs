@@ -58,7 +58,9 @@ impl Machine {
             let source = Source { pipeline, record: *record };
             let is_gone = matches!(found.get(record), Some(Found::Deleted | Found::Merged { .. }));
             let was_deleted = answer.applied.get(record).is_some_and(|applied| applied.tombstone);
-            if is_gone && was_deleted && !answer.links.contains_key(record) && self.is_idle(source) {
+            // A comparison has seen that it is there all the same.
+            let is_seen = through == Through::Verify;
+            if is_gone && was_deleted && !is_seen && !answer.links.contains_key(record) && self.is_idle(source) {
                 found.remove(record);
                 return false;
             }

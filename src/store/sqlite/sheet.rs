@@ -18,6 +18,14 @@ pub struct Sheet {
     worker: Worker,
 }
 
+/// It is no trouble of the state's.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a temporary file for the comparison could not be written: make room where temporary files are, or set SQLITE_TMPDIR to another \
+     folder"
+)]
+pub struct SheetError(#[source] StoreError);
+
 /// A record of the target: its key, its id, and what stands for its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -29,16 +37,18 @@ pub struct Held {
 impl Sheet {
     /// # Errors
     /// Where there is no room for temporary files.
-    pub fn new() -> Result<Self, StoreError> {
+    pub fn new() -> Result<Self, SheetError> {
         // Without a name it is a file that only this connection knows (0600), and that goes with it.
-        let db = Connection::open("")?;
-        db.execute_batch(TABLES)?;
-        let worker =
-            Worker::spawn("comparison", db, one_by_one).map_err(|error| StoreError::Database(Box::new(error)))?;
-        Ok(Self { worker })
+        let made = || {
+            let db = Connection::open("")?;
+            db.execute_batch(TABLES)?;
+            let failed = |error| StoreError::Database(Box::new(error));
+            Worker::spawn("comparison", db, one_by_one).map_err(failed)
+        };
+        Ok(Self { worker: made().map_err(SheetError)? })
     }
 
-    pub async fn put(&self, rows: Vec<Held>) -> Result<(), StoreError> {
+    pub async fn put(&self, rows: Vec<Held>) -> Result<(), SheetError> {
         self.worker
             .ask(move |db| {
                 let mut insert = db.prepare_cached("INSERT INTO held (key, id, digest) VALUES (?1, ?2, ?3)")?;
@@ -48,15 +58,17 @@ impl Sheet {
                 Ok(())
             })
             .await
+            .map_err(SheetError)
     }
 
     /// All of the target is there: from now on it can be looked up.
-    pub async fn complete(&self) -> Result<(), StoreError> {
-        self.worker.ask(|db| Ok(db.execute_batch("CREATE INDEX held_by_key ON held (key)")?)).await
+    pub async fn complete(&self) -> Result<(), SheetError> {
+        let index = "CREATE INDEX held_by_key ON held (key)";
+        self.worker.ask(|db| Ok(db.execute_batch(index)?)).await.map_err(SheetError)
     }
 
     /// Who holds these keys. They count as seen.
-    pub async fn holders(&self, keys: Vec<String>) -> Result<Vec<Vec<(RecordId, Vec<u8>)>>, StoreError> {
+    pub async fn holders(&self, keys: Vec<String>) -> Result<Vec<Vec<(RecordId, Vec<u8>)>>, SheetError> {
         self.worker
             .ask(move |db| {
                 let mut select = db.prepare_cached("SELECT n, id, digest, seen FROM held WHERE key = ?1")?;
@@ -76,10 +88,11 @@ impl Sheet {
                 Ok(all)
             })
             .await
+            .map_err(SheetError)
     }
 
     /// Those that nobody asked for, behind this number; each with its number.
-    pub async fn unseen(&self, after: i64, limit: usize) -> Result<Vec<(i64, String, RecordId)>, StoreError> {
+    pub async fn unseen(&self, after: i64, limit: usize) -> Result<Vec<(i64, String, RecordId)>, SheetError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.worker
             .ask(move |db| {
@@ -88,10 +101,11 @@ impl Sheet {
                 Ok(db.prepare_cached(select)?.query_map(params![after, limit], row)?.collect::<Result<_, _>>()?)
             })
             .await
+            .map_err(SheetError)
     }
 
     /// Records of the source that are to be looked at again.
-    pub async fn suspect(&self, records: Vec<RecordId>) -> Result<(), StoreError> {
+    pub async fn suspect(&self, records: Vec<RecordId>) -> Result<(), SheetError> {
         self.worker
             .ask(move |db| {
                 let mut insert =
@@ -100,6 +114,7 @@ impl Sheet {
                 Ok(())
             })
             .await
+            .map_err(SheetError)
     }
 
     /// Suspects in the order of their ids, each with the mark that it got last.
@@ -107,7 +122,7 @@ impl Sheet {
         &self,
         after: Option<RecordId>,
         limit: usize,
-    ) -> Result<Vec<(RecordId, Option<i64>)>, StoreError> {
+    ) -> Result<Vec<(RecordId, Option<i64>)>, SheetError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.worker
             .ask(move |db| {
@@ -117,10 +132,11 @@ impl Sheet {
                 Ok(db.prepare_cached(select)?.query_map(params![after, limit], row)?.collect::<Result<_, _>>()?)
             })
             .await
+            .map_err(SheetError)
     }
 
     /// These suspects get a mark, and are to be looked at once more.
-    pub async fn mark(&self, marks: Vec<(RecordId, i64)>) -> Result<(), StoreError> {
+    pub async fn mark(&self, marks: Vec<(RecordId, i64)>) -> Result<(), SheetError> {
         self.worker
             .ask(move |db| {
                 let mut update = db.prepare_cached("UPDATE suspects SET mark = ?2 WHERE record = ?1")?;
@@ -128,10 +144,11 @@ impl Sheet {
                 Ok(())
             })
             .await
+            .map_err(SheetError)
     }
 
     /// It is known what these suspects are.
-    pub async fn clear(&self, records: Vec<RecordId>) -> Result<(), StoreError> {
+    pub async fn clear(&self, records: Vec<RecordId>) -> Result<(), SheetError> {
         self.worker
             .ask(move |db| {
                 let mut delete = db.prepare_cached("DELETE FROM suspects WHERE record = ?1")?;
@@ -139,10 +156,11 @@ impl Sheet {
                 Ok(())
             })
             .await
+            .map_err(SheetError)
     }
 
     /// Records of the target with a key that no record of the source is known to have.
-    pub async fn add_orphans(&self, ids: Vec<RecordId>) -> Result<(), StoreError> {
+    pub async fn add_orphans(&self, ids: Vec<RecordId>) -> Result<(), SheetError> {
         self.worker
             .ask(move |db| {
                 let mut insert = db.prepare_cached("INSERT INTO orphans (id) VALUES (?1) ON CONFLICT DO NOTHING")?;
@@ -150,9 +168,10 @@ impl Sheet {
                 Ok(())
             })
             .await
+            .map_err(SheetError)
     }
 
-    pub async fn orphans(&self, after: Option<RecordId>, limit: usize) -> Result<Vec<RecordId>, StoreError> {
+    pub async fn orphans(&self, after: Option<RecordId>, limit: usize) -> Result<Vec<RecordId>, SheetError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.worker
             .ask(move |db| {
@@ -164,6 +183,7 @@ impl Sheet {
                 Ok(rows)
             })
             .await
+            .map_err(SheetError)
     }
 }
 

@@ -87,8 +87,11 @@ pub(super) fn end(db: &Connection, number: VerificationNumber, ended: &JobEnded)
     if db.execute(update, params![number, at, how, why])? == 0 {
         return Ok(false);
     }
+    // A glance takes the place of no whole comparison, and one that failed of none that did not.
     let others = "SELECT other.number FROM verifications own JOIN verifications other ON other.pipeline = own.pipeline
-        WHERE own.number = ?1 AND other.number != own.number AND other.ended_at IS NOT NULL";
+        WHERE own.number = ?1 AND other.number != own.number AND other.ended_at IS NOT NULL
+            AND (other.ended_how = 'failed' OR own.ended_how = 'done'
+                AND (json_extract(other.wish, '$.sample') IS NULL) = (json_extract(own.wish, '$.sample') IS NULL))";
     let others: Vec<VerificationNumber> =
         db.prepare_cached(others)?.query_map([number], |row| row.get(0))?.collect::<Result<_, _>>()?;
     others.into_iter().try_for_each(|other| forget(db, other))?;
@@ -148,7 +151,11 @@ pub(super) fn on_their_way(
              EXISTS (SELECT 1 FROM sent WHERE sent.pipeline = ?1 AND sent.record = asked.value)
              OR EXISTS (SELECT 1 FROM journal_records r LEFT JOIN applied a ON a.pipeline = ?1 AND a.record = r.record
                  WHERE r.subscription = s.id AND r.record = asked.value AND r.seq > p.watermark
-                     AND r.seq > coalesce(a.seq, 0)))";
+                     AND r.seq > coalesce(a.seq, 0))
+             OR EXISTS (SELECT 1 FROM unfilled u
+                 JOIN links l ON l.source_org = p.source_org AND l.target_org = p.target_org
+                     AND l.source_record = u.parent_record AND l.target_object = u.parent_object
+                 WHERE u.pipeline = ?1 AND u.record = asked.value))";
     Ok(db
         .prepare_cached(select)?
         .query_map(params![pipeline, json_list(records)], |row| row.get(0))?
