@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orgbridge::bridge::Command;
-use orgbridge::config::{Fill, Login, NoLongerMatching, OnDelete, SaveOptions};
+use orgbridge::config::{Fill, Login, NoLongerMatching, OnDelete, SaveOptions, WriteOn};
 use orgbridge::emulator::Scenario;
 use orgbridge::event::{OrgName, RecordId, Timestamp, Value};
 use orgbridge::mapping::Expression;
@@ -240,6 +240,34 @@ async fn rules_that_keep_records_in_the_target_make_no_differences_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_only_a_counterpart_gets_is_compared_with_the_others() {
+    let mut world = World::with(|config| {
+        config.pipelines.truncate(1);
+        let rule = config.pipelines[0].fields.iter_mut().find(|(name, _)| name.as_str() == "Description").unwrap();
+        rule.1.write_on = WriteOn::Update;
+    })
+    .await;
+    world.start();
+    world.live_since(Timestamp(0)).await;
+    let ids = world.create("Account", (0..3).map(|n| json!({"Name": format!("A {n}")})).collect()).await;
+    world.caught_up().await;
+    world.update("Account", vec![(ids[0].clone(), json!({"Description": "written"}))]).await;
+    world.caught_up().await;
+    verified(&world, &["accounts"], Wish::default()).await;
+    assert_eq!(number(&world, "SELECT json_extract(counts, '$.equal') FROM verifications"), 3);
+    let there = counterparts(&world, "Account").await;
+    change_there(&target(&world), &[there[&ids[0]].clone()], "Description", json!("altered")).await;
+    verified(&world, &["accounts"], Wish::default()).await;
+    world.stop().await;
+    let (_, found) = told(&world, "accounts").await;
+    assert_eq!(
+        found.iter().filter_map(|one| one.record).map(|id| id.to_string()).collect::<Vec<_>>(),
+        [ids[0].clone()]
+    );
+    assert!(found[0].fields.iter().all(|field| field.as_str() == "Description"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_record_is_told_with_its_code_and_a_sample_is_part_of_the_whole() {
     let mut world = World::with(|config| config.pipelines.truncate(1)).await;
     world.start();
@@ -262,11 +290,7 @@ async fn a_failed_record_is_told_with_its_code_and_a_sample_is_part_of_the_whole
             .all(|one| one.what == Finding::Failed && one.code.as_deref() == Some("FIELD_CUSTOM_VALIDATION_EXCEPTION"))
     );
     assert_eq!(found.first().and_then(|one| one.record).map(|id| id.to_string()), Some(all[0].clone()));
-    assert_eq!(
-        number(&world, "SELECT count(*) FROM verifications"),
-        1,
-        "the last one takes the place of the one before"
-    );
+    assert_eq!(number(&world, "SELECT count(*) FROM verifications"), 2, "a sample takes the place of no whole one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
