@@ -157,9 +157,15 @@ pub fn canonical(value: Value) -> Value {
     }
 }
 
+/// What a row holds in a field: an org answers with its own capitals, whatever it was asked with.
+pub fn cell<'r>(row: &'r Map<String, Json>, field: &FieldName) -> Option<&'r Json> {
+    let other = || row.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.as_str())).map(|(_, value)| value);
+    row.get(field.as_str()).or_else(other)
+}
+
 /// The text of the External ID that a row holds.
 pub fn key_in(row: &Map<String, Json>, key: &FieldName) -> Option<String> {
-    Cell::Value(Value::from(row.get(key.as_str())?.clone())).key_text()
+    Cell::Value(Value::from(cell(row, key)?.clone())).key_text()
 }
 
 /// The id that a field of a row holds.
@@ -198,6 +204,15 @@ mod tests {
             ("Missing__c", Value::Null),
         ];
         assert!(values == expected.map(|(path, value)| (path.parse().unwrap(), value)).into(), "{values:?}");
+    }
+
+    #[test]
+    fn a_field_is_found_whatever_its_capitals_in_the_config() {
+        let Json::Object(row) = json!({"Id": "001", "Phone": "1", "Key__c": "K"}) else { unreachable!() };
+        let name = |text: &str| text.parse::<FieldName>().unwrap();
+        assert_eq!(cell(&row, &name("phone")), Some(&json!("1")));
+        assert_eq!(cell(&row, &name("Fax")), None);
+        assert_eq!(key_in(&row, &name("KEY__c")).as_deref(), Some("K"));
     }
 
     #[test]

@@ -40,8 +40,9 @@ pub async fn targets(
     let rows = Rows { org: target, object: &mapping.target_object, fields: &asked, condition: None };
     let (rows, last) = rows.rows_behind(after, QUERY_PAGE).await?;
     let row = |row: rows::Row| {
-        let value =
-            |field: &FieldName| hydrate::canonical(Value::from(row.get(field.as_str()).cloned().unwrap_or_default()));
+        let value = |field: &FieldName| {
+            hydrate::canonical(Value::from(hydrate::cell(&row, field).cloned().unwrap_or_default()))
+        };
         Some(Row {
             id: hydrate::id_of(&row, "Id")?,
             key: hydrate::key_in(&row, &mapping.key),

@@ -89,7 +89,7 @@ async fn holders(
 
 fn counterpart(id: RecordId, fields: &[FieldName], row: &Map<String, Json>) -> Counterpart {
     let value = |field: &FieldName| {
-        let value = row.get(field.as_str()).cloned().unwrap_or_default();
+        let value = hydrate::cell(row, field).cloned().unwrap_or_default();
         (field.clone(), hydrate::canonical(Value::from(value)))
     };
     Counterpart { id, values: fields.iter().map(value).collect() }

@@ -44,7 +44,7 @@ impl Digest {
     pub fn of_row(&self, mapping: &Mapping, row: &Row) -> Vec<u8> {
         let mut digest = Vec::with_capacity(self.fields.len() * BYTES);
         for field in &self.fields {
-            let value = hydrate::canonical(Value::from(row.get(field.as_str()).cloned().unwrap_or(Json::Null)));
+            let value = hydrate::canonical(Value::from(hydrate::cell(row, field).cloned().unwrap_or(Json::Null)));
             digest.extend(hash(&mapping.types().stored(field, &value)).to_le_bytes());
         }
         digest

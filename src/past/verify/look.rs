@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde_json::Value as Json;
-
 use super::{Comparison, TOGETHER, VerifyError, cover, digest};
 use crate::config::{IfMissing, MayDelete, OnDelete};
 use crate::event::{FieldName, Found, Record, RecordId, Timestamp, Value};
@@ -199,7 +197,7 @@ impl<S: Store> Comparison<'_, S> {
                     return double.map_or_else(|| (differs(Finding::Missing, &fields), None), twice);
                 };
                 let types = mapping.types();
-                let held = Counterpart { id: record, values: values(row) };
+                let held = Counterpart { id: record, values: values(row, &fields) };
                 let lacks = held.lacks(&fields, |field, value, there| types.holds(field, value, there));
                 match double {
                     _ if !lacks.is_empty() => differs(Finding::Different, &lacks),
@@ -310,10 +308,12 @@ fn differing(record: RecordId, target: Option<RecordId>, what: Finding, code: Op
     State::Differs { mark: mark(&difference, 0), difference, mendable: false }
 }
 
-fn values(row: &Row) -> BTreeMap<FieldName, Value> {
-    let value =
-        |(name, value): (&String, &Json)| Some((name.parse().ok()?, hydrate::canonical(Value::from(value.clone()))));
-    row.iter().filter_map(value).collect()
+fn values(row: &Row, fields: &BTreeMap<FieldName, Cell>) -> BTreeMap<FieldName, Value> {
+    let value = |field: &FieldName| {
+        let value = hydrate::cell(row, field).cloned().unwrap_or_default();
+        (field.clone(), hydrate::canonical(Value::from(value)))
+    };
+    fields.keys().map(value).collect()
 }
 
 fn modified(row: &Row) -> Option<(Timestamp, RecordId)> {
