@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::{Brakes, KeyChanges, MayDelete, OnDelete, OnUndelete, WhenTargetGone};
-use crate::event::{ChangeKind, FieldPath, Found, ObjectName, Part, Record, RecordId, Seq, Timestamp};
+use crate::event::{FieldPath, Found, ObjectName, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies};
 use crate::org::JobTrouble;
 use crate::pipeline::brakes::Brake;
@@ -432,6 +432,10 @@ impl Machine {
             self.read(source, from, false, true, at);
             self.note_undelete(source, part);
             self.note_key(source, part);
+            // As where it joins a read: the row may be older than a delete that went out before a crash.
+            if reading::is_undelete(part) && self.loses_children(source.pipeline) {
+                self.children_first(source, None, now);
+            }
         }
         self.untrack(source, part.seq);
     }
@@ -452,10 +456,7 @@ impl Machine {
             self.untrack_only(source, part.seq);
             return;
         }
-        let deletes = line.mapping.on_delete == OnDelete::Delete;
-        let wanted = line.mapping.publishing.on_undelete != OnUndelete::Ignore;
-        let is_back = matches!(part.kind(), ChangeKind::Undelete | ChangeKind::GapUndelete);
-        if is_back && wanted && deletes && self.has_children(source.pipeline) {
+        if reading::is_undelete(part) && self.loses_children(source.pipeline) {
             // Its counterpart is deleted, or will be, and whoever names it as parent loses it there.
             self.read(source, part.seq, false, false, now);
             self.note_undelete(source, part);

@@ -120,6 +120,7 @@ impl Machine {
         let mapping = line.mapping.clone();
         let (mut records, mut keys, mut parents, mut losers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut revived = Vec::new();
+        let loses_children = self.loses_children(pipeline);
         for source in self.readings.take(pipeline, now) {
             if self.waits_for_moved(source, now) {
                 continue;
@@ -127,6 +128,24 @@ impl Machine {
             let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) else {
                 continue;
             };
+            let by_steps = !coalesces && !reading.has_row;
+            if matches!(reading.stage, Stage::Wanted { .. }) && !by_steps {
+                // All of it is in the journal, so the answer will stand for it, and is no single change's.
+                let mut comes_back = false;
+                for part in reading.joined.drain(..) {
+                    comes_back |= reading::is_undelete(&part);
+                    reading.rekeys |= mapping.changes_key(&part);
+                    if !matches!(reading.because, Because::Nothing) {
+                        reading.because.also(&part);
+                    }
+                }
+                // It may have been deleted in the target after those that came back with it were written there: by what was
+                // read of it before, in this process or the last one.
+                if comes_back && loses_children {
+                    reading.children.get_or_insert(None);
+                    reading.stage = Stage::ChildrenWanted;
+                }
+            }
             match &reading.stage {
                 // Its counterpart may be on its way into the bin: what is to be taken out must be in there first.
                 Stage::Wanted { .. } if restores && reading.revives && self.outbox.key_of(source).is_some() => {
@@ -135,21 +154,8 @@ impl Machine {
                     self.readings.want(at, source);
                 }
                 Stage::Wanted { .. } if keys.is_empty() && parents.is_empty() && losers.is_empty() => {
-                    let next_step = reading.joined.first().filter(|_| !coalesces && !reading.has_row);
-                    let at = match next_step {
-                        // Each is still to be written, over the whole record.
-                        Some(part) => part.seq.before().min(at),
-                        None => {
-                            // All of it is in the journal, so the answer will stand for it, and is no single change's.
-                            for part in reading.joined.drain(..) {
-                                reading.rekeys |= mapping.changes_key(&part);
-                                if !matches!(reading.because, Because::Nothing) {
-                                    reading.because.also(&part);
-                                }
-                            }
-                            at
-                        }
-                    };
+                    // What is left of it is still to be written, step by step, over the whole record.
+                    let at = reading.joined.first().map_or(at, |part| part.seq.before().min(at));
                     reading.stage = Stage::Asked { at };
                     if restores && reading.revives {
                         revived.push(source.record);
@@ -199,6 +205,15 @@ impl Machine {
 
     pub(super) fn has_children(&self, parent: PipelineId) -> bool {
         !self.lookups_of(parent).is_empty()
+    }
+
+    /// Whether those that name a record of this pipeline as parent go with it in the target, and are wanted again when it
+    /// comes back.
+    pub(super) fn loses_children(&self, pipeline: PipelineId) -> bool {
+        let deletes = |line: &Line| {
+            line.mapping.on_delete == OnDelete::Delete && line.mapping.publishing.on_undelete != OnUndelete::Ignore
+        };
+        self.lines.get(&pipeline).is_some_and(deletes) && self.has_children(pipeline)
     }
 
     /// A record that is to be read, and may be made anew in the target: those that name it as parent are asked for first.

@@ -10,6 +10,7 @@ mod parents;
 mod past;
 mod redrive;
 mod restore;
+mod undeletes;
 mod unmatched;
 
 use proptest::prelude::*;
