@@ -10,6 +10,7 @@ mod reapply;
 mod repairs;
 mod retention;
 mod supervise;
+mod sweep;
 mod trim;
 mod verifies;
 
@@ -25,7 +26,7 @@ use tracing::{info, warn};
 use crate::budget::Budget;
 use crate::config::{Config, OrgConfig, PipelineConfig, Start};
 use crate::event::{
-    Arrival, Channel, ChannelKind, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Seq, Timestamp, Transport,
+    Arrival, Channel, ChannelKind, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Timestamp, Transport,
 };
 use crate::journal::journal;
 use crate::mapping::Mapping;
@@ -617,13 +618,14 @@ async fn pipelines<S: Store>(config: &Config, store: &S) -> Result<Vec<PipelineR
         store.forget_pipeline(name).await?;
         info!(pipeline = %name, "left the config with nothing unsettled, so its progress was removed");
     }
-    let head = store.head().await?;
+    let (head, trimmed_to) = (store.head().await?, store.journal_figures().await?.trimmed_to);
     let mut rows = Vec::new();
     for pipeline in &config.pipelines {
-        // Of what was journaled before it was there, a new pipeline takes only what it wants.
+        // Of what was journaled before it was there, a new pipeline takes only what it wants. Single events that others still
+        // need tell it less than half of what was.
         let first = match pipeline.from.start {
             Start::Tip => head,
-            Start::Earliest => Seq::ZERO,
+            Start::Earliest => trimmed_to,
         };
         rows.push(store.pipeline(&identity(pipeline), first).await?);
     }
@@ -840,4 +842,32 @@ async fn unless_other(
     });
     cancel.cancelled().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Retain;
+    use crate::config::testing::between_two_orgs;
+    use crate::event::Seq;
+    use crate::store::Sqlite;
+    use crate::store::contract::given::{NOW, arrivals, subscribed};
+
+    #[tokio::test]
+    async fn a_new_pipeline_begins_no_earlier_than_the_journal_is_whole() {
+        let config = between_two_orgs(
+            r#"pipelines:
+  - name: accounts
+    from: { org: a, channel: /data/AccountChangeEvent, object: Account, start: earliest }
+    to: { org: b, object: Account, key: Key__c }
+    fields: { Key__c: Id }
+"#,
+        );
+        let store = Sqlite::in_memory().unwrap();
+        store.append(subscribed(&store).await, arrivals(1..=3), NOW).await.unwrap();
+        let retain = Retain { age: Some(Duration::ZERO), size: None };
+        store.trim_journal(retain, Timestamp::now(), Seq::ZERO, 9).await.unwrap();
+        store.append(subscribed(&store).await, arrivals(4..=5), NOW).await.unwrap();
+        assert_eq!(pipelines(&config, &store).await.unwrap()[0].watermark, Seq(3));
+    }
 }
