@@ -46,6 +46,7 @@ use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
 use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, State, SubscribeError, Subscriptions};
 use around::Around;
 pub use backfill::stop as stop_backfills;
+pub use import::import_alone;
 use login::{FirstTries, Gate, Pauses};
 pub use reapply::{Reapplying, reapply};
 use supervise::Stages;
@@ -138,9 +139,9 @@ pub enum Command {
     },
     /// Both sides of these pipelines are to be compared. Answered when that is sure to happen, with the numbers of the comparisons.
     Verify { pipelines: Vec<PipelineName>, wish: Wish, done: oneshot::Sender<Result<Vec<i64>, String>> },
-    /// The records of a list are to be linked with the counterparts that it names. Answered when they are, with the job that gives
-    /// those the key.
-    Import { pipeline: PipelineName, list: ListNumber, done: oneshot::Sender<Result<i64, String>> },
+    /// The records of a list, so many pairs, are to be linked with the counterparts that it names. Answered when they are, with
+    /// the job that gives those the key.
+    Import { pipeline: PipelineName, list: ListNumber, pairs: u64, done: oneshot::Sender<Result<i64, String>> },
     /// Failed records are to be given up. Answered when they are, with their number.
     Discard { which: Which, done: oneshot::Sender<Result<u64, String>> },
 }
@@ -293,19 +294,17 @@ async fn to_be_done<S: Store>(
             drop(done.send(Ok(stopped)));
         }
         // What is in memory may be about to make a counterpart for a record that is linked now.
-        Command::Import { pipeline, list, done } => match import::wanted(config, &store, &pipeline, list).await? {
-            Ok(id) => {
-                return Ok(Some(Box::pin(async move {
-                    let number = store.import(id, list, Timestamp::now()).await?;
-                    info!(%pipeline, "an import begins: its pairs are linked");
-                    drop(done.send(
-                        number.map(|number| number.0).ok_or_else(|| "another import is not over yet".to_owned()),
-                    ));
-                    Ok(())
-                })));
+        Command::Import { pipeline, list, pairs, done } => {
+            match import::wanted(config, &store, &pipeline, (list, pairs)).await? {
+                Ok(id) => {
+                    return Ok(Some(Box::pin(async move {
+                        drop(done.send(import::begin(&store, (id, &pipeline), list).await?));
+                        Ok(())
+                    })));
+                }
+                Err(refused) => drop(done.send(Err(refused))),
             }
-            Err(refused) => drop(done.send(Err(refused))),
-        },
+        }
         Command::Discard { which, done } => match store.failed(&which, None, 1).await?.is_empty() {
             true => drop(done.send(Ok(0))),
             false => {
