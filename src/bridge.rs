@@ -10,6 +10,7 @@ mod reapply;
 mod repairs;
 mod retention;
 mod supervise;
+mod sweep;
 mod trim;
 mod verifies;
 
@@ -25,7 +26,7 @@ use tracing::{info, warn};
 use crate::budget::Budget;
 use crate::config::{Config, OrgConfig, PipelineConfig, Start};
 use crate::event::{
-    Arrival, Channel, ChannelKind, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Seq, Timestamp, Transport,
+    Arrival, Channel, ChannelKind, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Timestamp, Transport,
 };
 use crate::journal::journal;
 use crate::mapping::Mapping;
@@ -45,6 +46,7 @@ use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
 use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, State, SubscribeError, Subscriptions};
 use around::Around;
 pub use backfill::stop as stop_backfills;
+pub use import::import_alone;
 use login::{FirstTries, Gate, Pauses};
 pub use reapply::{Reapplying, reapply};
 use supervise::Stages;
@@ -137,9 +139,9 @@ pub enum Command {
     },
     /// Both sides of these pipelines are to be compared. Answered when that is sure to happen, with the numbers of the comparisons.
     Verify { pipelines: Vec<PipelineName>, wish: Wish, done: oneshot::Sender<Result<Vec<i64>, String>> },
-    /// The records of a list are to be linked with the counterparts that it names. Answered when they are, with the job that gives
-    /// those the key.
-    Import { pipeline: PipelineName, list: ListNumber, done: oneshot::Sender<Result<i64, String>> },
+    /// The records of a list, so many pairs, are to be linked with the counterparts that it names. Answered when they are, with
+    /// the job that gives those the key.
+    Import { pipeline: PipelineName, list: ListNumber, pairs: u64, done: oneshot::Sender<Result<i64, String>> },
     /// Failed records are to be given up. Answered when they are, with their number.
     Discard { which: Which, done: oneshot::Sender<Result<u64, String>> },
 }
@@ -292,19 +294,17 @@ async fn to_be_done<S: Store>(
             drop(done.send(Ok(stopped)));
         }
         // What is in memory may be about to make a counterpart for a record that is linked now.
-        Command::Import { pipeline, list, done } => match import::wanted(config, &store, &pipeline, list).await? {
-            Ok(id) => {
-                return Ok(Some(Box::pin(async move {
-                    let number = store.import(id, list, Timestamp::now()).await?;
-                    info!(%pipeline, "an import begins: its pairs are linked");
-                    drop(done.send(
-                        number.map(|number| number.0).ok_or_else(|| "another import is not over yet".to_owned()),
-                    ));
-                    Ok(())
-                })));
+        Command::Import { pipeline, list, pairs, done } => {
+            match import::wanted(config, &store, &pipeline, (list, pairs)).await? {
+                Ok(id) => {
+                    return Ok(Some(Box::pin(async move {
+                        drop(done.send(import::begin(&store, (id, &pipeline), list).await?));
+                        Ok(())
+                    })));
+                }
+                Err(refused) => drop(done.send(Err(refused))),
             }
-            Err(refused) => drop(done.send(Err(refused))),
-        },
+        }
         Command::Discard { which, done } => match store.failed(&which, None, 1).await?.is_empty() {
             true => drop(done.send(Ok(0))),
             false => {
@@ -617,13 +617,14 @@ async fn pipelines<S: Store>(config: &Config, store: &S) -> Result<Vec<PipelineR
         store.forget_pipeline(name).await?;
         info!(pipeline = %name, "left the config with nothing unsettled, so its progress was removed");
     }
-    let head = store.head().await?;
+    let (head, trimmed_to) = (store.head().await?, store.journal_figures().await?.trimmed_to);
     let mut rows = Vec::new();
     for pipeline in &config.pipelines {
-        // Of what was journaled before it was there, a new pipeline takes only what it wants.
+        // Of what was journaled before it was there, a new pipeline takes only what it wants. Single events that others still
+        // need tell it less than half of what was.
         let first = match pipeline.from.start {
             Start::Tip => head,
-            Start::Earliest => Seq::ZERO,
+            Start::Earliest => trimmed_to,
         };
         rows.push(store.pipeline(&identity(pipeline), first).await?);
     }
@@ -840,4 +841,32 @@ async fn unless_other(
     });
     cancel.cancelled().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Retain;
+    use crate::config::testing::between_two_orgs;
+    use crate::event::Seq;
+    use crate::store::Sqlite;
+    use crate::store::contract::given::{NOW, arrivals, subscribed};
+
+    #[tokio::test]
+    async fn a_new_pipeline_begins_no_earlier_than_the_journal_is_whole() {
+        let config = between_two_orgs(
+            r#"pipelines:
+  - name: accounts
+    from: { org: a, channel: /data/AccountChangeEvent, object: Account, start: earliest }
+    to: { org: b, object: Account, key: Key__c }
+    fields: { Key__c: Id }
+"#,
+        );
+        let store = Sqlite::in_memory().unwrap();
+        store.append(subscribed(&store).await, arrivals(1..=3), NOW).await.unwrap();
+        let retain = Retain { age: Some(Duration::ZERO), size: None };
+        store.trim_journal(retain, Timestamp::now(), Seq::ZERO, 9).await.unwrap();
+        store.append(subscribed(&store).await, arrivals(4..=5), NOW).await.unwrap();
+        assert_eq!(pipelines(&config, &store).await.unwrap()[0].watermark, Seq(3));
+    }
 }

@@ -10,8 +10,8 @@
 //! `reapply` (with `pipelines`, a `range` and `begin`) has what events named read and applied as it is now; `verify` (with
 //! `pipelines` and a `wish`) has both their sides compared, and `differences` (with the `number` of a comparison)
 //! tells what that found; `close_gap` (with its `id`) closes a gap; `trace` (with `ask`: [`trace::Ask`]) tells all that is known of a
-//! record. `add_to_list` (with `pairs`, and the `list` or null) notes pairs of records, `import` (with `pipeline` and `list`) links
-//! them, and `not_linked` (with the `pipeline`, and `after` which record or null) tells those of its last import that could not be.
+//! record. `add_to_list` (with `pairs`, and the `list` or null) notes pairs of records, `import` (with `pipeline`, `list`, and
+//! how many `pairs` that must have) links them, and `not_linked` (with the `pipeline`, and `after` which record or null) tells those of its last import that could not be.
 //! What cannot be done is answered by `{"error":TEXT}`.
 
 use std::ffi::OsString;
@@ -77,7 +77,7 @@ enum Request {
     Journal { v: u32, ask: entries::Ask },
     Trace { v: u32, ask: trace::Ask },
     AddToList { v: u32, list: Option<i64>, pairs: Vec<(RecordId, RecordId)> },
-    Import { v: u32, pipeline: PipelineName, list: i64 },
+    Import { v: u32, pipeline: PipelineName, list: i64, pairs: u64 },
     NotLinked { v: u32, pipeline: PipelineName, after: Option<RecordId> },
 }
 
@@ -292,9 +292,9 @@ impl<S: Store> Server<S> {
                 let list = self.store.add_to_list(list.map(ListNumber), pairs.collect()).await;
                 list.map(|list| Answer::Listed(list.0)).map_err(|error| error.to_string())
             }
-            Request::Import { pipeline, list, .. } => {
+            Request::Import { pipeline, list, pairs, .. } => {
                 let list = ListNumber(list);
-                self.command(|done| Command::Import { pipeline, list, done }).await.map(Answer::Importing)
+                self.command(|done| Command::Import { pipeline, list, pairs, done }).await.map(Answer::Importing)
             }
             Request::NotLinked { pipeline, after, .. } => {
                 let told = past::import::not_linked(&self.store, &pipeline, after, PAIRS_MAX).await;
@@ -505,9 +505,10 @@ pub async fn add_to_list(state: &Path, list: Option<i64>, pairs: Vec<(RecordId, 
     asked(state, &Request::AddToList { v: 1, list, pairs }, DONE_WITHIN, only!(Listed)).await
 }
 
-/// The running bridge links the pairs of a list; the number of the job that gives them the key. None: none runs.
-pub async fn import(state: &Path, pipeline: &PipelineName, list: i64) -> io::Result<Option<i64>> {
-    asked(state, &Request::Import { v: 1, pipeline: pipeline.clone(), list }, DONE_WITHIN, only!(Importing)).await
+/// The running bridge links the pairs of a list, so many; the number of the job that gives them the key. None: none runs.
+pub async fn import(state: &Path, pipeline: &PipelineName, list: i64, pairs: u64) -> io::Result<Option<i64>> {
+    asked(state, &Request::Import { v: 1, pipeline: pipeline.clone(), list, pairs }, DONE_WITHIN, only!(Importing))
+        .await
 }
 
 /// Pairs that the last import of a pipeline could not link, behind this record, at most [`PAIRS_MAX`]. None: no bridge runs.

@@ -58,7 +58,7 @@ mod verification;
 pub use entries::{JournalFigures, JournalPage, Journaled, Sought, Span, Trimmed};
 pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
-pub use history::{Happened, HistoryRow, Linked, Through, What};
+pub use history::{Happened, HistoryRow, HistoryTrimmed, Linked, Through, What};
 pub use job::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, ListNumber, Listed, NotLinked, Work};
 pub use paused::Paused;
 pub use sqlite::Sqlite;
@@ -837,7 +837,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<JournalPage, StoreError>> + Send;
 
-    /// The numbers of the first and the last entry of a subscription with this replay id. It may have to look at all of them.
+    /// The numbers of the first and the last entry of a subscription with this replay id. It may have to look at all of them, so
+    /// it is no single transaction: what comes meanwhile may be left out.
     fn replayed(
         &self,
         id: SubscriptionId,
@@ -854,7 +855,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// - what is above the watermark of a pipeline that reads it, or read by one that has an open job;
     /// - what an open gap names, or would be closed by;
     /// - what belongs to a row of `parked`: entries of its record from its first number to its last;
-    /// - deletions of records in `sent`, and of those that lack a lookup.
+    /// - deletions of records that have a link in the orgs of a pipeline, of those in `sent`, and of those that lack a lookup.
     fn trim_journal(
         &self,
         retain: Retain,
@@ -975,9 +976,14 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
 
-    /// Removes rows of `history` from before this time, the oldest first, and looks at no more than `limit` of them; how many
-    /// went.
-    fn trim_history(&self, before: Timestamp, limit: usize) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    /// Removes of the next rows of `history` behind `after`, at most `limit`, those from before this time. Of each record in each
+    /// pipeline the newest row and the newest that tells of a write stay, however old they are.
+    fn trim_history(
+        &self,
+        before: Timestamp,
+        after: i64,
+        limit: usize,
+    ) -> impl Future<Output = Result<HistoryTrimmed, StoreError>> + Send;
 
     /// Notes the privacy rules that hold for the org from the next entry on.
     fn note_privacy(

@@ -2,29 +2,35 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::sweep::Sweep;
 use crate::event::Timestamp;
 use crate::store::{Store, StoreError};
 
 /// How often it is looked whether something is too old.
 const EVERY: Duration = Duration::from_secs(60 * 60);
-/// Rows that go in one transaction: others wait for it.
+/// Rows that are looked at in one transaction: others wait for it.
 const CHUNK: usize = 1_000;
 
-/// Removes what is older than `age`, at once and every so often, until cancelled.
+/// Removes what is older than `age`, but what happened to a record last, at once and every so often, until cancelled.
 ///
 /// # Errors
 /// When the store fails.
 pub(super) async fn run<S: Store>(store: S, age: Duration, cancel: CancellationToken) -> Result<(), StoreError> {
+    let mut sweep = Sweep::new(0);
     loop {
         let before = Timestamp::now().minus(age);
+        let mut after = sweep.begin(Instant::now());
         let mut gone = 0;
         while !cancel.is_cancelled() {
-            let rows = store.trim_history(before, CHUNK).await?;
-            gone += rows;
-            if rows < CHUNK as u64 {
+            let trimmed = store.trim_history(before, after, CHUNK).await?;
+            gone += trimmed.rows;
+            after = trimmed.last;
+            sweep.left(after);
+            if trimmed.done {
                 break;
             }
         }

@@ -1,6 +1,6 @@
 //! `orgbridge import`: pairs of records that somebody named are linked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use tokio::sync::{mpsc, oneshot};
 
 use super::backfill::automation;
 use super::confirm::confirmed;
@@ -18,16 +17,17 @@ use super::job::{code, followed};
 use super::name::is_pipeline;
 use super::output::PRIVATE;
 use super::{ConfigFile, run};
-use crate::bridge::{self, Command};
+use crate::bridge;
 use crate::config::{Config, PipelineConfig};
 use crate::control::{self, PAIRS_MAX};
-use crate::event::{PipelineName, RecordId, Timestamp};
+use crate::event::{OrgName, PipelineName, RecordId, Timestamp};
 use crate::hydrate;
 use crate::mapping::Mapping;
+use crate::org::Org;
 use crate::past::import;
 use crate::past::pairs::{self, Pair, Pairs, Rejected};
 use crate::status::report::{Job, Report};
-use crate::store::{Listed, NotLinked, Sqlite, Store};
+use crate::store::{Listed, NotLinked, Sqlite};
 use crate::text::counted;
 
 /// Some of the file was not taken.
@@ -144,7 +144,9 @@ impl Links {
                 return Ok(ExitCode::from(NOTHING));
             }
         }
-        let Some((ended, not_linked)) = self.linked(&config, name, &pairs).await? else { return Ok(ExitCode::SUCCESS) };
+        let Some((ended, not_linked)) = self.linked((&config, &orgs), name, &pairs).await? else {
+            return Ok(ExitCode::SUCCESS);
+        };
         let lines: HashMap<RecordId, &Pair> = pairs.iter().map(|pair| (pair.record, pair)).collect();
         let parted = not_linked.iter().filter_map(|one| Some(lines.get(&one.record)?.rejected(one.why.as_str())));
         self.tell(parted.collect(), &mut rejected)?;
@@ -195,7 +197,7 @@ impl Links {
     /// Links them. None: a bridge does it, and nobody waits.
     async fn linked(
         &self,
-        config: &Config,
+        (config, orgs): (&Config, &BTreeMap<OrgName, Org>),
         name: &PipelineName,
         pairs: &[Pair],
     ) -> anyhow::Result<Option<(Vec<Job>, Vec<NotLinked>)>> {
@@ -208,7 +210,9 @@ impl Links {
             }
         }
         if let Some(list) = list {
-            let Some(number) = control::import(&config.state, name, list).await? else { bail!(STOPPED) };
+            let Some(number) = control::import(&config.state, name, list, pairs.len() as u64).await? else {
+                bail!(STOPPED)
+            };
             if self.detach {
                 println!(
                     "It goes on in the bridge that runs: orgbridge status, and then orgbridge import result {name}"
@@ -223,36 +227,26 @@ impl Links {
         if self.detach {
             bail!("no bridge runs that could do it: leave out --detach, or start one with `orgbridge run`");
         }
-        let ended =
-            run::bridge_with(config, async |store, commands| beside(config, name, pairs, store, commands).await)
-                .await?;
-        ended.context("stopped; an import that has begun goes on where it was when a bridge runs again").map(Some)
+        let number = {
+            let store = Sqlite::open(&config.state)?;
+            let pairs: Vec<Listed> =
+                pairs.iter().map(|pair| Listed { record: pair.record, target: Some(pair.target) }).collect();
+            bridge::import_alone((config, orgs), &store, name, &pairs).await?.map_err(anyhow::Error::msg)?
+        };
+        // The bridge opens the state itself. From its first moment on the pairs are linked.
+        let ended = run::bridge_with(config, async |store, _| {
+            let gathered =
+                async || Ok(Report::gather(&store, config.orgs.keys().cloned(), Timestamp::now(), None).await?);
+            Ok((followed(&[number], gathered).await?, noted(&store, name).await?))
+        });
+        ended
+            .await?
+            .context("stopped; an import that has begun goes on where it was when a bridge runs again")
+            .map(Some)
     }
 }
 
 const STOPPED: &str = "the bridge has stopped; an import that has begun goes on where it was when one runs again";
-
-/// Beside a bridge of our own.
-async fn beside(
-    config: &Config,
-    name: &PipelineName,
-    pairs: &[Pair],
-    store: Sqlite,
-    commands: mpsc::Sender<Command>,
-) -> anyhow::Result<(Vec<Job>, Vec<NotLinked>)> {
-    let mut list = None;
-    for page in pairs.chunks(PAIRS_MAX) {
-        let page = page.iter().map(|pair| Listed { record: pair.record, target: Some(pair.target) });
-        list = Some(store.add_to_list(list, page.collect()).await?);
-    }
-    let Some(list) = list else { bail!("there are no pairs") };
-    let (done, answer) = oneshot::channel();
-    commands.send(Command::Import { pipeline: name.clone(), list, done }).await?;
-    let number = answer.await?.map_err(anyhow::Error::msg)?;
-    let report = async || Ok(Report::gather(&store, config.orgs.keys().cloned(), Timestamp::now(), None).await?);
-    let ended = followed(&[number], report).await?;
-    Ok((ended, noted(&store, name).await?))
-}
 
 /// What the running bridge tells of pairs that were not linked. None: none runs.
 async fn told(config: &Config, name: &PipelineName) -> anyhow::Result<Option<Vec<NotLinked>>> {

@@ -247,7 +247,8 @@ pub struct Retain {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryRetain {
-    /// What happened longer ago is forgotten. A number and a unit: 12h, 30d. At least 1h, at most 10years. If absent: 30d.
+    /// What happened longer ago is forgotten, but for the last thing that happened to a record and the last write of it. A number
+    /// and a unit: 12h, 30d. At least 1h, at most 10years. If absent: 30d.
     #[serde(default)]
     pub age: Option<String>,
 }

@@ -92,6 +92,13 @@ pub async fn touched<S: Store>(
             None => return Ok(Err(unknown(text, row))),
         },
     }
+    if matches!(range.from, Some(Point::Number(_) | Point::ReplayId(_))) {
+        // Single ones that somebody needs are there, and others between them are not.
+        let trimmed_to = store.journal_figures().await?.trimmed_to;
+        if span.above < trimmed_to {
+            return Ok(Err(format!("events up to {trimmed_to} are not in the journal any more: name a time")));
+        }
+    }
     match &range.to {
         None => {}
         Some(Point::Time(at)) => sought.until = Some(*at),
@@ -204,9 +211,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::Retain;
     use crate::event::Arrival;
-    use crate::store::Sqlite;
     use crate::store::contract::given::{self, NOW, account};
+    use crate::store::{Settlement, Sqlite};
 
     #[tokio::test]
     async fn a_range_names_each_record_of_its_events_once_and_what_the_journal_has_not_is_asked_of_the_org() {
@@ -242,6 +250,20 @@ mod tests {
         assert!(matches!(touched(from(Point::Number(Seq(7)))).await, Ok(Touched::Since(_))));
         let refused = touched(from(Point::ReplayId("00ff".to_owned()))).await.unwrap_err();
         assert!(refused.contains("no event of"), "{refused}");
+        let retain = Retain { age: Some(Retain::AT_LEAST), size: None };
+        store.received_by(subscription, Transport::Cometd, NOW).await.unwrap();
+        let rows = store.subscriptions().await.unwrap();
+        // Somebody still needs the second.
+        let park = vec![given::failed(row.id, account(2), 2)];
+        let watermarks = vec![(row.id, Seq(3))];
+        store.settle(Settlement { park, watermarks, ..Settlement::default() }).await.unwrap();
+        let touched = async |range: Range| super::touched(&store, &row, rows.first(), &range).await.unwrap();
+        store.trim_journal(retain, NOW.plus(Retain::AT_LEAST).plus(10 * minute), Seq::ZERO, 9).await.unwrap();
+        for gone in [Point::Number(Seq(3)), Point::ReplayId("2".to_owned())] {
+            let refused = touched(from(gone)).await.unwrap_err();
+            assert!(refused.contains("up to 3 are not in the journal any more"), "{refused}");
+        }
+        assert_eq!(touched(from(Point::Number(Seq(4)))).await, found(3, &[1, 9, 2, 0]));
         let none = super::touched(&store, &row, None, &Range::default()).await.unwrap().unwrap_err();
         assert!(none.contains("nothing was received"), "{none}");
     }

@@ -312,7 +312,7 @@ impl Report {
             verifications: Vec::new(),
             journal: Journal::default(),
         };
-        let JournalFigures { entries, bytes, whole_since } = store.journal_figures().await?;
+        let JournalFigures { entries, bytes, whole_since, .. } = store.journal_figures().await?;
         report.journal = Journal { events: entries, bytes, whole_since: time(whole_since) };
         let paused = store.paused_orgs().await?;
         let rows = store.subscriptions().await?;

@@ -107,7 +107,9 @@ macro_rules! contract {
                 what_a_parked_record_waits_with_stays,
                 what_an_open_gap_names_or_waits_for_stays,
                 while_a_job_is_open_nothing_of_its_object_goes,
+                it_is_told_up_to_where_all_that_is_left_is_needed,
                 the_deletion_of_a_record_that_may_yet_be_read_stays,
+                the_deletion_of_a_record_whose_counterpart_is_kept_stays,
                 where_there_is_too_much_the_oldest_goes_but_nothing_that_may_come_again,
                 of_a_deletion_that_is_gone_its_tombstone_tells,
                 what_is_forgotten_of_an_entry_makes_the_journal_smaller,
@@ -174,6 +176,7 @@ macro_rules! contract {
                 a_counterpart_leads_back_to_its_record_also_where_no_link_names_it_any_more,
                 the_entries_of_a_record_are_told_whichever_subscription_brought_them,
                 what_happened_long_ago_goes_a_part_at_a_time,
+                the_last_thing_that_happened_and_the_last_write_stay_however_old_they_are,
                 what_the_store_itself_ends_or_fails_or_marks_is_remembered,
                 who_forgets_a_pipeline_or_gives_an_org_up_forgets_what_happened_too,
             }

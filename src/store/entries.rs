@@ -60,6 +60,8 @@ pub struct JournalFigures {
     pub bytes: u64,
     /// When the oldest was received of those behind which none is missing; none: there is none.
     pub whole_since: Option<Timestamp>,
+    /// Above this number nothing was deleted; zero: nothing was.
+    pub trimmed_to: Seq,
 }
 
 /// What one stretch of trimming did.
@@ -69,6 +71,8 @@ pub struct Trimmed {
     pub entries: u64,
     /// The last number that was looked at.
     pub last: Seq,
+    /// What is left between where it began and here is old, and stays because somebody needs it.
+    pub pinned_to: Seq,
     /// Nothing above it is old enough.
     pub done: bool,
 }

@@ -221,3 +221,14 @@ pub struct Linked {
     /// No link names it any more.
     pub past: bool,
 }
+
+/// What one stretch of trimming `history` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryTrimmed {
+    /// So many rows are gone.
+    pub rows: u64,
+    /// The last old row that was looked at. What is left up to there is what happened to its record last.
+    pub last: i64,
+    /// No row behind it is old enough.
+    pub done: bool,
+}

@@ -43,10 +43,11 @@ use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
     Answer, Appended, BulkJob, Cursor, Difference, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed,
-    HistoryRow, InClear, Job, JobCounts, JobEnded, JobNumber, JournalFigures, JournalPage, Linked, ListNumber, Listed,
-    Mended, NotLinked, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity,
-    PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Sought, Span, Store, StoreError, Subscription,
-    SubscriptionId, SubscriptionRow, Trimmed, Verification, VerificationNumber, VerifyCounts, Which, Wish, Work,
+    HistoryRow, HistoryTrimmed, InClear, Job, JobCounts, JobEnded, JobNumber, JournalFigures, JournalPage, Linked,
+    ListNumber, Listed, Mended, NotLinked, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId,
+    PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Sought, Span, Store,
+    StoreError, Subscription, SubscriptionId, SubscriptionRow, Trimmed, Verification, VerificationNumber, VerifyCounts,
+    Which, Wish, Work,
 };
 use crate::config::Retain;
 use crate::event::{
@@ -479,7 +480,14 @@ impl Store for Sqlite {
     }
 
     async fn replayed(&self, id: SubscriptionId, replay_id: ReplayId) -> Result<Option<(Seq, Seq)>, StoreError> {
-        self.read(move |db| entries::replayed(db, id, &replay_id)).await
+        let mut replaying = entries::Replaying::new(id, replay_id);
+        loop {
+            // Between two stretches others have their turn.
+            match self.read(move |db| replaying.stretch(db)).await? {
+                entries::Replayed::On(further) => replaying = further,
+                entries::Replayed::Done(ends) => return Ok(ends),
+            }
+        }
     }
 
     async fn journal_figures(&self) -> Result<JournalFigures, StoreError> {
@@ -595,8 +603,8 @@ impl Store for Sqlite {
         self.read(move |db| history::entries_of(db, &org, record, limit)).await
     }
 
-    async fn trim_history(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        self.write(move |db| history::trim(db, before, limit)).await
+    async fn trim_history(&self, before: Timestamp, after: i64, limit: usize) -> Result<HistoryTrimmed, StoreError> {
+        self.write(move |db| history::trim(db, before, after, limit)).await
     }
 
     async fn note_privacy(&self, org: &OrgName, rules: &[PrivacyRule]) -> Result<NotedPrivacy, StoreError> {

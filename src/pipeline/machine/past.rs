@@ -6,6 +6,9 @@
 use super::*;
 use crate::event::{FieldName, Value};
 
+/// Why a pair is parted of which the counterpart is another record's.
+const TAKEN: &str = "the record of the target has another key by now";
+
 /// What a job read.
 #[derive(Debug)]
 pub struct PastPage {
@@ -109,10 +112,6 @@ impl Machine {
                 part("the two are not linked any more, or never were");
                 continue;
             }
-            if newer.contains(&record) || self.is_overtaken(source, at, touched.as_ref(), answer) {
-                self.wake_or_read(source, answer.parked.contains_key(&record), now);
-                continue;
-            }
             let cover = Cover { source, from: at, to: at, clears_suspect: false };
             let stamp = found.get(&record).and_then(Found::record).ok_or("the record of the source is gone");
             let stamp = stamp.and_then(|record| {
@@ -126,9 +125,15 @@ impl Machine {
                 match counterpart.values.get(&mapping.key).and_then(|value| Cell::Value(value.clone()).key_text()) {
                     _ if lacking.is_empty() => Ok(None),
                     None => Ok(Some(write)),
-                    Some(_) => Err("the record of the target has another key by now"),
+                    Some(_) => Err(TAKEN),
                 }
             });
+            // Of a record that is overtaken its own events say more, but not that its counterpart is another one's by now.
+            let is_taken = stamp == Err(TAKEN);
+            if !is_taken && (newer.contains(&record) || self.is_overtaken(source, at, touched.as_ref(), answer)) {
+                self.wake_or_read(source, answer.parked.contains_key(&record), now);
+                continue;
+            }
             match stamp {
                 Ok(None) => {
                     if let Some(line) = self.lines.get_mut(&pipeline) {

@@ -6,7 +6,8 @@ use super::Backend;
 use super::given::*;
 use crate::event::{RecordId, Seq, Timestamp};
 use crate::store::{
-    Happened, HistoryRow, LinkChange, NotComing, PARENT_DELETED, PipelineId, Settlement, Store, Through, What, Which,
+    Happened, HistoryRow, HistoryTrimmed, LinkChange, NotComing, PARENT_DELETED, PipelineId, Settlement, Store,
+    Through, What, Which,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -134,12 +135,43 @@ pub async fn what_happened_long_ago_goes_a_part_at_a_time<B: Backend>() {
     let pipeline = accounts(&store).await.id;
     remember(&store, (1..=5).map(|seq| happened(pipeline, 1, What::Updated, seq)).collect()).await;
     let before = Timestamp(NOW.0 + 4);
-    assert_eq!(store.trim_history(before, 2).await.unwrap(), 2);
+    let first = store.trim_history(before, 0, 2).await.unwrap();
+    assert_eq!((first.rows, first.done), (2, false));
     assert_eq!(told(&store, account(1)).await.len(), 3);
-    assert_eq!(store.trim_history(before, 2).await.unwrap(), 1);
-    assert_eq!(store.trim_history(before, 2).await.unwrap(), 0);
+    let second = store.trim_history(before, first.last, 2).await.unwrap();
+    assert_eq!((second.rows, second.done), (1, true));
+    let third = store.trim_history(before, second.last, 2).await.unwrap();
+    assert_eq!(third, HistoryTrimmed { rows: 0, last: second.last, done: true });
     let left: Vec<_> = told(&store, account(1)).await.iter().map(|row| row.happened.to.0).collect();
     assert_eq!(left, [4, 5], "as old as that, and newer");
+}
+
+pub async fn the_last_thing_that_happened_and_the_last_write_stay_however_old_they_are<B: Backend>() {
+    let store = B::empty().open().await;
+    let (first, second) = (accounts(&store).await.id, contacts(&store).await.id);
+    let history = vec![
+        happened(first, 1, What::Created, 1),
+        happened(first, 2, What::Created, 2),
+        happened(second, 1, What::Failed, 3),
+        Happened { fields: vec!["Name".to_owned()], ..happened(first, 1, What::Updated, 4) },
+        happened(first, 1, What::Failed, 5),
+        happened(first, 1, What::Healed, 6),
+        happened(first, 2, What::Updated, 7),
+    ];
+    remember(&store, history).await;
+    let (mut after, mut rows) = (0, 0);
+    loop {
+        let trimmed = store.trim_history(Timestamp::now(), after, 2).await.unwrap();
+        (after, rows) = (trimmed.last, rows + trimmed.rows);
+        if trimmed.done {
+            break;
+        }
+    }
+    assert_eq!(rows, 3);
+    assert_eq!(what(&store, account(1)).await, [What::Failed, What::Updated, What::Healed]);
+    assert_eq!(what(&store, account(2)).await, [What::Updated]);
+    let written = store.last_writes(first, vec![account(1)]).await.unwrap();
+    assert_eq!(written[&account(1)]["Name"], Timestamp(NOW.0 + 4));
 }
 
 pub async fn what_the_store_itself_ends_or_fails_or_marks_is_remembered<B: Backend>() {

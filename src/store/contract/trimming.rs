@@ -10,8 +10,8 @@ use super::given::*;
 use crate::config::Retain;
 use crate::event::{Arrival, ChangeKind, Happening, RecordId, Seq, Timestamp};
 use crate::store::{
-    Applied, GapKind, JobEnd, JobEnded, Journaled, Mended, Parked, PipelineId, Settlement, Sought, Span, Store,
-    SubscriptionId, Unfilled, Work,
+    Applied, GapKind, JobEnd, JobEnded, Journaled, LinkChange, Mended, Parked, PipelineId, Settlement, Sought, Span,
+    Store, SubscriptionId, Unfilled, Work,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -62,12 +62,12 @@ async fn days<B: Backend>(days: u32) -> (B::Store, SubscriptionId, PipelineId) {
 pub async fn what_is_old_and_settled_goes_and_the_figures_with_it<B: Backend>() {
     let (store, _, pipeline) = days::<B>(20).await;
     let before = store.journal_figures().await.unwrap();
-    assert_eq!((before.entries, before.whole_since), (20, Some(day(1))));
+    assert_eq!((before.entries, before.whole_since, before.trimmed_to), (20, Some(day(1)), Seq::ZERO));
     assert_eq!(trim(&store, Retain { age: None, size: None }, day(100)).await, 0);
     assert_eq!(trim(&store, TEN_DAYS, day(18)).await, 7);
     assert_eq!(numbers(&store).await, (8..=20).collect::<Vec<_>>());
     let after = store.journal_figures().await.unwrap();
-    assert_eq!((after.entries, after.whole_since), (13, Some(day(8))));
+    assert_eq!((after.entries, after.whole_since, after.trimmed_to), (13, Some(day(8)), Seq(7)));
     assert!(after.bytes > 0 && after.bytes < before.bytes);
     // What named the record is gone with it.
     let by_record = Sought { record: Some(account(3)), ..Sought::default() };
@@ -144,6 +144,22 @@ pub async fn while_a_job_is_open_nothing_of_its_object_goes<B: Backend>() {
     assert_eq!(trim(&store, TEN_DAYS, day(30)).await, 2);
 }
 
+pub async fn it_is_told_up_to_where_all_that_is_left_is_needed<B: Backend>() {
+    let (store, subscription, _) = days::<B>(2).await;
+    for number in 3..=6 {
+        store.append(subscription, vec![event(number).arrives()], day(number)).await.unwrap();
+    }
+    let trimmed = store.trim_journal(TEN_DAYS, day(15), Seq::ZERO, 9).await.unwrap();
+    assert_eq!((trimmed.entries, trimmed.last, trimmed.pinned_to), (2, Seq(6), Seq(4)), "the fifth is too young");
+    let trimmed = store.trim_journal(TEN_DAYS, day(30), Seq(4), 9).await.unwrap();
+    assert_eq!((trimmed.last, trimmed.pinned_to), (Seq(6), Seq(6)));
+    let each = store.journal_figures().await.unwrap().bytes / 4;
+    let two = Retain { age: None, size: Some(each * 2 + each / 2) };
+    settled(&store, accounts(&store).await.id, 6).await;
+    let trimmed = store.trim_journal(two, day(30), Seq::ZERO, 9).await.unwrap();
+    assert_eq!((trimmed.entries, trimmed.pinned_to), (2, Seq(4)), "the others may have to go next");
+}
+
 /// A lookup that leads to nothing yet.
 fn lacks(pipeline: PipelineId, record: RecordId) -> Unfilled {
     Unfilled { pipeline, record, field: name("Customer__c"), parent: None, tried_at: NOW }
@@ -159,6 +175,24 @@ pub async fn the_deletion_of_a_record_that_may_yet_be_read_stays<B: Backend>() {
     store.settle(Settlement { unfilled, ..Settlement::default() }).await.unwrap();
     trim(&store, TEN_DAYS, day(30)).await;
     assert_eq!(numbers(&store).await, [2, 3]);
+}
+
+pub async fn the_deletion_of_a_record_whose_counterpart_is_kept_stays<B: Backend>() {
+    let (store, subscription, pipeline) = days::<B>(1).await;
+    let events = [ChangeKind::Delete, ChangeKind::GapDelete, ChangeKind::Update, ChangeKind::Delete];
+    let group =
+        (1..).zip(events).map(|(number, kind)| event(number + 1).kind(kind).records(&[account(number)]).arrives());
+    store.append(subscription, group.collect(), day(2)).await.unwrap();
+    settled(&store, pipeline, 5).await;
+    let links = (1..=3).map(|number| link(pipeline, account(number), target(number))).collect();
+    store.settle(Settlement { links, ..Settlement::default() }).await.unwrap();
+    trim(&store, TEN_DAYS, day(30)).await;
+    assert_eq!(numbers(&store).await, [2, 3]);
+    let drop = |number| LinkChange::Drop { pipeline, source: account(number), target: target(number) };
+    store.settle(Settlement { links: vec![drop(1)], ..Settlement::default() }).await.unwrap();
+    assert_eq!(trim(&store, TEN_DAYS, day(30)).await, 1, "it went in the target, too");
+    store.forget_pipeline(&identity().name).await.unwrap();
+    assert_eq!(trim(&store, TEN_DAYS, day(30)).await, 1, "who is gone reads nothing");
 }
 
 pub async fn where_there_is_too_much_the_oldest_goes_but_nothing_that_may_come_again<B: Backend>() {

@@ -13,6 +13,8 @@ use crate::store::{Entry, JournalPage, Journaled, Sought, Span, StoreError, Subs
 const STRETCH: i64 = 5_000;
 /// Times that are looked through at once, which takes less by far.
 const TIMES: i64 = 20_000;
+/// Numbers that are looked through at once, of which only the replay ids are read.
+const NUMBERS: i64 = 20_000;
 /// A page ends behind the entry with which its payloads reach this.
 const PAGE_BYTES: usize = 8 << 20;
 
@@ -141,16 +143,44 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Journaled> {
     Ok(Journaled { org: row.get(5)?, own: row.get(6)?, entry })
 }
 
-/// See `Store::replayed`.
-pub(super) fn replayed(
-    db: &Connection,
+/// Looks for the numbers of the entries of a subscription with a replay id. No index finds them.
+pub(super) struct Replaying {
     id: SubscriptionId,
-    replay_id: &ReplayId,
-) -> Result<Option<(Seq, Seq)>, StoreError> {
-    let select = "SELECT min(seq), max(seq) FROM journal WHERE subscription = ?1 AND replay_id = ?2";
-    let ends = |row: &Row<'_>| Ok(row.get::<_, Option<Seq>>(0)?.zip(row.get(1)?));
-    Ok(db.prepare_cached(select)?.query_row(params![id, replay_id], ends)?)
+    replay_id: ReplayId,
+    /// The last number that was looked at.
+    after: Seq,
+    /// The lowest and the highest number so far.
+    ends: Option<(Seq, Seq)>,
 }
+
+/// What a stretch of it has come to.
+pub(super) enum Replayed {
+    On(Replaying),
+    Done(Option<(Seq, Seq)>),
+}
+
+impl Replaying {
+    pub fn new(id: SubscriptionId, replay_id: ReplayId) -> Self {
+        Self { id, replay_id, after: Seq::ZERO, ends: None }
+    }
+
+    pub fn stretch(mut self, db: &Connection) -> Result<Replayed, StoreError> {
+        let bound = params![self.id, self.replay_id, self.after, NUMBERS];
+        let (last, looked_at, found): (Option<Seq>, i64, Option<(Seq, Seq)>) = db
+            .prepare_cached(BY_REPLAY_ID)?
+            .query_row(bound, |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<Seq>>(2)?.zip(row.get(3)?))))?;
+        if let Some((first, to)) = found {
+            self.ends = Some((self.ends.map_or(first, |(first, _)| first), to));
+        }
+        match last {
+            Some(last) if looked_at == NUMBERS => Ok(Replayed::On(Self { after: last, ..self })),
+            _ => Ok(Replayed::Done(self.ends)),
+        }
+    }
+}
+
+const BY_REPLAY_ID: &str = "SELECT max(seq), count(*), min(seq) FILTER (WHERE is_one), max(seq) FILTER (WHERE is_one)
+     FROM (SELECT seq, subscription = ?1 AND replay_id = ?2 AS is_one FROM journal WHERE seq > ?3 ORDER BY seq LIMIT ?4)";
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -188,6 +218,37 @@ pub(super) mod tests {
             let plan = plan(&db, &sql);
             assert!(!plan.iter().any(|step| step.contains("ORDER BY")), "{plan:#?}");
         }
+    }
+
+    #[test]
+    fn a_replay_id_is_looked_for_in_stretches() {
+        let db = file::open_in_memory().unwrap();
+        db.execute_batch(
+            "INSERT INTO subscriptions (id, org, channel) VALUES (1, 'source', '/data/ChangeEvents'), (2, 'source', '/event/E__e');
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 45000)
+             INSERT INTO journal (seq, subscription, replay_id, event_key, received_at, payload)
+                 SELECT i, 1 + i % 2, CAST(i / 15000 AS BLOB), i, 0, '' FROM n",
+        )
+        .unwrap();
+        for (subscription, id, expected) in [
+            (1, "0", Some((2, 14_998))),
+            (2, "1", Some((15_001, 29_999))),
+            (1, "2", Some((30_000, 44_998))),
+            (2, "7", None),
+        ] {
+            let mut replaying = Replaying::new(SubscriptionId(subscription), ReplayId(id.into()));
+            let mut stretches = 1;
+            let ends = loop {
+                match replaying.stretch(&db).unwrap() {
+                    Replayed::On(further) => replaying = further,
+                    Replayed::Done(ends) => break ends,
+                }
+                stretches += 1;
+            };
+            assert_eq!((ends.map(|(first, last)| (first.0, last.0)), stretches), (expected, 3), "{subscription} {id}");
+        }
+        let plan = plan(&db, BY_REPLAY_ID);
+        assert!(plan.iter().any(|step| step.contains("journal USING INTEGER PRIMARY KEY (rowid>?)")), "{plan:#?}");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::columns::{Payload, json_list};
 use super::pipelines::rows;
 use crate::event::{Change, OrgName, RecordId, Seq, Timestamp};
-use crate::store::{Entry, Happened, HistoryRow, Linked, Parent, PipelineId, RowId, StoreError, Through, What};
+use crate::store::{
+    Entry, Happened, HistoryRow, HistoryTrimmed, Linked, Parent, PipelineId, RowId, StoreError, Through, What,
+};
 
 /// A row about a record with nothing more to say.
 pub(super) fn about((pipeline, record): RowId, at: Timestamp, what: What, code: Option<&str>) -> Happened {
@@ -82,14 +84,13 @@ pub(super) fn last_writes(
     pipeline: PipelineId,
     records: &[RecordId],
 ) -> Result<HashMap<RecordId, HashMap<String, Timestamp>>, StoreError> {
-    let writes: Vec<&str> = What::ALL.into_iter().filter(|what| what.is_write()).map(What::as_str).collect();
     let select = "SELECT h.record, field.value, max(h.at) FROM json_each(?2) asked
          JOIN history h ON h.record = asked.value AND h.pipeline = ?1
              AND h.what IN (SELECT value FROM json_each(?3))
          JOIN json_each(h.fields) field
          GROUP BY h.record, field.value";
     let mut select = db.prepare_cached(select)?;
-    let mut rows = select.query(params![pipeline, json_list(records), json_list(writes)])?;
+    let mut rows = select.query(params![pipeline, json_list(records), json_list(writes())])?;
     let mut last: HashMap<RecordId, HashMap<String, Timestamp>> = HashMap::new();
     while let Some(row) = rows.next()? {
         last.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
@@ -211,15 +212,52 @@ pub(super) fn entries_of(
 }
 
 /// See `Store::trim_history`.
-pub(super) fn trim(db: &Connection, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-    let gone = db
-        .prepare_cached("DELETE FROM history WHERE id IN (SELECT id FROM history ORDER BY id LIMIT ?2) AND at < ?1")?
-        .execute(params![before, i64::try_from(limit).unwrap_or(i64::MAX)])?;
-    Ok(gone as u64)
+pub(super) fn trim(db: &Connection, before: Timestamp, after: i64, limit: usize) -> Result<HistoryTrimmed, StoreError> {
+    let limit = limit.max(1);
+    let next: Vec<(i64, Timestamp)> = rows(
+        db,
+        "SELECT id, at FROM history WHERE id > ?1 ORDER BY id LIMIT ?2",
+        params![after, i64::try_from(limit).unwrap_or(i64::MAX)],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    // Rows come in the order of time.
+    let old: Vec<i64> = next.iter().take_while(|(_, at)| *at < before).map(|(id, _)| *id).collect();
+    let last = old.last().copied().unwrap_or(after);
+    let gone = db.prepare_cached(OUTDATED)?.execute(params![after, last, json_list(writes())])?;
+    Ok(HistoryTrimmed { rows: gone as u64, last, done: old.len() < limit })
+}
+
+/// Deletes of the rows between two numbers those behind which the record has another one: of a write another write.
+const OUTDATED: &str = "DELETE FROM history WHERE id IN (
+     SELECT h.id FROM history h WHERE h.id > ?1 AND h.id <= ?2 AND CASE
+         WHEN h.what IN (SELECT value FROM json_each(?3)) THEN EXISTS (SELECT 1 FROM history n
+             WHERE n.record = h.record AND n.id > h.id AND n.pipeline = h.pipeline
+                 AND n.what IN (SELECT value FROM json_each(?3)))
+         ELSE EXISTS (SELECT 1 FROM history n WHERE n.record = h.record AND n.id > h.id AND n.pipeline = h.pipeline)
+     END)";
+
+/// What tells of a write, as the store has it.
+fn writes() -> Vec<&'static str> {
+    What::ALL.into_iter().filter(|what| what.is_write()).map(What::as_str).collect()
 }
 
 /// Nothing of the pipeline is known any more.
 pub(super) fn forget(db: &Connection, pipeline: PipelineId) -> Result<(), StoreError> {
     db.execute("DELETE FROM history WHERE pipeline = ?1", [pipeline])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entries::tests::plan;
+    use super::super::file;
+
+    #[test]
+    fn what_is_outdated_is_found_by_indexes() {
+        let db = file::open_in_memory().unwrap();
+        let plan = plan(&db, super::OUTDATED);
+        let scanned: Vec<_> = plan.iter().filter(|step| step.starts_with("SCAN")).collect();
+        assert!(scanned.iter().all(|step| step.starts_with("SCAN json_each")), "{plan:#?}");
+        assert!(plan.iter().any(|step| step.contains("INDEX history_by_record (record=? AND rowid>?)")), "{plan:#?}");
+    }
 }

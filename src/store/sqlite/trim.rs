@@ -38,12 +38,12 @@ pub(super) fn figures(db: &Connection) -> Result<JournalFigures, StoreError> {
     let figures = db
         .prepare_cached(
             "SELECT entries, bytes,
-                 (SELECT received_at FROM journal WHERE seq > trimmed_to ORDER BY seq LIMIT 1)
+                 (SELECT received_at FROM journal WHERE seq > trimmed_to ORDER BY seq LIMIT 1), trimmed_to
              FROM journal_figures",
         )?
         .query_row([], |row| {
             let (entries, bytes) = (row.get::<_, Count>(0)?.0, row.get::<_, Count>(1)?.0);
-            Ok(JournalFigures { entries, bytes, whole_since: row.get(2)? })
+            Ok(JournalFigures { entries, bytes, whole_since: row.get(2)?, trimmed_to: row.get(3)? })
         })?;
     Ok(figures)
 }
@@ -70,6 +70,7 @@ pub(super) fn trim(
     let is_known_of = now.minus(Retain::AT_LEAST);
     let is_old = |received: Timestamp| retain.age.is_some_and(|age| received < now.minus(age.max(Retain::AT_LEAST)));
     let ripe = |received: Timestamp| is_old(received) || (excess > 0 && received < is_known_of);
+    let mut first_left = looked_at.iter().find(|(_, received)| !ripe(*received)).map(|(seq, _)| *seq);
     let ripe: Vec<(Seq, Timestamp)> = looked_at.iter().copied().filter(|(_, received)| ripe(*received)).collect();
     let mut gone = Vec::new();
     let mut bytes = 0;
@@ -78,12 +79,17 @@ pub(super) fn trim(
             excess = excess.saturating_sub(size);
             bytes += size;
             gone.push(seq);
+        } else {
+            // There is room for it now, and later there may not be.
+            first_left = Some(first_left.map_or(seq, |left| left.min(seq)));
         }
     }
     delete(db, &gone, bytes)?;
+    let pinned = looked_at.iter().take_while(|(seq, _)| first_left.is_none_or(|left| *seq < left));
     Ok(Trimmed {
         entries: gone.len() as u64,
         last: looked_at.last().map_or(after, |(last, _)| *last),
+        pinned_to: pinned.last().map_or(after, |(last, _)| *last),
         // What came later is younger, but for a clock that was set.
         done: looked_at.len() < limit || ripe.is_empty(),
     })
@@ -96,8 +102,9 @@ pub(super) fn trim(
 ///   with what was journaled since it asked;
 /// - by an open gap that names its records, or that its event would close;
 /// - by a parked record that waits with it: it may be the record's deletion, and people look at it;
-/// - if it tells of the deletion of a record of which a write may still land, or a lookup may still be filled: what is read
-///   then finds nothing, and only this entry says why.
+/// - if it tells of the deletion of a record that has a counterpart, or of which a write may still land, or a lookup may still
+///   be filled: what is read then finds nothing, and only this entry says why. (A deletion that is not carried over keeps the
+///   link and leaves no tombstone.)
 ///
 /// The truth probe needs none: its window is hours long, and a change of which it finds no entry is read once more.
 fn unneeded(db: &Connection, ripe: &[(Seq, Timestamp)]) -> Result<Vec<(Seq, Timestamp, u64)>, StoreError> {
@@ -129,7 +136,9 @@ fn needless() -> String {
                  WHERE n.seq = j.seq AND j.seq BETWEEN k.from_seq AND k.to_seq)
              AND NOT (j.change_type IN ('DELETE', 'GAP_DELETE')
                  AND EXISTS (SELECT 1 FROM journal_records n CROSS JOIN pipelines p WHERE n.seq = j.seq
-                     AND (EXISTS (SELECT 1 FROM sent t WHERE t.pipeline = p.id AND t.record = n.record)
+                     AND (EXISTS (SELECT 1 FROM links l WHERE p.removed_at IS NULL AND l.source_org = p.source_org
+                             AND l.target_org = p.target_org AND l.source_record = n.record)
+                         OR EXISTS (SELECT 1 FROM sent t WHERE t.pipeline = p.id AND t.record = n.record)
                          OR EXISTS (SELECT 1 FROM unfilled u WHERE u.pipeline = p.id AND u.record = n.record))))
          ORDER BY j.seq",
         size_column()

@@ -77,6 +77,27 @@ impl World {
     }
 }
 
+#[test]
+fn a_pair_whose_counterpart_is_another_ones_by_now_is_parted_also_where_its_record_is_overtaken() {
+    for is_newer in [false, true] {
+        let mut world = World::new();
+        let fields = BTreeMap::from([("A".to_owned(), Value::text("a"))]);
+        world.source.insert(0, Row { fields, ..Row::default() });
+        world.target.hold(1);
+        let (record, target) = (record_id(0), target_id(1));
+        world.memory.links.insert(record, target);
+        world.past_asks(ACCOUNTS, false);
+        world.past_looks();
+        let mut page = world.past.take().unwrap();
+        page.newer.extend(Some(record).filter(|_| is_newer));
+        let answer = world.answer(ACCOUNTS, &world.machine.question_of_past(&page));
+        let parted = world.machine.past_paired(page, &HashMap::from([(record, target)]), &answer, world.now);
+        world.commit();
+        assert_eq!(parted.len(), 1, "newer: {is_newer}");
+        assert!(!world.memory.links.contains_key(&record), "newer: {is_newer}");
+    }
+}
+
 fn counts(world: &World) -> (u64, u64) {
     let counts = world.machine.pipelines().map(|(_, counts, _)| (counts.equal, counts.reads));
     counts.fold((0, 0), |all, counts| (all.0 + counts.0, all.1 + counts.1))
