@@ -20,7 +20,7 @@ const CHUNK: usize = 1_000;
 /// # Errors
 /// When the store fails.
 pub(super) async fn run<S: Store>(store: S, age: Duration, cancel: CancellationToken) -> Result<(), StoreError> {
-    let mut sweep = Sweep::new(0);
+    let mut sweep = Sweep::new(0, EVERY);
     loop {
         let before = Timestamp::now().minus(age);
         let mut after = sweep.begin(Instant::now());

@@ -7,25 +7,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often what was left behind is looked at again: somebody may not need it any more.
-const WHOLE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// So many rounds later what was left behind is looked at again: nobody may need it any more.
+const WHOLE_AFTER: u32 = 24;
 
 #[derive(Debug)]
 pub(super) struct Sweep<T> {
     zero: T,
     from: T,
-    /// When the last one began that looked at everything.
+    /// How often everything is looked at.
+    whole_every: Duration,
+    /// When the last one began that did.
     whole_at: Option<Instant>,
 }
 
 impl<T: Copy> Sweep<T> {
-    pub fn new(zero: T) -> Self {
-        Self { zero, from: zero, whole_at: None }
+    /// There is a round every so often.
+    pub fn new(zero: T, every: Duration) -> Self {
+        Self { zero, from: zero, whole_every: every.saturating_mul(WHOLE_AFTER), whole_at: None }
     }
 
     /// A round begins; behind what.
     pub fn begin(&mut self, now: Instant) -> T {
-        if self.whole_at.is_none_or(|at| now.saturating_duration_since(at) >= WHOLE_EVERY) {
+        if self.whole_at.is_none_or(|at| now.saturating_duration_since(at) >= self.whole_every) {
             self.whole_at = Some(now);
             self.from = self.zero;
         }
@@ -43,9 +46,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_to_stay_is_looked_at_once_a_day() {
+    fn what_has_to_stay_is_looked_at_now_and_then() {
         let (start, hour) = (Instant::now(), Duration::from_secs(3_600));
-        let mut sweep = Sweep::new(0);
+        let mut sweep = Sweep::new(0, hour);
         assert_eq!(sweep.begin(start), 0);
         sweep.left(700);
         assert_eq!(sweep.begin(start + hour), 700);
@@ -53,6 +56,6 @@ mod tests {
         assert_eq!(sweep.begin(start + 23 * hour), 900);
         assert_eq!(sweep.begin(start + 24 * hour), 0);
         sweep.left(950);
-        assert_eq!(sweep.begin(start + 47 * hour), 950, "a day after the last time");
+        assert_eq!(sweep.begin(start + 47 * hour), 950, "so long after the last time");
     }
 }
