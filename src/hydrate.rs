@@ -163,6 +163,11 @@ pub fn cell<'r>(row: &'r Map<String, Json>, field: &FieldName) -> Option<&'r Jso
     row.get(field.as_str()).or_else(other)
 }
 
+/// The same as events tell it; null where the row has no such field.
+pub fn value(row: &Map<String, Json>, field: &FieldName) -> Value {
+    canonical(Value::from(cell(row, field).cloned().unwrap_or_default()))
+}
+
 /// The text of the External ID that a row holds.
 pub fn key_in(row: &Map<String, Json>, key: &FieldName) -> Option<String> {
     Cell::Value(Value::from(cell(row, key)?.clone())).key_text()

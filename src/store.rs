@@ -763,11 +763,6 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// which they were added.
     fn verifications(&self) -> impl Future<Output = Result<Vec<Verification>, StoreError>> + Send;
 
-    fn verification(
-        &self,
-        number: VerificationNumber,
-    ) -> impl Future<Output = Result<Option<Verification>, StoreError>> + Send;
-
     /// It begins, or begins anew: what it had found counts no more.
     fn verification_begins(
         &self,

@@ -43,7 +43,7 @@ pub(crate) fn grouped(number: u64) -> String {
 
 /// `1 record`, `2 records`.
 pub(crate) fn counted(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// An amount of data as people say it: `1.2 GB`.

@@ -98,7 +98,7 @@ async fn planned<S: Store>(
                 None => None,
             };
             let job = match begin {
-                true => store.add_job(row.id, Work::ReapplySince { from: Some(from) }, now).await?,
+                true => store.add_job(row.id, Work::ReapplySince { from }, now).await?,
                 false => None,
             };
             Ok(Reapplying { pipeline, events: None, unnamed: 0, records, job: number(job) })

@@ -8,13 +8,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::confirm::confirmed;
 use super::name::is_pipeline;
-use super::{ConfigFile, job, run};
+use super::{ConfigFile, job, run, status};
 use crate::bridge::{self, Command};
 use crate::config::Config;
 use crate::control;
-use crate::event::{ObjectName, OrgName, PipelineName, Timestamp};
+use crate::event::{ObjectName, OrgName, PipelineName};
 use crate::org::setup::Asked;
-use crate::status::report::{Job, Report};
+use crate::status::report::Job;
 use crate::store::Sqlite;
 
 /// Nothing was done.
@@ -71,10 +71,7 @@ impl Backfill {
                 println!("It goes on in the bridge that runs: orgbridge status");
                 return Ok(ExitCode::SUCCESS);
             }
-            let report = async || match control::status(&config.state).await? {
-                Some(report) => Ok(report),
-                None => anyhow::bail!("the bridge has stopped; the backfill goes on where it was when one runs again"),
-            };
+            let report = async || status::of_bridge(&config, "the backfill goes on where it was").await;
             return Ok(job::code(&job::followed(&numbers, report).await?));
         }
         if self.detach {
@@ -99,8 +96,7 @@ impl Backfill {
         let (pipelines, condition) = (self.pipelines.clone(), self.condition.clone());
         commands.send(Command::Backfill { pipelines, condition, done }).await?;
         let numbers = answer.await?.map_err(anyhow::Error::msg)?;
-        let report = async || Ok(Report::gather(&store, config.orgs.keys().cloned(), Timestamp::now(), None).await?);
-        job::followed(&numbers, report).await
+        job::followed(&numbers, async || status::of_store(&store, config).await).await
     }
 
     async fn stop(&self, config: &Config) -> anyhow::Result<ExitCode> {

@@ -16,17 +16,17 @@ use super::failed::no_formula;
 use super::job::{code, followed};
 use super::name::is_pipeline;
 use super::output::PRIVATE;
-use super::{ConfigFile, run};
+use super::{ConfigFile, run, status};
 use crate::bridge;
 use crate::config::{Config, PipelineConfig};
 use crate::control::{self, PAIRS_MAX};
-use crate::event::{OrgName, PipelineName, RecordId, Timestamp};
+use crate::event::{OrgName, PipelineName, RecordId};
 use crate::hydrate;
 use crate::mapping::Mapping;
 use crate::org::Org;
 use crate::past::import;
 use crate::past::pairs::{self, Pair, Pairs, Rejected};
-use crate::status::report::{Job, Report};
+use crate::status::report::Job;
 use crate::store::{Listed, NotLinked, Sqlite};
 use crate::text::counted;
 
@@ -219,7 +219,7 @@ impl Links {
                 );
                 return Ok(None);
             }
-            let report = async || control::status(&config.state).await?.context(STOPPED);
+            let report = async || status::of_bridge(config, "the import goes on where it was").await;
             let ended = followed(&[number], report).await?;
             let not_linked = told(config, name).await?.context(STOPPED)?;
             return Ok(Some((ended, not_linked)));
@@ -235,8 +235,7 @@ impl Links {
         };
         // The bridge opens the state itself. From its first moment on the pairs are linked.
         let ended = run::bridge_with(config, async |store, _| {
-            let gathered =
-                async || Ok(Report::gather(&store, config.orgs.keys().cloned(), Timestamp::now(), None).await?);
+            let gathered = async || status::of_store(&store, config).await;
             Ok((followed(&[number], gathered).await?, noted(&store, name).await?))
         });
         ended

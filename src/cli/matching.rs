@@ -19,11 +19,10 @@ use crate::config::{Config, Fill, PipelineConfig};
 use crate::event::{FieldName, PipelineName, RecordId, Value};
 use crate::hydrate;
 use crate::mapping::Mapping;
-use crate::org::Org;
+use crate::org::{CallError, Org};
 use crate::past::matching::{Fingerprint, Matching, Verdict, plain};
 use crate::past::pairs;
 use crate::past::sides::{self, Becomes};
-use crate::past::source::ReadError;
 use crate::text::grouped;
 
 /// Rows for one record of the source that has several in the target.
@@ -249,13 +248,10 @@ fn made(path: &Path) -> anyhow::Result<File> {
 }
 
 /// A condition that the org does not understand is told in the org's words.
-fn told(error: ReadError) -> anyhow::Error {
-    match &error {
-        ReadError::Call(call) => match call.org_text() {
-            Some(text) => anyhow::anyhow!("{error}: {}", text.reveal()),
-            None => error.into(),
-        },
-        ReadError::NotByTime | ReadError::Untold { .. } => error.into(),
+fn told(error: CallError) -> anyhow::Error {
+    match error.org_text() {
+        Some(text) => anyhow::anyhow!("{error}: {}", text.reveal()),
+        None => error.into(),
     }
 }
 

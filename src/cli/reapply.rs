@@ -6,15 +6,15 @@ use clap::{Args, ValueEnum};
 use tokio::sync::{mpsc, oneshot};
 
 use super::name::is_pipeline;
-use super::{ConfigFile, job, run, time};
+use super::{ConfigFile, job, run, status, time};
 use crate::bridge::{self, Command, Reapplying};
 use crate::config::Config;
 use crate::control;
-use crate::event::{PipelineName, RecordId, Seq, Timestamp};
+use crate::event::{PipelineName, RecordId, Seq};
 use crate::past::reapply::{Point, Range};
-use crate::status::report::{Job, Report};
+use crate::status::report::Job;
 use crate::store::Sqlite;
-use crate::text::{counted, grouped};
+use crate::text::counted;
 
 /// Nothing is to be done.
 const NOTHING: u8 = 3;
@@ -134,10 +134,7 @@ impl Reapply {
                 println!("It goes on in the bridge that runs: orgbridge status");
                 return Ok(ExitCode::SUCCESS);
             }
-            let report = async || match control::status(&config.state).await? {
-                Some(report) => Ok(report),
-                None => anyhow::bail!("the bridge has stopped; it goes on where it was when one runs again"),
-            };
+            let report = async || status::of_bridge(&config, "it goes on where it was").await;
             return Ok(job::code(&job::followed(&numbers, report).await?));
         }
         if self.detach {
@@ -166,8 +163,7 @@ impl Reapply {
         commands.send(Command::Reapply { pipelines, range, begin: true, done }).await?;
         let plans = answer.await?.map_err(anyhow::Error::msg)?;
         let Some(numbers) = begun(&plans) else { return Ok(None) };
-        let report = async || Ok(Report::gather(&store, config.orgs.keys().cloned(), Timestamp::now(), None).await?);
-        job::followed(&numbers, report).await.map(Some)
+        job::followed(&numbers, async || status::of_store(&store, config).await).await.map(Some)
     }
 }
 
@@ -179,10 +175,8 @@ fn begun(plans: &[Reapplying]) -> Option<Vec<i64>> {
 }
 
 fn told(plan: &Reapplying) -> String {
-    let records = plan.records.map_or_else(
-        || "records that the org could not count".to_owned(),
-        |records| format!("{} record{}", grouped(records), if records == 1 { "" } else { "s" }),
-    );
+    let uncounted = || "records that the org could not count".to_owned();
+    let records = plan.records.map_or_else(uncounted, |records| counted(records, "record"));
     let mut said = match plan.events {
         Some(0) => format!("{}: {records}", plan.pipeline),
         Some(events) => format!("{}: {}, which name {records}", plan.pipeline, counted(events, "event")),

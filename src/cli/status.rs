@@ -108,14 +108,23 @@ async fn watch(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(seen)
 }
 
+/// What the running bridge knows; where it has stopped, the error says what `goes_on` when one runs again.
+pub(super) async fn of_bridge(config: &Config, goes_on: &str) -> anyhow::Result<Report> {
+    running(&config.state).await?.with_context(|| format!("the bridge has stopped; {goes_on} when one runs again"))
+}
+
+/// What the state of a bridge of our own knows.
+pub(super) async fn of_store(store: &Sqlite, config: &Config) -> anyhow::Result<Report> {
+    Ok(Report::gather(store, config.orgs.keys().cloned(), Timestamp::now(), None).await?)
+}
+
 /// From the bridge, or from the state file where none runs.
 pub(super) async fn report(config: &Config) -> anyhow::Result<Report> {
     if let Some(report) = running(&config.state).await? {
         return Ok(report);
     }
     super::has_run(config)?;
-    let store = Sqlite::open_unowned(&config.state)?;
-    Ok(Report::gather(&store, config.orgs.keys().cloned(), Timestamp::now(), None).await?)
+    of_store(&Sqlite::open_unowned(&config.state)?, config).await
 }
 
 async fn running(state: &Path) -> anyhow::Result<Option<Report>> {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::ConfigFile;
 use super::name::is_pipeline;
+use super::{ConfigFile, time};
 use crate::bridge;
 use crate::config::Config;
 use crate::control;
@@ -40,8 +40,8 @@ pub struct Trace {
     /// Only what happened in this pipeline
     #[arg(long)]
     pipeline: Option<PipelineName>,
-    /// Only what happened since then: a time (2026-01-02T03:04:05Z), or so long ago (2h, 3days)
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    /// Only what happened since then: 2026-01-02, 2026-01-02T03:04:05Z, or so long ago (2h, 3d)
+    #[arg(long, value_name = "TIME", value_parser = time::moment)]
     since: Option<Timestamp>,
     /// Show the events as they are stored. It holds the record's values
     #[arg(long)]
@@ -52,16 +52,6 @@ pub struct Trace {
     /// Ask no org how the records are now
     #[arg(long)]
     offline: bool,
-}
-
-/// A moment, or how long ago it was.
-fn time(text: &str) -> Result<Timestamp, String> {
-    if let Some(at) = Timestamp::read(text) {
-        return Ok(at);
-    }
-    let ago = humantime::parse_duration(text);
-    let ago = ago.map_err(|_| "write a time (2026-01-02T03:04:05Z) or a length of time (30m, 2h, 3days)".to_owned());
-    Ok(Timestamp::now().minus(ago?))
 }
 
 impl Trace {
@@ -87,21 +77,5 @@ impl Trace {
             Some(told) => Ok(told),
             None => Ok(trace::told(&Sqlite::open_unowned(&config.state)?, ask).await?),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_time_is_a_moment_or_how_long_ago_it_was() {
-        assert_eq!(time("2024-04-26T18:38:23Z"), Ok(Timestamp(1_714_156_703_000)));
-        let hour_ago = Timestamp::now().minus(Duration::from_secs(3_600));
-        let read = time("1h").unwrap();
-        assert!((0..60_000).contains(&(read.0 - hour_ago.0)), "{read}");
-        assert!(time("yesterday").unwrap_err().contains("2h"));
     }
 }

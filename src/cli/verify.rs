@@ -19,7 +19,7 @@ use super::{ConfigFile, output, run, status};
 use crate::bridge::{self, Command};
 use crate::config::Config;
 use crate::control;
-use crate::event::{PipelineName, Timestamp};
+use crate::event::PipelineName;
 use crate::status::report::{Job, Report, Verification};
 use crate::store::{Difference, Finding, Mend, Sqlite, Store, VerificationNumber, Wish};
 use crate::text::counted;
@@ -52,7 +52,8 @@ told only if it differs twice in the same way with nothing of it on its way in b
 With --repair those that are different, missing or extra are read and written again, as the pipeline's rules say. What was changed
 in the target, and what is not accepted there, is left alone without --force: that would fight people and automation.
 
-Exit codes: 0 all agree; 1 some do not, or it failed; 3 none differs, but something was on its way.";
+Exit codes: 0 all agree; 1 some do not, or it failed; 3 none differs, but something was on its way; with --last:
+nothing was ever compared.";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -110,10 +111,7 @@ impl Verify {
         let outcomes = if self.last {
             self.last_ones(&config).await?
         } else if let Some(numbers) = control::verify(&config.state, &self.pipelines, wish).await? {
-            let report = async || match control::status(&config.state).await? {
-                Some(report) => Ok(report),
-                None => anyhow::bail!("the bridge has stopped; the comparison begins anew when one runs again"),
-            };
+            let report = async || status::of_bridge(&config, "the comparison begins anew").await;
             let ended = self.followed(&numbers, report).await?;
             told(ended, Teller::Bridge(&config.state)).await?
         } else if self.repair {
@@ -125,7 +123,10 @@ impl Verify {
             self.alone(&config, wish).await?
         };
         if outcomes.is_empty() {
-            println!("These pipelines were never compared.");
+            match self.json {
+                true => println!("{}", serde_json::to_string_pretty(&text::json(&outcomes))?),
+                false => println!("These pipelines were never compared."),
+            }
             return Ok(ExitCode::from(NOT_PROVEN));
         }
         if let Some(path) = &self.csv {
@@ -158,7 +159,7 @@ impl Verify {
         let (store, orgs) = (super::owned(config)?, bridge::orgs(config)?);
         let comparing = bridge::verify_alone(config, &orgs, &store, &self.pipelines, wish);
         let numbers = comparing.await?.map_err(anyhow::Error::msg)?;
-        let report = gathered(&store, config).await?;
+        let report = status::of_store(&store, config).await?;
         let ended = report.verifications.into_iter().filter(|one| numbers.contains(&one.number)).collect();
         told(ended, Teller::Store(&store)).await
     }
@@ -175,7 +176,7 @@ impl Verify {
         let pipelines = self.pipelines.clone();
         commands.send(Command::Verify { pipelines, wish, done }).await?;
         let numbers = answer.await?.map_err(anyhow::Error::msg)?;
-        let ended = self.followed(&numbers, async || gathered(&store, config).await).await?;
+        let ended = self.followed(&numbers, async || status::of_store(&store, config).await).await?;
         told(ended, Teller::Store(&store)).await
     }
 
@@ -220,10 +221,6 @@ impl Verify {
             tokio::time::sleep(EVERY).await;
         }
     }
-}
-
-async fn gathered(store: &Sqlite, config: &Config) -> anyhow::Result<Report> {
-    Ok(Report::gather(store, config.orgs.keys().cloned(), Timestamp::now(), None).await?)
 }
 
 /// With what they found.

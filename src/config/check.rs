@@ -85,7 +85,6 @@ const PROBE_MIN: Duration = Duration::from_millis(500);
 const LINGER_MAX: Duration = Duration::from_secs(60);
 const HISTORY_AGE: Duration = Duration::from_secs(30 * 24 * 3_600);
 const HISTORY_AGE_MIN: Duration = Duration::from_secs(3_600);
-const HISTORY_AGE_MAX: Duration = Duration::from_secs(315_576_000);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
@@ -184,7 +183,7 @@ fn version(walk: &mut Walk<'_>, entry: (&Key, &Node)) {
 fn history_age(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Duration> {
     let Some((key, node)) = walk.block(node, &key.span, &HISTORY)?.entry("retain") else { return Some(HISTORY_AGE) };
     match walk.block(node, &key.span, &HISTORY_RETAIN)?.entry("age") {
-        Some(entry) => duration(walk, entry, HISTORY_AGE_MIN, HISTORY_AGE_MAX),
+        Some(entry) => duration(walk, entry, HISTORY_AGE_MIN, retain::AGE_MAX),
         None => Some(HISTORY_AGE),
     }
 }

@@ -234,7 +234,7 @@ pub struct History {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retain {
-    /// Older events are deleted: 14d, 90d. At least 4d, for an org may deliver an event again for three days. forever: none is.
+    /// Older events are deleted: 14d, 90d. At least 4d, for an org may deliver an event again for three days; at most 10years. forever: none is.
     /// If absent: 30d.
     #[serde(default)]
     pub age: Option<String>,

@@ -2,6 +2,7 @@
 //! section 7).
 
 use chrono::DateTime;
+use rust_decimal::{Decimal as Short, RoundingStrategy};
 
 use super::expression::moment;
 use super::types::{FieldType, Kind, Types};
@@ -65,51 +66,18 @@ fn time(text: &str) -> String {
     seconds.strip_suffix(".000").unwrap_or(&seconds).to_owned()
 }
 
-/// With at most so many digits behind the point.
+/// With at most so many digits behind the point; one of more digits than arithmetic holds stays as it is.
 fn cut(number: &Decimal, scale: u32) -> Decimal {
-    let text = number.as_str();
-    match text.split_once('.') {
-        Some((whole, fraction)) if fraction.len() > scale as usize => {
-            let kept: String = fraction.chars().take(scale as usize).collect();
-            format!("{whole}.{kept}").parse().unwrap_or_else(|_| number.clone())
-        }
-        _ => number.clone(),
-    }
+    scaled(number, |short| short.trunc_with_scale(scale)).unwrap_or_else(|| number.clone())
 }
 
-/// Half up, away from zero. None: nothing is to be rounded.
+/// Half goes away from zero.
 fn rounded(number: &Decimal, scale: u32) -> Option<Decimal> {
-    let (whole, fraction) = number.as_str().split_once('.')?;
-    let next = fraction.as_bytes().get(scale as usize)?;
-    let kept = cut(number, scale);
-    if *next < b'5' {
-        return Some(kept);
-    }
-    let (sign, whole) = match whole.strip_prefix('-') {
-        Some(whole) => ("-", whole),
-        None => ("", whole),
-    };
-    let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes().take(scale as usize)).collect();
-    let mut place = digits.len();
-    loop {
-        match place.checked_sub(1) {
-            None => {
-                digits.insert(0, b'1');
-                break;
-            }
-            Some(before) if digits[before] == b'9' => {
-                digits[before] = b'0';
-                place = before;
-            }
-            Some(before) => {
-                digits[before] += 1;
-                break;
-            }
-        }
-    }
-    let point = digits.len() - scale as usize;
-    let text = String::from_utf8(digits).ok()?;
-    format!("{sign}{}.{}", &text[..point], &text[point..]).parse().ok()
+    scaled(number, |short| short.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero))
+}
+
+fn scaled(number: &Decimal, to: impl Fn(Short) -> Short) -> Option<Decimal> {
+    to(Short::from_str_exact(number.as_str()).ok()?).to_string().parse().ok()
 }
 
 #[cfg(test)]

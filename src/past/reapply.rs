@@ -77,11 +77,12 @@ pub async fn touched<S: Store>(
         transaction: range.transaction.clone(),
         ..Sought::default()
     };
+    let is_whole = range.record.is_none() && range.transaction.is_none();
     let mut span = Span::ALL;
     match &range.from {
         None => {}
         Some(Point::Time(at)) => {
-            if range.record.is_none() && range.transaction.is_none() && !reaches(store, subscription, *at).await? {
+            if is_whole && !reaches(store, subscription, *at).await? {
                 return Ok(Ok(Touched::Since(*at)));
             }
             sought.since = Some(*at);
@@ -92,7 +93,8 @@ pub async fn touched<S: Store>(
             None => return Ok(Err(unknown(text, row))),
         },
     }
-    if matches!(range.from, Some(Point::Number(_) | Point::ReplayId(_))) {
+    let from_the_first = range.from.is_none() && is_whole;
+    if from_the_first || matches!(range.from, Some(Point::Number(_) | Point::ReplayId(_))) {
         // Single ones that somebody needs are there, and others between them are not.
         let trimmed_to = store.journal_figures().await?.trimmed_to;
         if span.above < trimmed_to {
@@ -134,7 +136,6 @@ pub async fn touched<S: Store>(
             None => break,
         }
     }
-    let is_whole = range.record.is_none() && range.transaction.is_none();
     if let (Some(first), true) = (first, is_whole)
         && (unnamed > 0 || has_gap(store, row, subscription, (first, last)).await?)
     {
@@ -263,6 +264,8 @@ mod tests {
             let refused = touched(from(gone)).await.unwrap_err();
             assert!(refused.contains("up to 3 are not in the journal any more"), "{refused}");
         }
+        let first_ones = Range { to: Some(Point::Number(Seq(5))), ..Range::default() };
+        assert!(touched(first_ones).await.unwrap_err().contains("name a time"));
         let behind = Range { record: Some(account(9)), ..from(Point::Number(Seq(4))) };
         assert_eq!(touched(behind).await, found(3, &[9]));
         let none = super::touched(&store, &row, None, &Range::default()).await.unwrap().unwrap_err();

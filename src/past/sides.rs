@@ -3,15 +3,14 @@
 
 use std::collections::HashMap;
 
-use crate::event::{FieldName, Found, Record, RecordId, Seq, Value};
+use crate::event::{FieldName, Record, RecordId, Seq, Value};
 use crate::hydrate;
 use crate::mapping::{Known, LinkState, Mapped, Mapping, Replies, Skip};
 use crate::org::{CallError, Org};
 use crate::publish::{Cell, Cover, Key, Source};
-use crate::store::{Cursor, PipelineId, Work};
+use crate::store::PipelineId;
 
 use super::rows::{self, QUERY_PAGE, Rows};
-use super::source::{self, ReadError, Step};
 
 /// A record of the target.
 #[derive(Debug)]
@@ -76,20 +75,15 @@ pub async fn sources(
     condition: Option<&str>,
     fields: &[FieldName],
     after: Option<RecordId>,
-) -> Result<(Vec<(RecordId, Becomes)>, Option<RecordId>), ReadError> {
-    let work = Work::Backfill { condition: condition.map(str::to_owned) };
-    let (found, next) = match source::page(source, mapping, &work, &Cursor::Query { after }, &[]).await? {
-        Step::Page { found, next, .. } => (found, next),
-        Step::NotYet | Step::Gone => (HashMap::new(), None),
-    };
-    let mut records: Vec<&Record> = found.values().filter_map(Found::record).collect();
-    records.sort_unstable_by_key(|record| record.id);
-    let replies = hydrate::ask(&[source, target], mapping, &records, &Replies::new()).await?;
+) -> Result<(Vec<(RecordId, Becomes)>, Option<RecordId>), CallError> {
+    let (asked, paths) = (hydrate::source_fields(mapping), mapping.reads());
+    let rows = Rows { org: source, object: &mapping.source_object, fields: &asked, condition };
+    let (rows, next) = rows.rows_behind(after, QUERY_PAGE).await?;
+    let record = |row| Some(hydrate::record(hydrate::id_of(&row, "Id")?, &paths, &mapping.privacy, row));
+    let records: Vec<Record> = rows.into_iter().filter_map(record).collect();
+    let replies =
+        hydrate::ask(&[source, target], mapping, &records.iter().collect::<Vec<_>>(), &Replies::new()).await?;
     let page = records.iter().map(|record| (record.id, becomes(mapping, record, &replies, fields))).collect();
-    let next = match next {
-        Some(Cursor::Query { after }) => after,
-        Some(_) | None => None,
-    };
     Ok((page, next))
 }
 
@@ -101,7 +95,7 @@ fn becomes(mapping: &Mapping, record: &Record, replies: &Replies, fields: &[Fiel
         Mapped::Write(write) => match (&write.key, write.fields()) {
             (Key::External { value: key, .. }, Some(written)) => {
                 let value = |field: &FieldName| match written.get(field) {
-                    Some(Cell::Value(value)) => value.clone(),
+                    Some(Cell::Value(value)) => mapping.types().stored(field, value),
                     Some(Cell::Parent(_) | Cell::Unfilled { .. }) | None => Value::Null,
                 };
                 Becomes::Written { key: key.clone(), values: fields.iter().map(value).collect() }

@@ -77,12 +77,12 @@ pub async fn begin(
     let as_of = source.server_time();
     let condition = match work {
         Work::Backfill { condition } => condition,
-        Work::Repair { from: None, .. } | Work::ReapplySince { from: None } => &None,
+        Work::Repair { from: None, .. } => &None,
         // Who keeps the list knows how long it is.
         Work::Reapply { .. } | Work::Mend { .. } | Work::Import { .. } => {
             return Ok(Beginning { cursor: Cursor::Listed { after: 0 }, total: None, as_of });
         }
-        Work::Repair { from: Some(from), .. } | Work::ReapplySince { from: Some(from) } => {
+        Work::Repair { from: Some(from), .. } | Work::ReapplySince { from } => {
             if !described.object.queryable || !described.has("SystemModstamp") {
                 return Err(ReadError::NotByTime);
             }

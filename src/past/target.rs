@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json};
 
-use crate::event::{FieldName, Record, RecordId, Value};
+use crate::event::{FieldName, Record, RecordId};
 use crate::hydrate;
 use crate::mapping::Mapping;
 use crate::org::{CallError, Org, READ_MAX, soql};
@@ -35,11 +35,7 @@ pub async fn counterparts(
     links: &HashMap<RecordId, RecordId>,
     by_key: bool,
 ) -> Result<(HashMap<RecordId, Counterpart>, u64), CallError> {
-    let mut fields: Vec<FieldName> = mapping.target_fields().cloned().collect();
-    fields.extend("Id".parse::<FieldName>());
-    fields.push(mapping.key.clone());
-    fields.sort();
-    fields.dedup();
+    let fields = fields(mapping);
     let (mut there, mut calls) = (HashMap::new(), 0);
     let linked: Vec<(RecordId, RecordId)> =
         records.iter().filter_map(|record| Some((record.id, *links.get(&record.id)?))).collect();
@@ -87,10 +83,17 @@ async fn holders(
     Ok((held.into_iter().filter_map(|(record, holder)| Some((record, holder?))).collect(), calls))
 }
 
-fn counterpart(id: RecordId, fields: &[FieldName], row: &Map<String, Json>) -> Counterpart {
-    let value = |field: &FieldName| {
-        let value = hydrate::cell(row, field).cloned().unwrap_or_default();
-        (field.clone(), hydrate::canonical(Value::from(value)))
-    };
-    Counterpart { id, values: fields.iter().map(value).collect() }
+/// A row of the target in the fields that were asked for.
+pub(super) fn counterpart(id: RecordId, fields: &[FieldName], row: &Map<String, Json>) -> Counterpart {
+    Counterpart { id, values: fields.iter().map(|field| (field.clone(), hydrate::value(row, field))).collect() }
+}
+
+/// What the target is asked for of a record: its id, its key, and what the mapping fills.
+pub(super) fn fields(mapping: &Mapping) -> Vec<FieldName> {
+    let mut fields: Vec<FieldName> = mapping.target_fields().cloned().collect();
+    fields.extend("Id".parse::<FieldName>());
+    fields.push(mapping.key.clone());
+    fields.sort();
+    fields.dedup();
+    fields
 }

@@ -6,6 +6,8 @@
 
 mod digest;
 mod look;
+mod proof;
+mod reader;
 mod sample;
 
 use std::collections::HashMap;
@@ -15,9 +17,12 @@ use tracing::debug;
 
 use self::digest::Digest;
 use self::look::{Looked, State};
-use super::rows::{Part, QUERY_PAGE, Row, Rows, Way};
+use self::proof::Proof;
+use self::reader::Reader;
+use super::rows::{QUERY_PAGE, Row, Rows, Way};
+use super::target;
 use crate::budget::Budget;
-use crate::event::{FieldName, Record, RecordId, Seq, Timestamp};
+use crate::event::{FieldName, OrgName, Record, RecordId, Seq, Timestamp};
 use crate::hydrate;
 use crate::mapping::{Known, LinkState, Mapped, Mapping, Replies, Skip};
 use crate::org::{CallError, Code, Disposition, Org};
@@ -26,10 +31,9 @@ use crate::publish::{Cover, Key, Source};
 use crate::retry::Backoff;
 use crate::store::sqlite::sheet::{Held, Sheet, SheetError};
 use crate::store::{
-    Difference, Finding, ListNumber, Listed, Mend, PipelineId, Question, Store, StoreError, VerificationNumber,
+    Answer, Difference, Finding, ListNumber, Listed, Mend, PipelineId, Question, Store, StoreError, VerificationNumber,
     VerifyCounts, Wish, Work,
 };
-use crate::subscribe::probe::BUS_MARGIN;
 
 /// Suspects that are looked at together: so many ids fit into one query (facts: rest.md section 1).
 const TOGETHER: usize = 400;
@@ -57,13 +61,11 @@ const REPLIES_MAX: usize = 50_000;
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     #[error("org {org}: {error}")]
-    Call { org: crate::event::OrgName, error: CallError },
+    Call { org: OrgName, error: CallError },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Sheet(#[from] SheetError),
-    #[error("org {org} dropped the rows that it had prepared, twice")]
-    Gone { org: crate::event::OrgName },
 }
 
 /// The two sides of a pipeline.
@@ -145,11 +147,14 @@ impl<S: Store> Comparison<'_, S> {
         let Sides { source, target, mapping, .. } = *self.sides;
         let held = format!("{} != null", mapping.key);
         let source_fields = hydrate::source_fields(mapping);
-        let target_fields = look::target_fields(mapping);
+        let target_fields = target::fields(mapping);
         let of_target =
             Rows { org: target, object: &mapping.target_object, fields: &target_fields, condition: Some(&held) };
         let of_source = Rows { org: source, object: &mapping.source_object, fields: &source_fields, condition: None };
-        for by_job in [true, true, false] {
+        // What an org had prepared can be gone; what queries read cannot.
+        let mut by_job = [true, true].into_iter();
+        loop {
+            let by_job = by_job.next().unwrap_or(false);
             // Both orgs prepare at the same time.
             let (way, _) = self.patiently(target, || of_target.begin(by_job)).await?;
             let (source_way, total) = self.patiently(source, || of_source.begin(by_job)).await?;
@@ -174,7 +179,6 @@ impl<S: Store> Comparison<'_, S> {
             }
             debug!("what an org had prepared is gone; the comparison begins anew");
         }
-        Err(VerifyError::Gone { org: source.name().clone() })
     }
 
     /// False: what the org had prepared is gone.
@@ -321,8 +325,7 @@ impl<S: Store> Comparison<'_, S> {
             self.replies = Replies::new();
             let looked_at = source.server_time();
             let live_until = self.live_until().await?;
-            // What does not come by events is told when it is asked for, which may be hours later.
-            let is_live = live && !self.sides.polls && live_until.is_some_and(|until| until.plus(SILENCE) >= looked_at);
+            let proof = Proof { live_until, receives: live && !self.sides.polls, first_look, looked_at };
             let at_work = store.open_jobs().await?.iter().any(|job| job.pipeline == pipeline);
             let (mut after, mut left) = (None, false);
             loop {
@@ -334,29 +337,14 @@ impl<S: Store> Comparison<'_, S> {
                 let on_their_way = store.on_their_way(pipeline, records.clone()).await?;
                 let looked = self.look(&records).await?;
                 let (mut cleared, mut marks, mut differing) = (Vec::new(), Vec::new(), Vec::new());
-                for (record, mark) in suspects {
-                    let Some(one) = looked.get(&record) else {
-                        cleared.push(record);
-                        continue;
-                    };
-                    // Nothing that events have not told of yet can have changed it.
-                    let is_told = match one.changed {
-                        Some(at) => {
-                            live_until.is_some_and(|until| until >= at)
-                                || is_live && first_look.is_some_and(|first: Timestamp| at.plus(BUS_MARGIN) <= first)
-                        }
-                        // It was no other than now when it was looked at first.
-                        None => match first_look {
-                            Some(first) if is_live => first.plus(BUS_MARGIN) <= looked_at,
-                            first => first.is_some_and(|first| live_until.is_some_and(|until| until >= first)),
-                        },
-                    };
+                for ((record, mark), one) in suspects.into_iter().zip(looked) {
                     let State::Differs { mark: own, .. } = &one.state else {
                         self.count(&one.state);
                         cleared.push(record);
                         continue;
                     };
-                    if mark == Some(*own) && is_told && !at_work && !on_their_way.contains(&record) {
+                    let proves = proof.tells_of(one.changed) && !at_work && !on_their_way.contains(&record);
+                    if mark == Some(*own) && proves {
                         differing.push(one);
                         cleared.push(record);
                     } else {
@@ -365,7 +353,7 @@ impl<S: Store> Comparison<'_, S> {
                     }
                 }
                 for one in differing {
-                    self.differs(one).await?;
+                    self.differs(&one).await?;
                 }
                 self.sheet.clear(cleared).await?;
                 self.sheet.mark(marks).await?;
@@ -486,7 +474,7 @@ impl<S: Store> Comparison<'_, S> {
         Ok(own.and_then(|row| row.position.proof()))
     }
 
-    async fn known(&self, records: &[Record], ids: Vec<RecordId>) -> Result<crate::store::Answer, StoreError> {
+    async fn known(&self, records: &[Record], ids: Vec<RecordId>) -> Result<Answer, StoreError> {
         let Sides { mapping, store, pipeline, .. } = *self.sides;
         let mut parents: Vec<_> = records.iter().flat_map(|record| mapping.parents_of_read(record)).collect();
         parents.sort_unstable();
@@ -511,10 +499,10 @@ impl<S: Store> Comparison<'_, S> {
     }
 
     /// An answer of an org: asked again where that may help, and only where there is budget for it.
-    async fn patiently<T, Answer: Future<Output = Result<T, CallError>>>(
+    async fn patiently<T, Asked: Future<Output = Result<T, CallError>>>(
         &self,
         org: &Org,
-        ask: impl Fn() -> Answer,
+        ask: impl Fn() -> Asked,
     ) -> Result<T, VerifyError> {
         let mut backoff = Backoff::new(AGAIN, AGAIN_MAX);
         let mut tries = 0;
@@ -536,69 +524,6 @@ impl<S: Store> Comparison<'_, S> {
             }
             debug!(org = %org.name(), %error, "a comparison could not read; it is tried again");
             tokio::time::sleep(backoff.next_delay()).await;
-        }
-    }
-}
-
-/// All rows, page by page.
-struct Reader<'a> {
-    rows: Rows<'a>,
-    way: &'a Way,
-    place: Place,
-    gone: bool,
-}
-
-enum Place {
-    Start,
-    Behind(RecordId),
-    Locator(String),
-    End,
-}
-
-impl<'a> Reader<'a> {
-    fn new(rows: Rows<'a>, way: &'a Way) -> Self {
-        Self { rows, way, place: Place::Start, gone: false }
-    }
-
-    /// None: these were all, or what the org had prepared is gone.
-    async fn next<S: Store>(&mut self, of: &Comparison<'_, S>) -> Result<Option<Vec<Row>>, VerifyError> {
-        let rows = self.rows;
-        match self.way {
-            Way::Queries => {
-                let after = match &self.place {
-                    Place::Start => None,
-                    Place::Behind(last) => Some(*last),
-                    Place::Locator(_) | Place::End => return Ok(None),
-                };
-                let (page, last) = of.patiently(rows.org, || rows.rows_behind(after, QUERY_PAGE)).await?;
-                self.place = last.map_or(Place::End, Place::Behind);
-                Ok(Some(page))
-            }
-            Way::Job(job) => {
-                let locator = match &self.place {
-                    Place::Start => None,
-                    Place::Locator(locator) => Some(locator.clone()),
-                    Place::Behind(_) | Place::End => return Ok(None),
-                };
-                let mut backoff = Backoff::new(AGAIN, AGAIN_MAX);
-                let asked = tokio::time::Instant::now();
-                loop {
-                    let part = of.patiently(rows.org, || rows.part(job, locator.as_deref())).await?;
-                    match part {
-                        Part::Rows { rows, locator } => {
-                            self.place = locator.map_or(Place::End, Place::Locator);
-                            return Ok(Some(rows));
-                        }
-                        Part::NotYet if asked.elapsed() < PREPARED_WITHIN => {
-                            tokio::time::sleep(backoff.next_delay()).await;
-                        }
-                        Part::NotYet | Part::Gone => {
-                            self.gone = true;
-                            return Ok(None);
-                        }
-                    }
-                }
-            }
         }
     }
 }

@@ -275,7 +275,7 @@ impl<S: Store> Asking<'_, S> {
         let not_visible: Vec<RecordId> = not_visible.map(|(record, _)| *record).collect();
         // The bin may be empty already, but the journal knows.
         if !not_visible.is_empty() {
-            let newest = store.newest_parts(pipeline, not_visible, at).await.unwrap_or_default();
+            let Ok(newest) = store.newest_parts(pipeline, not_visible, at).await else { return Ok(Told::NotYet) };
             let deleted = newest.into_iter().filter(|(_, kind)| kind.is_delete());
             found.extend(deleted.map(|(record, _)| (record, Found::Deleted)));
         }

@@ -1,6 +1,6 @@
 //! What happened to a record in a pipeline, as far as the journal does not tell it.
 
-use super::{Parent, PipelineId};
+use super::{Parent, PipelineId, RowId};
 use crate::event::{ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp};
 
 /// One thing that happened to a record of the source in a pipeline. It names fields and codes, and never holds a value: those
@@ -22,6 +22,25 @@ pub struct Happened {
     pub code: Option<String>,
     /// Whom it waits for.
     pub parent: Option<Parent>,
+}
+
+impl Happened {
+    /// With nothing more to say.
+    pub fn of((pipeline, record): RowId, at: Timestamp, what: What) -> Self {
+        Self {
+            pipeline,
+            record,
+            at,
+            what,
+            from: Seq::ZERO,
+            to: Seq::ZERO,
+            through: Through::Hand,
+            target: None,
+            fields: Vec::new(),
+            code: None,
+            parent: None,
+        }
+    }
 }
 
 /// What happened.

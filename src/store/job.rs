@@ -36,7 +36,7 @@ pub enum Work {
     /// Records that events of some time named, as they are now.
     Reapply { list: ListNumber },
     /// What has changed or gone since a time, by the org's clock, whatever events told of it.
-    ReapplySince { from: Option<Timestamp> },
+    ReapplySince { from: Timestamp },
     /// Records of which a verification found that the two orgs differ.
     Mend { list: ListNumber },
     /// Records that are linked with counterparts which a person named. The counterparts are given the key, and nothing else.
@@ -69,7 +69,8 @@ impl Work {
     /// It reads what has changed or gone since this time; none: everything.
     pub fn since(&self) -> Option<Option<Timestamp>> {
         match self {
-            Self::Repair { from, .. } | Self::ReapplySince { from } => Some(*from),
+            Self::Repair { from, .. } => Some(*from),
+            Self::ReapplySince { from } => Some(Some(*from)),
             Self::Backfill { .. } | Self::Reapply { .. } | Self::Mend { .. } | Self::Import { .. } => None,
         }
     }

@@ -409,10 +409,6 @@ impl Store for Sqlite {
         self.read(verifications::all).await
     }
 
-    async fn verification(&self, number: VerificationNumber) -> Result<Option<Verification>, StoreError> {
-        self.read(move |db| verifications::one(db, number)).await
-    }
-
     async fn verification_begins(&self, number: VerificationNumber, at: Timestamp) -> Result<(), StoreError> {
         self.write(move |db| verifications::begins(db, number, at)).await
     }

@@ -87,8 +87,8 @@ fn places(told: &Told) -> BTreeMap<(OrgName, RecordId), ObjectName> {
 
 /// The counterpart that a link names, or else the last one that is remembered.
 pub(super) fn counterpart(told: &Told, line: &Standing) -> Option<RecordId> {
-    let remembered =
-        || told.deeds.iter().rev().filter(|deed| deed.pipeline == line.pipeline).find_map(|deed| deed.target);
+    let own = told.deeds.iter().rev().filter(|deed| deed.pipeline == line.pipeline && deed.record == line.record);
+    let remembered = || own.into_iter().find_map(|deed| deed.target);
     line.target.or_else(remembered)
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::now::{Now, counterpart};
 use super::{Deed, Journaled, Standing, Told};
 use crate::config::{Config, OnDelete};
-use crate::event::{FieldPath, OrgName, PipelineName, Timestamp};
+use crate::event::{FieldPath, OrgName, PipelineName, RecordId, Timestamp};
 use crate::mapping::{Mapping, Skip};
 use crate::store::{Through, What};
 use outlook::outlook;
@@ -130,10 +130,10 @@ impl Trace {
         let rules = Rules::of(config);
         let mut events: Vec<(Timestamp, Event)> = Vec::new();
         events.extend(told.entries.iter().map(|entry| (entry.received, change(told, entry, &rules))));
-        let mut reached: BTreeMap<&PipelineName, Timestamp> = BTreeMap::new();
+        let mut reached: BTreeMap<(&PipelineName, RecordId), Timestamp> = BTreeMap::new();
         for deed in &told.deeds {
             // What came of a change is told behind it, and deeds in the order in which they were done.
-            let last = reached.entry(&deed.pipeline).or_insert(deed.at);
+            let last = reached.entry((&deed.pipeline, deed.record)).or_insert(deed.at);
             let about = told.entries.iter().filter(|entry| entry.record == deed.record && entry.seq <= deed.to);
             *last = about.map(|entry| entry.received).max().unwrap_or(deed.at).max(deed.at).max(*last);
             events.push((*last, done(told, deed)));
@@ -258,8 +258,7 @@ fn note(told: &Told, entry: &Journaled, rules: &BTreeMap<PipelineName, Rules>) -
     let mut notes = Vec::new();
     let lines: Vec<&Standing> = readers(told, entry).collect();
     for line in &lines {
-        let is_told = |deed: &&Deed| deed.pipeline == line.pipeline && deed.from <= entry.seq && entry.seq <= deed.to;
-        if told.deeds.iter().any(|deed| is_told(&deed)) {
+        if told.deeds.iter().any(|deed| is_about(deed, line, entry)) {
             continue;
         }
         let rules = rules.get(&line.pipeline);
@@ -282,13 +281,17 @@ fn note(told: &Told, entry: &Journaled, rules: &BTreeMap<PipelineName, Rules>) -
 /// A change of a record with which its pipeline is not done. What holds the watermark may be another record.
 fn is_pending(told: &Told, line: &Standing, entry: &Journaled, rules: Option<&Rules>) -> bool {
     let is_done = |deed: &Deed| {
-        let is_of = deed.pipeline == line.pipeline && deed.from <= entry.seq && entry.seq <= deed.to;
-        is_of && deed.what.parse().is_ok_and(|what: What| what.is_write() || what.repeats())
+        is_about(deed, line, entry) && deed.what.parse().is_ok_and(|what: What| what.is_write() || what.repeats())
     };
     entry.seq > line.watermark
         && line.applied.is_none_or(|applied| entry.seq > applied)
         && (entry.kind.as_deref() != Some("UPDATE") || rules.is_none_or(|rules| rules.may_read(entry)))
         && !told.deeds.iter().any(is_done)
+}
+
+/// Whether it was done for a record in its pipeline, with this change or one beside it.
+fn is_about(deed: &Deed, line: &Standing, entry: &Journaled) -> bool {
+    deed.pipeline == line.pipeline && deed.record == line.record && (deed.from..=deed.to).contains(&entry.seq)
 }
 
 /// A row of history.
@@ -312,6 +315,9 @@ fn done(told: &Told, deed: &Deed) -> Event {
         Ok(What::NothingThere) => format!("nothing was found in {org} that would have to go"),
         Ok(What::Gone) => format!("{target} was gone from {org}, so the record is made anew"),
         Ok(What::LeftGone) => format!("{target} was gone from {org}, and is left so"),
+        Ok(What::Linked) if deed.through == Through::Import.as_str() => {
+            format!("somebody named {target} in {org} as its counterpart")
+        }
         Ok(What::Linked) => format!("{target} was found in {org} by its key"),
         Ok(What::Waiting) => match deed.waits_for {
             Some(parent) => format!("waits for {parent}: {code}{on}"),

@@ -7,7 +7,7 @@ use super::Outcome;
 use crate::event::{FieldName, RecordId};
 use crate::status::report::Verification;
 use crate::store::{Difference, Finding, VerifyCounts};
-use crate::text::grouped;
+use crate::text::{counted, grouped};
 
 /// Differences of a pipeline that are shown one by one.
 const SHOWN: usize = 20;
@@ -53,26 +53,22 @@ pub fn shown(outcomes: &[Outcome]) -> String {
 pub fn summary(one: &Verification) -> String {
     let counts = &one.counts;
     let compared = match one.sample {
-        Some(_) => format!("a sample of {}", so_many(counts.records, "record")),
-        None => so_many(counts.records, "record"),
+        Some(_) => format!("a sample of {}", counted(counts.records, "record")),
+        None => counted(counts.records, "record"),
     };
-    let calls = so_many(counts.source_calls + counts.target_calls, "API call");
+    let calls = counted(counts.source_calls + counts.target_calls, "API call");
     let at = one.ended.as_deref().unwrap_or_default();
     let verdict = match (one.state.as_str(), one.differences, counts.unsettled) {
         ("failed", ..) => return format!("could not be compared: {}", one.why.as_deref().unwrap_or_default()),
         (_, 0, 0) => "both sides agree".to_owned(),
         (_, 0, _) => "nothing differs but what was on its way".to_owned(),
-        (_, differences, _) => so_many(differences, "difference"),
+        (_, differences, _) => counted(differences, "difference"),
     };
     let mended = match counts.mended {
         0 => String::new(),
-        mended => format!("; {} read and written again", so_many(mended, "record")),
+        mended => format!("; {} read and written again", counted(mended, "record")),
     };
     format!("{verdict}, {compared} compared at {at} by {calls}{mended}")
-}
-
-fn so_many(number: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 fn results(counts: &VerifyCounts) -> Vec<(u64, &'static str)> {

@@ -8,7 +8,9 @@ use super::super::{
     Backfill, Brakes, Flag, From, Limit, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing,
     Start, To, Verify,
 };
+use super::duration;
 use super::publishing;
+use super::retain::AGE_MAX;
 use super::rules::{self, Mapped};
 use crate::event::{Channel, FieldName, ObjectName, OrgName, PipelineName, Value};
 use crate::mapping::Expression;
@@ -201,17 +203,8 @@ fn verify(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Verify> {
     let block = walk.block(node, &key.span, &VERIFY)?;
     let usual = Verify::default();
     let every = match block.entry("every") {
-        Some(entry) => {
-            let text = walk.text(entry)?;
-            match humantime::parse_duration(text.value.trim()).ok().filter(|every| *every >= VERIFY_MIN) {
-                _ if text.value == "off" => Some(None),
-                Some(every) => Some(Some(every)),
-                None => {
-                    walk.find(&text.span, "`every` must be a time of at least 1m", "write 7d, 24h, or off");
-                    None
-                }
-            }
-        }
+        Some(entry) if walk.text(entry)?.value == "off" => Some(None),
+        Some(entry) => duration(walk, entry, VERIFY_MIN, AGE_MAX).map(Some),
         None => Some(usual.every),
     };
     let repair = match block.entry("repair") {

@@ -10,7 +10,8 @@ use super::duration;
 pub(in super::super) const JOURNAL: Keys = Keys { block: "`journal`", required: &[], optional: &["retain"] };
 pub(in super::super) const RETAIN: Keys = Keys { block: "`retain`", required: &[], optional: &["age", "size"] };
 
-const AGE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+/// `10years`, as it is read.
+pub(super) const AGE_MAX: Duration = Duration::from_secs(315_576_000);
 const UNITS: [(&str, u64); 3] = [("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000)];
 
 pub(super) fn journal(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Retain> {

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde_json::Value as Json;
-
 use super::look::as_written;
 use crate::event::{FieldName, Value};
 use crate::hydrate;
@@ -44,8 +42,8 @@ impl Digest {
     pub fn of_row(&self, mapping: &Mapping, row: &Row) -> Vec<u8> {
         let mut digest = Vec::with_capacity(self.fields.len() * BYTES);
         for field in &self.fields {
-            let value = hydrate::canonical(Value::from(hydrate::cell(row, field).cloned().unwrap_or(Json::Null)));
-            digest.extend(hash(&mapping.types().stored(field, &value)).to_le_bytes());
+            let stored = mapping.types().stored(field, &hydrate::value(row, field));
+            digest.extend(hash(&stored).to_le_bytes());
         }
         digest
     }
@@ -89,29 +87,13 @@ pub fn agree(cells: &[Cell], digest: &[u8]) -> bool {
 /// The same as long as the process lasts.
 pub fn hash(value: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
-    feed(value, &mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
-}
-
-fn feed(value: &Value, hasher: &mut DefaultHasher) {
-    std::mem::discriminant(value).hash(hasher);
-    match value {
-        Value::Null => {}
-        Value::Bool(flag) => flag.hash(hasher),
-        Value::Number(number) => number.hash(hasher),
-        Value::Text(text) => text.hash(hasher),
-        Value::Compound(parts) => {
-            for (name, part) in parts {
-                name.hash(hasher);
-                feed(part, hasher);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     use super::*;
     use crate::config::testing::between_two_orgs;

@@ -5,12 +5,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Comparison, TOGETHER, VerifyError, cover, digest};
 use crate::config::{IfMissing, MayDelete, OnDelete};
-use crate::event::{FieldName, Found, Record, RecordId, Timestamp, Value};
+use crate::event::{FieldName, Found, Record, RecordId, Timestamp};
 use crate::hydrate;
-use crate::mapping::{Known, LinkState, Mapped, Mapping};
+use crate::mapping::{Known, LinkState, Mapped};
 use crate::org::{READ_MAX, soql};
 use crate::past::rows::Row;
-use crate::publish::{Body, Cell, Counterpart, Write};
+use crate::past::target;
+use crate::publish::{Body, Cell, Write};
 use crate::store::{Answer, Difference, Finding, Store};
 use crate::subscribe::probe::BUS_MARGIN;
 
@@ -53,19 +54,9 @@ struct There {
     holders: HashMap<String, Vec<RecordId>>,
 }
 
-/// What the target is asked for.
-pub fn target_fields(mapping: &Mapping) -> Vec<FieldName> {
-    let mut fields: Vec<FieldName> = mapping.target_fields().cloned().collect();
-    fields.extend("Id".parse::<FieldName>());
-    fields.push(mapping.key.clone());
-    fields.sort();
-    fields.dedup();
-    fields
-}
-
 impl<S: Store> Comparison<'_, S> {
-    /// Of each record what is known of it now.
-    pub(super) async fn look(&mut self, records: &[RecordId]) -> Result<HashMap<RecordId, Looked>, VerifyError> {
+    /// What is known of each of these records now, in their order.
+    pub(super) async fn look(&mut self, records: &[RecordId]) -> Result<Vec<Looked>, VerifyError> {
         let (source, mapping) = (self.sides.source, self.sides.mapping);
         let (store, pipeline) = (self.sides.store, self.sides.pipeline);
         let at = store.head().await?;
@@ -85,7 +76,7 @@ impl<S: Store> Comparison<'_, S> {
             let found = found.get(record).unwrap_or(&Found::NotVisible);
             let (state, target) = self.state(*record, found, &answer, &there);
             let modified = target.and_then(|target| modified(there.rows.get(&target)?));
-            (*record, Looked { state, changed: changed.get(record).copied(), modified })
+            Looked { state, changed: changed.get(record).copied(), modified }
         });
         Ok(looked.collect())
     }
@@ -115,7 +106,7 @@ impl<S: Store> Comparison<'_, S> {
         let mut ids: Vec<RecordId> = answer.links.values().chain(holders.values().flatten()).copied().collect();
         ids.sort_unstable();
         ids.dedup();
-        let mut fields = target_fields(mapping);
+        let mut fields = target::fields(mapping);
         let described = self.patiently(target, || target.describe(object)).await?;
         let stamps = ["LastModifiedDate", "LastModifiedById"].into_iter().filter(|stamp| described.has(stamp));
         fields.extend(stamps.filter_map(|stamp| stamp.parse().ok()));
@@ -197,7 +188,8 @@ impl<S: Store> Comparison<'_, S> {
                     return double.map_or_else(|| (differs(Finding::Missing, &fields), None), twice);
                 };
                 let types = mapping.types();
-                let held = Counterpart { id: record, values: values(row, &fields) };
+                let names: Vec<FieldName> = fields.keys().cloned().collect();
+                let held = target::counterpart(record, &names, row);
                 let lacks = held.lacks(&fields, |field, value, there| types.holds(field, value, there));
                 match double {
                     _ if !lacks.is_empty() => differs(Finding::Different, &lacks),
@@ -306,14 +298,6 @@ pub fn as_written(cell: &Cell) -> Option<Cell> {
 fn differing(record: RecordId, target: Option<RecordId>, what: Finding, code: Option<String>) -> State {
     let difference = Difference { code, ..Difference::of(what, Some(record), target) };
     State::Differs { mark: mark(&difference, 0), difference, mendable: false }
-}
-
-fn values(row: &Row, fields: &BTreeMap<FieldName, Cell>) -> BTreeMap<FieldName, Value> {
-    let value = |field: &FieldName| {
-        let value = hydrate::cell(row, field).cloned().unwrap_or_default();
-        (field.clone(), hydrate::canonical(Value::from(value)))
-    };
-    fields.keys().map(value).collect()
 }
 
 fn modified(row: &Row) -> Option<(Timestamp, RecordId)> {

@@ -26,12 +26,16 @@ impl<S: Store> Comparison<'_, S> {
         };
         let places = PLACES.min(size.max(1));
         let most = usize::try_from(size.div_ceil(places)).unwrap_or(QUERY_PAGE).min(QUERY_PAGE);
+        // A stretch begins where the one before it ends, where they are as close as that.
+        let mut reached: Option<RecordId> = None;
         for place in 0..places {
             let after = match place {
                 0 => None,
                 _ => between(first, &last, (place as f64 + fastrand::f64()) / places as f64),
             };
+            let after = after.max(reached);
             let (ids, _) = self.patiently(source, || rows.behind(after, most)).await?;
+            reached = ids.last().copied().or(reached);
             self.counts.records += ids.len() as u64;
             self.sheet.suspect(ids).await?;
         }

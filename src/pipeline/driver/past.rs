@@ -208,7 +208,9 @@ impl<S: Store> Driver<S> {
                     Some(pairs) => {
                         // Before their links are given up, which is the settlement's.
                         let not_linked = self.machine.past_paired(page, &pairs, &known, now);
-                        self.store.note_not_linked(wanted.number, not_linked).await?;
+                        if !not_linked.is_empty() {
+                            self.store.note_not_linked(wanted.number, not_linked).await?;
+                        }
                     }
                 }
                 let equal = self.machine.equal(wanted.pipeline) - before;

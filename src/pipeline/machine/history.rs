@@ -9,19 +9,8 @@ use crate::store::Happened;
 
 impl Machine {
     fn remember(&mut self, cover: Cover, what: What, through: Through) -> &mut Happened {
-        let row = Happened {
-            pipeline: cover.source.pipeline,
-            record: cover.source.record,
-            at: self.wall,
-            what,
-            from: cover.from,
-            to: cover.to,
-            through,
-            target: None,
-            fields: Vec::new(),
-            code: None,
-            parent: None,
-        };
+        let Cover { source, from, to, .. } = cover;
+        let row = Happened { from, to, through, ..Happened::of((source.pipeline, source.record), self.wall, what) };
         let history = &mut self.settlement.history;
         history.push(row);
         let last = history.len() - 1;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::columns::Payload;
+use super::columns::{Payload, signed};
 use super::deliveries::{self, Delivered};
 use super::gaps::{self, NewGap, PositionGaps};
 use super::journal::head;
@@ -300,7 +300,6 @@ impl<'a> Taking<'a> {
                 ])?;
         }
         if self.journaled > 0 {
-            let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
             trim::count(self.db, signed(self.journaled), signed(self.bytes as u64))?;
         }
         if self.heard {

@@ -7,25 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::columns::{Payload, json_list};
 use super::pipelines::rows;
 use crate::event::{Change, OrgName, RecordId, Seq, Timestamp};
-use crate::store::{
-    Entry, Happened, HistoryRow, HistoryTrimmed, Linked, Parent, PipelineId, RowId, StoreError, Through, What,
-};
+use crate::store::{Entry, Happened, HistoryRow, HistoryTrimmed, Linked, Parent, PipelineId, RowId, StoreError, What};
 
 /// A row about a record with nothing more to say.
-pub(super) fn about((pipeline, record): RowId, at: Timestamp, what: What, code: Option<&str>) -> Happened {
-    Happened {
-        pipeline,
-        record,
-        at,
-        what,
-        from: Seq::ZERO,
-        to: Seq::ZERO,
-        through: Through::Hand,
-        target: None,
-        fields: Vec::new(),
-        code: code.map(str::to_owned),
-        parent: None,
-    }
+pub(super) fn about(row: RowId, at: Timestamp, what: What, code: Option<&str>) -> Happened {
+    Happened { code: code.map(str::to_owned), ..Happened::of(row, at, what) }
 }
 
 /// Adds a row. One that only says again what the record's last one says takes the place of that, as of the time at which it

@@ -31,10 +31,10 @@ const CHECKS: [(&str, &str); 4] = [
          WHERE p.id = ?1",
     ),
     (
-        // Links are looked up by their source: all are read once (CROSS JOIN keeps that order), whatever the length of the list.
         "the record of the target is linked to another one already",
-        "pipelines p JOIN links l ON l.target_org = p.target_org AND l.target_object = p.target_object
-         CROSS JOIN job_records j INDEXED BY job_records_by_target ON j.list = ?2 AND j.target = l.target_record
+        "pipelines p CROSS JOIN job_records j ON j.list = ?2
+         CROSS JOIN links l INDEXED BY links_by_target ON l.target_record = j.target
+             AND l.target_org = p.target_org AND l.target_object = p.target_object
              AND (l.source_org <> p.source_org OR l.source_record <> j.record)
          WHERE p.id = ?1",
     ),

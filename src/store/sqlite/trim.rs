@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::columns::Count;
+use super::columns::{Count, signed};
 use super::pipelines::rows;
 use crate::config::Retain;
 use crate::event::{Seq, Timestamp};
@@ -157,7 +157,6 @@ fn delete(db: &Connection, gone: &[Seq], bytes: u64) -> Result<(), StoreError> {
         let sql = format!("DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?1))");
         db.prepare_cached(&sql)?.execute([&seqs])?;
     }
-    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     count(db, -signed(gone.len() as u64), -signed(bytes))?;
     db.prepare_cached("UPDATE journal_figures SET trimmed_to = max(trimmed_to, ?1)")?.execute([last])?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::columns::{Count, Json, json_list, signed};
 use crate::event::{RecordId, Timestamp};
@@ -47,10 +47,6 @@ pub(super) fn add(
 pub(super) fn all(db: &Connection) -> Result<Vec<Verification>, StoreError> {
     let sql = format!("{VERIFICATION} ORDER BY number");
     Ok(db.prepare_cached(&sql)?.query_map([], read)?.collect::<Result<_, _>>()?)
-}
-
-pub(super) fn one(db: &Connection, number: VerificationNumber) -> Result<Option<Verification>, StoreError> {
-    Ok(db.prepare_cached(&format!("{VERIFICATION} WHERE number = ?1"))?.query_row([number], read).optional()?)
 }
 
 /// See `Store::verification_begins`.
@@ -106,8 +102,11 @@ fn forget(db: &Connection, number: VerificationNumber) -> Result<(), StoreError>
 
 /// What is known of a pipeline that is given up.
 pub(super) fn forget_all_of(db: &Connection, pipeline: PipelineId) -> Result<(), StoreError> {
-    let numbers = all(db)?.into_iter().filter(|one| one.pipeline == pipeline).map(|one| one.number);
-    numbers.into_iter().try_for_each(|number| forget(db, number))
+    let differences =
+        "DELETE FROM differences WHERE verification IN (SELECT number FROM verifications WHERE pipeline = ?1)";
+    db.execute(differences, [pipeline])?;
+    db.execute("DELETE FROM verifications WHERE pipeline = ?1", [pipeline])?;
+    Ok(())
 }
 
 /// See `Store::differences`.

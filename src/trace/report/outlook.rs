@@ -41,7 +41,7 @@ fn judged(told: &Told, line: &Standing, now: &Now, rules: Option<&Rules>) -> (&'
         return ("suspect", text.replace("{}", line.target_org.as_str()));
     }
     let (state, text) = settled(told, line, now, rules);
-    match changed(told, line, now).next() {
+    match changed(told, line, now) {
         Some(changed) if state == "in_step" => ("changed_in_target", changed.text),
         Some(changed) => (state, format!("{text}; {}", changed.text)),
         None => (state, text),
@@ -138,11 +138,7 @@ fn last<'a>(told: &'a Told, line: &Standing, which: impl Fn(What) -> bool) -> Op
 }
 
 /// What the target says of a change after the bridge wrote the counterpart last, or compared it.
-pub(super) fn changed<'a>(told: &'a Told, line: &'a Standing, now: &'a Now) -> impl Iterator<Item = Changed> + 'a {
-    changed_since(told, line, now).into_iter()
-}
-
-fn changed_since(told: &Told, line: &Standing, now: &Now) -> Option<Changed> {
+pub(super) fn changed(told: &Told, line: &Standing, now: &Now) -> Option<Changed> {
     let target = line.target?;
     let seen = now.seen.get(&(line.target_org.clone(), target)).filter(|seen| seen.there == There::Yes)?;
     let (did, deed) = last(told, line, |did| did.is_write() || matches!(did, What::Equal | What::Linked))?;
