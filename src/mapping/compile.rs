@@ -30,7 +30,7 @@ pub struct Mapping {
     pub privacy: ObjectPrivacy,
     pub publishing: Publishing,
     pub(super) when: Option<Expression>,
-    pub(super) when_no_longer_matching: NoLongerMatching,
+    pub when_no_longer_matching: NoLongerMatching,
     pub(super) flag: Option<Flag>,
     pub(super) rules: Vec<(FieldName, Rule)>,
     types: Arc<Types>,

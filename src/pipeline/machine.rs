@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{Brakes, KeyChanges, MayDelete, OnDelete, OnUndelete, WhenTargetGone};
+use crate::config::{Brakes, KeyChanges, MayDelete, NoLongerMatching, OnDelete, OnUndelete, WhenTargetGone};
 use crate::event::{FieldPath, Found, ObjectName, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies};
 use crate::org::JobTrouble;

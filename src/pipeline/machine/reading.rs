@@ -31,6 +31,8 @@ pub struct Reading {
     pub stage: Stage,
     /// Those that name it as parent must be known first; and the counterpart that is gone, if it is.
     pub children: Option<Option<RecordId>>,
+    /// They were asked for.
+    pub knows_children: bool,
     pub because: Because,
     /// Of a record that was merged into another: those that are written before its counterpart is deleted.
     pub moved: Moved,
@@ -145,6 +147,7 @@ impl Reading {
             why: LookUp::Gone,
             stage: Stage::Wanted { at },
             children: None,
+            knows_children: false,
             moved: Moved::NotAsked,
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),
@@ -165,6 +168,7 @@ impl Reading {
             why: LookUp::Gone,
             stage: Stage::KeyWanted { key, to: cover.to },
             children: None,
+            knows_children: false,
             moved: Moved::NotAsked,
             because: Because::Nothing,
             revives: joined.iter().any(is_undelete),

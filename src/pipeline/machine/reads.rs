@@ -208,10 +208,11 @@ impl Machine {
     }
 
     /// Whether those that name a record of this pipeline as parent go with it in the target, and are wanted again when it
-    /// comes back.
+    /// comes back, or matches again.
     pub(super) fn loses_children(&self, pipeline: PipelineId) -> bool {
-        let deletes = |line: &Line| {
-            line.mapping.on_delete == OnDelete::Delete && line.mapping.publishing.on_undelete != OnUndelete::Ignore
+        let deletes = |Line { mapping, .. }: &Line| {
+            (mapping.on_delete == OnDelete::Delete || mapping.when_no_longer_matching == NoLongerMatching::Delete)
+                && mapping.publishing.on_undelete != OnUndelete::Ignore
         };
         self.lines.get(&pipeline).is_some_and(deletes) && self.has_children(pipeline)
     }
@@ -261,6 +262,7 @@ impl Machine {
     pub fn read_records(&mut self, read: Read, mut found: HashMap<RecordId, Found>, answer: &Answer, now: Instant) {
         let ReadWhat::Records { records, at, .. } = read.what else { return };
         let moves_children = self.moves_children(read.pipeline);
+        let loses_children = self.loses_children(read.pipeline);
         for record in records {
             let source = Source { pipeline: read.pipeline, record };
             let Some(line) = self.lines.get_mut(&read.pipeline) else { return };
@@ -269,6 +271,20 @@ impl Machine {
             let Some(active) = self.active.get_mut(&source) else { continue };
             let Some(reading) = active.reading.as_mut() else { continue };
             if reading.children.is_some() {
+                reading.stage = Stage::ChildrenWanted;
+                self.readings.want(now, source);
+                continue;
+            }
+            let was_deleted = answer.applied.get(&record).is_some_and(|applied| applied.tombstone);
+            // What was deleted in the target took along those that name it as parent, and no event tells of them.
+            if let Some(Found::Record(back)) = found.get(&record)
+                && loses_children
+                && !reading.knows_children
+                && !answer.links.contains_key(&record)
+                && was_deleted
+                && mapping.matching_key(back).is_some()
+            {
+                reading.children = Some(None);
                 reading.stage = Stage::ChildrenWanted;
                 self.readings.want(now, source);
                 continue;
@@ -331,6 +347,8 @@ impl Machine {
             };
             let on_its_way = self.outbox.key_of(source).is_some();
             let (has_link, is_deleted) = (known.link != LinkState::None, matches!(found, Found::Deleted));
+            // It was deleted in the target, which is not forgotten because it is not written now either.
+            let stays_gone = !has_link && was_deleted;
             let lookup = if unmatched.is_some() { LookUp::Unmatched } else { LookUp::Gone };
             let mapped = match found {
                 Found::Record(_) if stays_deleted => Ok(mapping.apply_deleted(record, &known, cover)),
@@ -389,7 +407,7 @@ impl Machine {
                             active.covered = active.covered.max(at);
                         }
                     }
-                    None => self.skip_read(cover, now),
+                    None => self.skip_read(cover, stays_gone, now),
                 },
                 Ok(Mapped::Needs(Needs::TargetOf { key })) => {
                     self.look_up(cover, key, lookup, now);
@@ -412,7 +430,7 @@ impl Machine {
                     if !has_link {
                         self.not_coming(source, if is_deleted { NotComing::Deleted } else { NotComing::Excluded });
                     }
-                    self.skip_read(cover, now);
+                    self.skip_read(cover, stays_gone, now);
                 }
                 Ok(Mapped::Waits(failure)) => self.park(cover, &waits(failure), false, now),
                 Ok(Mapped::Failed(failure)) => {
@@ -515,6 +533,7 @@ impl Machine {
             let source = Source { pipeline: read.pipeline, record };
             if let Some(reading) = self.active.get_mut(&source).and_then(|active| active.reading.as_mut()) {
                 reading.stage = Stage::Wanted { at: now };
+                reading.knows_children = true;
                 self.readings.want(now, source);
                 // With the children, not before: a crash in between would find a new record and ask for none.
                 if let Some(Some(target)) = reading.children.take() {
@@ -545,8 +564,9 @@ impl Machine {
         self.leave(source);
     }
 
-    /// The read says that nothing is to be written. What was offered before may still wait for the target.
-    fn skip_read(&mut self, cover: Cover, now: Instant) {
+    /// The read says that nothing is to be written. What was offered before may still wait for the target. `stays_gone`: its
+    /// counterpart was deleted.
+    fn skip_read(&mut self, cover: Cover, stays_gone: bool, now: Instant) {
         let source = cover.source;
         if cover.clears_suspect {
             self.clear(source);
@@ -556,7 +576,7 @@ impl Machine {
         }
         let offered = self.active.get(&source).map_or(Seq::ZERO, |active| active.covered);
         if self.outbox.key_of(source).is_none() {
-            self.nothing_to_do(cover, false, now);
+            self.nothing_to_do(cover, stays_gone, now);
         } else if let Some(active) = self.active.get(&source) {
             let skipped: Vec<Seq> =
                 active.tracked.iter().copied().filter(|seq| *seq > offered && *seq <= cover.to).collect();

@@ -29,6 +29,25 @@ fn a_flag_that_finds_its_counterpart_gone_parks_no_children_and_its_record_is_ma
     assert!(world.memory.parked.is_empty());
 }
 
+#[test]
+fn a_contact_that_went_along_with_an_account_that_did_not_match_is_made_anew_when_the_account_matches_again() {
+    let mut world = World::with(|pipeline| {
+        pipeline.when = Some(Expression::compile(RESTS_ON_B).unwrap());
+        pipeline.when_no_longer_matching = NoLongerMatching::Delete;
+    });
+    world.change_source(0, 1);
+    world.finish();
+    world.change_source(4, 1);
+    world.finish();
+    change_b(&mut world, 0, "out");
+    world.finish();
+    assert!(world.target.rows.is_empty(), "{:?}", world.target.rows);
+    change_b(&mut world, 0, "in");
+    world.finish();
+    assert_eq!(world.target.rows.len(), 2);
+    assert!(world.memory.parked.is_empty(), "{:?}", world.memory.parked);
+}
+
 /// Contacts whose field A ends with 7 do not match.
 fn is_left_out(row: &BTreeMap<String, Value>) -> bool {
     row.contains_key("AccountId") && row["A"].as_text().is_some_and(|text| text.ends_with('7'))
