@@ -3,6 +3,7 @@
 //! `tree` reads the YAML with the place of each value, `check` walks it and finds all problems at once, `report`
 //! shows them, `secret` says what must never be shown. `raw` documents the keys and is where the JSON Schema comes from.
 
+mod action;
 mod check;
 mod env;
 mod places;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+pub use self::action::{ActionConfig, AnswerTo, Delivery, Does, KeyPlace, Method, OnRead, OrderBy, Via, Webhook};
 pub use self::places::{Found, located};
 pub use self::report::{ConfigProblems, Problem, Severity};
 use crate::event::{
@@ -143,6 +145,8 @@ pub struct Config {
     pub orgs: BTreeMap<OrgName, OrgConfig>,
     /// In the order of the file; names are unique.
     pub pipelines: Vec<PipelineConfig>,
+    /// The same, of those that do something for each event. A name is that of one pipeline or of one action.
+    pub actions: Vec<ActionConfig>,
     /// The state file; by default the config's own name with `.db`, beside it.
     pub state: PathBuf,
     /// How long after a lost answer the request may still land in the target (default 10 minutes).

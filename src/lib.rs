@@ -14,6 +14,7 @@
 //! | [`mapping`] | a part and what is known of it become a `Write`; pure |
 //! | [`hydrate`] | whole records, read from the source in batches |
 //! | [`publish`] | the outbox of a target org, and what an org's answers mean |
+//! | [`action`] | what is done for an event, instead of a record that is written |
 //! | [`budget`] | the API budget of an org, shared by all that call it |
 //! | [`pipeline`] | everything right of the journal for one target org: a state machine and its driver |
 //! | [`rehearse`] | what a mapping would make of one change, without an org; pure |
@@ -33,6 +34,7 @@
 //! Two folders are crates of their own: `emulator`, a stand-in for Salesforce orgs, which knows nothing of the bridge and
 //! which nothing but `cli` and the tests use; and `pubsub_api`, the messages of the Pub/Sub API, made from its definition.
 
+pub mod action;
 pub mod bridge;
 pub mod budget;
 pub mod check;

@@ -149,6 +149,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     Some(Config {
         orgs,
         pipelines,
+        actions: Vec::new(),
         state,
         late_landing,
         look_again,

@@ -89,6 +89,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
     let config = Config {
         orgs: BTreeMap::new(),
         pipelines,
+        actions: Vec::new(),
         state: "unused".into(),
         late_landing: Duration::from_secs(600),
         look_again: Duration::from_secs(60),

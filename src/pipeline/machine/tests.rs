@@ -66,6 +66,7 @@ fn mappings(differently: impl Fn(&mut PipelineConfig)) -> [(PipelineId, Arc<Mapp
     let config = Config {
         orgs: BTreeMap::new(),
         pipelines,
+        actions: Vec::new(),
         state: "unused".into(),
         look_again: Duration::from_secs(60),
         parent_wait: Duration::from_secs(24 * 3600),
