@@ -24,7 +24,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-pub use self::action::{ActionConfig, AnswerTo, Delivery, Does, KeyPlace, Method, OnRead, OrderBy, Via, Webhook};
+pub use self::action::{
+    ActionConfig, AnswerTo, Delivery, Does, FireOn, KeyPlace, Method, OnRead, OrderBy, Via, Webhook,
+};
 pub use self::places::{Found, located};
 pub use self::report::{ConfigProblems, Problem, Severity};
 use crate::event::{

@@ -9,6 +9,7 @@
 
 mod compile;
 pub mod expression;
+mod inputs;
 mod known;
 mod lookup;
 mod parents;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 pub use compile::Mapping;
 use expression::Unevaluated;
 pub use expression::{Expression, ExpressionProblem};
+pub use inputs::{EVENT_HIDDEN, Fired, Gives, Inputs};
 pub use known::{Known, LinkState};
 pub use lookup::{Ask, Asked, Only, Replies, Reply};
 use parents::Parents;

@@ -15,8 +15,10 @@ pub struct ActionConfig {
     pub name: PipelineName,
     /// `object` of a platform event is the event itself: `Order_Shipped__e`.
     pub from: From,
-    /// For which events it is done; none: all. A change counts only if something changed that the condition reads.
+    /// For which events it is done; none: all.
     pub when: Option<Expression>,
+    /// Which updates count. None: as the condition and the rules let expect, see [`FireOn`].
+    pub fire_on: Option<FireOn>,
     /// What is handed over, in the order of the file; each name once. Of the rules only those that ask no org.
     pub fields: Vec<(FieldName, FieldRule)>,
     pub does: Does,
@@ -158,6 +160,18 @@ pub enum OnRead {
     #[default]
     Skip,
     Fire,
+}
+
+/// Which updates of a record trigger the action, where the condition holds. New, deleted and undeleted records always do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FireOn {
+    /// Something changed that the condition reads: it has become true, or is true anew. So where the config does not say, and
+    /// there is a condition over fields.
+    Condition,
+    /// Something changed that is handed over. So where there is no such condition.
+    Fields,
+    /// Each. So where nothing of the record is handed over either.
+    Any,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

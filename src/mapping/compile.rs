@@ -242,6 +242,25 @@ impl Mapping {
     }
 }
 
+/// A rule of an action. None: it asks an org, which a checked config does not have there.
+pub(super) fn asking_nobody(rule: &FieldRule) -> Option<Rule> {
+    let fill = match &rule.fill {
+        config::Fill::Source(path) => Fill::Source(path.clone()),
+        config::Fill::Constant(value) => Fill::Constant(value.clone()),
+        config::Fill::Table { from, entries, default } => {
+            Fill::Table { from: from.clone(), entries: entries.clone(), default: default.clone() }
+        }
+        config::Fill::Expression(expression) => Fill::Expression(expression.clone()),
+        config::Fill::Parent { .. }
+        | config::Fill::Find { .. }
+        | config::Fill::RecordType(_)
+        | config::Fill::RecordTypeOf { .. }
+        | config::Fill::Owner(_)
+        | config::Fill::OwnerOf { .. } => return None,
+    };
+    Some(finished(rule, fill))
+}
+
 fn compile(name: &FieldName, rule: &FieldRule, pipeline: &PipelineConfig, config: &Config) -> Option<Rule> {
     let fill = match &rule.fill {
         config::Fill::Find { .. }
@@ -252,12 +271,10 @@ fn compile(name: &FieldName, rule: &FieldRule, pipeline: &PipelineConfig, config
             let search = Search::new(&rule.fill, &pipeline.to.object, &pipeline.from.org, &pipeline.to.org)?;
             Fill::Search(Box::new(search))
         }
-        config::Fill::Source(path) => Fill::Source(path.clone()),
-        config::Fill::Constant(value) => Fill::Constant(value.clone()),
-        config::Fill::Table { from, entries, default } => {
-            Fill::Table { from: from.clone(), entries: entries.clone(), default: default.clone() }
-        }
-        config::Fill::Expression(expression) => Fill::Expression(expression.clone()),
+        config::Fill::Source(_)
+        | config::Fill::Constant(_)
+        | config::Fill::Table { .. }
+        | config::Fill::Expression(_) => return asking_nobody(rule),
         config::Fill::Parent { pipelines, from } => {
             // A checked config names only pipelines that it has.
             let parents = pipelines.iter().filter_map(|name| config.pipelines.iter().find(|other| other.name == *name));
@@ -276,7 +293,11 @@ fn compile(name: &FieldName, rule: &FieldRule, pipeline: &PipelineConfig, config
             })
         }
     };
-    Some(Rule {
+    Some(finished(rule, fill))
+}
+
+fn finished(rule: &FieldRule, fill: Fill) -> Rule {
+    Rule {
         if_missing: rule.if_missing.unwrap_or_else(|| if_missing(&fill, rule.write_on, None)),
         asked_if_missing: rule.if_missing,
         fill,
@@ -285,7 +306,7 @@ fn compile(name: &FieldName, rule: &FieldRule, pipeline: &PipelineConfig, config
         truncate: rule.truncate,
         cut: rule.truncate.and_then(Truncate::length),
         takes: Kind::Other,
-    })
+    }
 }
 
 /// Standard fields that name records of several objects, for what was not described.
