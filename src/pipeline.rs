@@ -9,7 +9,7 @@ pub mod brakes;
 pub mod driver;
 mod jobs;
 pub mod machine;
-mod progress;
+pub(crate) mod progress;
 mod replies;
 pub mod types;
 

@@ -43,6 +43,7 @@ use crate::org::JobId;
 use crate::privacy::{Privacy, PrivacyRule};
 use crate::text::counted;
 
+mod actions;
 #[cfg(test)]
 pub(crate) mod contract;
 mod entries;
@@ -55,6 +56,10 @@ mod position;
 pub mod sqlite;
 mod verification;
 
+pub use actions::{
+    ActionDone, ActionIdentity, ActionPlace, ActionRow, ActionSettlement, ActionState, EVENTS_GONE, FailedAction,
+    Occasion, OccasionOf, WhichActions,
+};
 pub use entries::{JournalFigures, JournalPage, Journaled, Sought, Span, Trimmed};
 pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
@@ -1017,6 +1022,62 @@ pub trait Store: Clone + Send + Sync + 'static {
         org: &OrgName,
         record: RecordId,
     ) -> impl Future<Output = Result<Forgotten, StoreError>> + Send;
+
+    /// The action of this identity; made if there is none, with everything up to `first_watermark` taken as done.
+    ///
+    /// # Errors
+    /// When its name stands for another one.
+    fn action(
+        &self,
+        identity: &ActionIdentity,
+        first_watermark: Seq,
+    ) -> impl Future<Output = Result<ActionRow, StoreError>> + Send;
+
+    /// All that were not removed. `page`, `halt`, `resume` and `forget_pipeline` are for them, too; `pipelines` does not list
+    /// them.
+    fn actions(&self) -> impl Future<Output = Result<Vec<ActionRow>, StoreError>> + Send;
+
+    /// Rows of `actions` that a start must know: those above the watermark, and those that are not over.
+    fn known_actions(&self, pipeline: PipelineId) -> impl Future<Output = Result<Vec<ActionDone>, StoreError>> + Send;
+
+    /// See [`ActionSettlement`].
+    fn settle_actions(
+        &self,
+        pipeline: PipelineId,
+        settlement: ActionSettlement,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Notes for each window that was opened since the last time in front of this action, and in which events may be gone, a
+    /// failed action ([`EVENTS_GONE`]). How many. What names its records is an entry, and comes by itself.
+    fn events_gone(&self, pipeline: PipelineId, at: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Failed actions by action and entry, from behind `after` on.
+    fn failed_actions(
+        &self,
+        which: &WhichActions,
+        after: Option<ActionPlace>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<FailedAction>, StoreError>> + Send;
+
+    /// Marks failed actions to be done again; how many. Those of gaps are none: nobody knows what they would be done for.
+    fn redrive_actions(
+        &self,
+        which: &WhichActions,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Marked failed actions of one action, the oldest events first, at most `limit`. They stay marked until they are settled anew.
+    fn redriven_actions(
+        &self,
+        pipeline: PipelineId,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<ActionDone>, StoreError>> + Send;
+
+    /// Gives failed actions up, but for those that are marked to be done again; how many.
+    fn discard_actions(&self, which: &WhichActions) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// The entries of these numbers that are still there, in order.
+    fn entries_at(&self, seqs: Vec<Seq>) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
 
     /// When the oldest entry above each pipeline's watermark was committed, or came where it does not say. A pipeline
     /// that is done is left out.

@@ -59,6 +59,8 @@ pub struct Called {
     pub outcomes: Vec<Outcome>,
     /// Nothing more should be called for this long: it was refused for all.
     pub pause: Option<Duration>,
+    /// It was refused as a whole for what may be one's fault: each is to be called alone.
+    pub alone: bool,
     /// What a person must do before anything goes on.
     pub remedy: Option<String>,
 }

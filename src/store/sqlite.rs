@@ -4,6 +4,7 @@
 //! person can look into the file with `sqlite3` while the bridge runs.
 
 mod accept;
+mod actions;
 mod append;
 mod bulk;
 mod columns;
@@ -42,12 +43,13 @@ use self::file::Ownership;
 use self::worker::{Worker, one_by_one};
 use self::writer::group_commit;
 use super::{
-    Answer, Appended, BulkJob, Cursor, Difference, Entry, FailedCause, FailedRecord, Forgotten, Gap, Healed,
-    HistoryRow, HistoryTrimmed, InClear, Job, JobCounts, JobEnded, JobNumber, JournalFigures, JournalPage, Linked,
-    ListNumber, Listed, Mended, NotLinked, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId,
-    PipelineIdentity, PipelineRow, Question, RowId, Scrubbed, Sent, Settled, Settlement, Sought, Span, Store,
-    StoreError, Subscription, SubscriptionId, SubscriptionRow, Trimmed, Verification, VerificationNumber, VerifyCounts,
-    Which, Wish, Work,
+    ActionDone, ActionIdentity, ActionPlace, ActionRow, ActionSettlement, Answer, Appended, BulkJob, Cursor,
+    Difference, Entry, FailedAction, FailedCause, FailedRecord, Forgotten, Gap, Healed, HistoryRow, HistoryTrimmed,
+    InClear, Job, JobCounts, JobEnded, JobNumber, JournalFigures, JournalPage, Linked, ListNumber, Listed, Mended,
+    NotLinked, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow,
+    Question, RowId, Scrubbed, Sent, Settled, Settlement, Sought, Span, Store, StoreError, Subscription,
+    SubscriptionId, SubscriptionRow, Trimmed, Verification, VerificationNumber, VerifyCounts, Which, WhichActions,
+    Wish, Work,
 };
 use crate::config::Retain;
 use crate::event::{
@@ -254,6 +256,55 @@ impl Store for Sqlite {
 
     async fn pipelines(&self) -> Result<Vec<PipelineRow>, StoreError> {
         self.read(pipelines::pipelines).await
+    }
+
+    async fn action(&self, identity: &ActionIdentity, first_watermark: Seq) -> Result<ActionRow, StoreError> {
+        let identity = identity.clone();
+        self.write(move |db| actions::action(db, &identity, first_watermark)).await
+    }
+
+    async fn actions(&self) -> Result<Vec<ActionRow>, StoreError> {
+        self.read(actions::actions).await
+    }
+
+    async fn known_actions(&self, pipeline: PipelineId) -> Result<Vec<ActionDone>, StoreError> {
+        self.read(move |db| actions::known(db, pipeline)).await
+    }
+
+    async fn settle_actions(&self, pipeline: PipelineId, settlement: ActionSettlement) -> Result<(), StoreError> {
+        self.write(move |db| actions::settle(db, pipeline, &settlement)).await
+    }
+
+    async fn events_gone(&self, pipeline: PipelineId, at: Timestamp) -> Result<u64, StoreError> {
+        self.write(move |db| actions::events_gone(db, pipeline, at)).await
+    }
+
+    async fn failed_actions(
+        &self,
+        which: &WhichActions,
+        after: Option<ActionPlace>,
+        limit: usize,
+    ) -> Result<Vec<FailedAction>, StoreError> {
+        let which = which.clone();
+        self.read(move |db| actions::failed(db, &which, after, limit)).await
+    }
+
+    async fn redrive_actions(&self, which: &WhichActions, at: Timestamp) -> Result<u64, StoreError> {
+        let which = which.clone();
+        self.write(move |db| actions::redrive(db, &which, at)).await
+    }
+
+    async fn redriven_actions(&self, pipeline: PipelineId, limit: usize) -> Result<Vec<ActionDone>, StoreError> {
+        self.read(move |db| actions::redriven(db, pipeline, limit)).await
+    }
+
+    async fn discard_actions(&self, which: &WhichActions) -> Result<u64, StoreError> {
+        let which = which.clone();
+        self.write(move |db| actions::discard(db, &which)).await
+    }
+
+    async fn entries_at(&self, seqs: Vec<Seq>) -> Result<Vec<Entry>, StoreError> {
+        self.read(move |db| actions::entries_at(db, &seqs)).await
     }
 
     async fn forget_pipeline(&self, name: &PipelineName) -> Result<bool, StoreError> {

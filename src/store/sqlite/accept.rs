@@ -66,7 +66,7 @@ fn forget_records(db: &Connection, org: &OrgName) -> Result<(), StoreError> {
     concerned.into_iter().try_for_each(|pipeline| verifications::forget_all_of(db, pipeline))?;
     // What is parked for a target stays: it is read and written again. What came from the old source is no record of
     // the new one.
-    for table in ["parked", "healed"] {
+    for table in ["parked", "healed", "actions"] {
         let sql = format!("DELETE FROM {table} WHERE pipeline IN (SELECT id FROM pipelines WHERE source_org = ?1)");
         db.execute(&sql, [org])?;
     }

@@ -82,7 +82,7 @@ pub(super) fn page(db: &Connection, pipeline: PipelineId, after: Seq, limit: usi
             "SELECT j.seq, j.replay_id, j.payload, j.received_at, p.channel
              FROM pipelines p
              JOIN subscriptions s ON s.org = p.source_org AND s.channel = p.channel
-             JOIN journal j ON j.subscription = s.id AND j.entity = p.source_object
+             JOIN journal j ON j.subscription = s.id AND j.entity IS iif(p.kind = 'events', NULL, p.source_object)
              WHERE p.id = ?1 AND j.seq > ?2
              ORDER BY j.seq LIMIT ?3",
         )?

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 
-use super::pipelines::{self, by_name, rows, wait_from_now};
+use super::pipelines::{self, any_by_name, rows, wait_from_now};
 use crate::event::{OrgName, PipelineName, Timestamp};
 use crate::store::{Paused, StoreError};
 
 /// See `Store::halt`.
 pub(super) fn halt(db: &Connection, name: &PipelineName, why: &str, at: Timestamp) -> Result<Option<bool>, StoreError> {
-    let Some(row) = by_name(db, name)? else { return Ok(None) };
-    pipelines::halt(db, row.id, why, at)?;
-    Ok(Some(row.halted.is_none()))
+    let Some((id, halted)) = any_by_name(db, name)? else { return Ok(None) };
+    pipelines::halt(db, id, why, at)?;
+    Ok(Some(!halted))
 }
 
 /// See `Store::pause_org`.

@@ -23,7 +23,7 @@ const ROW: &str =
         (SELECT count(DISTINCT record) FROM unfilled WHERE pipeline = pipelines.id),
         (SELECT size FROM batch_sizes b
          WHERE b.target_org = pipelines.target_org AND b.target_object = pipelines.target_object)
-    FROM pipelines WHERE removed_at IS NULL";
+    FROM pipelines WHERE removed_at IS NULL AND kind = 'records'";
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<PipelineRow> {
     Ok(PipelineRow {
@@ -65,15 +65,8 @@ pub(super) fn pipeline(
         same(&row.identity, identity)?;
         return Ok(row);
     }
-    let removed: Option<(PipelineId, Timestamp)> = db
-        .query_row("SELECT id, removed_at FROM pipelines WHERE name = ?1", [&identity.name], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?;
-    if let Some((id, removed_at)) = removed {
-        // A new row with a new number, so that nothing that still speaks of the old one reaches it.
-        give_up(db, id)?;
-        db.execute("DELETE FROM pipelines WHERE id = ?1", [id])?;
+    no_other_kind(db, &identity.name, "a pipeline that writes records")?;
+    if let Some(removed_at) = remove_for_good(db, &identity.name)? {
         let id = known_subscription(db, &identity.source_org, &identity.channel)?;
         let now = Timestamp::now();
         let (object, window) = (&identity.source_object, (Some(removed_at), Some(now)));
@@ -98,6 +91,35 @@ pub(super) fn pipeline(
     by_name(db, &identity.name)?.ok_or_else(|| StoreError::Database("no such pipeline".into()))
 }
 
+/// A name stands for one pipeline or one action.
+pub(super) fn no_other_kind(db: &Connection, name: &PipelineName, new: &str) -> Result<(), StoreError> {
+    let kind: Option<String> = db
+        .prepare_cached("SELECT kind FROM pipelines WHERE name = ?1 AND removed_at IS NULL")?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    let Some(kind) = kind else { return Ok(()) };
+    let old = if kind == "records" { "a pipeline that writes records" } else { "an action" }.to_owned();
+    Err(StoreError::OtherPipeline { name: name.clone(), what: "kind", old, new: new.to_owned() })
+}
+
+/// What is left of a row that was removed goes: a new one gets a new number, so that nothing that still speaks of the old
+/// one reaches it. When it was removed, if there was one.
+pub(super) fn remove_for_good(db: &Connection, name: &PipelineName) -> Result<Option<Timestamp>, StoreError> {
+    let removed: Option<(PipelineId, Timestamp)> = db
+        .query_row("SELECT id, removed_at FROM pipelines WHERE name = ?1", [name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((id, removed_at)) = removed else { return Ok(None) };
+    give_up(db, id)?;
+    db.execute("DELETE FROM pipelines WHERE id = ?1", [id])?;
+    Ok(Some(removed_at))
+}
+
+/// A pipeline or an action, and whether it is halted.
+pub(super) fn any_by_name(db: &Connection, name: &PipelineName) -> Result<Option<(PipelineId, bool)>, StoreError> {
+    let select = "SELECT id, halted IS NOT NULL FROM pipelines WHERE name = ?1 AND removed_at IS NULL";
+    Ok(db.prepare_cached(select)?.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+}
+
 fn same(known: &PipelineIdentity, wanted: &PipelineIdentity) -> Result<(), StoreError> {
     let parts = |of: &PipelineIdentity| {
         [
@@ -116,10 +138,10 @@ fn same(known: &PipelineIdentity, wanted: &PipelineIdentity) -> Result<(), Store
 }
 
 pub(super) fn forget(db: &Connection, name: &PipelineName) -> Result<bool, StoreError> {
-    let Some(row) = by_name(db, name)? else { return Ok(false) };
+    let Some((id, _)) = any_by_name(db, name)? else { return Ok(false) };
     let now = Timestamp::now();
-    give_up(db, row.id)?;
-    db.execute("UPDATE pipelines SET removed_at = ?2, watermark = 0 WHERE id = ?1", params![row.id, now])?;
+    give_up(db, id)?;
+    db.execute("UPDATE pipelines SET removed_at = ?2, watermark = 0 WHERE id = ?1", params![id, now])?;
     // Others may have waited for this one alone.
     gaps::close_read(db, (Seq::ZERO, head(db)?), now)?;
     Ok(true)
@@ -133,6 +155,7 @@ fn give_up(db: &Connection, id: PipelineId) -> Result<(), StoreError> {
         "DELETE FROM unfilled WHERE pipeline = ?1",
         "DELETE FROM healed WHERE pipeline = ?1",
         "DELETE FROM jobs WHERE pipeline = ?1",
+        "DELETE FROM actions WHERE pipeline = ?1",
     ] {
         db.execute(sql, [id])?;
     }
@@ -252,7 +275,8 @@ pub(super) fn oldest_unsettled(db: &Connection) -> Result<HashMap<PipelineId, Ti
         "SELECT p.id, coalesce(j.committed_at, j.received_at) FROM pipelines p
          JOIN subscriptions s ON s.org = p.source_org AND s.channel = p.channel
          JOIN journal j ON j.seq = (SELECT min(n.seq) FROM journal n
-             WHERE n.subscription = s.id AND n.entity = p.source_object AND n.seq > p.watermark)
+             WHERE n.subscription = s.id AND n.entity IS iif(p.kind = 'events', NULL, p.source_object)
+                 AND n.seq > p.watermark)
          WHERE p.removed_at IS NULL",
         [],
         |row| Ok((row.get(0)?, row.get(1)?)),
@@ -337,13 +361,13 @@ pub(super) fn halt(db: &Connection, pipeline: PipelineId, why: &str, at: Timesta
 }
 
 pub(super) fn resume(db: &Connection, name: &PipelineName, at: Timestamp) -> Result<Option<bool>, StoreError> {
-    let Some(row) = by_name(db, name)? else { return Ok(None) };
-    if row.halted.is_some() {
+    let Some((id, halted)) = any_by_name(db, name)? else { return Ok(None) };
+    if halted {
         let sql = "UPDATE pipelines SET halted = NULL, halted_at = NULL, passes_to = ?2 WHERE id = ?1";
-        db.execute(sql, params![row.id, head(db)?])?;
-        wait_from_now(db, at, "id = ?2", row.id)?;
+        db.execute(sql, params![id, head(db)?])?;
+        wait_from_now(db, at, "id = ?2", id)?;
     }
-    Ok(Some(row.halted.is_some()))
+    Ok(Some(halted))
 }
 
 pub(super) fn held(

@@ -140,6 +140,12 @@ pub(super) fn scrub(db: &Connection, org: &OrgName, privacy: &Privacy, limit: us
                  (SELECT id FROM pipelines WHERE source_org = ?1 AND source_object = ?2 COLLATE NOCASE)",
             params![org, rule.object, to],
         )?;
+        evidence += db.execute(
+            "UPDATE actions SET evidence = '', request = NULL, answer = NULL
+             WHERE state IN ('failed', 'done') AND (evidence != '' OR request IS NOT NULL) AND seq <= ?3 AND pipeline IN
+                 (SELECT id FROM pipelines WHERE source_org = ?1 AND source_object = ?2 COLLATE NOCASE)",
+            params![org, rule.object, to],
+        )?;
     }
     let mut scrubbed = Scrubbed {
         looked_at: entries.len() as u64,
@@ -238,6 +244,12 @@ pub(super) fn forget_record(db: &Connection, org: &OrgName, record: RecordId) ->
              AND pipeline IN (SELECT id FROM pipelines WHERE source_org = ?1)",
         params![org, record],
     )?;
-    forgotten.evidence = erased as u64;
+    let of_actions = db.execute(
+        "UPDATE actions SET evidence = '', request = NULL
+         WHERE record = ?2 AND state IN ('failed', 'done') AND (evidence != '' OR request IS NOT NULL)
+             AND pipeline IN (SELECT id FROM pipelines WHERE source_org = ?1)",
+        params![org, record],
+    )?;
+    forgotten.evidence = (erased + of_actions) as u64;
     Ok(forgotten)
 }

@@ -186,7 +186,7 @@ fn waits_for_itself(
 
 /// A gap that names records ends with the last of its readers that passes it, so only what was passed just now is
 /// looked at.
-fn move_watermarks(db: &Connection, watermarks: &[(PipelineId, Seq)]) -> Result<(), StoreError> {
+pub(super) fn move_watermarks(db: &Connection, watermarks: &[(PipelineId, Seq)]) -> Result<(), StoreError> {
     if watermarks.is_empty() {
         return Ok(());
     }

@@ -101,6 +101,7 @@ pub(super) fn trim(
 /// - above the watermark of a pipeline that reads it, and while a job of that pipeline is open: what a job read is compared
 ///   with what was journaled since it asked;
 /// - by an open gap that names its records, or that its event would close;
+/// - by a failed action: what it is done again with;
 /// - by a parked record that waits with it: it may be the record's deletion, and people look at it;
 /// - if it tells of the deletion of a record that has a counterpart, or of which a write may still land, or a lookup may still
 ///   be filled: what is read then finds nothing, and only this entry says why. (A deletion that is not carried over keeps the
@@ -120,7 +121,7 @@ fn unneeded(db: &Connection, ripe: &[(Seq, Timestamp)]) -> Result<Vec<(Seq, Time
 fn needless() -> String {
     format!(
         "WITH readers AS (
-             SELECT s.id AS subscription, p.source_object, p.watermark,
+             SELECT s.id AS subscription, iif(p.kind = 'events', NULL, p.source_object) AS entity, p.watermark,
                  EXISTS (SELECT 1 FROM jobs o WHERE o.pipeline = p.id AND o.ended_at IS NULL) AS at_work
              FROM pipelines p JOIN subscriptions s ON s.org = p.source_org AND s.channel = p.channel
              WHERE p.removed_at IS NULL
@@ -128,12 +129,14 @@ fn needless() -> String {
          SELECT j.seq, j.received_at, {}
          FROM json_each(?1) asked CROSS JOIN journal j ON j.seq = asked.value
          WHERE NOT EXISTS (SELECT 1 FROM readers r WHERE r.subscription = j.subscription
-                 AND r.source_object = j.entity AND (r.watermark < j.seq OR r.at_work))
+                 AND r.entity IS j.entity AND (r.watermark < j.seq OR r.at_work))
              AND NOT EXISTS (SELECT 1 FROM gaps g WHERE g.subscription = j.subscription AND g.closed_at IS NULL
                  AND (g.seq = j.seq OR g.proof = j.event_key))
              AND NOT EXISTS (SELECT 1 FROM journal_records n CROSS JOIN pipelines p
                  CROSS JOIN parked k ON k.pipeline = p.id AND k.record = n.record
                  WHERE n.seq = j.seq AND j.seq BETWEEN k.from_seq AND k.to_seq)
+             AND NOT EXISTS (SELECT 1 FROM pipelines p CROSS JOIN actions a ON a.pipeline = p.id AND a.seq = j.seq
+                 WHERE p.kind <> 'records')
              AND NOT (j.change_type IN ('DELETE', 'GAP_DELETE')
                  AND EXISTS (SELECT 1 FROM journal_records n CROSS JOIN pipelines p WHERE n.seq = j.seq
                      AND (EXISTS (SELECT 1 FROM links l WHERE p.removed_at IS NULL AND l.source_org = p.source_org
