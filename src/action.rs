@@ -1,12 +1,16 @@
 //! Actions: something that is done for each event of a kind, in an org or elsewhere.
 //!
-//! [`machine`] says what is done next and knows no I/O; [`call`] does it; [`driver`] reads the journal, commits and calls on
+//! [`prepare`] says what events mean, [`machine`] what is done next and knows no I/O; [`call`] does it; [`driver`] reads the journal, commits and calls on
 //! the machine's behalf. An action is not repeatable in general, so nothing here is covered by a read, merged, or taken for done
 //! because something newer was.
 
+pub mod answer;
 pub mod call;
+pub mod driver;
+pub mod failed;
 
 pub mod machine;
+pub mod prepare;
 
 use crate::config::Delivery;
 use crate::store::{ActionDone, ActionState};

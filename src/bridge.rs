@@ -1,6 +1,7 @@
 //! Builds the stages from a config and joins them: for each source org a subscription and its journal, for each target
 //! org a machine with its requests. Reads top to bottom like the drawing in ARCHITECTURE.md.
 
+mod actions;
 mod around;
 mod backfill;
 mod history;
@@ -29,7 +30,7 @@ use crate::event::{
     Arrival, Channel, ChannelKind, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Timestamp, Transport,
 };
 use crate::journal::journal;
-use crate::mapping::Mapping;
+use crate::mapping::{Inputs, Mapping};
 use crate::org::{Org, OrgError};
 use crate::past::reapply::Range;
 use crate::pipeline::types::{self, Ends};
@@ -38,7 +39,8 @@ use crate::privacy::PrivacyRule;
 use crate::status::{Board, OrgStatus, PipelineStatus};
 use crate::store::paused::by_hand;
 use crate::store::{
-    ListNumber, Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which, Wish,
+    ListNumber, Paused, PipelineIdentity, PipelineRow, Store, StoreError, Subscription, SubscriptionId, Which,
+    WhichActions, Wish,
 };
 use crate::subscribe::poll::{self, Poll};
 use crate::subscribe::position::Plan;
@@ -121,6 +123,10 @@ pub enum Command {
     ResumeOrg { org: OrgName, done: oneshot::Sender<Result<bool, String>> },
     /// Failed records are to be tried again. Answered when that is sure to happen, with their number.
     Redrive { which: Which, done: oneshot::Sender<Result<u64, String>> },
+    /// Failed actions are to be done again. Answered when that is sure to happen, with their number.
+    RedriveActions { which: WhichActions, done: oneshot::Sender<Result<u64, String>> },
+    /// Failed actions are to be given up. Answered when they are, with their number.
+    DiscardActions { which: WhichActions, done: oneshot::Sender<Result<u64, String>> },
     /// All records of these pipelines' sources are to be written, or those that meet a condition (SOQL). Answered when that is
     /// sure to happen, with the jobs in the order in which they run.
     Backfill {
@@ -273,6 +279,19 @@ async fn to_be_done<S: Store>(
             info!(records, "failed records are tried again");
             drop(done.send(Ok(records)));
         }
+        Command::RedriveActions { which, done } => {
+            let actions = store.redrive_actions(&which, Timestamp::now()).await?;
+            asked.send_modify(|moved| *moved += 1);
+            info!(actions, "failed actions are done again");
+            drop(done.send(Ok(actions)));
+        }
+        // Nobody has one in memory that is not marked to be done again.
+        Command::DiscardActions { which, done } => {
+            let actions = store.discard_actions(&which).await?;
+            asked.send_modify(|moved| *moved += 1);
+            info!(actions, "failed actions were discarded");
+            drop(done.send(Ok(actions)));
+        }
         Command::Backfill { pipelines, condition, done } => {
             let numbers = backfill::add(config, &store, &pipelines, condition).await?;
             asked.send_modify(|moved| *moved += 1);
@@ -322,8 +341,10 @@ async fn to_be_done<S: Store>(
 
 /// None: there is no such pipeline.
 async fn is_halted<S: Store>(store: &S, name: &PipelineName) -> Result<Option<bool>, StoreError> {
-    let row = store.pipelines().await?.into_iter().find(|row| row.identity.name == *name);
-    Ok(row.map(|row| row.halted.is_some()))
+    match store.pipelines().await?.into_iter().find(|row| row.identity.name == *name) {
+        Some(row) => Ok(Some(row.halted.is_some())),
+        None => actions::is_halted(store, name).await,
+    }
 }
 
 /// What every stage of an org waits for, and asks before it calls.
@@ -374,6 +395,7 @@ async fn one_round<S: Store>(
     }
     note_privacy(config, &store).await?;
     let rows = pipelines(config, &store).await?;
+    let action_rows = actions::rows(config, &store).await?;
     store.redrives_anew().await?;
     backfill::first(config, &store, &rows).await?;
     store.trim_healed(Timestamp::now()).await?;
@@ -382,11 +404,15 @@ async fn one_round<S: Store>(
     for (pipeline, row) in config.pipelines.iter().zip(&rows) {
         board.update(|status| drop(status.pipelines.insert(pipeline.name.clone(), first_status(pipeline, row))));
     }
+    for row in &action_rows {
+        let (name, first) = (row.identity.name.clone(), actions::first_status(row));
+        board.update(|status| drop(status.actions.insert(name, first)));
+    }
     let mut stages = Stages::new(cancel.clone());
     let (doubts, doubted) = types::Doubts::new();
     let is_target = |name: &OrgName| config.pipelines.iter().any(|line| line.to.org == *name);
-    let at_work: Vec<_> =
-        orgs.iter().filter(|(name, org)| is_target(name) || !channels(config, org.config()).is_empty()).collect();
+    let is_asked = |org: &OrgConfig| actions::need(config, org) || !channels(config, org).is_empty();
+    let at_work: Vec<_> = orgs.iter().filter(|(name, org)| is_target(name) || is_asked(org.config())).collect();
     let first_tries = match first_logins {
         FirstLogins::MustSucceed => FirstTries::of(at_work.len()),
         FirstLogins::Passed => FirstTries::passed(),
@@ -448,7 +474,7 @@ async fn one_round<S: Store>(
         });
         // Pipelines that poll the same object share it, as often as the most impatient one wants.
         let mut polls: BTreeMap<Channel, (crate::config::From, Duration)> = BTreeMap::new();
-        for from in config.pipelines.iter().map(|line| &line.from).filter(|from| from.org == *name) {
+        for from in sources(config).filter(|from| from.org == *name) {
             let Some(every) = from.poll else { continue };
             let known = polls.entry(from.channel.clone()).or_insert_with(|| (from.clone(), every));
             known.1 = known.1.min(every);
@@ -569,6 +595,21 @@ async fn one_round<S: Store>(
             unless_other(&org, &board, work, &stop, &token).await
         });
     }
+    let around = actions::Around {
+        config,
+        orgs,
+        entries: &entries,
+        store: &store,
+        head: &head,
+        board: &board,
+        asked,
+        cancel: &cancel,
+    };
+    for (action, row) in config.actions.iter().zip(&action_rows) {
+        if let Some(stage) = around.stage(action, row, &|org| paused.contains_key(org))? {
+            stages.spawn(&format!("action {}", action.name), stage);
+        }
+    }
     drop(head);
     let token = cancel.clone();
     stages.spawn("types", async move {
@@ -671,13 +712,22 @@ struct Wishes {
     wanted: Option<BTreeSet<ObjectName>>,
 }
 
-/// The channels of a source org: those that its pipelines read, and those that are only to be journaled.
+/// Where pipelines and actions read.
+fn sources(config: &Config) -> impl Iterator<Item = &crate::config::From> {
+    let of_actions = config.actions.iter().map(|action| &action.from);
+    config.pipelines.iter().map(|pipeline| &pipeline.from).chain(of_actions)
+}
+
+/// The channels of a source org: those that its pipelines and actions read, and those that are only to be journaled.
 fn channels(config: &Config, org: &OrgConfig) -> BTreeMap<Channel, Wishes> {
     let mut channels: BTreeMap<Channel, Wishes> = BTreeMap::new();
-    for from in config.pipelines.iter().map(|pipeline| &pipeline.from).filter(|from| from.org == org.name) {
+    for from in sources(config).filter(|from| from.org == org.name) {
         let wishes = channels.entry(from.channel.clone()).or_default();
         wishes.starts.push(from.start);
-        wishes.wanted.get_or_insert_default().insert(from.object.clone());
+        // Of platform events a channel has one kind.
+        if from.channel.kind() != ChannelKind::Events {
+            wishes.wanted.get_or_insert_default().insert(from.object.clone());
+        }
     }
     for channel in &org.journal {
         let wishes = channels.entry(channel.clone()).or_default();
@@ -706,6 +756,10 @@ fn probed(config: &Config, org: &OrgName, subscription: &Subscription, channel: 
         let fields = Mapping::new(pipeline, config).reads();
         let object = objects.entry(pipeline.from.object.clone()).or_default();
         object.extend(fields.iter().map(FieldPath::object_field));
+    }
+    for action in config.actions.iter().filter(|action| action.from.org == *org && action.from.channel == *channel) {
+        let object = objects.entry(action.from.object.clone()).or_default();
+        object.extend(Inputs::new(action, config).reads().iter().map(FieldPath::object_field));
     }
     let subject = |(object, fields)| Subject {
         subscription: subscription.id,

@@ -17,6 +17,7 @@ macro_rules! println {
     };
 }
 
+mod actions;
 mod backfill;
 mod check;
 mod confirm;
@@ -84,6 +85,8 @@ fn written(result: std::io::Result<()>) {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The events for which an action failed: look at them, do it again, give them up
+    Actions(actions::Actions),
     /// Two emulated orgs, a bridge between them and lively traffic, in one process
     Demo(demo::Demo),
     /// Run the bridge that a config describes
@@ -158,6 +161,7 @@ impl Cli {
             _ if self.verbose => Verbosity::Verbose,
             Command::Demo(_) => Verbosity::Screen,
             Command::Run(_)
+            | Command::Actions(_)
             | Command::Backfill(_)
             | Command::Check(_)
             | Command::Emulator(_)
@@ -186,6 +190,7 @@ impl Cli {
     /// What a person must be told, with the remedy.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Actions(actions) => actions.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Run(file) => run::run(&file.config).await,
             Command::Backfill(backfill) => backfill.run().await,

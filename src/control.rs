@@ -27,6 +27,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::action::failed as action;
 use crate::bridge::{Command, Reapplying};
 use crate::entries;
 use crate::event::{OrgName, PipelineName, RecordId, Timestamp};
@@ -35,7 +36,9 @@ use crate::past;
 use crate::past::reapply::Range;
 use crate::status::Board;
 use crate::status::report::Report;
-use crate::store::{Difference, ListNumber, Listed, Mended, NotLinked, Store, VerificationNumber, Which, Wish};
+use crate::store::{
+    Difference, ListNumber, Listed, Mended, NotLinked, Store, VerificationNumber, Which, WhichActions, Wish,
+};
 use crate::trace;
 
 /// A request has no more: [`PAIRS_MAX`] pairs.
@@ -68,6 +71,9 @@ enum Request {
     Failed { v: u32, ask: Ask },
     Redrive { v: u32, which: Which },
     Discard { v: u32, which: Which },
+    Actions { v: u32, ask: action::Ask },
+    RedriveActions { v: u32, which: WhichActions },
+    DiscardActions { v: u32, which: WhichActions },
     Backfill { v: u32, pipelines: Vec<PipelineName>, condition: Option<String> },
     StopBackfill { v: u32, pipelines: Vec<PipelineName> },
     Reapply { v: u32, pipelines: Vec<PipelineName>, range: Range, begin: bool },
@@ -93,6 +99,9 @@ impl Request {
             | Self::Failed { v, .. }
             | Self::Redrive { v, .. }
             | Self::Discard { v, .. }
+            | Self::Actions { v, .. }
+            | Self::RedriveActions { v, .. }
+            | Self::DiscardActions { v, .. }
             | Self::Backfill { v, .. }
             | Self::StopBackfill { v, .. }
             | Self::Reapply { v, .. }
@@ -121,6 +130,7 @@ enum Answer {
     /// How many records.
     Redriven(u64),
     Discarded(u64),
+    Actions(action::Told),
     /// The jobs, in their order.
     Backfilling(Vec<i64>),
     /// How many.
@@ -263,6 +273,15 @@ impl<S: Store> Server<S> {
             Request::Discard { which, .. } => {
                 self.command(|done| Command::Discard { which, done }).await.map(Answer::Discarded)
             }
+            Request::Actions { ask, .. } => {
+                action::told(&self.store, ask).await.map(Answer::Actions).map_err(|error| error.to_string())
+            }
+            Request::RedriveActions { which, .. } => {
+                self.command(|done| Command::RedriveActions { which, done }).await.map(Answer::Redriven)
+            }
+            Request::DiscardActions { which, .. } => {
+                self.command(|done| Command::DiscardActions { which, done }).await.map(Answer::Discarded)
+            }
             Request::Backfill { pipelines, condition, .. } => {
                 self.command(|done| Command::Backfill { pipelines, condition, done }).await.map(Answer::Backfilling)
             }
@@ -379,6 +398,7 @@ fn refused(answer: Answer) -> io::Error {
         | Answer::Failed(_)
         | Answer::Redriven(_)
         | Answer::Discarded(_)
+        | Answer::Actions(_)
         | Answer::Backfilling(_)
         | Answer::Stopped(_)
         | Answer::Reapplying(_)
@@ -449,6 +469,21 @@ pub async fn redrive(state: &Path, which: &Which) -> io::Result<Option<u64>> {
 /// The running bridge gives failed records up; how many. None: none runs.
 pub async fn discard(state: &Path, which: &Which) -> io::Result<Option<u64>> {
     asked(state, &Request::Discard { v: 1, which: which.clone() }, DONE_WITHIN, only!(Discarded)).await
+}
+
+/// What the running bridge tells of failed actions. None: none runs.
+pub async fn failed_actions(state: &Path, ask: action::Ask) -> io::Result<Option<action::Told>> {
+    asked(state, &Request::Actions { v: 1, ask }, TOLD_WITHIN, only!(Actions)).await
+}
+
+/// The running bridge does failed actions again; how many. None: none runs.
+pub async fn redrive_actions(state: &Path, which: &WhichActions) -> io::Result<Option<u64>> {
+    asked(state, &Request::RedriveActions { v: 1, which: which.clone() }, DONE_WITHIN, only!(Redriven)).await
+}
+
+/// The running bridge gives failed actions up; how many. None: none runs.
+pub async fn discard_actions(state: &Path, which: &WhichActions) -> io::Result<Option<u64>> {
+    asked(state, &Request::DiscardActions { v: 1, which: which.clone() }, DONE_WITHIN, only!(Discarded)).await
 }
 
 /// The running bridge backfills these pipelines; the numbers of its jobs, in their order. None: none runs.

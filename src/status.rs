@@ -18,6 +18,7 @@ pub struct Status {
     pub pipelines: BTreeMap<PipelineName, PipelineStatus>,
     pub subscriptions: BTreeMap<(OrgName, Channel), SubscriptionStatus>,
     pub targets: BTreeMap<OrgName, TargetStatus>,
+    pub actions: BTreeMap<PipelineName, ActionStatus>,
     pub orgs: BTreeMap<OrgName, OrgStatus>,
 }
 
@@ -50,6 +51,28 @@ pub struct PipelineStatus {
     pub lag: Duration,
     /// It stopped by itself: why.
     pub halted: Option<String>,
+}
+
+/// An action, since the start of the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActionStatus {
+    /// Events that were looked at, one for each record that they name.
+    pub taken: u64,
+    /// Those for which it is not done.
+    pub skipped: u64,
+    pub done: u64,
+    /// Failed actions that a person has to look at, of all times.
+    pub failed: u64,
+    /// Events that wait for it to be done.
+    pub waiting: u64,
+    pub in_flight: u64,
+    pub watermark: Seq,
+    /// For all that was journaled it is done, failed, or not to be done.
+    pub caught_up: bool,
+    /// 0 when nothing waits, else the age of the oldest event that does.
+    pub lag: Duration,
+    /// What keeps it from being done, and what to do about it.
+    pub trouble: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

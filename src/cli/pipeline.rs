@@ -61,6 +61,21 @@ async fn list(store: &Sqlite) -> anyhow::Result<ExitCode> {
         ]);
     }
     println!("{table}");
+    let actions = store.actions().await?;
+    if !actions.is_empty() {
+        let mut table = table::plain_list();
+        table.set_header(["ACTION", "FOR", "DONE UP TO", "OF", "FAILED ACTIONS"]);
+        for row in actions {
+            table.add_row([
+                row.identity.name.to_string(),
+                format!("{} {}", row.identity.source_org, row.identity.object),
+                row.watermark.to_string(),
+                head.to_string(),
+                row.failed.to_string(),
+            ]);
+        }
+        println!("\n{table}");
+    }
     let gaps = store.gaps().await?;
     if !gaps.is_empty() {
         println!("\nOpen gaps: changes that the source org may have kept from the bridge.");

@@ -29,6 +29,8 @@ pub struct Report {
     pub subscriptions: Vec<Subscription>,
     pub gaps: Vec<Gap>,
     pub pipelines: Vec<Pipeline>,
+    #[serde(default)]
+    pub actions: Vec<Action>,
     /// What reads the past: all that is not over, and of each kind and pipeline the last that is.
     #[serde(default)]
     pub jobs: Vec<Job>,
@@ -227,6 +229,29 @@ pub struct Pipeline {
     pub trouble: Option<String>,
 }
 
+/// Something that is done for each event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    pub name: String,
+    pub source: String,
+    /// The object whose changes trigger it, or the platform event.
+    pub object: String,
+    pub watermark: u64,
+    /// Events that wait for it, and for which it is being done. Of a running bridge only, as the next two.
+    pub waiting: Option<u64>,
+    pub in_flight: Option<u64>,
+    /// Events for which it was done since the bridge started, and for which it was not to be done.
+    pub done: Option<u64>,
+    pub skipped: Option<u64>,
+    pub lag_seconds: u64,
+    /// Failed actions: they wait for a person.
+    pub failed: u64,
+    /// It was paused, and waits for `orgbridge resume`: why.
+    pub halted: Option<String>,
+    pub paused: Option<Paused>,
+    pub trouble: Option<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     pub code: String,
@@ -308,6 +333,7 @@ impl Report {
             subscriptions: Vec::new(),
             gaps: Vec::new(),
             pipelines: Vec::new(),
+            actions: Vec::new(),
             jobs: Vec::new(),
             verifications: Vec::new(),
             journal: Journal::default(),
@@ -423,6 +449,26 @@ impl Report {
                 trouble: target.and_then(|target| target.trouble.clone()),
             });
         }
+        for row in store.actions().await? {
+            let known = live.and_then(|live| live.actions.get(&row.identity.name));
+            let age = |at: &Timestamp| Duration::from_millis((now.0 - at.0).max(0).unsigned_abs());
+            let stored_lag = oldest.get(&row.id).map_or(Duration::ZERO, age);
+            report.actions.push(Action {
+                name: row.identity.name.to_string(),
+                source: row.identity.source_org.to_string(),
+                object: row.identity.object.to_string(),
+                watermark: row.watermark.0,
+                waiting: known.map(|known| known.waiting),
+                in_flight: known.map(|known| known.in_flight),
+                done: known.map(|known| known.done),
+                skipped: known.map(|known| known.skipped),
+                lag_seconds: known.map_or(stored_lag, |known| known.lag).as_secs(),
+                failed: row.failed,
+                paused: row.halted.as_ref().and_then(Paused::of),
+                halted: row.halted.map(|halted| format!("{} (since {})", halted.why, halted.at)),
+                trouble: known.and_then(|known| known.trouble.clone()),
+            });
+        }
         Ok(report)
     }
 
@@ -437,6 +483,7 @@ impl Report {
         self.orgs.iter().any(shut)
             || self.subscriptions.iter().any(|one| stuck(one) || late(one))
             || self.pipelines.iter().any(|pipeline| pipeline.failed > 0 || pipeline.halted.is_some())
+            || self.actions.iter().any(|action| action.failed > 0 || action.halted.is_some())
             || self.gaps.iter().any(|gap| gap.records == 0)
             || self.jobs.iter().any(|job| job.state == "failed")
             || self

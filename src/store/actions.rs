@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Halted, PipelineId};
-use crate::event::{Channel, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp};
+use crate::event::{Channel, InvalidId, ObjectName, OrgName, PipelineName, RecordId, Seq, Timestamp};
 
 /// The code of a failed action before which events are gone: nobody knows whether it should have been done for one of them.
 pub const EVENTS_GONE: &str = "EVENTS_GONE";
@@ -46,6 +46,29 @@ pub enum OccasionOf {
     Record(RecordId),
     /// None: a gap of this number, behind which events may be gone.
     Gap(i64),
+}
+
+/// As it is stored, and as programs read it: nothing, an id, or `gap 7`.
+impl fmt::Display for OccasionOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event => Ok(()),
+            Self::Record(record) => write!(f, "{record}"),
+            Self::Gap(id) => write!(f, "gap {id}"),
+        }
+    }
+}
+
+impl std::str::FromStr for OccasionOf {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        match text.strip_prefix("gap ").and_then(|id| id.parse().ok()) {
+            Some(id) => Ok(Self::Gap(id)),
+            None if text.is_empty() => Ok(Self::Event),
+            None => text.parse().map(Self::Record),
+        }
+    }
 }
 
 /// How far one is.

@@ -1,5 +1,6 @@
 //! What any backend must do: each sentence of the contract is a rule here, and [`contract!`] makes its tests.
 
+pub(crate) mod actions;
 pub(crate) mod entries;
 pub(crate) mod failed;
 pub(crate) mod figures;
@@ -94,6 +95,13 @@ macro_rules! contract {
                 a_pipeline_that_is_forgotten_and_an_org_that_is_another_take_their_jobs_along,
                 what_is_journaled_of_a_record_behind_a_number_is_told,
                 a_window_that_goes_on_is_given_its_end_once,
+            }
+            actions {
+                an_action_reads_its_own_events_and_its_name_stands_for_nothing_else,
+                what_an_action_was_done_for_is_known_until_the_watermark_passes_it,
+                failed_actions_are_found_done_again_and_given_up,
+                a_window_in_front_of_an_action_is_one_failed_action,
+                the_event_of_a_failed_action_stays_in_the_journal,
             }
             entries {
                 entries_come_by_number_a_page_at_a_time_with_their_org,

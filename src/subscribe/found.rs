@@ -25,6 +25,11 @@ pub fn change(channel: &Channel, object: &ObjectName, row: &Changed, origin: &st
     }
 }
 
+/// Whether a change is of our own making.
+pub fn is_found(header: &Header) -> bool {
+    header.change_origin.starts_with("orgbridge/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,6 +26,7 @@ pub fn shown(report: &Report, width: Option<usize>) -> String {
     subscriptions(&mut page, report);
     journal(&mut page, report);
     pipelines(&mut page, report);
+    actions(&mut page, report);
     jobs(&mut page, report);
     verifications(&mut page, report);
     gaps(&mut page, report);
@@ -246,6 +247,41 @@ fn pipelines(page: &mut Page, report: &Report) {
         {
             said.push(&line.target);
             page.line("", &format!("! {}: {trouble}", line.target));
+        }
+    }
+}
+
+fn actions(page: &mut Page, report: &Report) {
+    if report.actions.is_empty() {
+        return;
+    }
+    let mut table = table::plain_list();
+    table.set_header(["ACTION", "WAITING", "IN FLIGHT", "LAG", "DONE", "NOT TO BE\nDONE", "FAILED"]);
+    for line in &report.actions {
+        let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        table.add_row([
+            line.name.clone(),
+            number(line.waiting),
+            number(line.in_flight),
+            span(line.lag_seconds),
+            number(line.done),
+            number(line.skipped),
+            line.failed.to_string(),
+        ]);
+    }
+    page.table(&table);
+    for line in &report.actions {
+        let name = &line.name;
+        if line.failed > 0 {
+            page.line("", &format!("! {name}: {} failed: orgbridge actions list", counted(line.failed, "action")));
+        }
+        if let Some(paused) = &line.paused {
+            page.line("", &format!("! {name} is {}: orgbridge resume {name}", since(paused)));
+        } else if let Some(halted) = &line.halted {
+            page.line("", &format!("! {name} is halted: {halted}: orgbridge resume {name}"));
+        }
+        if let Some(trouble) = &line.trouble {
+            page.line("", &format!("! {name}: {trouble}"));
         }
     }
 }

@@ -92,6 +92,21 @@ pub(crate) fn full() -> Report {
             ],
             trouble: text("the org's data storage is full"),
         }],
+        actions: vec![Action {
+            name: "tell".to_owned(),
+            source: "source".to_owned(),
+            object: "Order_Shipped__e".to_owned(),
+            watermark: 97,
+            waiting: Some(2),
+            in_flight: Some(1),
+            done: Some(40),
+            skipped: Some(60),
+            lag_seconds: 5,
+            failed: 3,
+            halted: None,
+            paused: None,
+            trouble: text("the org could not be reached"),
+        }],
         jobs: vec![Job {
             number: 3,
             pipeline: "accounts".to_owned(),
@@ -239,6 +254,23 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
         }
       ],
       "trouble": "the org's data storage is full"
+    }
+  ],
+  "actions": [
+    {
+      "name": "tell",
+      "source": "source",
+      "object": "Order_Shipped__e",
+      "watermark": 97,
+      "waiting": 2,
+      "in_flight": 1,
+      "done": 40,
+      "skipped": 60,
+      "lag_seconds": 5,
+      "failed": 3,
+      "halted": null,
+      "paused": null,
+      "trouble": "the org could not be reached"
     }
   ],
   "jobs": [
@@ -433,6 +465,7 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
       "trouble": null
     }
   ],
+  "actions": [],
   "jobs": [],
   "verifications": [],
   "journal": {
@@ -608,6 +641,7 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
         report.subscriptions[0].state = Some("live".to_owned());
         report.pipelines[0].failed = 0;
         report.pipelines[0].halted = None;
+        report.actions[0].failed = 0;
         report.verifications[0].differences = 0;
         report
     };
@@ -626,6 +660,8 @@ fn a_person_is_needed_for_what_does_not_pass_by_itself() {
     assert!(changed(|report| report.orgs[0].paused = Some(paused("storms"))));
     assert!(changed(|report| report.pipelines[0].failed = 1));
     assert!(changed(|report| report.pipelines[0].halted = Some("more than 500 deletes in 10m".to_owned())));
+    assert!(changed(|report| report.actions[0].failed = 1));
+    assert!(changed(|report| report.actions[0].halted = Some("paused by hand".to_owned())));
     assert!(changed(|report| report.gaps[0].records = 0));
     assert!(changed(|report| report.verifications[0].differences = 1));
     assert!(changed(|report| report.verifications[0].state = "failed".to_owned()));

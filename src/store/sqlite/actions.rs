@@ -253,23 +253,13 @@ pub(super) fn entries_at(db: &Connection, seqs: &[Seq]) -> Result<Vec<Entry>, St
 
 impl ToSql for OccasionOf {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self {
-            Self::Event => String::new(),
-            Self::Record(record) => record.to_string(),
-            Self::Gap(id) => format!("gap {id}"),
-        }
-        .into())
+        Ok(self.to_string().into())
     }
 }
 
 impl FromSql for OccasionOf {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let text = value.as_str()?;
-        match text.strip_prefix("gap ") {
-            Some(id) => id.parse().map(Self::Gap).map_err(|_| FromSqlError::InvalidType),
-            None if text.is_empty() => Ok(Self::Event),
-            None => text.parse().map(Self::Record).map_err(|_| FromSqlError::InvalidType),
-        }
+        value.as_str()?.parse().map_err(|_| FromSqlError::InvalidType)
     }
 }
 

@@ -35,6 +35,12 @@ SUBSCRIPTIONS
 orgbridge resume accounts
 ! target: the org's data storage is full
 
+ ACTION  WAITING  IN FLIGHT  LAG  DONE  NOT TO BE  FAILED
+                                        DONE
+ tell    2        1          5 s  40    60         3
+! tell: 3 actions failed: orgbridge actions list
+! tell: the org could not be reached
+
 BACKFILLS AND REPAIRS
  accounts: backfill, 12,000 of 50,000 rows, 2,400 a second, about 15 s left
 
@@ -78,6 +84,7 @@ fn without_a_bridge_what_only_it_knows_is_left_open() {
     (line.changes, line.api_calls) = (None, None);
     (line.causes, line.halted, line.unfilled) = (Vec::new(), None, 0);
     report.jobs.clear();
+    report.actions.clear();
     report.verifications.clear();
     report.journal.whole_since = None;
     assert_eq!(
