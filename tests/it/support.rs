@@ -368,6 +368,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
                 ],
             ),
         ],
+        actions: Vec::new(),
         state,
         late_landing: Duration::from_secs(3),
         look_again: Duration::from_secs(60),
