@@ -31,15 +31,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use url::Url;
 
+pub(crate) use self::auth::may_see_secrets;
 pub use self::bulk::{
     Cells, InvalidJobId, JobId, JobKind, JobState, JobTrouble, NewJob, ResultRow, ResultSet, RunningJob,
 };
+pub(crate) use self::clock::read_retry_after;
 pub use self::code::{Code, OrgText};
 pub use self::error::{CallError, Disposition, Limit, Lost, remedy_of};
 pub use self::login_error::{LoginRefusal, OrgError};
 pub use self::rest::{
-    COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, DELETIONS_KEPT, Deleted, FREE_ENTITIES, Limits, Member,
-    Quota, READ_MAX, setup,
+    ActionKind, ApexAnswer, COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, DELETIONS_KEPT, Deleted,
+    Enqueued, FREE_ENTITIES, Invoked, Limits, Member, Quota, READ_MAX, setup,
 };
 pub use self::save::{Operation, RecordError, Refusal, SaveDisposition, SaveResult};
 pub use self::usage::ApiUsage;

@@ -237,6 +237,11 @@ fn of_org(code: &Code) -> &'static str {
             "The target refused the kind of call, not the record. Redrive; if it stays, report it to the makers of orgbridge with \
              `orgbridge failed show`."
         }
+        Code::ApexFoundLock => "Apex in the target found a record locked by somebody else. When that is over, redrive.",
+        Code::InvalidApiInput => {
+            "The flow or Apex method has no such input, or not of this type; the answer names it. Mend the mapping, or the flow; \
+             then redrive."
+        }
         Code::ApexError => "Apex in the target failed; the answer says where. Mend it there; then redrive.",
         Code::PartnerNetworkStatus => {
             "A Salesforce to Salesforce connection of the target refuses it. End the sharing there; then redrive."

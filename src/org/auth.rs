@@ -154,7 +154,7 @@ fn session(token: &StandardTokenResponse<SalesforceFields, BasicTokenType>) -> R
 }
 
 /// A secret crosses no network in plain text, whatever a config or an answer says.
-pub(super) fn may_see_secrets(url: &Url) -> bool {
+pub(crate) fn may_see_secrets(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 

@@ -57,7 +57,8 @@ impl Org {
     /// Gives a job its rows, once. Nothing is done with them before [`Org::start_job`].
     pub async fn upload(&self, job: &JobId, csv: &[u8]) -> Result<(), CallError> {
         let packed = gzip(csv).ok_or(CallError::NotSent)?;
-        let headers = vec![("Content-Type", "text/csv".to_owned()), ("Content-Encoding", "gzip".to_owned())];
+        let headers =
+            vec![("Content-Type".into(), "text/csv".to_owned()), ("Content-Encoding".into(), "gzip".to_owned())];
         // Built from the id: the `contentUrl` of some answers leads nowhere.
         let request = self.job_request(Method::PUT, INGEST, &format!("/{job}/batches"), Some(packed), headers);
         self.answer(&request, None).await.map(drop)
@@ -86,7 +87,7 @@ impl Org {
         locator: Option<&str>,
     ) -> Result<(Vec<ResultRow>, Option<String>), CallError> {
         let query = locator.map_or_else(String::new, |locator| format!("?locator={}", encoded(locator)));
-        let headers = vec![("Accept", "text/csv".to_owned())];
+        let headers = vec![("Accept".into(), "text/csv".to_owned())];
         let request = self.job_request(Method::GET, INGEST, &format!("/{job}/{}/{query}", set.path()), None, headers);
         let Some(answer) = self.answer(&request, None).await? else { return Err(UNREADABLE) };
         let body = answer.body.map_err(CallError::Unknown)?;

@@ -31,7 +31,7 @@ pub(super) fn read_date(text: &str) -> Option<Timestamp> {
 }
 
 /// Reads a `Retry-After` header: seconds, or a date of the server's clock, which shows `now`.
-pub(super) fn read_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+pub(crate) fn read_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     match text.parse::<u32>() {
         Ok(seconds) => Some(Duration::from_secs(seconds.into())),

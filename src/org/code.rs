@@ -135,7 +135,12 @@ codes! {
     OperationTooLarge = "OPERATION_TOO_LARGE",
     MethodNotAllowed = "METHOD_NOT_ALLOWED",
     UnsupportedApiVersion = "UNSUPPORTED_API_VERSION",
+    /// An uncaught exception in Apex code that was called: its transaction was rolled back.
     ApexError = "APEX_ERROR",
+    /// The same, because it found a row locked.
+    ApexFoundLock = "APEX_ERROR",
+    /// A flow or Apex method does not have such an input, or not of this type.
+    InvalidApiInput = "INVALID_API_INPUT",
     PartnerNetworkStatus = "INVALID_PARTNER_NETWORK_STATUS",
     IdempotencyNotEnabled = "IDEMPOTENCY_FEATURE_NOT_ENABLED",
     IdempotencyNotSupported = "IDEMPOTENCY_NOT_SUPPORTED",
@@ -158,6 +163,7 @@ impl Code {
             }
             Self::TriggerFailed | Self::FlowFailed if says("unable_to_lock_row") => Self::TriggerFoundLock,
             Self::UnknownException if says("unable_to_lock_row") => Self::UnableToLockRow,
+            Self::ApexError if says("unable_to_lock_row") => Self::ApexFoundLock,
             // Good rows of a batch were run again and again because of bad ones: told apart, each has its own outcome.
             Self::TriggerFailed if says("too many batch retries") => Self::TriggerFailed,
             Self::TriggerFailed if hit_a_limit(&message) => Self::TriggerHitLimit,
@@ -264,6 +270,8 @@ mod tests {
                 Code::TriggerHitLimit,
             ),
             ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: Apex CPU time limit exceeded", Code::TriggerHitLimit),
+            ("APEX_ERROR", "System.DmlException: Update failed. first error: UNABLE_TO_LOCK_ROW", Code::ApexFoundLock),
+            ("APEX_ERROR", "System.NullPointerException: Attempt to de-reference a null object", Code::ApexError),
             ("CANNOT_EXECUTE_FLOW_TRIGGER", "the F process failed: Too many SOQL queries: 101", Code::FlowHitLimit),
             (
                 "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",

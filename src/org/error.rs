@@ -277,6 +277,8 @@ fn by_code(code: &Code, status: u16, retry_after: Option<Duration>) -> Option<Di
         | Code::UnavailableRecordType
         | Code::ChangedSinceRead
         | Code::ApexError
+        | Code::ApexFoundLock
+        | Code::InvalidApiInput
         | Code::PartnerNetworkStatus => (400..500).contains(&status).then_some(Disposition::Split),
 
         Code::Unknown(_) => None,

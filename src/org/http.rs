@@ -1,5 +1,6 @@
 //! One REST request: token, headers, time limit, and what came of it.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -28,8 +29,8 @@ pub(super) struct Request {
     pub headers: Vec<Header>,
 }
 
-/// Name and value, which holds nothing but letters, digits, `=` and `/`.
-pub(super) type Header = (&'static str, String);
+/// Name and value, which no request can be made of if they hold what no header may.
+pub(super) type Header = (Cow<'static, str>, String);
 
 /// An answer, read to its end or as far as it came.
 pub(super) struct Answer {
@@ -96,30 +97,47 @@ impl Org {
         request: &Request,
         since: Option<&HeaderValue>,
     ) -> Result<Option<Answer>, CallError> {
+        let answer = self.any_answer(request, since, |_| true).await?;
+        if answer.status == StatusCode::NOT_MODIFIED && since.is_some() {
+            return Ok(None);
+        }
+        if !answer.status.is_success() {
+            // A body that was cut does not hide the status.
+            let body = answer.body.unwrap_or_default();
+            return Err(self.refusal(answer.status.as_u16(), answer.retry_after, &body));
+        }
+        Ok(Some(answer))
+    }
+
+    /// Makes a request and returns its answer, whatever its status. A 401 renews the token as in [`Org::call`], if it is
+    /// about the token.
+    pub(super) async fn any_answer(
+        &self,
+        request: &Request,
+        since: Option<&HeaderValue>,
+        is_about_token: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer, CallError> {
         let mut session = self.session().await.map_err(CallError::LoginFailed)?;
         let mut refused_at = None;
         loop {
             let answer = self.send(&session, request, since).await?;
-            if answer.status == StatusCode::UNAUTHORIZED && refused_at.is_none_or(|at| session.since < at) {
-                refused_at.get_or_insert_with(Instant::now);
-                tracing::debug!(org = %self.name(), "token refused, renewing");
-                session = self.renew(&session).await.map_err(CallError::LoginFailed)?;
-                continue;
+            let refused = answer.status == StatusCode::UNAUTHORIZED && is_about_token(&answer);
+            if !refused || refused_at.is_some_and(|at| session.since >= at) {
+                return Ok(answer);
             }
-            let status = answer.status.as_u16();
-            if answer.status == StatusCode::NOT_MODIFIED && since.is_some() {
-                return Ok(None);
-            }
-            if !answer.status.is_success() {
-                // A body that was cut does not hide the status.
-                let error = CallError::from_answer(status, answer.retry_after, &answer.body.unwrap_or_default());
-                if error.limit() == Some(Limit::Daily) {
-                    lock(&self.shared.usage).spent = true;
-                }
-                return Err(error);
-            }
-            return Ok(Some(answer));
+            refused_at.get_or_insert_with(Instant::now);
+            tracing::debug!(org = %self.name(), "token refused, renewing");
+            session = self.renew(&session).await.map_err(CallError::LoginFailed)?;
         }
+    }
+
+    /// What an answer means that is no success.
+    pub(super) fn refusal(&self, status: u16, retry_after: Option<Duration>, body: &[u8]) -> CallError {
+        let error = CallError::from_answer(status, retry_after, body);
+        if error.limit() == Some(Limit::Daily) {
+            lock(&self.shared.usage).spent = true;
+        }
+        error
     }
 
     async fn send(
@@ -133,12 +151,13 @@ impl Org {
             .header(AUTHORIZATION, session.authorization.clone())
             .header("Sforce-Call-Options", self.shared.call_options.clone())
             .timeout(request.timeout);
-        let own = |wanted: &HeaderName| request.headers.iter().any(|(name, _)| wanted == *name);
+        let own =
+            |wanted: &HeaderName| request.headers.iter().any(|(name, _)| wanted.as_str().eq_ignore_ascii_case(name));
         if !own(&ACCEPT) {
             outgoing = outgoing.header(ACCEPT, "application/json");
         }
         for (name, value) in &request.headers {
-            outgoing = outgoing.header(*name, value.as_str());
+            outgoing = outgoing.header(name.as_ref(), value.as_str());
         }
         if let Some(body) = &request.body {
             if !own(&CONTENT_TYPE) {

@@ -14,12 +14,14 @@ use super::save::SaveResult;
 use crate::config::{AssignmentRules, Duplicates, SaveOptions};
 use crate::event::{FieldName, ObjectName, RecordId};
 
+mod actions;
 mod channels;
 mod describe;
 mod history;
 mod limits;
 pub mod setup;
 
+pub use actions::{ActionKind, ApexAnswer, Enqueued, Invoked};
 pub use channels::{Capture, CapturedChannel, FREE_ENTITIES, Member};
 pub(super) use describe::Describes;
 pub use history::{Changed, Changes, DELETIONS_KEPT, Deleted};
@@ -194,10 +196,10 @@ fn headers(options: SaveOptions) -> Vec<Header> {
         AssignmentRules::Active => "TRUE".to_owned(),
         AssignmentRules::Rule(rule) => rule.to_string(),
     };
-    let mut headers = vec![("Sforce-Auto-Assign", assign)];
+    let mut headers = vec![("Sforce-Auto-Assign".into(), assign)];
     match options.duplicates {
         Duplicates::Fail => {}
-        Duplicates::SaveAlerts => headers.push(("Sforce-Duplicate-Rule-Header", "allowSave=true".to_owned())),
+        Duplicates::SaveAlerts => headers.push(("Sforce-Duplicate-Rule-Header".into(), "allowSave=true".to_owned())),
     }
     headers
 }

@@ -104,7 +104,7 @@ impl RecordError {
     pub fn disposition(&self, operation: Operation) -> SaveDisposition {
         use SaveDisposition as Do;
         match &self.code {
-            Code::UnableToLockRow | Code::TriggerFoundLock => Do::Locked,
+            Code::UnableToLockRow | Code::TriggerFoundLock | Code::ApexFoundLock => Do::Locked,
 
             Code::TooManyApexRequests
             | Code::TransactionSecurityMetering
@@ -208,6 +208,7 @@ impl RecordError {
             | Code::PartnerNetworkStatus
             | Code::IdempotencyNotEnabled
             | Code::IdempotencyNotSupported
+            | Code::InvalidApiInput
             | Code::InvalidIdempotencyKey => Do::Dead,
         }
     }
@@ -322,6 +323,7 @@ mod tests {
             "ENTITY_IS_ARCHIVED", "UNAVAILABLE_RECORDTYPE_EXCEPTION", "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE",
             "MALFORMED_QUERY", "QUERY_TOO_COMPLICATED", "INVALID_PARTNER_NETWORK_STATUS",
             "IDEMPOTENCY_FEATURE_NOT_ENABLED", "IDEMPOTENCY_NOT_SUPPORTED", "INVALID_IDEMPOTENCY_KEY",
+            "INVALID_API_INPUT",
         ]),
     ];
 

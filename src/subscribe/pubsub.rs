@@ -6,7 +6,7 @@
 
 pub mod avro;
 pub mod bitmap;
-mod connection;
+pub(crate) mod connection;
 pub mod decode;
 pub mod demand;
 pub mod driver;

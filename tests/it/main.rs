@@ -8,6 +8,7 @@ mod backfill;
 mod brakes;
 mod budget;
 mod bulk;
+mod calls;
 mod check;
 mod cli;
 mod crash;

@@ -35,7 +35,7 @@ impl Org {
     ) -> Result<(Vec<Map<String, Value>>, Option<String>), CallError> {
         let locator = locator.map(|locator| format!("&locator={}", encoded(locator))).unwrap_or_default();
         let path = format!("/{job}/results?maxRecords={most}{locator}");
-        let headers = vec![("Accept", "text/csv".to_owned())];
+        let headers = vec![("Accept".into(), "text/csv".to_owned())];
         let request = self.job_request(Method::GET, QUERY, &path, None, headers);
         let Some(answer) = self.answer(&request, None).await? else { return Err(UNREADABLE) };
         let body = answer.body.map_err(CallError::Unknown)?;

@@ -7,6 +7,10 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
+mod encode;
+
+pub use encode::Misfit;
+
 /// Records, arrays and unions within each other. Change events need 4.
 const DEPTH_MAX: usize = 16;
 /// Nodes of a schema: the largest objects have some 1,000 fields.
