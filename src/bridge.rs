@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::action::call::CallerError;
 use crate::budget::Budget;
 use crate::config::{Config, OrgConfig, PipelineConfig, Start};
 use crate::event::{
@@ -77,6 +78,8 @@ pub enum BridgeError {
          give it up with `orgbridge pipeline forget {name}`"
     )]
     Removed { name: PipelineName },
+    #[error("action {name}: {error}")]
+    Action { name: PipelineName, error: CallerError },
     #[error("a part of the bridge failed: {0}")]
     Stage(String),
     #[error(

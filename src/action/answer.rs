@@ -1,13 +1,17 @@
 //! What an action answers is brought back to the source org: into fields of the record that triggered it, or as an event.
 //! Either can be repeated; an event may then come twice, with the same idempotency key where a field takes it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json};
 
-use super::call::{self, Called, Caller, Outcome, Shot, Why};
+use super::call::verdict::{self, Neighbours};
+use super::call::{Called, Caller, CallerError, Outcome, Shot, Why};
 use super::machine::Due;
-use crate::config::{AnswerTo, Does, SaveOptions, Via};
-use crate::event::{FieldName, ObjectName, RecordId, Value};
-use crate::org::{Operation, Org, SaveDisposition, SaveResult, remedy_of};
+use crate::config::{ActionConfig, AnswerTo, Does, SaveOptions, Via};
+use crate::event::{FieldName, ObjectName, OrgName, RecordId, Value};
+use crate::org::{Org, SaveResult};
 
 /// The code of an answer whose event names no record to which it could go.
 pub const NO_RECORD_ID: &str = "NO_RECORD_ID";
@@ -15,12 +19,32 @@ pub const NO_RECORD_ID: &str = "NO_RECORD_ID";
 /// Where answers go.
 #[derive(Debug, Clone)]
 pub struct Answers {
-    pub to: AnswerTo,
-    pub source: Org,
-    pub caller: Caller,
+    to: AnswerTo,
+    source: Org,
+    /// Of one that is published.
+    publisher: Option<Arc<Caller>>,
 }
 
 impl Answers {
+    /// None: nothing is brought back.
+    ///
+    /// # Errors
+    /// When the source org is not among `orgs`.
+    pub fn of(action: &ActionConfig, orgs: &BTreeMap<OrgName, Org>) -> Result<Option<Self>, CallerError> {
+        let Some(to) = action.answer.clone() else { return Ok(None) };
+        let name = &action.from.org;
+        let source = orgs.get(name).cloned().ok_or_else(|| CallerError::NoOrg(name.clone()))?;
+        let publisher = match &to {
+            AnswerTo::Record { .. } => None,
+            AnswerTo::Event { event, .. } => {
+                let does = Does::Event { org: name.clone(), event: event.clone(), via: Via::Rest };
+                let publishing = ActionConfig { does, idempotency: None, ..action.clone() };
+                Some(Arc::new(Caller::new(&publishing, orgs)?))
+            }
+        };
+        Ok(Some(Self { to, source, publisher }))
+    }
+
     /// What is to be brought back of an answer; what it lacks is empty.
     pub fn wanted(&self, answer: &Map<String, Json>) -> Map<String, Json> {
         let (AnswerTo::Record { fields, .. } | AnswerTo::Event { fields, .. }) = &self.to;
@@ -31,13 +55,14 @@ impl Answers {
     }
 
     pub async fn bring(&self, due: &[Due]) -> Called {
-        match &self.to {
-            AnswerTo::Record { object, .. } => self.write(object, due).await,
-            AnswerTo::Event { event, .. } => {
-                let does = Does::Event { org: self.source.name().clone(), event: event.clone(), via: Via::Rest };
+        match (&self.to, &self.publisher) {
+            (AnswerTo::Record { object, .. }, _) => self.write(object, due).await,
+            (AnswerTo::Event { .. }, Some(publisher)) => {
                 let shots: Vec<Shot> = due.iter().map(shot).collect();
-                call::call(&self.caller, &does, None, &shots).await
+                publisher.call(&shots).await
             }
+            // It is made with one.
+            (AnswerTo::Event { .. }, None) => Called::default(),
         }
     }
 
@@ -50,14 +75,18 @@ impl Answers {
         });
         let records: Vec<Map<String, Json>> = records.collect();
         let mut called = match self.source.update(object, records, SaveOptions::default()).await {
-            Ok(results) => judged(object, &results),
-            Err(error) => call::refused_whole(&error, ids.iter().flatten().count()),
+            Ok(results) => {
+                let results = results.into_iter().map(|result| match result {
+                    SaveResult::Saved { .. } => Ok(Map::new()),
+                    SaveResult::Refused(refusal) => Err(refusal),
+                });
+                verdict::each(results, Neighbours::Shared)
+            }
+            Err(error) => verdict::failed(&error, ids.iter().flatten().count()),
         };
         let mut outcomes = std::mem::take(&mut called.outcomes).into_iter();
-        let nowhere = || {
-            let evidence = "The event names no record to which the answer could go.".to_owned();
-            Outcome::Refused(Why { code: NO_RECORD_ID.to_owned(), evidence })
-        };
+        let nowhere =
+            || Outcome::Refused(Why::new(NO_RECORD_ID, "The event names no record to which the answer could go."));
         let each = ids.iter().map(|id| match id {
             Some(_) => outcomes.next().unwrap_or_else(nowhere),
             None => nowhere(),
@@ -71,37 +100,4 @@ fn shot(due: &Due) -> Shot {
     let fields = due.answer.iter().flatten();
     let inputs = fields.filter_map(|(name, value)| Some((name.parse().ok()?, Value::from(value.clone())))).collect();
     Shot { idempotency_key: due.shot.idempotency_key.clone(), inputs }
-}
-
-fn judged(object: &ObjectName, results: &[SaveResult]) -> Called {
-    let mut called = Called::default();
-    for result in results {
-        let refusal = match result {
-            SaveResult::Saved { .. } => {
-                called.outcomes.push(Outcome::Done { answer: Map::new() });
-                continue;
-            }
-            SaveResult::Refused(refusal) => refusal,
-        };
-        let error = refusal.decisive(Operation::Update);
-        let why = Why { code: error.code.to_string(), evidence: error.message.reveal().to_owned() };
-        called.outcomes.push(match error.disposition(Operation::Update) {
-            SaveDisposition::Retry
-            | SaveDisposition::Locked
-            | SaveDisposition::Wait
-            | SaveDisposition::Neighbour
-            | SaveDisposition::TooMuch
-            | SaveDisposition::DuplicateInBatch => Outcome::NotYet(why),
-            SaveDisposition::Halt => {
-                let remedy = remedy_of(&error.code);
-                called.remedy = Some(format!("the answer cannot be written to {object}: {}: {remedy}", error.code));
-                Outcome::NotYet(why)
-            }
-            SaveDisposition::AwaitParent
-            | SaveDisposition::TargetGone
-            | SaveDisposition::ReadWhole
-            | SaveDisposition::Dead => Outcome::Refused(why),
-        });
-    }
-    called
 }

@@ -18,7 +18,7 @@ use crate::org::{ActionKind, COLLECTION_MAX, Org};
 mod apex_rest;
 mod event;
 mod invocable;
-mod verdict;
+pub(super) mod verdict;
 mod webhook;
 
 /// The other side could not be reached: nothing was sent.
@@ -108,8 +108,6 @@ pub struct Called {
     /// Nothing more should be called for this long: it was refused for all. At least this long: who is refused again and
     /// again waits longer.
     pub pause: Option<Duration>,
-    /// It was refused as a whole for what may be one's fault: each is to be called alone.
-    pub alone: bool,
     /// What a person must do before anything goes on.
     pub remedy: Option<String>,
     /// What is not done yet should be called one by one: one of them may be why none was done.

@@ -1,6 +1,7 @@
 //! Runs the [`Machine`] of one action against the store and the other side: one task for each action.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::answer::Answers;
-use super::call::{self, Called, Caller, Shot, Why};
+use super::call::{Called, Caller, Outcome, Shot, Why};
 use super::machine::{Batch, Due, Machine, Step};
 use super::prepare::{Meaning, Prepared, Preparing, Whose};
 use super::{Resumed, resume};
@@ -41,7 +42,7 @@ pub struct Action<S> {
     pub config: ActionConfig,
     pub inputs: Inputs,
     pub source: Org,
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// Of the orgs that it calls: where it is done, and the source.
     pub budgets: Vec<Budget>,
     pub answers: Option<Answers>,
@@ -129,7 +130,7 @@ impl<S: Store> Driver<S> {
         let (row, config) = (&action.row, &action.config);
         let preparing =
             Preparing { action: config.clone(), inputs: action.inputs.clone(), source: action.source.clone() };
-        let machine = Machine::new(config.delivery, call::batch_max(&config.does), row.watermark);
+        let machine = Machine::new(config.delivery, action.caller.batch_max(), row.watermark);
         let known = action.store.known_actions(row.id).await?;
         let (now, watermark) = (Instant::now(), row.watermark);
         let mut driver = Self {
@@ -368,19 +369,19 @@ impl<S: Store> Driver<S> {
     }
 
     fn call(&mut self, batch: Batch) {
-        let (config, caller) = (self.action.config.clone(), self.action.caller.clone());
+        let caller = self.action.caller.clone();
         let answers = self.action.answers.clone();
         self.tasks.spawn(async move {
             let called = match (batch.step, answers) {
                 (Step::Answer, Some(answers)) => answers.bring(&batch.due).await,
                 // The config has no answers any more: there is nothing to bring.
                 (Step::Answer, None) => Called {
-                    outcomes: batch.due.iter().map(|_| call::Outcome::Done { answer: Map::new() }).collect(),
+                    outcomes: batch.due.iter().map(|_| Outcome::Done { answer: Map::new() }).collect(),
                     ..Called::default()
                 },
                 (Step::Call, _) => {
                     let shots: Vec<Shot> = batch.due.iter().map(|due| due.shot.clone()).collect();
-                    call::call(&caller, &config.does, config.idempotency.as_ref(), &shots).await
+                    caller.call(&shots).await
                 }
             };
             Done::Called { batch, called }

@@ -1,6 +1,7 @@
 //! The stages of actions: one for each, behind the logins of the orgs that it asks and calls.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -92,19 +93,13 @@ impl<S: Store> Around<'_, S> {
         let org = |name: &OrgName| Some((self.orgs.get(name)?.clone(), self.entries.get(name)?.clone()));
         let Some((source, of_source)) = org(&action.from.org) else { return Ok(None) };
         let target = action.org().and_then(org);
-        let login = |error| BridgeError::Login { org: action.from.org.clone(), error };
-        let caller = Caller::new(target.as_ref().map(|(org, _)| org.clone()), action.timeout).map_err(login)?;
-        let answers = match &action.answer {
-            Some(to) => {
-                let caller = Caller::new(Some(source.clone()), action.timeout).map_err(login)?;
-                Some(Answers { to: to.clone(), source: source.clone(), caller })
-            }
-            None => None,
-        };
+        let unusable = |error| BridgeError::Action { name: action.name.clone(), error };
+        let caller = Arc::new(Caller::new(action, self.orgs).map_err(unusable)?);
+        let answers = Answers::of(action, self.orgs).map_err(unusable)?;
         let gates: Vec<_> = std::iter::once(&of_source).chain(target.iter().map(|(_, entry)| entry)).collect();
         let (gates, budgets): (Vec<_>, Vec<_>) =
             gates.into_iter().map(|entry| (entry.gate.clone(), entry.budget.clone())).unzip();
-        let writes = action.org().into_iter().chain(answers.iter().map(|answers| answers.source.name()));
+        let writes = action.org().into_iter().chain(answers.iter().map(|_| &action.from.org));
         let stage = Action {
             row: row.clone(),
             config: action.clone(),

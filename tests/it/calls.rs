@@ -18,6 +18,7 @@ use serde_json::{Map, Value as Json, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::support::{PATIENCE, World};
@@ -40,6 +41,7 @@ fn action(does: Does, key: Option<KeyPlace>, timeout: Duration) -> ActionConfig 
             poll: None,
         },
         when: None,
+        fire_on: None,
         fields: Vec::new(),
         does,
         delivery: Delivery::AtLeastOnce,
@@ -268,7 +270,8 @@ impl Bus {
             num_requested: 100,
             ..FetchRequest::default()
         };
-        let request = self.request(tokio_stream::iter([wanted])).await;
+        // It stays open, for a stream that ends is answered no more.
+        let request = self.request(tokio_stream::iter([wanted]).chain(tokio_stream::pending())).await;
         let mut stream = self.client.subscribe(request).await.unwrap().into_inner();
         let mut events = Vec::new();
         while events.len() < count {
@@ -410,11 +413,11 @@ async fn an_event_may_be_published_when_the_pubsub_api_fails_after_it_came() {
         (json!({"kind": "do_then_fail", "how": "cut"}), "Unknown(CONNECTION_CUT)"),
         (json!({"kind": "answer_late", "delay_ms": 6000}), "Unknown(TIMED_OUT)"),
         (
-            json!({"kind": "refuse", "grpc_status": 13, "error_code": "service.unavailable"}),
+            json!({"kind": "refuse", "grpc_status": "INTERNAL", "error_code": "service.unavailable"}),
             "Unknown(PUBSUB_UNAVAILABLE)",
         ),
         (
-            json!({"kind": "refuse", "grpc_status": 8, "error_code": "service.protection.triggered"}),
+            json!({"kind": "refuse", "grpc_status": "RESOURCE_EXHAUSTED", "error_code": "service.protection.triggered"}),
             "NotYet(PUBSUB_BUSY)",
         ),
     ]

@@ -14,7 +14,7 @@ pub(super) const LONG_PAUSE: Duration = Duration::from_secs(60);
 
 /// Whether the events of one call can be each other's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Neighbours {
+pub(in super::super) enum Neighbours {
     /// One transaction for all: where none was done, one may be the cause for the others.
     Shared,
     /// Each is judged as if it were alone.
@@ -22,7 +22,7 @@ pub(super) enum Neighbours {
 }
 
 /// What a call that gave no results means for so many events.
-pub(super) fn failed(error: &CallError, count: usize) -> Called {
+pub(in super::super) fn failed(error: &CallError, count: usize) -> Called {
     let why = why(error);
     match error.disposition() {
         Disposition::Retry { after } => Called::paused(count, why, pause(error, after)),
@@ -66,7 +66,7 @@ pub(super) fn why(error: &CallError) -> Why {
 }
 
 /// Judges the results of a call one by one.
-pub(super) fn each(
+pub(in super::super) fn each(
     results: impl IntoIterator<Item = Result<Map<String, Json>, Refusal>>,
     neighbours: Neighbours,
 ) -> Called {
