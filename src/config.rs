@@ -105,8 +105,7 @@ pub fn parse_cases(text: &str, path: &Path, config: &Config) -> Result<Vec<Case>
     let findings = std::mem::take(&mut parsed.findings);
     let (env, read) = (|_: &str| None, |_: &Path| Err(io::ErrorKind::NotFound.into()));
     let mut walk = walk::Walk { source: text, env: &env, read: &read, without: false, findings };
-    let names: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
-    let cases = parsed.tree.as_deref().and_then(|root| check::cases(&mut walk, root, path, &names));
+    let cases = parsed.tree.as_deref().and_then(|root| check::cases(&mut walk, root, path, config));
     match cases {
         Some(cases) if walk.findings.is_empty() => Ok(cases),
         _ => Err(ConfigProblems::new(path, text, &secret::hidden(text, &parsed), walk.findings)),
@@ -719,6 +718,8 @@ pub struct Case {
     pub line: usize,
     /// The id of the record in the source.
     pub id: RecordId,
+    /// What a platform event says.
+    pub event: Option<BTreeMap<String, Value>>,
     pub change: Option<CaseChange>,
     /// The fields of the whole record: as it is read, also where the change does not say enough.
     pub record: Option<BTreeMap<String, Value>>,
@@ -765,8 +766,10 @@ pub enum Expect {
     /// Of the counterpart: exactly these fields.
     Update(BTreeMap<FieldName, Value>),
     Delete,
+    /// Of an action: it is done, with exactly these inputs.
+    Call(BTreeMap<FieldName, Value>),
     Skip,
-    /// A failed record, with this code.
+    /// A failed record or action, with this code.
     Fail(Option<String>),
     /// It waits for what a lookup leads to, with this code.
     Wait(Option<String>),

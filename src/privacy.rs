@@ -263,6 +263,13 @@ impl ObjectPrivacy {
         record.values = values.into_iter().filter_map(treat).collect();
     }
 
+    /// The fields of a platform event.
+    #[must_use]
+    pub fn of_values(&self, mut values: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+        self.apply_values(&mut values);
+        values
+    }
+
     fn apply_values(&self, values: &mut BTreeMap<String, Value>) {
         let treat = |(name, value): (String, Value)| self.value(&name, value).kept().map(|value| (name, value));
         *values = std::mem::take(values).into_iter().filter_map(treat).collect();

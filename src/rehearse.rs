@@ -1,13 +1,14 @@
 //! What a pipeline would make of one change or record, without an org and without writing anything. For
 //! `orgbridge map` and `orgbridge test`. Pure.
 
+pub mod actions;
 pub mod cases;
 pub mod input;
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::config::{MayDelete, OnDelete};
-use crate::event::{FieldName, Header, ObjectName, Part, Record, RecordId, Seq, Value};
+use crate::event::{ChangeKind, FieldName, Header, ObjectName, Part, Record, RecordId, Seq, Timestamp, Value};
 use crate::mapping::{Ask, Failure, Gave, Known, LinkState, Mapped, Mapping, Needs, Replies, Skip, Traced, WhyRead};
 use crate::publish::{Body, Cell, Cover, Key, Reference, Source};
 use crate::store::{Parent, PipelineId};
@@ -59,6 +60,12 @@ pub enum What {
         /// It is kept if the bridge did not create it.
         if_created: bool,
     },
+    /// An action is done.
+    Call {
+        /// In a word or two.
+        does: String,
+        inputs: BTreeMap<FieldName, Value>,
+    },
     Skipped(Skip),
     Failed(Failure),
     /// The change does not say enough, and no record was given.
@@ -67,6 +74,22 @@ pub enum What {
     NeedsAnswers(Vec<Ask>),
     /// It waits for what a lookup leads to.
     Waits(Failure),
+}
+
+/// The header of an event of one record, as far as nobody says otherwise.
+fn header(object: &ObjectName, record: RecordId, kind: ChangeKind) -> Header {
+    Header {
+        entity_name: object.clone(),
+        record_ids: vec![record],
+        wildcard: false,
+        change_type: kind,
+        change_origin: String::new(),
+        transaction_key: String::new(),
+        sequence_number: 1,
+        commit_timestamp: Timestamp(0),
+        commit_number: 1,
+        commit_user: String::new(),
+    }
 }
 
 /// Stands for a counterpart that there is, and that nobody named.

@@ -10,12 +10,13 @@ use clap::Args;
 
 use super::{ConfigFile, table};
 use crate::bridge;
-use crate::config::{self, Config};
+use crate::config::{self, ActionConfig, Config};
 use crate::event::Found;
 use crate::event::{ChangeKind, FieldName, PipelineName, RecordId, Value};
 use crate::hydrate;
-use crate::mapping::{Gave, Mapping, Replies, Traced};
+use crate::mapping::{Gave, Inputs, Mapping, Replies, Traced};
 use crate::org::Org;
+use crate::rehearse::actions::act;
 use crate::rehearse::input::NotUsable;
 use crate::rehearse::{Outcome, Scene, What, cases, input, rehearse, some_counterpart};
 
@@ -55,10 +56,22 @@ impl Map {
                 return Ok(ExitCode::FAILURE);
             }
         };
-        let names = || config.pipelines.iter().map(|pipeline| pipeline.name.to_string()).collect::<Vec<_>>().join(", ");
+        let names = || {
+            let pipelines = config.pipelines.iter().map(|pipeline| &pipeline.name);
+            let all = pipelines.chain(config.actions.iter().map(|action| &action.name));
+            all.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        let only = config.pipelines.len() + config.actions.len() == 1;
+        let action = match &self.pipeline {
+            Some(name) => config.actions.iter().find(|action| action.name == *name),
+            None => config.actions.first().filter(|_| only),
+        };
+        if let Some(action) = action {
+            return self.action(action, &config);
+        }
         let pipeline = match &self.pipeline {
             Some(name) => config.pipelines.iter().find(|pipeline| pipeline.name == *name),
-            None if config.pipelines.len() == 1 => config.pipelines.first(),
+            None if only => config.pipelines.first(),
             None => bail!("which pipeline? Say it with --pipeline: {}", names()),
         };
         let Some(pipeline) = pipeline else { bail!("the config has no such pipeline; it has {}", names()) };
@@ -127,6 +140,28 @@ impl Map {
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
+    /// What an action would hand over.
+    fn action(&self, action: &ActionConfig, config: &Config) -> anyhow::Result<ExitCode> {
+        if self.record.is_some() || self.link.is_some() {
+            bail!("{} is an action: give what triggers it as JSON, in a file or on standard input", action.name);
+        }
+        let inputs = Inputs::new(action, config);
+        let text = self.text()?;
+        let from = self.input.as_ref().map_or("standard input".to_owned(), |path| path.display().to_string());
+        let triggers = input::triggers(&inputs, action.is_of_events(), &text).with_context(|| from)?;
+        let mut failed = false;
+        for trigger in triggers {
+            let outcome = act(&action.does, &inputs, &trigger);
+            failed |= matches!(outcome.what, What::Failed(_));
+            if self.json {
+                println!("{:#}", json(&outcome));
+            } else {
+                print!("{}: {}\n{}", action.name, said(&outcome), listed(&outcome));
+            }
+        }
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
     fn text(&self) -> anyhow::Result<String> {
         match self.input.as_deref().filter(|path| path.as_os_str() != "-") {
             Some(path) => std::fs::read_to_string(path)
@@ -151,8 +186,8 @@ fn reading_as(config: &Config, mapping: &Mapping, text: &str) -> Option<String> 
 /// One field of the target, and what becomes of it.
 struct Row<'o> {
     field: &'o FieldName,
-    /// None: the pipeline's flag.
-    rule: Option<&'o str>,
+    /// As the config has it, or what else fills it.
+    rule: &'o str,
     /// What is written, or why nothing is.
     value: Result<&'o Value, String>,
     /// It is emptied for now, because its lookup leads nowhere yet: why.
@@ -162,7 +197,7 @@ struct Row<'o> {
 /// In the order of the config.
 fn rows(outcome: &Outcome) -> Vec<Row<'_>> {
     let fields = match &outcome.what {
-        What::Upsert { fields, .. } | What::Update { fields, .. } => Some(fields),
+        What::Upsert { fields, .. } | What::Update { fields, .. } | What::Call { inputs: fields, .. } => Some(fields),
         What::Delete { .. }
         | What::Skipped(_)
         | What::Failed(_)
@@ -175,14 +210,15 @@ fn rows(outcome: &Outcome) -> Vec<Row<'_>> {
     let told = outcome.traced.iter().filter(|traced| !asking || matches!(traced.gave, Gave::Asks(_)));
     let traced = told.map(|traced| Row {
         field: &traced.field,
-        rule: Some(traced.rule.as_str()),
+        rule: traced.rule.as_str(),
         value: fields.and_then(|fields| fields.get(&traced.field)).ok_or_else(|| why(traced)),
         for_now: matches!(traced.gave, Gave::Missing(_)).then(|| why(traced)),
     });
     // Of a record that is gone nothing is mapped, and the flag is all that is written.
     let written = fields.into_iter().flatten();
     let untraced = written.filter(|(field, _)| outcome.traced.iter().all(|traced| traced.field != **field));
-    traced.chain(untraced.map(|(field, value)| Row { field, rule: None, value: Ok(value), for_now: None })).collect()
+    let rule = if matches!(outcome.what, What::Call { .. }) { "input" } else { "flag" };
+    traced.chain(untraced.map(|(field, value)| Row { field, rule, value: Ok(value), for_now: None })).collect()
 }
 
 /// Why there is no value.
@@ -210,8 +246,17 @@ fn text(pipeline: &str, scene: &Scene, outcome: &Outcome) -> String {
     if matches!(outcome.what, What::NeedsAnswers(_)) {
         text.push_str(&format!("  With the answers of the orgs: orgbridge map --record {record}\n"));
     }
+    text.push_str(&listed(outcome));
+    text
+}
+
+/// A line for each field.
+fn listed(outcome: &Outcome) -> String {
+    let mut text = String::new();
     // Where nothing is written no field has a story, but what is still to be asked.
-    if !matches!(outcome.what, What::Upsert { .. } | What::Update { .. } | What::NeedsAnswers(_)) {
+    let told =
+        matches!(outcome.what, What::Upsert { .. } | What::Update { .. } | What::Call { .. } | What::NeedsAnswers(_));
+    if !told {
         return text;
     }
     let mut list = table::plain_list();
@@ -221,7 +266,7 @@ fn text(pipeline: &str, scene: &Scene, outcome: &Outcome) -> String {
             (Ok(value), Some(why)) => format!("{} ({why})", cases::shown(value)),
             (Err(why), _) => format!("- ({why})"),
         };
-        list.add_row([format!("  {}", row.field), shown, short(row.rule.unwrap_or("flag"))]);
+        list.add_row([format!("  {}", row.field), shown, short(row.rule)]);
     }
     for line in list.to_string().lines() {
         text.push_str(line.trim_end());
@@ -258,6 +303,7 @@ fn json(outcome: &Outcome) -> serde_json::Value {
             "update",
             Some(*record).filter(|record| some_counterpart() != Some(*record)).map(|record| record.to_string()),
         ),
+        What::Call { .. } => ("call", None),
         What::Delete { record, .. } => ("delete", record.map(|record| record.to_string())),
         What::Skipped(_) => ("skip", None),
         What::Failed(_) => ("fail", None),
@@ -268,7 +314,7 @@ fn json(outcome: &Outcome) -> serde_json::Value {
     let fields = rows(outcome).into_iter().map(|row| {
         json!({
             "field": row.field.as_str(),
-            "rule": row.rule.unwrap_or("flag"),
+            "rule": row.rule,
             "written": row.value.is_ok(),
             "value": row.value.as_ref().ok().copied().cloned().map(serde_json::Value::from),
             "why": row.value.err().or(row.for_now),

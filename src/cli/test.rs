@@ -77,17 +77,19 @@ fn once(path: &Path) -> ExitCode {
 
 fn report(config: &Config, ran: &[Ran<'_>]) -> String {
     let mut text = String::new();
-    for pipeline in &config.pipelines {
-        for one in ran.iter().filter(|ran| ran.case.pipeline == pipeline.name) {
+    let pipelines = config.pipelines.iter().map(|pipeline| &pipeline.name);
+    for name in pipelines.chain(config.actions.iter().map(|action| &action.name)) {
+        for one in ran.iter().filter(|ran| ran.case.pipeline == *name) {
             let mark = if one.differences.is_empty() { "ok  " } else { "FAIL" };
-            text.push_str(&format!("{mark} {}: {}\n", pipeline.name, one.case.name));
+            text.push_str(&format!("{mark} {name}: {}\n", one.case.name));
             if !one.differences.is_empty() {
                 text.push_str(&format!("       {}:{}\n", one.case.file.display(), one.case.line));
             }
             for difference in &one.differences {
                 text.push_str(&format!("       {difference}\n"));
             }
-            if let (What::NeedsRecord, Some(why)) = (&one.outcome.what, &one.outcome.why_read) {
+            if matches!(one.outcome.what, What::NeedsRecord) {
+                let why = one.outcome.why_read.as_ref().map_or("what is handed over".to_owned(), ToString::to_string);
                 text.push_str(&format!("       {why}: give the test a `record:` with the whole record\n"));
             }
             // Said already where it is the difference.

@@ -1,5 +1,6 @@
 //! From the tree of a file to the checked config, or to everything that is wrong with it.
 
+mod actions;
 mod cases;
 mod compounds;
 mod lookups;
@@ -53,6 +54,13 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("Pipeline", &pipelines::PIPELINE),
     ("From", &pipelines::FROM),
     ("To", &pipelines::TO),
+    ("ActionPipeline", &actions::PIPELINE),
+    ("Trigger", &actions::TRIGGER),
+    ("Action", &actions::ACTION),
+    ("ApexRest", &actions::does::APEX_REST),
+    ("Webhook", &actions::does::WEBHOOK),
+    ("KeyHeader", &actions::does::KEY_HEADER),
+    ("AnswerTo", &actions::does::ANSWER),
     ("Brakes", &pipelines::BRAKES),
     ("Verify", &pipelines::VERIFY),
     ("Flag", &pipelines::FLAG),
@@ -85,6 +93,7 @@ const PROBE_MIN: Duration = Duration::from_millis(500);
 const LINGER_MAX: Duration = Duration::from_secs(60);
 const HISTORY_AGE: Duration = Duration::from_secs(30 * 24 * 3_600);
 const HISTORY_AGE_MIN: Duration = Duration::from_secs(3_600);
+const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// None only if `walk` has findings. `path` is the config file: relative paths start at its folder.
@@ -127,13 +136,12 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     walk.without = logins == Logins::MayLack;
     let orgs = document.entry("orgs").and_then(|entry| orgs::check(walk, entry, path));
     walk.without = false;
-    let pipelines = document.entry("pipelines").and_then(|entry| pipelines::check(walk, entry));
-    references::check(walk, orgs.as_ref(), pipelines.as_deref().unwrap_or_default());
-    let cases = match (document.entry("tests"), &pipelines) {
-        (Some(entry), Some(pipelines)) => {
-            let names = pipelines.iter().filter_map(|pipeline| pipeline.name.as_ref()).map(|name| name.value.as_str());
-            cases::check(walk, entry, path, &names.collect::<Vec<_>>())
-        }
+    let entries = document.entry("pipelines").and_then(|entry| pipelines::check(walk, entry, path, logins));
+    if let Some(entries) = &entries {
+        references::check(walk, orgs.as_ref(), entries);
+    }
+    let cases = match (document.entry("tests"), &entries) {
+        (Some(entry), Some(entries)) => cases::check(walk, entry, path, &cases::Known::of(entries)),
         (None, _) | (_, None) => Some(Vec::new()),
     };
 
@@ -143,13 +151,15 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     // An org without a config has a problem that was found, or may lack what it lacks.
     let orgs: BTreeMap<OrgName, _> =
         orgs?.into_values().flatten().map(|config| (config.name.clone(), config)).collect();
-    let pipelines = pipelines?.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
+    let pipelines::Entries { pipelines, actions } = entries?;
+    let pipelines = pipelines.into_iter().map(pipelines::Pipeline::finish).collect::<Option<_>>()?;
+    let actions = actions.into_iter().map(actions::Action::finish).collect::<Option<_>>()?;
     let Publish { late_landing, look_again, parent_wait, linger, bulk_from } = publish?;
     let (state, cases, probe_every, history_age) = (state?, cases?, probe_every?, history_age?);
     Some(Config {
         orgs,
         pipelines,
-        actions: Vec::new(),
+        actions,
         state,
         late_landing,
         look_again,
@@ -163,10 +173,10 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
     })
 }
 
-/// A file that holds nothing but tests. `pipelines`: the names that they may use.
-pub(super) fn cases(walk: &mut Walk<'_>, root: &Node, path: &Path, pipelines: &[&str]) -> Option<Vec<Case>> {
+/// A file that holds nothing but tests, of the pipelines of `config`.
+pub(super) fn cases(walk: &mut Walk<'_>, root: &Node, path: &Path, config: &Config) -> Option<Vec<Case>> {
     let file = walk.block(root, root.place(), &cases::FILE)?;
-    cases::check(walk, file.entry("tests")?, path, pipelines)
+    cases::check(walk, file.entry("tests")?, path, &cases::Known::of_config(config))
 }
 
 /// A path as the config gives it: relative to the folder of the config.

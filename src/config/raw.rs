@@ -36,9 +36,9 @@ pub struct Document {
     /// The orgs, by names of your choice.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[A-Za-z0-9_-]{1,64}$" }))]
     pub orgs: BTreeMap<String, Org>,
-    /// What is brought from where to where, one pipeline for each object.
+    /// What is brought from where to where, one pipeline for each object; and what is done for which events.
     #[schemars(length(min = 1))]
-    pub pipelines: Vec<Pipeline>,
+    pub pipelines: Vec<Entry>,
     /// Tests of the mapping, for `orgbridge test`. They may stand in a file of their own, too: bridge.tests.yaml beside
     /// bridge.yaml.
     #[serde(default)]
@@ -56,6 +56,9 @@ pub struct Case {
     /// The id of the record in the source. If absent: the `Id` of `record`, else some id.
     #[serde(default)]
     pub id: Option<String>,
+    /// For an action of a platform event: its fields.
+    #[serde(default)]
+    pub event: Option<BTreeMap<String, Datum>>,
     /// What a change event says.
     #[serde(default)]
     pub change: Option<CaseChange>,
@@ -148,10 +151,13 @@ pub struct Expect {
     /// The counterpart is deleted.
     #[serde(default)]
     pub delete: Option<bool>,
-    /// Nothing is written.
+    /// The action is done, with exactly these inputs.
+    #[serde(default)]
+    pub call: Option<BTreeMap<String, Datum>>,
+    /// Nothing is written or done.
     #[serde(default)]
     pub skip: Option<bool>,
-    /// It is a failed record with this code, or with any: true.
+    /// It is a failed record or action with this code, or with any: true.
     #[serde(default)]
     #[schemars(extend("type" = ["string", "boolean", "null"]))]
     pub fail: Option<serde_json::Value>,
@@ -380,6 +386,211 @@ pub struct SecretFile {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Entry {
+    Records(Box<Pipeline>),
+    Action(Box<ActionPipeline>),
+}
+
+/// Does something for each event. See docs/actions.md.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionPipeline {
+    /// A name of your choice, unique in the config.
+    #[schemars(length(min = 1, max = 64))]
+    pub name: String,
+    /// What triggers it.
+    pub from: Trigger,
+    /// For which events: a condition (CEL) over the fields of the event or of the changed record, and over who made the change.
+    /// If absent: all.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// What must have changed in a record, besides that `when` holds. New, deleted and undeleted records always count. If absent:
+    /// condition where `when` reads a field, else fields where a field of the record is handed over, else any.
+    #[serde(default)]
+    pub fire_on: Option<FireOn>,
+    /// What is handed over: the name of an input, and what fills it. Nothing that is looked up in an org.
+    #[serde(default)]
+    pub fields: Option<BTreeMap<String, Rule>>,
+    /// What is done.
+    pub action: Action,
+}
+
+/// Platform events of a channel, or changes of an object.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// The source org, one of the names under `orgs`.
+    pub org: String,
+    /// /event/Order_Shipped__e for a platform event; for changes as with any pipeline: /data/CaseChangeEvent. Required, but for
+    /// source: poll.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^(/data/|/event/|.*\$\{)"))]
+    pub channel: Option<String>,
+    /// The API name of the object whose changes trigger it. None for a platform event.
+    #[serde(default)]
+    pub object: Option<String>,
+    /// How the bridge learns what changed. If absent: events.
+    #[serde(default)]
+    pub source: Option<Source>,
+    /// For source: poll, how often the org is asked. A number and a unit: 30s, 5m. If absent: 1m.
+    #[serde(default)]
+    pub every: Option<String>,
+    /// Where an action begins that never ran. If absent: tip.
+    #[serde(default)]
+    pub start: Option<Start>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FireOn {
+    /// Something that `when` reads: it has become true.
+    Condition,
+    /// Something that is handed over.
+    Fields,
+    /// Anything.
+    Any,
+}
+
+/// Exactly one of flow, apex, apex_rest, event and webhook.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    { "required": ["org", "flow"] }, { "required": ["org", "apex"] }, { "required": ["org", "apex_rest"] },
+    { "required": ["org", "event"] }, { "required": ["webhook"], "not": { "required": ["org"] } },
+]))]
+pub struct Action {
+    /// The org in which it is done, one of the names under `orgs`. None for a webhook.
+    #[serde(default)]
+    pub org: Option<String>,
+    /// An autolaunched flow, by its API name. `fields` are its variables that are available for input.
+    #[serde(default)]
+    pub flow: Option<String>,
+    /// An Apex class with an invocable method, by its name. `fields` are its variables.
+    #[serde(default)]
+    pub apex: Option<String>,
+    /// A method of an Apex REST class. `fields` are the JSON object of its body.
+    #[serde(default)]
+    pub apex_rest: Option<ApexRest>,
+    /// A platform event, by its API name. `fields` are the event's.
+    #[serde(default)]
+    pub event: Option<String>,
+    /// How a platform event is published. If absent: rest.
+    #[serde(default)]
+    pub via: Option<Via>,
+    /// An HTTPS address, which gets a signed POST.
+    #[serde(default)]
+    pub webhook: Option<Webhook>,
+    /// Where the idempotency key goes along: an input that takes it, or a header. If absent: nowhere, and with a webhook in
+    /// Idempotency-Key.
+    #[serde(default)]
+    pub idempotency_key: Option<KeyPlace>,
+    /// What happens when nobody knows whether it was done, because the answer was lost.
+    pub delivery: Delivery,
+    /// What is done one after the other: record, channel, or a field whose equal values keep their order. If absent: record, and for
+    /// platform events channel.
+    #[serde(default)]
+    pub order_by: Option<String>,
+    /// Whether a change triggers of which the bridge learned by asking the org, and not by an event. If absent: skip.
+    #[serde(default)]
+    pub on_read: Option<OnRead>,
+    /// How long a call may take, 1s to 2m. If absent: 30s.
+    #[serde(default)]
+    pub timeout: Option<String>,
+    /// What of the answer is brought back to the source org. If absent: nothing.
+    #[serde(default)]
+    pub answer: Option<AnswerTo>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApexRest {
+    pub method: Method,
+    /// What is behind /services/apexrest: /accounts, or /accounts/{Number} with one of the `fields`.
+    #[schemars(regex(pattern = r"^(/|.*\$\{)"))]
+    pub path: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    Post,
+    Put,
+    Patch,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// Up to 200 in an API call.
+    Rest,
+    /// The Pub/Sub API, which costs no API calls.
+    Pubsub,
+}
+
+/// An address that gets a POST with JSON, signed with HMAC-SHA256.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// https://host/path. It may hold a secret, so it is shown nowhere.
+    pub url: String,
+    /// The secret that signs, at least 16 bytes. Better not written here: take ${NAME} or a file.
+    pub secret: Secret,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum KeyPlace {
+    /// An input that takes it; none of the `fields`.
+    Input(String),
+    Header(KeyHeader),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyHeader {
+    /// For apex_rest and webhook: a header that takes it.
+    pub header: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// It is a failed action, and a person decides.
+    AtMostOnce,
+    /// It is done again, with the same idempotency key.
+    AtLeastOnce,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRead {
+    /// It does not; where an event was missed it is a failed action.
+    Skip,
+    /// It does, by the record as it is read.
+    Fire,
+}
+
+/// Fields of a record of the source org, or of a platform event that is published there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerTo {
+    /// The object of the record. If absent: that of the changed record.
+    #[serde(default)]
+    pub object: Option<String>,
+    /// The field that holds the record's id. If absent: the changed record itself.
+    #[serde(default)]
+    pub record: Option<String>,
+    /// A platform event that is published, instead.
+    #[serde(default)]
+    pub event: Option<String>,
+    /// The field, a colon, and the output of the flow or of Apex, or the name in the JSON of an answer.
+    #[schemars(extend("minProperties" = 1))]
+    pub fields: BTreeMap<String, String>,
+}
+
+/// Brings records over.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
     /// A name of your choice, unique in the config.
@@ -473,7 +684,7 @@ pub struct Brakes {
     /// is wrong. If absent: 100. off: any number.
     #[serde(default)]
     #[schemars(extend("type" = ["string", "integer", "null"]))]
-    pub failures: Option<String>,
+    pub failures: Option<Scalar>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

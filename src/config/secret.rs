@@ -26,7 +26,8 @@ pub(super) fn hidden(text: &str, parsed: &Parsed) -> Vec<Range<usize>> {
     hidden
 }
 
-const WORDS: [&str; 4] = ["secret", "passw", "token", "credential"];
+/// `webhook`: the path of an address may be all that lets somebody in.
+const WORDS: [&str; 5] = ["secret", "passw", "token", "credential", "webhook"];
 
 fn speaks_of_secrets(key: &str) -> bool {
     let key = key.to_ascii_lowercase();

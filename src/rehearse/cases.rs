@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::actions::{Trigger, act};
+use super::input::Reading;
 use super::{Outcome, Scene, What, input, rehearse};
-use crate::config::{Answer, Case, CaseChange, Config, Expect};
+use crate::config::{ActionConfig, Answer, Case, CaseChange, Config, Expect};
 use crate::event::{Field, FieldName, FieldPath, Fields, Header, Part, RecordChange, Seq, Value};
-use crate::mapping::{Ask, Mapping, Replies, Reply};
+use crate::mapping::{Ask, Inputs, Mapping, Replies, Reply};
 
 /// One case and its result.
 #[derive(Debug, Clone)]
@@ -39,9 +41,18 @@ pub enum Difference {
 pub fn run(config: &Config) -> Vec<Ran<'_>> {
     let mappings: BTreeMap<_, _> =
         config.pipelines.iter().map(|pipeline| (&pipeline.name, Mapping::new(pipeline, config))).collect();
-    let run = |case| Some(one(case, mappings.get(&case.pipeline)?));
-    // A checked config has no case of a pipeline that it has not.
-    config.cases.iter().filter_map(run).collect()
+    let actions: BTreeMap<_, _> =
+        config.actions.iter().map(|action| (&action.name, (action, Inputs::new(action, config)))).collect();
+    let mut ran = Vec::new();
+    for case in &config.cases {
+        match (actions.get(&case.pipeline), mappings.get(&case.pipeline)) {
+            (Some((action, inputs)), _) => ran.push(of_action(case, action, inputs)),
+            (None, Some(mapping)) => ran.push(one(case, mapping)),
+            // A checked config has no case of a pipeline that it has not.
+            (None, None) => {}
+        }
+    }
+    ran
 }
 
 fn one<'c>(case: &'c Case, mapping: &Mapping) -> Ran<'c> {
@@ -63,12 +74,27 @@ fn one<'c>(case: &'c Case, mapping: &Mapping) -> Ran<'c> {
     }
 }
 
+fn of_action<'c>(case: &'c Case, action: &ActionConfig, inputs: &Inputs) -> Ran<'c> {
+    let reading = Reading::from(inputs);
+    let record = case.record.as_ref().map(|values| input::record(&reading, case.id, values));
+    let trigger = match (&case.event, &case.change, record) {
+        (Some(fields), _, _) => Trigger::Event(inputs.privacy.of_values(fields.clone())),
+        (None, Some(change), record) => Trigger::Change { part: case.part(&reading, change), record },
+        (None, None, Some(record)) => Trigger::Read(record),
+        // A checked case says what happens.
+        (None, None, None) => Trigger::Event(BTreeMap::new()),
+    };
+    let outcome = act(&action.does, inputs, &trigger);
+    Ran { case, differences: compare(&case.expect, &outcome.what), outcome }
+}
+
 impl Case {
     /// The case for the pipeline whose mapping this is.
     fn scene(&self, mapping: &Mapping) -> Scene {
+        let reading = Reading::from(mapping);
         Scene {
-            part: self.change.as_ref().map(|change| self.part(mapping, change)),
-            record: self.record.as_ref().map(|values| input::record(mapping, self.id, values)),
+            part: self.change.as_ref().map(|change| self.part(&reading, change)),
+            record: self.record.as_ref().map(|values| input::record(&reading, self.id, values)),
             link: self.link,
             parents: self.parents.clone(),
             replies: Replies::new(),
@@ -91,27 +117,20 @@ impl Case {
         })
     }
 
-    fn part(&self, mapping: &Mapping, change: &CaseChange) -> Part {
+    fn part(&self, reading: &Reading<'_>, change: &CaseChange) -> Part {
         let header = Header {
-            entity_name: mapping.source_object.clone(),
-            record_ids: vec![self.id],
-            wildcard: false,
-            change_type: change.kind,
             // As the org writes it for REST (facts: streaming-cometd.md section 16).
             change_origin: match change.client.as_str() {
                 "" => String::new(),
                 client => format!("com/salesforce/api/rest/66.0;client={client}"),
             },
-            transaction_key: String::new(),
-            sequence_number: 1,
             commit_timestamp: change.time,
-            commit_number: 1,
             commit_user: change.user.clone(),
+            ..super::header(reading.object, self.id, change.kind)
         };
         // Who knows SOQL writes BillingCity for what an event calls BillingAddress.City.
-        let reads = mapping.reads();
         let as_event = |name: &str| {
-            let part = reads.iter().find(|path| path.part().is_some() && path.object_field().as_str() == name);
+            let part = reading.paths.iter().find(|path| path.part().is_some() && path.object_field().as_str() == name);
             part.map_or(name, FieldPath::as_str).to_owned()
         };
         let mut fields = Fields::new();
@@ -123,7 +142,7 @@ impl Case {
             }
         }
         let mut change = RecordChange { header, fields };
-        mapping.privacy.apply_change(&mut change);
+        reading.privacy.apply_change(&mut change);
         Part { seq: Seq(1), record: self.id, change: Arc::new(change) }
     }
 }
@@ -146,6 +165,7 @@ fn compare(expect: &Expect, came: &What) -> Vec<Difference> {
     match (expect, came) {
         (Expect::Upsert(expected), What::Upsert { fields, .. })
         | (Expect::Update(expected), What::Update { fields, .. }) => fields_of(expected, fields),
+        (Expect::Call(expected), What::Call { inputs, .. }) => fields_of(expected, inputs),
         (Expect::Delete, What::Delete { .. }) | (Expect::Skip, What::Skipped(_)) => Vec::new(),
         (Expect::Fail(code), What::Failed(failure)) if code.as_deref().is_none_or(|code| code == failure.code) => {
             Vec::new()
@@ -154,10 +174,17 @@ fn compare(expect: &Expect, came: &What) -> Vec<Difference> {
             Vec::new()
         }
         (
-            Expect::Upsert(_) | Expect::Update(_) | Expect::Delete | Expect::Skip | Expect::Fail(_) | Expect::Wait(_),
+            Expect::Upsert(_)
+            | Expect::Update(_)
+            | Expect::Delete
+            | Expect::Call(_)
+            | Expect::Skip
+            | Expect::Fail(_)
+            | Expect::Wait(_),
             What::Upsert { .. }
             | What::Update { .. }
             | What::Delete { .. }
+            | What::Call { .. }
             | What::Skipped(_)
             | What::Failed(_)
             | What::NeedsRecord
@@ -215,9 +242,10 @@ impl fmt::Display for Expect {
             Self::Upsert(_) => f.write_str("an upsert"),
             Self::Update(_) => f.write_str("an update"),
             Self::Delete => f.write_str("a delete"),
-            Self::Skip => f.write_str("nothing to be written"),
-            Self::Fail(None) => f.write_str("a failed record"),
-            Self::Fail(Some(code)) => write!(f, "a failed record with {code}"),
+            Self::Call(_) => f.write_str("a call"),
+            Self::Skip => f.write_str("nothing to be done"),
+            Self::Fail(None) => f.write_str("a failure"),
+            Self::Fail(Some(code)) => write!(f, "a failure with {code}"),
             Self::Wait(None) => f.write_str("that it waits"),
             Self::Wait(Some(code)) => write!(f, "that it waits with {code}"),
         }
@@ -236,10 +264,11 @@ impl fmt::Display for What {
             Self::Delete { object, record: None, .. } => {
                 write!(f, "delete of the {object} with its key, if there is one")
             }
-            Self::Skipped(skip) => write!(f, "nothing to write: {skip}"),
+            Self::Call { does, .. } => write!(f, "call: {does}"),
+            Self::Skipped(skip) => write!(f, "nothing to do: {skip}"),
             Self::Failed(failure) => {
                 let place = failure.field.as_ref().map_or("when".to_owned(), ToString::to_string);
-                write!(f, "a failed record: {} in {place}: {}", failure.code, failure.reason)
+                write!(f, "a failure: {} in {place}: {}", failure.code, failure.reason)
             }
             Self::NeedsRecord => f.write_str("the record must be read: the change alone does not say enough"),
             Self::NeedsAnswers(asks) => {
@@ -409,10 +438,10 @@ tests:
             all,
             [
                 r#"City__c: expected "Basel", got "Bern"; Name: expected "ACME", got nothing"#,
-                "expected nothing to be written, got: update of Account 001000000000002AAA",
-                "expected a failed record with KEY_EMPTY, got: a failed record: NO_TABLE_ENTRY in Kind__c: the value of \
+                "expected nothing to be done, got: update of Account 001000000000002AAA",
+                "expected a failure with KEY_EMPTY, got: a failure: NO_TABLE_ENTRY in Kind__c: the value of \
                  Industry is not in the table",
-                "expected nothing to be written, got: the record must be read: the change alone does not say enough",
+                "expected nothing to be done, got: the record must be read: the change alone does not say enough",
             ]
         );
     }

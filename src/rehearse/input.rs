@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::Scene;
+use super::actions::Trigger;
 use crate::event::{FieldPath, Happening, ObjectName, Part, Record, RecordId, Seq, Value};
 use crate::hydrate;
-use crate::mapping::Mapping;
+use crate::mapping::{Inputs, Mapping};
+use crate::privacy::ObjectPrivacy;
 use crate::subscribe::cometd::decode;
 
 /// Why a JSON text is neither a change nor a record. Quotes no value of it.
@@ -29,12 +31,60 @@ pub enum NotUsable {
     NoId,
 }
 
+/// What is read of the source, to be mapped or handed over.
+pub struct Reading<'m> {
+    pub object: &'m ObjectName,
+    pub paths: Vec<FieldPath>,
+    pub privacy: &'m ObjectPrivacy,
+}
+
+impl<'m> From<&'m Mapping> for Reading<'m> {
+    fn from(mapping: &'m Mapping) -> Self {
+        Self { object: &mapping.source_object, paths: mapping.reads(), privacy: &mapping.privacy }
+    }
+}
+
+impl<'m> From<&'m Inputs> for Reading<'m> {
+    fn from(inputs: &'m Inputs) -> Self {
+        Self { object: &inputs.source_object, paths: inputs.reads(), privacy: &inputs.privacy }
+    }
+}
+
 /// A change event (the whole message, its `data`, or the payload alone) or a record as REST shows it. One scene for each
 /// record that the event names.
 ///
 /// # Errors
 /// See [`NotUsable`].
 pub fn scenes(mapping: &Mapping, text: &str) -> Result<Vec<Scene>, NotUsable> {
+    let payload = payload(text)?;
+    let reading = Reading::from(mapping);
+    if payload.contains_key("ChangeEventHeader") {
+        let parts = parts(&reading, payload)?.into_iter();
+        return Ok(parts.map(|part| Scene { part: Some(part), ..Scene::default() }).collect());
+    }
+    Ok(vec![Scene { record: Some(record_in(&reading, payload)?), ..Scene::default() }])
+}
+
+/// The same for an action. Of a platform event: the whole message, its `data`, or its fields alone.
+///
+/// # Errors
+/// See [`NotUsable`].
+pub fn triggers(inputs: &Inputs, is_of_events: bool, text: &str) -> Result<Vec<Trigger>, NotUsable> {
+    let payload = payload(text)?;
+    let reading = Reading::from(inputs);
+    if payload.contains_key("ChangeEventHeader") {
+        let parts = parts(&reading, payload)?.into_iter();
+        return Ok(parts.map(|part| Trigger::Change { part, record: None }).collect());
+    }
+    if is_of_events {
+        let fields = payload.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
+        return Ok(vec![Trigger::Event(inputs.privacy.of_values(fields))]);
+    }
+    Ok(vec![Trigger::Read(record_in(&reading, payload)?)])
+}
+
+/// The fields of an event or a record.
+fn payload(text: &str) -> Result<Map<String, Json>, NotUsable> {
     let json: Json =
         serde_json::from_str(text).map_err(|error| NotUsable::NoJson { line: error.line(), column: error.column() })?;
     let Json::Object(object) = json else { return Err(NotUsable::Neither) };
@@ -45,21 +95,22 @@ pub fn scenes(mapping: &Mapping, text: &str) -> Result<Vec<Scene>, NotUsable> {
         },
         object => object,
     };
-    let payload = match data.get("payload") {
-        Some(Json::Object(payload)) => payload.clone(),
-        Some(_) => return Err(NotUsable::Neither),
-        None => data,
-    };
-    if payload.contains_key("ChangeEventHeader") {
-        return event(mapping, payload);
+    match data.get("payload") {
+        Some(Json::Object(payload)) => Ok(payload.clone()),
+        Some(_) => Err(NotUsable::Neither),
+        None => Ok(data),
     }
+}
+
+fn record_in(reading: &Reading<'_>, payload: Map<String, Json>) -> Result<Record, NotUsable> {
     let id = payload.get("Id").or_else(|| payload.get("id")).ok_or(NotUsable::Neither)?;
     let id: RecordId = id.as_str().and_then(|id| id.parse().ok()).ok_or(NotUsable::NoId)?;
     let values = payload.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
-    Ok(vec![Scene { record: Some(record(mapping, id, &values)), ..Scene::default() }])
+    Ok(record(reading, id, &values))
 }
 
-fn event(mapping: &Mapping, payload: Map<String, Json>) -> Result<Vec<Scene>, NotUsable> {
+/// One for each record that the event names.
+fn parts(reading: &Reading<'_>, payload: Map<String, Json>) -> Result<Vec<Part>, NotUsable> {
     let data = Json::from_iter([
         ("payload".to_owned(), Json::Object(payload)),
         ("event".to_owned(), Json::from_iter([("replayId".to_owned(), Json::from(1))])),
@@ -67,19 +118,18 @@ fn event(mapping: &Mapping, payload: Map<String, Json>) -> Result<Vec<Scene>, No
     // The header says of which object it is.
     let change = decode::change("/data/ChangeEvents", data).map_err(|error| NotUsable::Event(error.reason))?;
     let Happening::Record(mut change) = change.happening else { return Err(NotUsable::Neither) };
-    if change.header.entity_name != mapping.source_object {
-        let wanted = mapping.source_object.clone();
+    if change.header.entity_name != *reading.object {
+        let wanted = reading.object.clone();
         return Err(NotUsable::OtherObject { found: change.header.entity_name, wanted });
     }
-    mapping.privacy.apply_change(&mut change);
+    reading.privacy.apply_change(&mut change);
     let change = Arc::new(change);
     let part = |record: &RecordId| Part { seq: Seq(1), record: *record, change: change.clone() };
-    let ids = change.header.record_ids.iter();
-    Ok(ids.map(|id| Scene { part: Some(part(id)), ..Scene::default() }).collect())
+    Ok(change.header.record_ids.iter().map(part).collect())
 }
 
-/// A record of the fields that a mapping reads, by the names of events or of REST. What is not there is empty.
-pub fn record(mapping: &Mapping, id: RecordId, values: &BTreeMap<String, Value>) -> Record {
+/// A record of the fields that are read, by the names of events or of REST. What is not there is empty.
+pub fn record(reading: &Reading<'_>, id: RecordId, values: &BTreeMap<String, Value>) -> Record {
     let value = |path: FieldPath| {
         let part = |top: &Value, part: &str| match top {
             Value::Compound(parts) => parts.get(part).cloned(),
@@ -91,8 +141,8 @@ pub fn record(mapping: &Mapping, id: RecordId, values: &BTreeMap<String, Value>)
             .or_else(|| values.get(path.object_field().as_str()).cloned());
         (path, hydrate::canonical(found.unwrap_or(Value::Null)))
     };
-    let mut record = Record { id, values: mapping.reads().into_iter().map(value).collect() };
-    mapping.privacy.apply_record(&mut record);
+    let mut record = Record { id, values: reading.paths.iter().cloned().map(value).collect() };
+    reading.privacy.apply_record(&mut record);
     record
 }
 

@@ -135,7 +135,7 @@ fn a_record_that_would_fail_is_exit_code_1_and_one_that_is_left_out_is_0() {
     let output = folder.run("map", &["-p", "accounts"], &RECORD.replace("Customer", "Test"));
     assert_eq!(
         (out(&output).as_str(), output.status.code()),
-        ("accounts: the record 001000000000001AAA: nothing to write: it does not match `when`\n", Some(0))
+        ("accounts: the record 001000000000001AAA: nothing to do: it does not match `when`\n", Some(0))
     );
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::super::tree::{Key, Kind, Node, line_of};
 use super::super::walk::{Block, Keys, Walk, quoted};
-use super::super::{Answer, Case, CaseChange, Expect};
+use super::super::{Answer, Case, CaseChange, Config, Expect};
+use super::pipelines::Entries;
 use super::rules::constant;
 use crate::event::{ChangeKind, FieldName, ObjectName, OrgName, PipelineName, RecordId, Timestamp, Value};
 use crate::text::closest;
@@ -14,36 +15,84 @@ pub(in super::super) const FILE: Keys = Keys { block: "a file of tests", require
 pub(in super::super) const CASE: Keys = Keys {
     block: "a test",
     required: &["name", "pipeline", "expect"],
-    optional: &["id", "change", "record", "link", "parents", "lookups"],
+    optional: &["id", "event", "change", "record", "link", "parents", "lookups"],
 };
 pub(in super::super) const ANSWER: Keys =
     Keys { block: "an answer to a lookup", required: &["org", "object", "by", "value", "gives"], optional: &["field"] };
 pub(in super::super) const CHANGE: Keys =
     Keys { block: "`change`", required: &["kind"], optional: &["fields", "unchanged", "user", "client", "time"] };
-pub(in super::super) const EXPECT: Keys =
-    Keys { block: "`expect`", required: &[], optional: &["upsert", "update", "delete", "skip", "fail", "wait"] };
+pub(in super::super) const EXPECT: Keys = Keys {
+    block: "`expect`",
+    required: &[],
+    optional: &["upsert", "update", "delete", "call", "skip", "fail", "wait"],
+};
 /// Where a test names no record.
 const SOME_RECORD: &str = "001000000000001AAA";
 
-/// `path`: the file. `pipelines`: the names that are there.
-pub(super) fn check(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path, pipelines: &[&str]) -> Option<Vec<Case>> {
+/// What is triggered in a test, and so what can happen in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tested {
+    Records,
+    /// An action of changes.
+    OnChange,
+    /// An action of platform events.
+    OnEvent,
+}
+
+/// The pipelines that tests may name.
+pub(super) struct Known<'p>(Vec<(&'p str, Tested)>);
+
+impl<'p> Known<'p> {
+    pub fn of(entries: &'p Entries) -> Self {
+        let pipelines = entries.pipelines.iter().filter_map(|one| Some((one.name.as_ref()?, Tested::Records)));
+        let actions = entries.actions.iter().filter_map(|one| {
+            let tested = if one.is_of_events() == Some(true) { Tested::OnEvent } else { Tested::OnChange };
+            Some((one.name.as_ref()?, tested))
+        });
+        Self(pipelines.chain(actions).map(|(name, tested)| (name.value.as_str(), tested)).collect())
+    }
+
+    pub fn of_config(config: &'p Config) -> Self {
+        let pipelines = config.pipelines.iter().map(|one| (one.name.as_str(), Tested::Records));
+        let actions = config
+            .actions
+            .iter()
+            .map(|one| (one.name.as_str(), if one.is_of_events() { Tested::OnEvent } else { Tested::OnChange }));
+        Self(pipelines.chain(actions).collect())
+    }
+
+    fn tested(&self, name: &str) -> Option<Tested> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, tested)| *tested)
+    }
+}
+
+/// `path`: the file.
+pub(super) fn check(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path, known: &Known<'_>) -> Option<Vec<Case>> {
     let items = walk.list(entry)?;
-    let cases: Vec<Option<Case>> = items.iter().map(|item| case(walk, item, path, pipelines)).collect();
+    let cases: Vec<Option<Case>> = items.iter().map(|item| case(walk, item, path, known)).collect();
     cases.into_iter().collect()
 }
 
-fn case(walk: &mut Walk<'_>, node: &Node, path: &Path, pipelines: &[&str]) -> Option<Case> {
+fn case(walk: &mut Walk<'_>, node: &Node, path: &Path, known: &Known<'_>) -> Option<Case> {
     let block = walk.block(node, node.place(), &CASE)?;
     let name = block.entry("name").and_then(|entry| walk.text(entry));
     let pipeline = block.entry("pipeline").and_then(|entry| walk.name::<PipelineName>(entry));
-    if let Some(pipeline) = pipeline.as_ref().filter(|at| !pipelines.contains(&at.value.as_str())) {
-        let remedy = match closest(pipeline.value.as_str(), pipelines.iter().copied()) {
+    let tested = pipeline.as_ref().and_then(|at| known.tested(at.value.as_str()));
+    if let Some(pipeline) = pipeline.as_ref().filter(|_| tested.is_none()) {
+        let remedy = match closest(pipeline.value.as_str(), known.0.iter().map(|(name, _)| *name)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "name one of the config's pipelines".to_owned(),
         };
         walk.find(&pipeline.span, "there is no such pipeline", remedy);
         return None;
     }
+    if let Some(tested) = tested {
+        fits(walk, &block, tested);
+    }
+    let event = match block.entry("event") {
+        Some(entry) => values(walk, entry).map(Some),
+        None => Some(None),
+    };
     let change = match block.entry("change") {
         Some(entry) => change(walk, entry).map(Some),
         None => Some(None),
@@ -52,7 +101,8 @@ fn case(walk: &mut Walk<'_>, node: &Node, path: &Path, pipelines: &[&str]) -> Op
         Some(entry) => values(walk, entry).map(Some),
         None => Some(None),
     };
-    if block.entry("change").is_none() && block.entry("record").is_none() {
+    let happens = ["event", "change", "record"].into_iter().any(|key| block.entry(key).is_some());
+    if !happens && tested != Some(Tested::OnEvent) {
         let remedy = "add `change:` with what an event says, or `record:` with the whole record";
         walk.find(&block.place, "nothing happens in this test", remedy);
     }
@@ -72,13 +122,14 @@ fn case(walk: &mut Walk<'_>, node: &Node, path: &Path, pipelines: &[&str]) -> Op
         Some(entry) => answers(walk, entry),
         None => Some(Vec::new()),
     };
-    let expect = block.entry("expect").and_then(|entry| expect(walk, entry));
+    let expect = block.entry("expect").and_then(|entry| expect(walk, entry, tested));
     Some(Case {
         name: name?.value,
         pipeline: pipeline?.value,
         file: path.to_owned(),
         line: line_of(walk.source, node.place().start),
         id: id?,
+        event: event?,
         change: change?,
         record: record?,
         link: link?,
@@ -86,6 +137,25 @@ fn case(walk: &mut Walk<'_>, node: &Node, path: &Path, pipelines: &[&str]) -> Op
         lookups: lookups?,
         expect: expect?,
     })
+}
+
+/// A test says only what can happen to its pipeline.
+fn fits(walk: &mut Walk<'_>, block: &Block<'_>, tested: Tested) {
+    let (refused, why): (&[&str], &str) = match tested {
+        Tested::Records => (&["event"], "a pipeline with `to` is not triggered by platform events"),
+        Tested::OnChange => {
+            (&["event", "link", "parents", "lookups"], "this action is triggered by changes, and has no counterpart")
+        }
+        Tested::OnEvent => {
+            (&["id", "change", "record", "link", "parents", "lookups"], "this action is triggered by a platform event")
+        }
+    };
+    for (key, _) in refused.iter().filter_map(|name| block.entry(name)) {
+        walk.find(&key.span, why, format!("remove `{}`", key.text));
+    }
+    if tested == Tested::OnEvent && block.entry("event").is_none() && !block.misspelt.contains(&"event") {
+        walk.find(&block.place, "nothing happens in this test", "add `event:` with the fields of the platform event");
+    }
 }
 
 fn change(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<CaseChange> {
@@ -124,13 +194,22 @@ fn word(walk: &mut Walk<'_>, block: &Block<'_>, name: &str) -> Option<String> {
     }
 }
 
-fn expect(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Expect> {
+fn expect(walk: &mut Walk<'_>, (key, node): (&Key, &Node), tested: Option<Tested>) -> Option<Expect> {
     let block = walk.block(node, &key.span, &EXPECT)?;
+    let (refused, remedy): (&[&str], _) = match tested {
+        Some(Tested::Records) => (&["call"], "write upsert, update or delete"),
+        Some(Tested::OnChange | Tested::OnEvent) => {
+            (&["upsert", "update", "delete", "wait"], "write `call:` with what is handed over")
+        }
+        None => (&[], ""),
+    };
+    for (key, _) in refused.iter().filter_map(|name| block.entry(name)) {
+        walk.find(&key.span, "this is nothing that the pipeline does", remedy);
+    }
     let chosen: Vec<_> = EXPECT.optional.iter().filter_map(|name| block.entry(name)).collect();
     let [(word, node)] = chosen.as_slice() else {
         if block.misspelt.is_empty() {
-            let remedy =
-                "write one of: upsert, update (with the fields), delete: true, skip: true, fail: CODE, wait: CODE";
+            let remedy = "write one of: upsert, update, call (with the fields), delete: true, skip: true, fail: CODE, wait: CODE";
             walk.find(&key.span, "a test expects exactly one thing", remedy);
         }
         return None;
@@ -138,6 +217,7 @@ fn expect(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Expect> {
     match word.text.as_str() {
         "upsert" => fields(walk, (word, node)).map(Expect::Upsert),
         "update" => fields(walk, (word, node)).map(Expect::Update),
+        "call" => fields(walk, (word, node)).map(Expect::Call),
         "fail" => code(walk, (word, node)).map(Expect::Fail),
         "wait" => code(walk, (word, node)).map(Expect::Wait),
         "skip" => walk.choice((word, node), &[("true", ())]).map(|()| Expect::Skip),

@@ -3,7 +3,7 @@
 
 use super::super::FieldRule;
 use super::super::walk::{At, Walk};
-use super::pipelines::Pipeline;
+use super::references::Reading;
 use crate::event::FieldPath;
 use crate::mapping::Expression;
 
@@ -22,11 +22,10 @@ const ADDRESS_PARTS: [&str; 10] = [
 ];
 const NAME_PARTS: [&str; 5] = ["FirstName", "LastName", "MiddleName", "Salutation", "Suffix"];
 
-pub(super) fn check(walk: &mut Walk<'_>, pipeline: &Pipeline) {
-    // What is polled is read by its names in SOQL, and either name finds it there.
-    let Some(object) = pipeline.from_object.as_ref().filter(|_| pipeline.poll.is_none()) else { return };
+pub(super) fn check(walk: &mut Walk<'_>, reading: &Reading<'_>) {
+    let Some(object) = reading.object else { return };
     let object = object.value.as_str();
-    for rule in pipeline.fields.iter().flatten().filter_map(|field| field.rule.as_ref()) {
+    for rule in reading.fields.iter().filter_map(|field| field.rule.as_ref()) {
         let fill = &rule.value.fill;
         if let Some(path) = fill.from()
             && !found_part(walk, object, path, rule)
@@ -37,7 +36,7 @@ pub(super) fn check(walk: &mut Walk<'_>, pipeline: &Pipeline) {
             parts(walk, object, expression, rule);
         }
     }
-    if let Some(Some(when)) = &pipeline.when {
+    if let Some(when) = reading.when {
         parts(walk, object, &when.value, when);
     }
 }

@@ -135,9 +135,9 @@ fn keep(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<ApiBudget> {
 }
 
 /// Where an org is of which no login is known.
-const NOWHERE: &str = "https://unknown.invalid";
+pub(super) const NOWHERE: &str = "https://unknown.invalid";
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

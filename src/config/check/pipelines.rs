@@ -1,19 +1,22 @@
 //! `pipelines`: one by one; what they say about each other is in `references`, what fills a field in `rules`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk};
 use super::super::{
-    Backfill, Brakes, Flag, From, Limit, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig, Publishing,
-    Start, To, Verify,
+    Backfill, Brakes, Flag, From, Limit, Logins, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig,
+    Publishing, Start, To, Verify,
 };
+use super::actions::{self, Action};
 use super::duration;
 use super::publishing;
 use super::retain::AGE_MAX;
 use super::rules::{self, Mapped};
 use crate::event::{Channel, FieldName, ObjectName, OrgName, PipelineName, Value};
 use crate::mapping::Expression;
+use crate::text::closest;
 
 pub(in super::super) const PIPELINE: Keys = Keys {
     block: "a pipeline",
@@ -112,12 +115,45 @@ impl Pipeline {
     }
 }
 
-pub(super) fn check(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Vec<Pipeline>> {
+/// The entries of `pipelines`.
+#[derive(Default)]
+pub(super) struct Entries {
+    /// Those with `to`.
+    pub pipelines: Vec<Pipeline>,
+    /// Those with `action`.
+    pub actions: Vec<Action>,
+}
+
+pub(super) fn check(walk: &mut Walk<'_>, entry: (&Key, &Node), path: &Path, logins: Logins) -> Option<Entries> {
     let items = walk.list(entry)?;
     if items.is_empty() {
         walk.find(&entry.0.span, "`pipelines` is an empty list", "add a pipeline, or there is nothing to do");
     }
-    Some(items.iter().filter_map(|item| pipeline(walk, item)).collect())
+    let mut entries = Entries::default();
+    for item in items {
+        if is_action(walk, item) {
+            entries.actions.extend(actions::check(walk, item, path, logins));
+        } else {
+            entries.pipelines.extend(pipeline(walk, item));
+        }
+    }
+    Some(entries)
+}
+
+/// Whether an entry has `action` in place of `to`.
+fn is_action(walk: &mut Walk<'_>, item: &Node) -> bool {
+    let Kind::Map(entries) = &item.kind else { return false };
+    let has = |name: &str| entries.iter().find(|(key, _)| key.text == name);
+    match (has("to"), has("action")) {
+        (Some((key, _)), Some(_)) => {
+            let remedy = "keep one: `to` brings records over, `action` does something for each event";
+            walk.find(&key.span, "a pipeline has `to` or `action`", remedy);
+            false
+        }
+        (None, Some(_)) => true,
+        (Some(_), None) => false,
+        (None, None) => entries.iter().any(|(key, _)| closest(&key.text, std::iter::once("action")).is_some()),
+    }
 }
 
 fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
@@ -143,7 +179,7 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
         from_object,
         poll,
         start: match from("start") {
-            Some(entry) => walk.choice(entry, &[("tip", Start::Tip), ("earliest", Start::Earliest)]),
+            Some(entry) => start(walk, entry),
             None => Some(Start::default()),
         },
         to_org: to("org").and_then(|entry| walk.name(entry)),
@@ -197,6 +233,10 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
         },
         publishing: publishing::check(walk, &block),
     })
+}
+
+pub(super) fn start(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Start> {
+    walk.choice(entry, &[("tip", Start::Tip), ("earliest", Start::Earliest)])
 }
 
 fn verify(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<Verify> {
@@ -257,7 +297,7 @@ fn limit(walk: &mut Walk<'_>, entry: (&Key, &Node)) -> Option<Option<Limit>> {
 }
 
 /// A value that nobody wrote.
-fn unplaced<T>(value: T) -> At<T> {
+pub(super) fn unplaced<T>(value: T) -> At<T> {
     At { value, raw: String::new(), span: 0..0 }
 }
 
@@ -293,7 +333,7 @@ fn flag(walk: &mut Walk<'_>, (key, node): (&Key, &Node)) -> Option<At<Flag>> {
 }
 
 /// None: the org's events tell what changed. Some(None): there is a problem.
-fn polling(walk: &mut Walk<'_>, from: &Block<'_>) -> Option<Option<Duration>> {
+pub(super) fn polling(walk: &mut Walk<'_>, from: &Block<'_>) -> Option<Option<Duration>> {
     let polls = from.entry("source").map(|entry| walk.choice(entry, &[("events", false), ("poll", true)]));
     let every = from.entry("every").map(|entry| super::duration(walk, entry, POLL_MIN, POLL_MAX));
     match (polls, every) {
@@ -310,7 +350,7 @@ fn polling(walk: &mut Walk<'_>, from: &Block<'_>) -> Option<Option<Duration>> {
 }
 
 /// The channel that is written, or the one that stands for asking.
-fn channel(
+pub(super) fn channel(
     walk: &mut Walk<'_>,
     from: &Block<'_>,
     polled: bool,

@@ -6,41 +6,75 @@ use std::ops::Range;
 use super::super::tree::Finding;
 use super::super::walk::{At, Walk};
 use super::super::{FieldRule, Fill, NoLongerMatching, OnDelete, OnNull, OnUndelete, OrgConfig, OwnerKey, WriteOn};
+use super::actions::{Action, agree};
 use super::compounds;
 use super::orgs::Orgs;
-use super::pipelines::Pipeline;
+use super::pipelines::{Entries, Pipeline};
 use super::rules::Mapped;
-use crate::event::{FieldPath, ObjectName, OrgName, PipelineName};
+use crate::event::{Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName};
 use crate::mapping::Expression;
-use crate::privacy::Treatment;
+use crate::privacy::{ObjectPrivacy, Treatment};
 use crate::text::closest;
 
 /// `orgs` is None if they could not be read at all: then nothing is said about references to them.
-pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, pipelines: &[Pipeline]) {
-    for (index, pipeline) in pipelines.iter().enumerate() {
+pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, entries: &Entries) {
+    let Entries { pipelines, actions } = entries;
+    unique_names(walk, entries);
+    for pipeline in pipelines {
+        let reading = Reading::of(pipeline);
         if let Some(orgs) = orgs {
             known_org(walk, orgs, pipeline.from_org.as_ref());
             known_org(walk, orgs, pipeline.to_org.as_ref());
-            privacy(walk, orgs, pipeline);
+            privacy(walk, orgs, &reading);
         }
         if let (Some(from), Some(to)) = (&pipeline.from_org, &pipeline.to_org)
             && from.value == to.value
         {
             walk.find(&to.span, "source org and target org are the same", "name another org under `to`");
         }
-        unique_name(walk, &pipelines[..index], pipeline);
-        channel(walk, pipeline);
+        // One that is polled was made from its object.
+        if let Some(at) = pipeline.channel.as_ref().filter(|_| pipeline.poll.is_none()) {
+            channel(walk, at, pipeline.from_object.as_ref());
+        }
         key(walk, pipeline);
-        parents(walk, pipelines, pipeline);
-        compounds::check(walk, pipeline);
+        parents(walk, entries, pipeline);
+        // What is polled is read by its names in SOQL, and either name finds it there.
+        if pipeline.poll.is_none() {
+            compounds::check(walk, &reading);
+        }
         flag(walk, pipeline);
         undelete(walk, pipeline);
         may_delete(walk, pipeline);
     }
     one_writer_for_each_field(walk, pipelines);
+    for action in actions {
+        agree::check(walk, orgs, action);
+    }
 }
 
-fn known_org(walk: &mut Walk<'_>, orgs: &Orgs, org: Option<&At<OrgName>>) {
+/// What is read of the source, by a pipeline or an action.
+pub(super) struct Reading<'p> {
+    pub org: Option<&'p At<OrgName>>,
+    pub object: Option<&'p At<ObjectName>>,
+    pub when: Option<&'p At<Expression>>,
+    pub fields: &'p [Mapped],
+    /// The field of the target by which records are found again.
+    pub key: Option<&'p At<FieldName>>,
+}
+
+impl<'p> Reading<'p> {
+    fn of(pipeline: &'p Pipeline) -> Self {
+        Self {
+            org: pipeline.from_org.as_ref(),
+            object: pipeline.from_object.as_ref(),
+            when: pipeline.when.as_ref().and_then(Option::as_ref),
+            fields: pipeline.fields.as_deref().unwrap_or_default(),
+            key: pipeline.key.as_ref(),
+        }
+    }
+}
+
+pub(super) fn known_org(walk: &mut Walk<'_>, orgs: &Orgs, org: Option<&At<OrgName>>) {
     let Some(org) = org.filter(|org| !orgs.contains_key(org.value.as_str())) else { return };
     let remedy = match closest(org.value.as_str(), orgs.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
@@ -50,18 +84,18 @@ fn known_org(walk: &mut Walk<'_>, orgs: &Orgs, org: Option<&At<OrgName>>) {
 }
 
 /// What must not be taken of the source cannot be mapped.
-fn privacy(walk: &mut Walk<'_>, orgs: &Orgs, pipeline: &Pipeline) {
-    let (Some(org), Some(object)) = (&pipeline.from_org, &pipeline.from_object) else { return };
+pub(super) fn privacy(walk: &mut Walk<'_>, orgs: &Orgs, reading: &Reading<'_>) {
+    let (Some(org), Some(object)) = (reading.org, reading.object) else { return };
     let Some(Some(config)) = orgs.get(org.value.as_str()) else { return };
     let privacy = config.privacy.of(&object.value);
     let left_out = |path: &FieldPath| privacy.treatment(path) == Some(Treatment::LeaveOut);
     let mut expressions: Vec<(&Expression, &Range<usize>)> = Vec::new();
-    if let Some(Some(when)) = &pipeline.when {
+    if let Some(when) = reading.when {
         expressions.push((&when.value, &when.span));
     }
-    for field in pipeline.fields.iter().flatten() {
+    for field in reading.fields {
         let Some(At { value: rule, span, .. }) = &field.rule else { continue };
-        let is_key = pipeline.key.as_ref().is_some_and(|key| key.value.as_str() == field.written);
+        let is_key = reading.key.is_some_and(|key| key.value.as_str() == field.written);
         if let Some(expression) = rule.fill.expression() {
             let masked = |path: &&FieldPath| privacy.treatment(path) == Some(Treatment::Mask);
             if is_key && expression.reads().iter().any(|path| masked(&path)) {
@@ -123,10 +157,20 @@ const MASKED_KEY_REMEDY: &str = "take another field, or `hash` instead of `mask`
 const LEFT_OUT: &str = "the source org's `privacy` leaves this field out";
 const LEFT_OUT_REMEDY: &str = "remove it here, or from `leave_out` of its object there";
 
-fn unique_name(walk: &mut Walk<'_>, before: &[Pipeline], pipeline: &Pipeline) {
-    let Some(name) = &pipeline.name else { return };
-    if before.iter().filter_map(|other| other.name.as_ref()).any(|other| other.value == name.value) {
+fn unique_names(walk: &mut Walk<'_>, entries: &Entries) {
+    let pipelines = entries.pipelines.iter().filter_map(|pipeline| pipeline.name.as_ref());
+    let mut names: Vec<_> = pipelines.chain(entries.actions.iter().filter_map(|action| action.name.as_ref())).collect();
+    names.sort_by_key(|name| name.span.start);
+    let mut seen = BTreeSet::new();
+    for name in names.into_iter().filter(|name| !seen.insert(&name.value)) {
         walk.find(&name.span, "another pipeline has this name already", "give each pipeline a name of its own");
+    }
+}
+
+/// A field that is not taken at all cannot be used.
+pub(super) fn not_left_out(walk: &mut Walk<'_>, privacy: &ObjectPrivacy, path: &FieldPath, span: &Range<usize>) {
+    if privacy.treatment(path) == Some(Treatment::LeaveOut) {
+        walk.find(span, LEFT_OUT, LEFT_OUT_REMEDY);
     }
 }
 
@@ -155,9 +199,7 @@ fn may_delete(walk: &mut Walk<'_>, pipeline: &Pipeline) {
 }
 
 /// Facts: streaming-cometd.md section 11.
-fn channel(walk: &mut Walk<'_>, pipeline: &Pipeline) {
-    // One that is polled was made from its object.
-    let Some(channel) = pipeline.channel.as_ref().filter(|_| pipeline.poll.is_none()) else { return };
+pub(super) fn channel(walk: &mut Walk<'_>, channel: &At<Channel>, object: Option<&At<ObjectName>>) {
     let Some(name) = channel.value.as_str().strip_prefix("/data/") else {
         let remedy = "for the changes of an object write /data/AccountChangeEvent, or /data/ChangeEvents for all";
         walk.find(&channel.span, "this channel carries no changes of records", remedy);
@@ -166,11 +208,11 @@ fn channel(walk: &mut Walk<'_>, pipeline: &Pipeline) {
     if name == "ChangeEvents" || name.strip_suffix("__chn").is_some_and(|name| !name.is_empty()) {
         return;
     }
-    let object = match name.strip_suffix("__ChangeEvent") {
+    let carried = match name.strip_suffix("__ChangeEvent") {
         Some(custom) => Some(format!("{custom}__c")),
         None => name.strip_suffix("ChangeEvent").map(str::to_owned),
     };
-    match (object.and_then(|object| object.parse::<ObjectName>().ok()), &pipeline.from_object) {
+    match (carried.and_then(|carried| carried.parse::<ObjectName>().ok()), object) {
         (None, _) => {
             let remedy =
                 "write /data/AccountChangeEvent, /data/Employee__ChangeEvent, /data/Name__chn or /data/ChangeEvents";
@@ -237,7 +279,8 @@ fn key(walk: &mut Walk<'_>, pipeline: &Pipeline) {
     walk.find(&key.span, "the key is not filled by any of the `fields`", remedy);
 }
 
-fn parents(walk: &mut Walk<'_>, pipelines: &[Pipeline], pipeline: &Pipeline) {
+fn parents(walk: &mut Walk<'_>, entries: &Entries, pipeline: &Pipeline) {
+    let pipelines = &entries.pipelines;
     let rules = pipeline.fields.iter().flatten().filter_map(|field| field.rule.as_ref());
     let parents = rules.filter_map(|rule| match &rule.value.fill {
         Fill::Parent { pipelines, .. } => Some((rule, pipelines)),
@@ -256,6 +299,12 @@ fn parents(walk: &mut Walk<'_>, pipelines: &[Pipeline], pipeline: &Pipeline) {
         let names = || pipelines.iter().filter_map(|other| Some((&other.name.as_ref()?.value, other)));
         let written = || pipelines.iter().filter_map(|other| Some(other.name.as_ref()?.raw.as_str()));
         let Some((_, parent)) = names().find(|(other, _)| *other == name) else {
+            let is_action = |action: &Action| action.name.as_ref().is_some_and(|own| own.value == *name);
+            if entries.actions.iter().any(is_action) {
+                let remedy = "name the pipeline that writes the parent records";
+                walk.find(&rule.span, "this pipeline is an action, and writes no records", remedy);
+                continue;
+            }
             let remedy = match closest(name.as_str(), written()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "name the pipeline that writes the parent records".to_owned(),
