@@ -1,5 +1,6 @@
 //! Whole configs: good ones and what they mean, bad ones and what is said about them.
 
+mod actions;
 mod broken;
 mod cookbook;
 mod shown;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::tree::{Key, Kind, Node, line_of};
 use super::super::walk::{Block, Keys, Walk, quoted};
-use super::super::{Answer, Case, CaseChange, Config, Expect};
+use super::super::{Answer, Case, CaseChange, Config, Expect, OnRead};
 use super::pipelines::Entries;
 use super::rules::constant;
 use crate::event::{ChangeKind, FieldName, ObjectName, OrgName, PipelineName, RecordId, Timestamp, Value};
@@ -33,8 +33,10 @@ const SOME_RECORD: &str = "001000000000001AAA";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tested {
     Records,
-    /// An action of changes.
-    OnChange,
+    /// An action of changes; whether a read triggers it, too.
+    OnChange {
+        reads: bool,
+    },
     /// An action of platform events.
     OnEvent,
 }
@@ -46,7 +48,8 @@ impl<'p> Known<'p> {
     pub fn of(entries: &'p Entries) -> Self {
         let pipelines = entries.pipelines.iter().filter_map(|one| Some((one.name.as_ref()?, Tested::Records)));
         let actions = entries.actions.iter().filter_map(|one| {
-            let tested = if one.is_of_events() == Some(true) { Tested::OnEvent } else { Tested::OnChange };
+            let reads = one.on_read.as_ref().is_none_or(|on_read| on_read.value == OnRead::Fire);
+            let tested = if one.is_of_events() == Some(true) { Tested::OnEvent } else { Tested::OnChange { reads } };
             Some((one.name.as_ref()?, tested))
         });
         Self(pipelines.chain(actions).map(|(name, tested)| (name.value.as_str(), tested)).collect())
@@ -54,10 +57,10 @@ impl<'p> Known<'p> {
 
     pub fn of_config(config: &'p Config) -> Self {
         let pipelines = config.pipelines.iter().map(|one| (one.name.as_str(), Tested::Records));
-        let actions = config
-            .actions
-            .iter()
-            .map(|one| (one.name.as_str(), if one.is_of_events() { Tested::OnEvent } else { Tested::OnChange }));
+        let actions = config.actions.iter().map(|one| {
+            let reads = one.on_read == OnRead::Fire;
+            (one.name.as_str(), if one.is_of_events() { Tested::OnEvent } else { Tested::OnChange { reads } })
+        });
         Self(pipelines.chain(actions).collect())
     }
 
@@ -143,7 +146,7 @@ fn case(walk: &mut Walk<'_>, node: &Node, path: &Path, known: &Known<'_>) -> Opt
 fn fits(walk: &mut Walk<'_>, block: &Block<'_>, tested: Tested) {
     let (refused, why): (&[&str], &str) = match tested {
         Tested::Records => (&["event"], "a pipeline with `to` is not triggered by platform events"),
-        Tested::OnChange => {
+        Tested::OnChange { .. } => {
             (&["event", "link", "parents", "lookups"], "this action is triggered by changes, and has no counterpart")
         }
         Tested::OnEvent => {
@@ -152,6 +155,10 @@ fn fits(walk: &mut Walk<'_>, block: &Block<'_>, tested: Tested) {
     };
     for (key, _) in refused.iter().filter_map(|name| block.entry(name)) {
         walk.find(&key.span, why, format!("remove `{}`", key.text));
+    }
+    let told = block.entry("change").is_some() || block.misspelt.contains(&"change");
+    if let (Tested::OnChange { reads: false }, false, Some((key, _))) = (tested, told, block.entry("record")) {
+        walk.find(&key.span, "reads trigger nothing (on_read: skip)", "add `change:` with what an event says");
     }
     if tested == Tested::OnEvent && block.entry("event").is_none() && !block.misspelt.contains(&"event") {
         walk.find(&block.place, "nothing happens in this test", "add `event:` with the fields of the platform event");
@@ -198,7 +205,7 @@ fn expect(walk: &mut Walk<'_>, (key, node): (&Key, &Node), tested: Option<Tested
     let block = walk.block(node, &key.span, &EXPECT)?;
     let (refused, remedy): (&[&str], _) = match tested {
         Some(Tested::Records) => (&["call"], "write upsert, update or delete"),
-        Some(Tested::OnChange | Tested::OnEvent) => {
+        Some(Tested::OnChange { .. } | Tested::OnEvent) => {
             (&["upsert", "update", "delete", "wait"], "write `call:` with what is handed over")
         }
         None => (&[], ""),
