@@ -31,6 +31,12 @@ pub fn is_pipeline(config: &Config, name: &PipelineName) -> anyhow::Result<()> {
     if config.pipelines.iter().any(|pipeline| pipeline.name == *name) {
         return Ok(());
     }
+    if config.actions.iter().any(|action| action.name == *name) {
+        anyhow::bail!(
+            "{name} is an action: it does something for each event, and has no records in a target. What failed of it: \
+             orgbridge actions list"
+        );
+    }
     let there: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
     anyhow::bail!("the config has no pipeline {name}. Pipelines: {}", there.join(", "))
 }
