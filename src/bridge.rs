@@ -4,6 +4,7 @@
 mod actions;
 mod around;
 mod backfill;
+mod feedback;
 mod history;
 mod import;
 mod login;
@@ -30,6 +31,7 @@ use crate::config::{Config, OrgConfig, PipelineConfig, Start};
 use crate::event::{
     Arrival, Channel, ChannelKind, FieldName, FieldPath, ObjectName, OrgName, PipelineName, Timestamp, Transport,
 };
+use crate::feedback::digest;
 use crate::journal::journal;
 use crate::mapping::{Inputs, Mapping};
 use crate::org::{Org, OrgError};
@@ -47,6 +49,7 @@ use crate::subscribe::poll::{self, Poll};
 use crate::subscribe::position::Plan;
 use crate::subscribe::probe::{self, BUS_MARGIN, Probe, SECOND_LOOK, Subject};
 use crate::subscribe::{self, ChannelStart, Feed, SILENCE_MAX, State, SubscribeError, Subscriptions};
+use crate::webhook::Poster;
 use around::Around;
 pub use backfill::stop as stop_backfills;
 pub use import::import_alone;
@@ -78,6 +81,8 @@ pub enum BridgeError {
          give it up with `orgbridge pipeline forget {name}`"
     )]
     Removed { name: PipelineName },
+    #[error("`digest`: {0}")]
+    Digest(crate::webhook::Unusable),
     #[error("action {name}: {error}")]
     Action { name: PipelineName, error: CallerError },
     #[error("a part of the bridge failed: {0}")]
@@ -598,6 +603,19 @@ async fn one_round<S: Store>(
             unless_other(&org, &board, work, &stop, &token).await
         });
     }
+    let around = feedback::Around {
+        orgs,
+        entries: &entries,
+        store: &store,
+        board: &board,
+        probe_every: config.probe_every,
+        cancel: &cancel,
+    };
+    for (pipeline, row) in config.pipelines.iter().zip(&rows) {
+        if let Some(stage) = around.stage(pipeline, row, paused.contains_key(&pipeline.from.org)) {
+            stages.spawn(&format!("feedback {}", pipeline.name), stage);
+        }
+    }
     let around = actions::Around {
         config,
         orgs,
@@ -612,6 +630,13 @@ async fn one_round<S: Store>(
         if let Some(stage) = around.stage(action, row, &|org| paused.contains_key(org))? {
             stages.spawn(&format!("action {}", action.name), stage);
         }
+    }
+    if let Some(digest) = config.digest.clone() {
+        let poster = Poster::new(&digest.webhook, digest::TIMEOUT).map_err(BridgeError::Digest)?;
+        let (stage_store, shown, token) = (store.clone(), board.clone(), cancel.clone());
+        stages.spawn("digest", async move {
+            digest::run(digest, poster, stage_store, shown, token).await.map_err(BridgeError::from)
+        });
     }
     drop(head);
     let token = cancel.clone();

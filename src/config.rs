@@ -168,6 +168,7 @@ pub struct Config {
     pub history_age: Duration,
     /// What is kept of the journal when all of it is settled.
     pub journal_retain: Retain,
+    pub digest: Option<Digest>,
 }
 
 /// How much of the journal is kept. What is not settled stays in any case.
@@ -283,6 +284,7 @@ pub struct PipelineConfig {
     pub publishing: Publishing,
     pub backfill: Backfill,
     pub verify: Verify,
+    pub feedback: Feedback,
 }
 
 /// How the records of a pipeline get into the target, apart from what is in them.
@@ -623,6 +625,29 @@ pub enum OnNull {
     /// Nothing: the field keeps what it has.
     Skip,
     Value(Value),
+}
+
+/// Fields of the source object that tell people there how their records are doing in the target. A change of them is none
+/// that a pipeline maps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Feedback {
+    /// Text: why the record is a failed one; empty: it is not.
+    pub error: Option<FieldName>,
+    /// Date/Time: when it was written last.
+    pub last_synced: Option<FieldName>,
+}
+
+impl Feedback {
+    pub fn fields(&self) -> impl Iterator<Item = &FieldName> {
+        self.error.iter().chain(&self.last_synced)
+    }
+}
+
+/// How often a webhook is told what has failed.
+#[derive(Debug, Clone)]
+pub struct Digest {
+    pub webhook: Webhook,
+    pub every: Duration,
 }
 
 /// How often the two sides of a pipeline are compared.

@@ -23,6 +23,8 @@
 //! | [`store`] | what is remembered: a contract, and SQLite |
 //! | [`bridge`] | builds and joins the stages |
 //! | [`failed`] | failed records as people and scripts see them, and what to do about each cause |
+//! | [`feedback`] | what people are told without asking: fields of source records, and a digest |
+//! | [`webhook`] | a signed POST to an address that the config names |
 //! | [`entries`] | entries of the journal as people and scripts see them |
 //! | [`trace`] | all that is known of one record, in order |
 //! | [`control`] | the request socket of a running bridge |
@@ -44,6 +46,7 @@ pub mod control;
 pub mod entries;
 pub mod event;
 pub mod failed;
+pub mod feedback;
 pub mod hydrate;
 pub mod journal;
 pub mod mapping;
@@ -60,5 +63,6 @@ pub mod subscribe;
 pub mod telemetry;
 mod text;
 pub mod trace;
+pub mod webhook;
 
 pub use orgbridge_emulator as emulator;

@@ -19,6 +19,8 @@ pub struct Status {
     pub subscriptions: BTreeMap<(OrgName, Channel), SubscriptionStatus>,
     pub targets: BTreeMap<OrgName, TargetStatus>,
     pub actions: BTreeMap<PipelineName, ActionStatus>,
+    pub feedback: BTreeMap<PipelineName, FeedbackStatus>,
+    pub digest: DigestStatus,
     pub orgs: BTreeMap<OrgName, OrgStatus>,
 }
 
@@ -51,6 +53,24 @@ pub struct PipelineStatus {
     pub lag: Duration,
     /// It stopped by itself: why.
     pub halted: Option<String>,
+}
+
+/// What the source records of a pipeline were told, since the start of the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FeedbackStatus {
+    pub told: u64,
+    /// The source org refused so many, and the last one with this code.
+    pub refused: u64,
+    pub code: Option<String>,
+    /// What keeps them from being told.
+    pub trouble: Option<String>,
+}
+
+/// The digest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DigestStatus {
+    /// Why its webhook was not told.
+    pub trouble: Option<String>,
 }
 
 /// An action, since the start of the process.

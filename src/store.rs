@@ -48,6 +48,7 @@ mod actions;
 pub(crate) mod contract;
 mod entries;
 pub mod failed;
+mod feedback;
 mod gap;
 mod history;
 mod job;
@@ -62,6 +63,7 @@ pub use actions::{
 };
 pub use entries::{JournalFigures, JournalPage, Journaled, Sought, Span, Trimmed};
 pub use failed::{FailedCause, FailedRecord, Healed, PARENT_DISCARDED, RowId, Which};
+pub use feedback::{News, SentDigest, Told};
 pub use gap::{Closed, Evidence, Gap, GapKind, Mended};
 pub use history::{Happened, HistoryRow, HistoryTrimmed, Linked, Through, What};
 pub use job::{Cursor, Job, JobCounts, JobEnd, JobEnded, JobNumber, ListNumber, Listed, NotLinked, Work};
@@ -975,6 +977,35 @@ pub trait Store: Clone + Send + Sync + 'static {
         record: RecordId,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
+
+    /// Up to which row of `history` people were told what happened to the pipeline's records. None: they never were told anything.
+    fn told(&self, pipeline: PipelineId) -> impl Future<Output = Result<Option<i64>, StoreError>> + Send;
+
+    /// They were told up to there.
+    fn tell(&self, pipeline: PipelineId, to: i64) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The newest row of `history`; zero: there is none.
+    fn newest_history(&self) -> impl Future<Output = Result<i64, StoreError>> + Send;
+
+    /// What there is to tell them of the next rows behind `after`, at most `limit` of all pipelines.
+    fn news(
+        &self,
+        pipeline: PipelineId,
+        after: i64,
+        limit: usize,
+    ) -> impl Future<Output = Result<News, StoreError>> + Send;
+
+    /// Which of these are failed records: code and evidence.
+    fn failures(
+        &self,
+        pipeline: PipelineId,
+        records: Vec<RecordId>,
+    ) -> impl Future<Output = Result<HashMap<RecordId, (String, String)>, StoreError>> + Send;
+
+    /// The last digest that went out.
+    fn digest(&self) -> impl Future<Output = Result<Option<SentDigest>, StoreError>> + Send;
+
+    fn digest_sent(&self, sent: &SentDigest) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Removes of the next rows of `history` behind `after`, at most `limit`, those from before this time. Of each record in each
     /// pipeline the newest row and the newest that tells of a write stay, however old they are.

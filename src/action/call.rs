@@ -153,12 +153,10 @@ pub enum CallerError {
     NoOrg(OrgName),
     #[error("the address of the Pub/Sub API cannot be used")]
     BadAddress,
-    #[error("the address of the webhook must begin with https://")]
-    NoHttps,
+    #[error(transparent)]
+    Webhook(#[from] crate::webhook::Unusable),
     #[error("{0:?} is no name of a header")]
     BadHeader(String),
-    #[error("this machine has no CA certificates, so no address can be trusted")]
-    NoCertificates,
 }
 
 /// Calls one action: made once, and kept as long as the action is. It holds its connections, and what it learned of the

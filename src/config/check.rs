@@ -3,6 +3,7 @@
 mod actions;
 mod cases;
 mod compounds;
+mod feedback;
 mod lookups;
 mod orgs;
 mod pipelines;
@@ -24,7 +25,7 @@ use crate::event::OrgName;
 pub(super) const DOCUMENT: Keys = Keys {
     block: "the config",
     required: &["version", "orgs", "pipelines"],
-    optional: &["state", "publish", "subscribe", "journal", "history", "tests"],
+    optional: &["state", "publish", "subscribe", "journal", "history", "digest", "tests"],
 };
 const SUBSCRIBE: Keys = Keys { block: "`subscribe`", required: &[], optional: &["probe_every"] };
 const PUBLISH: Keys = Keys {
@@ -63,6 +64,8 @@ pub(super) const BLOCKS: &[(&str, &Keys)] = &[
     ("AnswerTo", &actions::does::ANSWER),
     ("Brakes", &pipelines::BRAKES),
     ("Verify", &pipelines::VERIFY),
+    ("Feedback", &feedback::FEEDBACK),
+    ("Digest", &feedback::DIGEST),
     ("Flag", &pipelines::FLAG),
     ("Constant", &rules::CONSTANT),
     ("Field", &rules::FIELD),
@@ -133,6 +136,10 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         Some(entry) => history_age(walk, entry),
         None => Some(HISTORY_AGE),
     };
+    let digest = match document.entry("digest") {
+        Some(entry) => feedback::digest(walk, entry, path, logins).map(Some),
+        None => Some(None),
+    };
     walk.without = logins == Logins::MayLack;
     let orgs = document.entry("orgs").and_then(|entry| orgs::check(walk, entry, path));
     walk.without = false;
@@ -170,6 +177,7 @@ pub(super) fn check(walk: &mut Walk<'_>, root: &Node, path: &Path, logins: Login
         probe_every,
         journal_retain: journal_retain?,
         history_age,
+        digest: digest?,
     })
 }
 

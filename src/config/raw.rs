@@ -33,6 +33,9 @@ pub struct Document {
     /// What is remembered of each record, for `orgbridge trace`.
     #[serde(default)]
     pub history: Option<History>,
+    /// What failed, told to a webhook at intervals. See docs/feedback.md. If absent: nobody is told.
+    #[serde(default)]
+    pub digest: Option<Digest>,
     /// The orgs, by names of your choice.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[A-Za-z0-9_-]{1,64}$" }))]
     pub orgs: BTreeMap<String, Org>,
@@ -657,6 +660,32 @@ pub struct Pipeline {
     /// days, and differences are told.
     #[serde(default)]
     pub verify: Option<Verify>,
+    /// Fields of the source record that say how it is doing in the target. If absent: none. See docs/feedback.md.
+    #[serde(default)]
+    pub feedback: Option<Feedback>,
+}
+
+/// None of them is read by the pipeline. They cost one call to the source org for up to 200 records.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub struct Feedback {
+    /// A text field: why the record is a failed record; empty while it is not.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// A Date/Time field: when the record was written in the target last.
+    #[serde(default)]
+    pub last_synced: Option<String>,
+}
+
+/// One message for all that changed since the last one; none where nothing did.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Digest {
+    pub webhook: Webhook,
+    /// At most so often: 15m, 1h; 1s to 7d. If absent: 1h.
+    #[serde(default)]
+    pub every: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

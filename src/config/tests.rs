@@ -411,7 +411,7 @@ fn the_configs_in_the_repository_are_good_and_do_what_their_tests_say() {
     let env = |name: &str| {
         let value = match name {
             "EMULATOR_PUBSUB" => "localhost:8082",
-            "HASH_SECRET" | "BELL_SECRET" => "at least sixteen bytes",
+            "HASH_SECRET" | "BELL_SECRET" | "DIGEST_SECRET" => "at least sixteen bytes",
             name if name.ends_with("_URL") => "http://127.0.0.1:8081",
             _ => "value",
         };
@@ -501,4 +501,35 @@ proptest! {
         let end = (from + length).min(GOOD.len());
         survives(&format!("{}{other}{}", &GOOD[..from], &GOOD[end..]));
     }
+}
+
+#[test]
+fn feedback_and_a_digest_are_taken() {
+    let feedback = good(&with("on_delete: ignore", "feedback: { error: E__c }")).pipelines[0].feedback.clone();
+    assert_eq!(feedback, Feedback { error: Some("E__c".parse().unwrap()), last_synced: None });
+    assert_eq!(good(GOOD).pipelines[0].feedback, Feedback::default());
+    let digest = "digest: { webhook: { url: https://a.example/hush, secret: 0123456789abcdef } }\norgs:\n";
+    let config = good(&with("orgs:\n", digest));
+    assert_eq!(config.digest.as_ref().map(|digest| digest.every), Some(Duration::from_secs(3_600)));
+    assert!(!format!("{config:?}").contains("hush"), "the address may be a secret");
+    assert!(good(GOOD).digest.is_none());
+}
+
+#[test]
+fn two_pipelines_tell_of_one_object_in_fields_of_their_own() {
+    let polled =
+        with("channel: /data/AccountChangeEvent, object: Account, start: tip", "source: poll, object: Account")
+            .replace("on_delete: ignore", "feedback: { error: E__c }");
+    let said = read(&polled).unwrap_err().to_string();
+    assert!(said.contains("would be one more change of a record that is polled"), "{said}");
+    let twice = with("on_delete: ignore", "feedback: { error: E__c }") + "    feedback: { last_synced: e__C }\n";
+    assert!(read(&twice).is_ok(), "another object");
+    let twice = twice
+        .replace(
+            "object: Contact }\n    to: { org: hq, object: Contact",
+            "object: Account }\n    to: { org: hq, object: Contact",
+        )
+        .replace("LastName: Name.LastName", "LastName: Site");
+    let said = read(&twice).unwrap_err().to_string();
+    assert!(said.contains("another pipeline tells of the same records in `E__c`"), "{said}");
 }

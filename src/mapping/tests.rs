@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    self, Backfill, Brakes, Config, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing, Retain,
-    Start, To, Truncate, Verify, WriteOn,
+    self, Backfill, Brakes, Config, Feedback, FieldRule, From, NoLongerMatching, OnNull, PipelineConfig, Publishing,
+    Retain, Start, To, Truncate, Verify, WriteOn,
 };
 use crate::event::{Field, FieldPath, Header, RecordChange, Seq, TextDiff, Timestamp, Value};
 use crate::publish::{ByKey, Reference, Source};
@@ -54,6 +54,7 @@ fn pipeline(name: &str, object: &str, key: &str, fields: Vec<(&str, FieldRule)>)
         brakes: Brakes::default(),
         backfill: Backfill::default(),
         verify: Verify::default(),
+        feedback: Feedback::default(),
         publishing: Publishing::default(),
     }
 }
@@ -100,6 +101,7 @@ fn mapping(pipeline_under_test: PipelineConfig) -> Mapping {
         journal_retain: Retain::default(),
         linger: Duration::ZERO,
         history_age: Duration::from_secs(30 * 24 * 3_600),
+        digest: None,
     };
     Mapping::new(&config.pipelines[0], &config)
 }

@@ -39,6 +39,9 @@ pub struct Report {
     pub verifications: Vec<Verification>,
     #[serde(default)]
     pub journal: Journal,
+    /// None: there never was one.
+    #[serde(default)]
+    pub digest: Option<Digest>,
 }
 
 /// A comparison of the two sides of a pipeline.
@@ -227,6 +230,30 @@ pub struct Pipeline {
     pub paused: Option<Paused>,
     pub causes: Vec<Cause>,
     pub trouble: Option<String>,
+    /// What its source records were told of how they are doing. Of a running bridge only, and where `feedback` wants it.
+    #[serde(default)]
+    pub feedback: Option<Feedback>,
+}
+
+/// Counted since the bridge started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feedback {
+    /// Records that were told.
+    pub told: u64,
+    /// The source org refused so many, and the last one with this code.
+    pub refused: u64,
+    pub code: Option<String>,
+    /// What keeps them from being told.
+    pub trouble: Option<String>,
+}
+
+/// The digest for a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// When the last one went out.
+    pub sent_at: Option<String>,
+    /// Why its webhook was not told. Of a running bridge only.
+    pub trouble: Option<String>,
 }
 
 /// Something that is done for each event.
@@ -337,7 +364,11 @@ impl Report {
             jobs: Vec::new(),
             verifications: Vec::new(),
             journal: Journal::default(),
+            digest: None,
         };
+        let sent = store.digest().await?.map(|sent| sent.at.to_string());
+        let trouble = live.and_then(|live| live.digest.trouble.clone());
+        report.digest = (sent.is_some() || trouble.is_some()).then_some(Digest { sent_at: sent, trouble });
         let JournalFigures { entries, bytes, whole_since, .. } = store.journal_figures().await?;
         report.journal = Journal { events: entries, bytes, whole_since: time(whole_since) };
         let paused = store.paused_orgs().await?;
@@ -447,6 +478,12 @@ impl Report {
                     })
                     .collect(),
                 trouble: target.and_then(|target| target.trouble.clone()),
+                feedback: live.and_then(|live| live.feedback.get(&row.identity.name)).map(|known| Feedback {
+                    told: known.told,
+                    refused: known.refused,
+                    code: known.code.clone(),
+                    trouble: known.trouble.clone(),
+                }),
             });
         }
         for row in store.actions().await? {

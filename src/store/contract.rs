@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 pub(crate) mod entries;
 pub(crate) mod failed;
+pub(crate) mod feedback;
 pub(crate) mod figures;
 pub(crate) mod gaps;
 pub(crate) mod given;
@@ -177,6 +178,13 @@ macro_rules! contract {
                 that_a_record_had_failed_is_remembered_for_thirty_days,
                 an_org_is_paused_until_it_is_resumed_known_or_not,
                 time_for_which_an_org_was_paused_is_no_time_in_which_a_parent_did_not_come,
+            }
+            feedback {
+                what_happened_is_told_once_for_each_record_and_in_order,
+                how_far_people_were_told_is_remembered_for_each_pipeline,
+                nothing_is_missed_behind_the_history_of_a_pipeline_that_was_forgotten,
+                only_failed_records_have_a_failure,
+                the_last_digest_is_remembered,
             }
             history {
                 what_happened_to_a_record_is_told_in_order_and_in_full,

@@ -11,6 +11,7 @@ mod columns;
 mod deliveries;
 mod entries;
 mod failed;
+mod feedback;
 mod file;
 mod gaps;
 mod history;
@@ -46,10 +47,10 @@ use super::{
     ActionDone, ActionIdentity, ActionPlace, ActionRow, ActionSettlement, Answer, Appended, BulkJob, Cursor,
     Difference, Entry, FailedAction, FailedCause, FailedRecord, Forgotten, Gap, Healed, HistoryRow, HistoryTrimmed,
     InClear, Job, JobCounts, JobEnded, JobNumber, JournalFigures, JournalPage, Linked, ListNumber, Listed, Mended,
-    NotLinked, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity, PipelineRow,
-    Question, RowId, Scrubbed, Sent, Settled, Settlement, Sought, Span, Store, StoreError, Subscription,
-    SubscriptionId, SubscriptionRow, Trimmed, Verification, VerificationNumber, VerifyCounts, Which, WhichActions,
-    Wish, Work,
+    News, NotLinked, NotedPrivacy, Overdue, Page, Parked, ParkedCause, Paused, PipelineId, PipelineIdentity,
+    PipelineRow, Question, RowId, Scrubbed, Sent, SentDigest, Settled, Settlement, Sought, Span, Store, StoreError,
+    Subscription, SubscriptionId, SubscriptionRow, Trimmed, Verification, VerificationNumber, VerifyCounts, Which,
+    WhichActions, Wish, Work,
 };
 use crate::config::Retain;
 use crate::event::{
@@ -648,6 +649,39 @@ impl Store for Sqlite {
     async fn entries_of(&self, org: &OrgName, record: RecordId, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let org = org.clone();
         self.read(move |db| history::entries_of(db, &org, record, limit)).await
+    }
+
+    async fn told(&self, pipeline: PipelineId) -> Result<Option<i64>, StoreError> {
+        self.read(move |db| feedback::told(db, pipeline)).await
+    }
+
+    async fn tell(&self, pipeline: PipelineId, to: i64) -> Result<(), StoreError> {
+        self.write(move |db| feedback::tell(db, pipeline, to)).await
+    }
+
+    async fn newest_history(&self) -> Result<i64, StoreError> {
+        self.read(feedback::newest_history).await
+    }
+
+    async fn news(&self, pipeline: PipelineId, after: i64, limit: usize) -> Result<News, StoreError> {
+        self.read(move |db| feedback::news(db, pipeline, after, limit)).await
+    }
+
+    async fn failures(
+        &self,
+        pipeline: PipelineId,
+        records: Vec<RecordId>,
+    ) -> Result<HashMap<RecordId, (String, String)>, StoreError> {
+        self.read(move |db| feedback::failures(db, pipeline, &records)).await
+    }
+
+    async fn digest(&self) -> Result<Option<SentDigest>, StoreError> {
+        self.read(feedback::digest).await
+    }
+
+    async fn digest_sent(&self, sent: &SentDigest) -> Result<(), StoreError> {
+        let sent = sent.clone();
+        self.write(move |db| feedback::digest_sent(db, &sent)).await
     }
 
     async fn trim_history(&self, before: Timestamp, after: i64, limit: usize) -> Result<HistoryTrimmed, StoreError> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use orgbridge::bridge;
 use orgbridge::config::{
-    Backfill, Brakes, Config, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig, PipelineConfig,
-    Publishing, PubsubEndpoint, Retain, Start, To, Verify,
+    Backfill, Brakes, Config, Feedback, Fill, From, Login, MayDelete, NoLongerMatching, OnDelete, OrgConfig,
+    PipelineConfig, Publishing, PubsubEndpoint, Retain, Start, To, Verify,
 };
 use orgbridge::emulator::{Emulator, Options, RunningOrg, Scenario};
 use orgbridge::event::{OrgName, Timestamp, Transport, Value};
@@ -379,6 +379,7 @@ fn config(emulator: &Emulator, state: PathBuf) -> Config {
         journal_retain: Retain::default(),
         linger: Duration::ZERO,
         history_age: Duration::from_secs(30 * 24 * 3_600),
+        digest: None,
     }
 }
 
@@ -414,6 +415,7 @@ fn pipeline(name: &str, object: &str, parent: &str, same: &[&str], other: &[(&st
         brakes: Brakes::default(),
         backfill: Backfill::default(),
         verify: Verify::default(),
+        feedback: Feedback::default(),
         publishing: Publishing { may_delete: MayDelete::Any, ..Publishing::default() },
     }
 }

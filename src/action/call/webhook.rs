@@ -1,45 +1,25 @@
-//! Webhooks: a signed POST to anybody.
-//!
-//! The receiver proves with `X-Orgbridge-Signature` that it was the bridge and when, and tells by the idempotency key what
-//! it has had before. The address may hold a secret, so it stands in no error: neither reqwest's nor ours.
+//! Webhooks: a signed POST to anybody ([`crate::webhook`]), and what its answer means for an action.
 
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::header::HeaderName;
 use serde_json::{Map, Value as Json, json};
-use url::Url;
 
 use super::apex_rest::key_header;
 use super::{CONNECTION_CUT, Called, CallerError, Inputs, Outcome, TIMED_OUT, UNREACHABLE, Why, verdict};
 use crate::config::{KeyPlace, Webhook};
-use crate::event::{PipelineName, Timestamp};
-use crate::org::{install_crypto, may_see_secrets, read_retry_after};
-use crate::privacy;
-
-/// A longer answer is none.
-const ANSWER_MAX: usize = 64 << 10;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that the other side closes just when it is used again loses an answer that nobody would have had to doubt;
-/// servers keep one for 5 seconds or more.
-const IDLE_MAX: Duration = Duration::from_secs(3);
-
-const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
-const TIMESTAMP: HeaderName = HeaderName::from_static("x-orgbridge-timestamp");
-const SIGNATURE: HeaderName = HeaderName::from_static("x-orgbridge-signature");
+use crate::event::PipelineName;
+use crate::webhook::{self, Body, NotPosted, Posted, Poster};
 
 const REDIRECTED: &str = "REDIRECTED";
 /// A request could not even be made: the key holds what no header may.
 const BAD_REQUEST: &str = "REQUEST_INVALID";
 
 pub(super) struct Sender {
-    http: reqwest::Client,
-    url: Url,
-    secret: SecretString,
+    poster: Poster,
     pipeline: PipelineName,
     key_header: HeaderName,
-    timeout: Duration,
 }
 
 impl Sender {
@@ -49,26 +29,8 @@ impl Sender {
         key: Option<&KeyPlace>,
         timeout: Duration,
     ) -> Result<Self, CallerError> {
-        install_crypto();
-        if !may_see_secrets(&hook.url) {
-            return Err(CallerError::NoHttps);
-        }
-        let mut http = reqwest::Client::builder()
-            .http1_only()
-            // What is signed for one receiver goes to no other.
-            .redirect(reqwest::redirect::Policy::none())
-            // Nothing is sent twice that we do not know of.
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_MAX)
-            .user_agent(concat!("orgbridge/", env!("CARGO_PKG_VERSION")));
-        if hook.url.scheme() == "http" {
-            // On loopback: no proxy can reach it, and a machine without CA certificates can.
-            http = http.no_proxy().tls_certs_only([]);
-        }
-        let http = http.build().map_err(|_| CallerError::NoCertificates)?;
-        let key_header = key_header(key)?.unwrap_or(KEY_HEADER);
-        Ok(Self { http, url: hook.url.clone(), secret: hook.secret.clone(), pipeline, key_header, timeout })
+        let poster = Poster::new(hook, timeout)?;
+        Ok(Self { poster, pipeline, key_header: key_header(key)?.unwrap_or(webhook::KEY_HEADER) })
     }
 
     /// One after the other; there is only one.
@@ -83,72 +45,19 @@ impl Sender {
     async fn call_one(&self, inputs: &Inputs<'_>) -> Called {
         let body =
             json!({"id": inputs.key, "pipeline": self.pipeline.as_str(), "fields": inputs.as_json()}).to_string();
-        let now = Timestamp::now().0.div_euclid(1_000).to_string();
-        let signature = signature(&self.secret, &now, &body);
-        let Ok(key) = HeaderValue::from_str(inputs.key) else {
-            return Called::all(1, &Outcome::Refused(Why::new(BAD_REQUEST, "the idempotency key cannot be a header")));
-        };
-        let request = self
-            .http
-            .post(self.url.clone())
-            .timeout(self.timeout)
-            .header(CONTENT_TYPE, "application/json")
-            .header(&self.key_header, key)
-            .header(TIMESTAMP, now)
-            .header(SIGNATURE, signature)
-            .body(body);
-        let answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(error) => return not_answered(&error),
-        };
-        let status = answer.status();
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|text| read_retry_after(text, Timestamp::now()));
-        match read(answer).await {
-            Ok(body) => judged(status, retry_after, &body),
-            // What it says of itself is known; only a success is not one without its body.
-            Err(error) if status.is_success() => not_answered(&error),
-            Err(_) => judged(status, retry_after, &Body::default()),
+        match self.poster.post(body, &self.key_header, inputs.key).await {
+            Ok(Posted { status, retry_after, body }) => judged(status, retry_after, &body),
+            Err(error) => not_answered(error),
         }
     }
 }
 
-/// `v1=` and the HMAC-SHA256 of the time, a point and the body, in hexadecimal digits.
-fn signature(secret: &SecretString, timestamp: &str, body: &str) -> String {
-    format!("v1={}", privacy::hashed(secret.expose_secret().as_bytes(), &format!("{timestamp}.{body}")))
-}
-
-/// The beginning of a body.
-#[derive(Default)]
-struct Body {
-    bytes: Vec<u8>,
-    /// There is more.
-    cut: bool,
-}
-
-async fn read(mut answer: reqwest::Response) -> Result<Body, reqwest::Error> {
-    let mut body = Body::default();
-    while let Some(chunk) = answer.chunk().await? {
-        let left = ANSWER_MAX.saturating_sub(body.bytes.len());
-        body.bytes.extend(chunk.iter().take(left));
-        if chunk.len() > left {
-            body.cut = true;
-            break;
-        }
-    }
-    Ok(body)
-}
-
-/// The error itself is dropped: it names the address.
-fn not_answered(error: &reqwest::Error) -> Called {
-    if error.is_builder() {
-        Called::all(1, &Outcome::Refused(Why::new(BAD_REQUEST, "the request cannot be made")))
-    } else if error.is_connect() {
-        Called::paused(1, Why::new(UNREACHABLE, "no connection was made"), verdict::PAUSE)
-    } else if error.is_timeout() {
-        Called::all(1, &Outcome::Unknown(Why::new(TIMED_OUT, "no answer in time")))
-    } else {
-        Called::all(1, &Outcome::Unknown(Why::new(CONNECTION_CUT, "the connection was cut")))
+fn not_answered(error: NotPosted) -> Called {
+    match error {
+        NotPosted::Unusable => Called::all(1, &Outcome::Refused(Why::new(BAD_REQUEST, "the request cannot be made"))),
+        NotPosted::Unreachable => Called::paused(1, Why::new(UNREACHABLE, "no connection was made"), verdict::PAUSE),
+        NotPosted::TimedOut => Called::all(1, &Outcome::Unknown(Why::new(TIMED_OUT, "no answer in time"))),
+        NotPosted::Cut => Called::all(1, &Outcome::Unknown(Why::new(CONNECTION_CUT, "the connection was cut"))),
     }
 }
 
@@ -236,12 +145,5 @@ mod tests {
             assert!(answer(&body(text)).is_empty(), "{text}");
         }
         assert!(answer(&Body { cut: true, ..body("{}") }).is_empty());
-    }
-
-    /// Computed by another implementation: `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac topsecret`.
-    #[test]
-    fn the_signature_is_that_of_time_and_body() {
-        let signed = signature(&SecretString::from("topsecret"), "1700000000", r#"{"a":1}"#);
-        assert_eq!(signed, "v1=6a939b0c71853d606167625a15168ee9188c6a511c773ef4f42d307f3849e50f");
     }
 }

@@ -30,6 +30,9 @@ pub fn shown(report: &Report, width: Option<usize>) -> String {
     jobs(&mut page, report);
     verifications(&mut page, report);
     gaps(&mut page, report);
+    if let Some(trouble) = report.digest.as_ref().and_then(|digest| digest.trouble.as_ref()) {
+        page.line("", &format!("! The digest's webhook was not told what failed: {trouble}"));
+    }
     page.lines.join("\n")
 }
 
@@ -230,6 +233,13 @@ fn pipelines(page: &mut Page, report: &Report) {
             let why = "the bridge is not known to have created what is there (may_delete)";
             page.line(INDENT, &format!("{}: {records} not made in the target: {why}", line.name));
         }
+        if let Some((refused, code)) =
+            line.feedback.as_ref().and_then(|feedback| Some((feedback.refused, feedback.code.as_ref()?)))
+        {
+            let records = counted(refused, "record");
+            let what = "of the source could not be told how they are doing, the last with";
+            page.line(INDENT, &format!("{}: {records} {what} {code}", line.name));
+        }
     }
     for line in &report.pipelines {
         let name = &line.name;
@@ -237,6 +247,12 @@ fn pipelines(page: &mut Page, report: &Report) {
             page.line("", &format!("! {name} is {}: orgbridge resume {name}", since(paused)));
         } else if let Some(halted) = &line.halted {
             page.line("", &format!("! {name} is halted: {halted}. If that is meant: orgbridge resume {name}"));
+        }
+    }
+    for line in &report.pipelines {
+        if let Some(trouble) = line.feedback.as_ref().and_then(|feedback| feedback.trouble.as_ref()) {
+            let what = "its source records cannot be told how they are doing";
+            page.line("", &format!("! {}: {what}: {trouble}", line.name));
         }
     }
     // Pipelines into the same target share its trouble.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::super::tree::{Key, Kind, Node};
 use super::super::walk::{At, Block, Keys, Walk};
 use super::super::{
-    Backfill, Brakes, Flag, From, Limit, Logins, MayDelete, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig,
-    Publishing, Start, To, Verify,
+    Backfill, Brakes, Feedback, Flag, From, Limit, Logins, MayDelete, NoLongerMatching, OnDelete, OnUndelete,
+    PipelineConfig, Publishing, Start, To, Verify,
 };
 use super::actions::{self, Action};
 use super::duration;
+use super::feedback;
 use super::publishing;
 use super::retain::AGE_MAX;
 use super::rules::{self, Mapped};
@@ -37,6 +38,7 @@ pub(in super::super) const PIPELINE: Keys = Keys {
         "brakes",
         "backfill",
         "verify",
+        "feedback",
     ],
 };
 pub(in super::super) const FROM: Keys =
@@ -75,6 +77,7 @@ pub(super) struct Pipeline {
     brakes: Option<Brakes>,
     backfill: Option<Backfill>,
     verify: Option<Verify>,
+    pub feedback: Option<At<Feedback>>,
     pub on_undelete: Option<At<OnUndelete>>,
     publishing: Option<Publishing>,
 }
@@ -106,6 +109,7 @@ impl Pipeline {
             brakes: self.brakes?,
             backfill: self.backfill?,
             verify: self.verify?,
+            feedback: self.feedback?.value,
             publishing: Publishing {
                 may_delete: self.may_delete?.map_or_else(MayDelete::default, |may| may.value),
                 on_undelete: self.on_undelete?.value,
@@ -226,6 +230,10 @@ fn pipeline(walk: &mut Walk<'_>, node: &Node) -> Option<Pipeline> {
         verify: match block.entry("verify") {
             Some(entry) => verify(walk, entry),
             None => Some(Verify::default()),
+        },
+        feedback: match block.entry("feedback") {
+            Some(entry) => feedback::of_pipeline(walk, entry),
+            None => Some(unplaced(Feedback::default())),
         },
         on_undelete: match block.entry("on_undelete") {
             Some(entry) => publishing::on_undelete(walk, entry),

@@ -7,10 +7,10 @@ use super::super::tree::Finding;
 use super::super::walk::{At, Walk};
 use super::super::{FieldRule, Fill, NoLongerMatching, OnDelete, OnNull, OnUndelete, OrgConfig, OwnerKey, WriteOn};
 use super::actions::{Action, agree};
-use super::compounds;
 use super::orgs::Orgs;
 use super::pipelines::{Entries, Pipeline};
 use super::rules::Mapped;
+use super::{compounds, feedback};
 use crate::event::{Channel, FieldName, FieldPath, ObjectName, OrgName, PipelineName};
 use crate::mapping::Expression;
 use crate::privacy::{ObjectPrivacy, Treatment};
@@ -20,7 +20,7 @@ use crate::text::closest;
 pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, entries: &Entries) {
     let Entries { pipelines, actions } = entries;
     unique_names(walk, entries);
-    for pipeline in pipelines {
+    for (index, pipeline) in pipelines.iter().enumerate() {
         let reading = Reading::of(pipeline);
         if let Some(orgs) = orgs {
             known_org(walk, orgs, pipeline.from_org.as_ref());
@@ -45,6 +45,7 @@ pub(super) fn check(walk: &mut Walk<'_>, orgs: Option<&Orgs>, entries: &Entries)
         flag(walk, pipeline);
         undelete(walk, pipeline);
         may_delete(walk, pipeline);
+        feedback::agrees(walk, &pipelines[..index], pipeline);
     }
     one_writer_for_each_field(walk, pipelines);
     for action in actions {

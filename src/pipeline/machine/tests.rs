@@ -17,8 +17,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Backfill, Brakes, Config, Fill, Flag, From, IfMissing, KeyChanges, Limit, MayDelete, NoLongerMatching, OnDelete,
-    PipelineConfig, Publishing, Retain, Start, To, Verify,
+    Backfill, Brakes, Config, Feedback, Fill, Flag, From, IfMissing, KeyChanges, Limit, MayDelete, NoLongerMatching,
+    OnDelete, PipelineConfig, Publishing, Retain, Start, To, Verify,
 };
 use crate::event::{ChangeKind, Field, Fields, Header, RecordChange, Value};
 use crate::mapping::{Ask, Asked, Expression, Only, Reply};
@@ -55,6 +55,7 @@ fn pipeline(name: &str, object: &str, parent: Option<&str>) -> PipelineConfig {
         brakes: Brakes::default(),
         backfill: Backfill::default(),
         verify: Verify::default(),
+        feedback: Feedback::default(),
         publishing: Publishing { may_delete: MayDelete::Any, ..Publishing::default() },
     }
 }
@@ -77,6 +78,7 @@ fn mappings(differently: impl Fn(&mut PipelineConfig)) -> [(PipelineId, Arc<Mapp
         journal_retain: Retain::default(),
         linger: Duration::ZERO,
         history_age: Duration::from_secs(30 * 24 * 3_600),
+        digest: None,
     };
     [(ACCOUNTS, 0), (CONTACTS, 1)].map(|(id, n)| (id, Arc::new(Mapping::new(&config.pipelines[n], &config))))
 }

@@ -91,7 +91,14 @@ pub(crate) fn full() -> Report {
                 Cause { code: "PARENT_MISSING".to_owned(), failed: false, records: 2 },
             ],
             trouble: text("the org's data storage is full"),
+            feedback: Some(Feedback {
+                told: 12,
+                refused: 2,
+                code: text("FIELD_CUSTOM_VALIDATION_EXCEPTION"),
+                trouble: text("no answer"),
+            }),
         }],
+        digest: Some(Digest { sent_at: text("2026-01-02T02:00:00.000Z"), trouble: text("it answered HTTP 500") }),
         actions: vec![Action {
             name: "tell".to_owned(),
             source: "source".to_owned(),
@@ -253,7 +260,13 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
           "records": 2
         }
       ],
-      "trouble": "the org's data storage is full"
+      "trouble": "the org's data storage is full",
+      "feedback": {
+        "told": 12,
+        "refused": 2,
+        "code": "FIELD_CUSTOM_VALIDATION_EXCEPTION",
+        "trouble": "no answer"
+      }
     }
   ],
   "actions": [
@@ -323,6 +336,10 @@ fn the_json_of_a_report_stays_as_it_is_promised() {
     "events": 12345,
     "bytes": 7890000,
     "whole_since": "2025-12-03T03:04:05.000Z"
+  },
+  "digest": {
+    "sent_at": "2026-01-02T02:00:00.000Z",
+    "trouble": "it answered HTTP 500"
   }
 }"#
     );
@@ -462,7 +479,8 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
           "records": 1
         }
       ],
-      "trouble": null
+      "trouble": null,
+      "feedback": null
     }
   ],
   "actions": [],
@@ -472,7 +490,8 @@ async fn without_a_bridge_the_report_is_what_the_state_file_knows() {
     "events": 2,
     "bytes": 1321,
     "whole_since": "2023-11-14T22:13:21.000Z"
-  }
+  },
+  "digest": null
 }"#
     );
 }
@@ -548,7 +567,7 @@ async fn a_running_bridge_adds_to_the_state_file_what_it_alone_knows() {
             r#""changes": 9,"#,
             r#""api_calls": 7,"#,
             r#""kept": 0,"#,
-            r#""trouble": "the storage is full""#,
+            r#""trouble": "the storage is full","#,
         ]
     );
 }

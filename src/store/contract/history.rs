@@ -12,7 +12,7 @@ use crate::store::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn happened(pipeline: PipelineId, number: u32, what: What, seq: u64) -> Happened {
+pub(super) fn happened(pipeline: PipelineId, number: u32, what: What, seq: u64) -> Happened {
     Happened {
         pipeline,
         record: account(number),
@@ -28,7 +28,7 @@ fn happened(pipeline: PipelineId, number: u32, what: What, seq: u64) -> Happened
     }
 }
 
-async fn remember(store: &impl Store, history: Vec<Happened>) {
+pub(super) async fn remember(store: &impl Store, history: Vec<Happened>) {
     store.settle(Settlement { history, ..Settlement::default() }).await.unwrap();
 }
 

@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0014_history.sql"),
     include_str!("migrations/0015_import.sql"),
     include_str!("migrations/0016_actions.sql"),
+    include_str!("migrations/0017_feedback.sql"),
 ];
 
 /// A person's `sqlite3` may hold the file for a moment.

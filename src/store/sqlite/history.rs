@@ -230,7 +230,7 @@ fn writes() -> Vec<&'static str> {
 /// Nothing of the pipeline is known any more.
 pub(super) fn forget(db: &Connection, pipeline: PipelineId) -> Result<(), StoreError> {
     db.execute("DELETE FROM history WHERE pipeline = ?1", [pipeline])?;
-    Ok(())
+    super::feedback::history_shrank(db)
 }
 
 #[cfg(test)]

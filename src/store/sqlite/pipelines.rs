@@ -156,6 +156,7 @@ fn give_up(db: &Connection, id: PipelineId) -> Result<(), StoreError> {
         "DELETE FROM healed WHERE pipeline = ?1",
         "DELETE FROM jobs WHERE pipeline = ?1",
         "DELETE FROM actions WHERE pipeline = ?1",
+        "DELETE FROM feedback WHERE pipeline = ?1",
     ] {
         db.execute(sql, [id])?;
     }

@@ -31,8 +31,10 @@ SUBSCRIPTIONS
     accounts: 1 failed (STRING_TOO_LONG), 2 wait (PARENT_MISSING)
     accounts: 6 records written without a lookup that leads to nothing yet; filled when it comes
     accounts: 7 deletes not made in the target: the bridge is not known to have created what is there (may_delete)
+    accounts: 2 records of the source could not be told how they are doing, the last with FIELD_CUSTOM_VALIDATION_EXCEPTION
 ! accounts is halted: more than 500 deletes in 10m (since 2026-01-02T03:00:00.000Z). If that is meant: \
 orgbridge resume accounts
+! accounts: its source records cannot be told how they are doing: no answer
 ! target: the org's data storage is full
 
  ACTION  WAITING  IN FLIGHT  LAG  DONE  NOT TO BE  FAILED
@@ -49,7 +51,8 @@ BOTH SIDES COMPARED
 
 Open gaps: changes that the source org may have kept from the bridge.
  source /data/AccountChangeEvent: the org could not tell what changed: 2 records of Account
-    it closes by itself"
+    it closes by itself
+! The digest's webhook was not told what failed: it answered HTTP 500"
     );
 }
 
@@ -82,7 +85,8 @@ fn without_a_bridge_what_only_it_knows_is_left_open() {
     let line = &mut report.pipelines[0];
     (line.waiting, line.in_flight, line.lag_seconds, line.kept, line.trouble) = (None, None, 0, None, None);
     (line.changes, line.api_calls) = (None, None);
-    (line.causes, line.halted, line.unfilled) = (Vec::new(), None, 0);
+    (line.causes, line.halted, line.unfilled, line.feedback) = (Vec::new(), None, 0, None);
+    report.digest = None;
     report.jobs.clear();
     report.actions.clear();
     report.verifications.clear();
@@ -109,6 +113,7 @@ SUBSCRIPTIONS
 #[test]
 fn each_kind_of_gap_is_told_in_users_words_with_what_closes_it() {
     let mut report = full();
+    report.digest = None;
     report.gaps = gap_of_each_kind();
     let text = shown(&report, None);
     let (_, gaps) = text.split_once("from the bridge.\n").unwrap();
@@ -146,6 +151,7 @@ another org is behind the login than before: Account, WINDOW
 #[test]
 fn no_line_is_wider_than_the_terminal() {
     let mut report = full();
+    report.digest = None;
     report.gaps = gap_of_each_kind();
     let text = shown(&report, Some(79));
     assert!(text.lines().all(|line| line.chars().count() <= 79), "{text}");

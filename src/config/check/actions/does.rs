@@ -74,9 +74,7 @@ pub(super) fn check(walk: &mut Walk<'_>, action: &Block<'_>, path: &Path, logins
         if let Some((org, _)) = action.entry("org") {
             walk.find(&org.span, "a webhook is in no org", "remove `org`");
         }
-        walk.without = logins == Logins::MayLack;
-        let webhook = webhook(walk, (key, node), path);
-        walk.without = false;
+        let webhook = webhook(walk, (key, node), path, logins);
         return Doing { org: Some(None), does: webhook.map(|webhook| at(Does::Webhook(webhook), key)) };
     }
     if org.is_none() && !action.misspelt.contains(&"org") {
@@ -181,7 +179,19 @@ pub(super) fn names_in(path: &str) -> Option<Vec<FieldName>> {
 }
 
 /// Neither the address nor the secret is ever quoted: both may be what lets somebody in.
-fn webhook(walk: &mut Walk<'_>, (key, node): (&Key, &Node), path: &Path) -> Option<Webhook> {
+pub(in super::super) fn webhook(
+    walk: &mut Walk<'_>,
+    entry: (&Key, &Node),
+    path: &Path,
+    logins: Logins,
+) -> Option<Webhook> {
+    walk.without = logins == Logins::MayLack;
+    let webhook = signed(walk, entry, path);
+    walk.without = false;
+    webhook
+}
+
+fn signed(walk: &mut Walk<'_>, (key, node): (&Key, &Node), path: &Path) -> Option<Webhook> {
     let lacks = walk.without;
     let block = walk.block(node, &key.span, &WEBHOOK)?;
     let url = block.entry("url").and_then(|entry| url(walk, entry));
