@@ -1,7 +1,6 @@
 //! The calls of actions, each kind against an emulated org or a listener that a test scripts.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use apache_avro::reader::datum::GenericDatumReader;
@@ -15,12 +14,10 @@ use pubsub_api::{FetchRequest, ReplayPreset, SchemaRequest};
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value as Json, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::hook::{Hook, Reply};
 use crate::support::{PATIENCE, World};
 
 const EVENT: &str = "Order_Shipped__e";
@@ -435,82 +432,12 @@ async fn an_event_may_be_published_when_the_pubsub_api_fails_after_it_came() {
     assert_eq!(orders, ["A-1", "B-0", "B-1", "C"].map(|order| Avro::String(order.to_owned())).each_ref());
 }
 
-/// What a webhook does with a request.
-#[derive(Clone)]
-enum Reply {
-    Answer(&'static str),
-    Cut,
-    Silence,
+fn does(hook: &Hook) -> Does {
+    Does::Webhook(hook.webhook())
 }
 
-/// A request as it came: headers with names in lower case, and the body.
-#[derive(Clone)]
-struct Seen {
-    line: String,
-    headers: BTreeMap<String, String>,
-    body: String,
-}
-
-/// A webhook of a few lines. It ends when it is dropped.
-struct Hook {
-    port: u16,
-    reply: Arc<Mutex<Reply>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    _tasks: JoinSet<()>,
-}
-
-impl Hook {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (reply, seen) = (Arc::new(Mutex::new(Reply::Cut)), Arc::new(Mutex::new(Vec::new())));
-        let (script, log, mut tasks) = (reply.clone(), seen.clone(), JoinSet::new());
-        tasks.spawn(async move {
-            let mut lines = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                lines.spawn(Self::serve(stream, script.clone(), log.clone()));
-            }
-        });
-        Self { port, reply, seen, _tasks: tasks }
-    }
-
-    async fn serve(stream: TcpStream, script: Arc<Mutex<Reply>>, log: Arc<Mutex<Vec<Seen>>>) -> Option<()> {
-        let mut stream = BufReader::new(stream);
-        let (mut line, mut headers) = (String::new(), BTreeMap::new());
-        stream.read_line(&mut line).await.ok()?;
-        loop {
-            let mut header = String::new();
-            stream.read_line(&mut header).await.ok()?;
-            let Some((name, value)) = header.trim_end().split_once(':') else { break };
-            headers.insert(name.to_lowercase(), value.trim().to_owned());
-        }
-        let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
-        stream.read_exact(&mut body).await.ok()?;
-        log.lock().unwrap().push(Seen { line, headers, body: String::from_utf8(body).unwrap() });
-        let reply = script.lock().unwrap().clone();
-        match reply {
-            Reply::Answer(answer) => stream.write_all(answer.as_bytes()).await.ok(),
-            Reply::Cut => None,
-            Reply::Silence => std::future::pending().await,
-        }
-    }
-
-    fn does(&self) -> Does {
-        let url = format!("http://127.0.0.1:{}/hooks/path-secret?token=query-secret", self.port).parse().unwrap();
-        Does::Webhook(Webhook { url, secret: SecretString::from("signing-secret") })
-    }
-
-    fn caller(&self, key: Option<KeyPlace>) -> Caller {
-        Caller::new(&action(self.does(), key, Duration::from_millis(1_500)), &BTreeMap::new()).unwrap()
-    }
-
-    fn replies(&self, reply: Reply) {
-        *self.reply.lock().unwrap() = reply;
-    }
-
-    fn last(&self) -> Seen {
-        self.seen.lock().unwrap().last().unwrap().clone()
-    }
+fn hook_caller(hook: &Hook, key: Option<KeyPlace>) -> Caller {
+    Caller::new(&action(does(hook), key, Duration::from_millis(1_500)), &BTreeMap::new()).unwrap()
 }
 
 /// No secret of the webhook is anywhere in what is told of it.
@@ -523,8 +450,8 @@ fn assert_discreet(called: &Called) {
 #[tokio::test]
 async fn a_webhook_gets_a_signed_body_and_its_answer_is_kept() {
     let hook = Hook::start().await;
-    let caller = hook.caller(None);
-    assert!(!format!("{caller:?} {:?}", hook.does()).contains("secret"));
+    let caller = hook_caller(&hook, None);
+    assert!(!format!("{caller:?} {:?}", does(&hook)).contains("secret"));
     hook.replies(Reply::Answer("HTTP/1.1 201 X\r\ncontent-length: 10\r\n\r\n{\"ref\": 7}"));
     let called = caller
         .call(&[shot("key-1", &[("Name", Value::text("Acme")), ("Amount", number("0.10000000000000000001"))])])
@@ -551,11 +478,11 @@ async fn a_webhook_gets_a_signed_body_and_its_answer_is_kept() {
 async fn the_idempotency_key_goes_to_a_webhook_where_the_config_says() {
     let hook = Hook::start().await;
     hook.replies(Reply::Answer("HTTP/1.1 204 X\r\n\r\n"));
-    let called = hook.caller(Some(KeyPlace::Header("X-Event".to_owned()))).call(&[shot("key-1", &[])]).await;
+    let called = hook_caller(&hook, Some(KeyPlace::Header("X-Event".to_owned()))).call(&[shot("key-1", &[])]).await;
     assert_eq!((shown(&called), answer(&called, 0).len()), (vec!["Done".to_owned()], 0));
     let seen = hook.last();
     assert_eq!((&seen.headers["x-event"][..], seen.headers.get("idempotency-key")), ("key-1", None));
-    hook.caller(Some(KeyPlace::Input("Key".parse().unwrap()))).call(&[shot("key-2", &[])]).await;
+    hook_caller(&hook, Some(KeyPlace::Input("Key".parse().unwrap()))).call(&[shot("key-2", &[])]).await;
     let seen = hook.last();
     assert_eq!(serde_json::from_str::<Json>(&seen.body).unwrap()["fields"], json!({"Key": "key-2"}));
     assert_eq!(seen.headers["idempotency-key"], "key-2");
@@ -564,7 +491,7 @@ async fn the_idempotency_key_goes_to_a_webhook_where_the_config_says() {
 #[tokio::test]
 async fn what_a_webhook_answers_or_does_not_answer_has_its_meaning() {
     let hook = Hook::start().await;
-    let caller = hook.caller(None);
+    let caller = hook_caller(&hook, None);
     let elsewhere = "HTTP/1.1 307 X\r\nlocation: http://127.0.0.1:1/other-secret\r\ncontent-length: 0\r\n\r\n";
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     for (reply, outcome, pause) in [
@@ -587,7 +514,7 @@ async fn what_a_webhook_answers_or_does_not_answer_has_its_meaning() {
         assert_eq!(called.remedy.is_some(), outcome == "Refused(REDIRECTED)");
         assert_discreet(&called);
     }
-    assert_eq!(hook.seen.lock().unwrap().len(), 8, "nothing was sent twice");
+    assert_eq!(hook.seen().len(), 8, "nothing was sent twice");
     hook.replies(Reply::Answer("HTTP/1.1 422 X\r\ncontent-length: 6\r\n\r\nno tax"));
     assert_eq!(evidence(&caller.call(&[shot("key", &[])]).await, 0), "no tax");
 }
@@ -595,7 +522,7 @@ async fn what_a_webhook_answers_or_does_not_answer_has_its_meaning() {
 #[tokio::test]
 async fn a_webhook_that_is_not_there_was_not_called() {
     let hook = Hook::start().await;
-    let caller = hook.caller(None);
+    let caller = hook_caller(&hook, None);
     drop(hook);
     // Its socket closes with its tasks.
     tokio::task::yield_now().await;

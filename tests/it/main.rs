@@ -18,6 +18,8 @@ mod examples;
 mod failed;
 mod failed_cli;
 mod faults;
+mod feedback;
+mod hook;
 mod journal;
 mod lookups;
 mod mapping;
