@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::{Brakes, KeyChanges, MayDelete, NoLongerMatching, OnDelete, OnUndelete, WhenTargetGone};
-use crate::event::{FieldPath, Found, ObjectName, Part, Record, RecordId, Seq, Timestamp};
+use crate::event::{ChangeKind, FieldPath, Found, ObjectName, Part, Record, RecordId, Seq, Timestamp};
 use crate::mapping::{Failure, Known, LinkState, Mapped, Mapping, Needs, Replies};
 use crate::org::JobTrouble;
 use crate::pipeline::brakes::Brake;
@@ -463,7 +463,11 @@ impl Machine {
             self.children_first(source, None, now);
             return;
         }
-        if part.kind().is_delete() && self.moves_children(source.pipeline) {
+        // Its counterpart was made by a read before this came, and may be deleted already: the read asks who went along.
+        let is_create = matches!(part.kind(), ChangeKind::Create);
+        if is_create && self.went_with_children(source, answer)
+            || part.kind().is_delete() && self.moves_children(source.pipeline)
+        {
             self.read(source, part.seq, false, false, now);
             self.because(source, part);
             return;

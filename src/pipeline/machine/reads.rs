@@ -217,6 +217,21 @@ impl Machine {
         self.lines.get(&pipeline).is_some_and(deletes) && self.has_children(pipeline)
     }
 
+    /// Whether one that does not match is deleted in the target, and those that name it as parent go with it.
+    fn loses_children_unmatched(&self, pipeline: PipelineId) -> bool {
+        let deletes = |line: &Line| line.mapping.when_no_longer_matching == NoLongerMatching::Delete;
+        self.lines.get(&pipeline).is_some_and(deletes) && self.loses_children(pipeline)
+    }
+
+    /// Whether a record without a counterpart had one that was deleted, or may have been by a request whose answer was lost,
+    /// with those that name it as parent. An undelete asks for them by itself.
+    pub(super) fn went_with_children(&self, source: Source, answer: &Answer) -> bool {
+        let was_deleted = answer.applied.get(&source.record).is_some_and(|applied| applied.tombstone);
+        !answer.links.contains_key(&source.record)
+            && (was_deleted && self.loses_children(source.pipeline)
+                || self.is_suspect(source) && self.loses_children_unmatched(source.pipeline))
+    }
+
     /// A record that is to be read, and may be made anew in the target: those that name it as parent are asked for first.
     /// `gone`: the counterpart that does not exist any more.
     pub(super) fn children_first(&mut self, source: Source, gone: Option<RecordId>, now: Instant) {
@@ -262,12 +277,12 @@ impl Machine {
     pub fn read_records(&mut self, read: Read, mut found: HashMap<RecordId, Found>, answer: &Answer, now: Instant) {
         let ReadWhat::Records { records, at, .. } = read.what else { return };
         let moves_children = self.moves_children(read.pipeline);
-        let loses_children = self.loses_children(read.pipeline);
         for record in records {
             let source = Source { pipeline: read.pipeline, record };
             let Some(line) = self.lines.get_mut(&read.pipeline) else { return };
             line.counts.reads += 1;
             let mapping = line.mapping.clone();
+            let went_with_children = self.went_with_children(source, answer);
             let Some(active) = self.active.get_mut(&source) else { continue };
             let Some(reading) = active.reading.as_mut() else { continue };
             if reading.children.is_some() {
@@ -276,12 +291,10 @@ impl Machine {
                 continue;
             }
             let was_deleted = answer.applied.get(&record).is_some_and(|applied| applied.tombstone);
-            // What was deleted in the target took along those that name it as parent, and no event tells of them.
+            // Of those that went with it no event tells.
             if let Some(Found::Record(back)) = found.get(&record)
-                && loses_children
+                && went_with_children
                 && !reading.knows_children
-                && !answer.links.contains_key(&record)
-                && was_deleted
                 && mapping.matching_key(back).is_some()
             {
                 reading.children = Some(None);
@@ -499,9 +512,12 @@ impl Machine {
                         self.settlement.links.push(drop);
                     }
                     let not_coming = if why == LookUp::Unmatched { NotComing::Excluded } else { NotComing::Deleted };
+                    // It was deleted as one that did not match either, or may have been by the request whose answer was lost.
+                    let was_deleted = answer.applied.get(&record).is_some_and(|applied| applied.tombstone)
+                        || self.loses_children_unmatched(read.pipeline);
                     self.not_coming(source, not_coming);
                     self.remember_nothing_there(cover, answer.links.get(&record).copied());
-                    self.nothing_to_do(cover, why != LookUp::Unmatched, now);
+                    self.nothing_to_do(cover, why != LookUp::Unmatched || was_deleted, now);
                 }
             }
             self.collect(now);

@@ -1011,6 +1011,7 @@ fn ends_equal(mut world: World, steps: Vec<(u8, usize, u16)>) -> Result<(), Test
 /// A condition of which a change of other fields does not tell.
 const RESTS_ON_B: &str = "B != \"out\"";
 /// Ways to change account 0 in the source: see `World::change_source`.
+const CREATE_AS_GAP: u16 = 4;
 const DELETE: u16 = 5;
 const DELETE_AS_GAP: u16 = 20;
 const UNDELETE: u16 = 1;

@@ -2,8 +2,6 @@
 
 use super::*;
 
-const CREATE_AS_GAP: u16 = 4;
-
 fn tell_all(world: &mut World) {
     while !world.bus.is_empty() {
         world.deliver();
