@@ -12,7 +12,7 @@ use super::{Expression, person};
 use crate::config::{
     self, Config, FieldRule, Flag, IfMissing, NoLongerMatching, OnDelete, PipelineConfig, Publishing, Truncate, WriteOn,
 };
-use crate::event::{ChangeKind, FieldName, FieldPath, ObjectName, OrgName, Part, RecordId};
+use crate::event::{ChangeKind, Field, FieldName, FieldPath, ObjectName, OrgName, Part, RecordId};
 use crate::privacy::ObjectPrivacy;
 use crate::publish::Cell;
 use crate::store::Parent;
@@ -36,6 +36,8 @@ pub struct Mapping {
     types: Arc<Types>,
     /// It reads what accounts have from their contacts.
     pub(super) persons: bool,
+    /// Fields of the source in which the bridge itself tells how a record is doing.
+    feedback: Vec<FieldName>,
 }
 
 impl Mapping {
@@ -66,6 +68,7 @@ impl Mapping {
             rules: rules.collect(),
             types: Arc::default(),
             persons,
+            feedback: pipeline.feedback.fields().cloned().collect(),
         }
     }
 
@@ -196,6 +199,18 @@ impl Mapping {
             | Given::Unknown
             | Given::Failed(_) => None,
         }
+    }
+
+    /// Whether a change is no more than the bridge's own word on how the record is doing. It is no reason to try what failed
+    /// once more, or each failure would be the cause of the next.
+    pub fn is_feedback(&self, part: &Part) -> bool {
+        const AUDIT: [&str; 3] = ["LastModifiedDate", "LastModifiedById", "SystemModstamp"];
+        let own = |name: &String| {
+            AUDIT.contains(&name.as_str())
+                || self.feedback.iter().any(|field| field.as_str().eq_ignore_ascii_case(name))
+        };
+        let changed = || part.change.fields.iter().filter(|(_, field)| !matches!(field, Field::Same(_)));
+        !self.feedback.is_empty() && part.kind() == ChangeKind::Update && changed().all(|(name, _)| own(name))
     }
 
     /// Whether a change touches what the key is filled from.

@@ -428,7 +428,8 @@ impl Machine {
     fn join_parked(&mut self, source: Source, from: Seq, again: Duration, part: &Part, now: Instant) {
         let at = if part.kind().is_delete() { now } else { now + again };
         self.settlement.widen.push((source.pipeline, source.record, part.seq));
-        if !self.is_halted(source.pipeline) {
+        let is_feedback = self.lines.get(&source.pipeline).is_some_and(|line| line.mapping.is_feedback(part));
+        if !self.is_halted(source.pipeline) && !is_feedback {
             self.read(source, from, false, true, at);
             self.note_undelete(source, part);
             self.note_key(source, part);

@@ -93,6 +93,8 @@ async fn a_source_record_says_why_it_failed_until_it_goes_through() {
     .await;
     assert!(said(&world).await["bad"].0.as_ref().unwrap().chars().count() <= 60);
     world.update("Account", vec![(bad, json!({"Phone": "2"}))]).await;
+    let redriven = world.told(|done| Command::Redrive { which: Which::default(), done }).await;
+    assert_eq!(redriven, Ok(1));
     until_said(&world, "no reason any more", |said| said["bad"] == (None, true)).await;
     world.until("no failed record", failed(0)).await;
     world.assert_equal().await;

@@ -1474,6 +1474,54 @@ fn a_delete_is_tried_at_once_also_where_an_earlier_change_of_a_parked_record_wai
 }
 
 #[test]
+fn the_bridge_s_own_word_on_a_failed_record_is_no_reason_to_try_it_again() {
+    let mut world = World::with(|pipeline| pipeline.feedback.error = Some("Error__c".parse().unwrap()));
+    world.change_source(0, 1);
+    world.finish();
+    let calls = world.target.log.len();
+    let row = Parked {
+        pipeline: ACCOUNTS,
+        record: record_id(0),
+        from: Seq(1),
+        to: Seq(1),
+        state: ParkedState::Failed,
+        code: "STRING_TOO_LONG".into(),
+        fields: vec![],
+        waits_for: None,
+        attempts: 1,
+        tried_at: Timestamp(0),
+        evidence: String::new(),
+        request: None,
+    };
+    world.memory.parked.insert((ACCOUNTS, record_id(0)), row);
+    let tell = |world: &mut World, names: &[&str]| {
+        let told = names.iter().map(|name| ((*name).to_owned(), Field::New(Value::text("x"))));
+        world.emit(0, 1, ChangeKind::Update, told.collect());
+        world.deliver();
+        let begin = world.now;
+        while world.now < begin + 2 * TRY_AGAIN {
+            world.page(5);
+            while world.ask() {}
+            while !world.asked.is_empty() {
+                world.answer_read(0);
+            }
+            while world.send() {}
+            while !world.flights.is_empty() {
+                world.answer_batch(0, 7);
+            }
+            world.commit();
+            world.pass(1);
+        }
+    };
+    tell(&mut world, &["Error__c", "LastModifiedDate"]);
+    let parked = &world.memory.parked[&(ACCOUNTS, record_id(0))];
+    assert_eq!((parked.attempts, parked.to > Seq(1), world.target.log.len()), (1, true, calls));
+    // Somebody else's change is one.
+    tell(&mut world, &["Error__c", "Other__c"]);
+    assert!(world.memory.parked.is_empty());
+}
+
+#[test]
 fn a_record_that_failed_and_is_flagged_then_is_no_failed_record_any_more() {
     let mut world = World::with(|pipeline| {
         let set = Value::Bool(true);
