@@ -15,6 +15,8 @@ pub enum Reply {
     Answer(&'static str),
     Cut,
     Silence,
+    /// What it does with a request of this body.
+    Each(Arc<dyn Fn(&str) -> Reply + Send + Sync>),
 }
 
 /// A request as it came: headers with names in lower case, and the body.
@@ -61,11 +63,14 @@ impl Hook {
         let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
         stream.read_exact(&mut body).await.ok()?;
         log.lock().unwrap().push(Seen { line, headers, body: String::from_utf8(body).unwrap() });
-        let reply = script.lock().unwrap().clone();
+        let mut reply = script.lock().unwrap().clone();
+        if let Reply::Each(each) = &reply {
+            reply = each(&log.lock().unwrap().last().unwrap().body);
+        }
         match reply {
             Reply::Answer(answer) => stream.write_all(answer.as_bytes()).await.ok(),
             Reply::Cut => None,
-            Reply::Silence => std::future::pending().await,
+            Reply::Silence | Reply::Each(_) => std::future::pending().await,
         }
     }
 

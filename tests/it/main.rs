@@ -3,6 +3,7 @@
 // A test that panics has failed, which is what is meant here.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod actions;
 mod automation;
 mod backfill;
 mod brakes;
