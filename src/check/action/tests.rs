@@ -269,13 +269,20 @@ fn an_event_takes_its_own_fields_and_gets_those_that_it_needs() {
 }
 
 #[test]
-fn who_may_not_publish_an_event_is_told() {
-    let mut known = known(&inputs());
-    let mut told = event("Told__e");
-    told["createable"] = false.into();
-    let described = testing::org_with(&[told]).objects.into_iter().next().unwrap();
-    known.orgs.get_mut(&"b".parse().unwrap()).unwrap().objects.extend([described]);
-    assert_eq!(said_of(OF_CHANGES, &known), ["error action.event: the bridge's user may not publish Told__e"]);
+fn who_may_not_publish_an_event_or_edit_the_record_of_an_answer_is_told() {
+    let of = |config: &str, org: &str, mut json: Json, right: &str| {
+        let mut known = known(&inputs());
+        json[right] = false.into();
+        let described = testing::org_with(&[json]).objects;
+        known.orgs.get_mut(&org.parse().unwrap()).unwrap().objects.extend(described);
+        said_of(config, &known)
+    };
+    let published = of(OF_CHANGES, "b", event("Told__e"), "createable");
+    assert_eq!(published, ["error action.event: the bridge's user may not publish Told__e"]);
+    let answered = of(OF_CHANGES, "a", event("Left__e"), "createable");
+    assert_eq!(answered, ["error action.answer.event: the bridge's user may not publish Left__e"]);
+    let edited = of(OF_EVENTS, "a", order(), "updateable");
+    assert_eq!(edited, ["error action.answer: the bridge's user may not edit records of Order__c"]);
 }
 
 #[test]
