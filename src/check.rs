@@ -1,7 +1,9 @@
 //! `orgbridge check` beyond the file: what the two orgs say of a config. `gather` asks them, the other modules judge and
 //! know no socket.
 
+mod action;
 mod dependents;
+mod feedback;
 mod fields;
 mod gather;
 mod lookups;
@@ -17,14 +19,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::{Config, Severity};
-use crate::event::{ObjectName, OrgName, PipelineName, RecordId};
-use crate::org::Capture;
-use crate::org::Org;
+use crate::event::{FieldName, ObjectName, OrgName, PipelineName, RecordId};
 use crate::org::describe::{GlobalDescribe, ObjectDescribe};
 use crate::org::setup::{
     Asked, Automation, AutomationKind, ObjectPermissions, PicklistValues, Queue, RecordType, Sharing,
     SystemPermissions, Users,
 };
+use crate::org::{ActionKind, Capture, Org, Signature};
 
 /// One thing that a person should know, with its place in the config. Names objects and fields, never a value of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,8 @@ struct KnownOrg {
     queues: Option<Asked<Vec<Queue>>>,
     /// Those that the config names, by their user names.
     users: Option<Asked<Users>>,
+    /// The flows and Apex methods that actions call; None: there is no such one, as the user sees it.
+    called: HashMap<(ActionKind, FieldName), Asked<Option<Signature>>>,
 }
 
 /// Asks the orgs, and judges. Errors of an org are findings, too: what could not be asked is not judged.
@@ -79,6 +82,9 @@ pub async fn check(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> Vec<Findin
     let (known, mut findings) = gather::gather(config, orgs).await;
     for pipeline in &config.pipelines {
         findings.extend(pipeline::judge(pipeline, config, &known));
+    }
+    for action in &config.actions {
+        findings.extend(action::judge(action, &known));
     }
     findings
 }

@@ -41,7 +41,7 @@ pub use self::error::{CallError, Disposition, Limit, Lost, remedy_of};
 pub use self::login_error::{LoginRefusal, OrgError};
 pub use self::rest::{
     ActionKind, ApexAnswer, COLLECTION_MAX, Capture, CapturedChannel, Changed, Changes, DELETIONS_KEPT, Deleted,
-    Enqueued, FREE_ENTITIES, Invoked, Limits, Member, Quota, READ_MAX, setup,
+    Enqueued, FREE_ENTITIES, Invoked, Limits, Member, Parameter, Quota, READ_MAX, Signature, setup,
 };
 pub use self::save::{Operation, RecordError, Refusal, SaveDisposition, SaveResult};
 pub use self::usage::ApiUsage;

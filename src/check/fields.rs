@@ -25,16 +25,7 @@ pub(super) fn judge(
     }
     let source = rule.fill.from().zip(from).and_then(|(path, from)| read(findings, at, path, from, polled));
     let Some(to) = to else { return };
-    let Some(target) = to.field(name) else {
-        findings.error(at, format!("{} has no field {name}", to.name()), meant(to, name));
-        return;
-    };
-    if target.kind.is_compound() {
-        let parts: Vec<&str> = to.components_of(&target.name).iter().map(|part| part.name.as_str()).collect();
-        let remedy = format!("fill its parts: {}", parts.join(", "));
-        findings.error(at, format!("{name} is a compound field, and can only be read"), remedy);
-        return;
-    }
+    let Some(target) = written(findings, at, name, to) else { return };
     let (creates, updates) = (rule.write_on != WriteOn::Update, rule.write_on != WriteOn::Create);
     if creates && !target.createable {
         let remedy = if updates && target.updateable {
@@ -54,6 +45,85 @@ pub(super) fn judge(
     if rule.truncate == Some(Truncate::Field) && Kind::of(&target.kind) != Kind::Text {
         findings.warn(at, format!("{name} is no text, so `truncate: true` cuts nothing"), "remove `truncate` here");
     }
+    values(findings, at, rule, source, target);
+    if let Fill::Parent { pipelines, .. } = &rule.fill {
+        lookup(findings, at, target, source);
+        let parents = config.pipelines.iter().filter(|other| pipelines.contains(&other.name));
+        for parent in parents {
+            let Some(reference) = target.kind.reference() else { continue };
+            if reference.leads_to(parent.to.object.as_str()) {
+                continue;
+            }
+            let leads: Vec<&str> = reference.targets.iter().map(|object| object.as_str()).collect();
+            let message = format!(
+                "{name} leads to {}, and the pipeline {} writes {}",
+                leads.join(", "),
+                parent.name,
+                parent.to.object
+            );
+            findings.error(at, message, "name the pipeline that writes such records");
+        }
+    }
+}
+
+/// A field of an object that is to be written: it is there, and is no compound.
+pub(super) fn written<'d>(
+    findings: &mut Findings<'_>,
+    at: &[&str],
+    name: &FieldName,
+    to: &'d ObjectDescribe,
+) -> Option<&'d FieldDescribe> {
+    let Some(target) = to.field(name) else {
+        findings.error(at, format!("{} has no field {name}", to.name()), meant(to, name));
+        return None;
+    };
+    if target.kind.is_compound() {
+        let parts: Vec<&str> = to.components_of(&target.name).iter().map(|part| part.name.as_str()).collect();
+        let remedy = format!("fill its parts: {}", parts.join(", "));
+        findings.error(at, format!("{name} is a compound field, and can only be read"), remedy);
+        return None;
+    }
+    Some(target)
+}
+
+/// A field of a platform event that is to be published: it is there, and can be given.
+pub(super) fn published<'d>(
+    findings: &mut Findings<'_>,
+    at: &[&str],
+    name: &FieldName,
+    event: &'d ObjectDescribe,
+) -> Option<&'d FieldDescribe> {
+    let target = written(findings, at, name, event)?;
+    if !target.createable {
+        // Fields of events have no field-level security.
+        let remedy = "the org gives it to each event by itself: remove the field here";
+        findings.error(at, format!("{name} cannot be written when an event is published"), remedy);
+    }
+    Some(target)
+}
+
+/// A field of a record that is there is to be changed.
+pub(super) fn changed<'d>(
+    findings: &mut Findings<'_>,
+    at: &[&str],
+    name: &FieldName,
+    object: &'d ObjectDescribe,
+) -> Option<&'d FieldDescribe> {
+    let target = written(findings, at, name, object)?;
+    if !target.updateable {
+        findings.error(at, format!("{name} cannot be written"), not_writable(object, target));
+    }
+    Some(target)
+}
+
+/// What a rule brings fits the field.
+pub(super) fn values(
+    findings: &mut Findings<'_>,
+    at: &[&str],
+    rule: &FieldRule,
+    source: Option<&FieldDescribe>,
+    target: &FieldDescribe,
+) {
     if let OnNull::Value(value) = &rule.on_null {
         fits(findings, at, target, value);
     }
@@ -69,25 +139,8 @@ pub(super) fn judge(
                 compare(findings, at, source, target, rule.truncate);
             }
         }
-        Fill::Parent { pipelines, .. } => {
-            lookup(findings, at, target, source);
-            let parents = config.pipelines.iter().filter(|other| pipelines.contains(&other.name));
-            for parent in parents {
-                let Some(reference) = target.kind.reference() else { continue };
-                if reference.leads_to(parent.to.object.as_str()) {
-                    continue;
-                }
-                let leads: Vec<&str> = reference.targets.iter().map(|object| object.as_str()).collect();
-                let message = format!(
-                    "{name} leads to {}, and the pipeline {} writes {}",
-                    leads.join(", "),
-                    parent.name,
-                    parent.to.object
-                );
-                findings.error(at, message, "name the pipeline that writes such records");
-            }
-        }
-        Fill::Expression(_)
+        Fill::Parent { .. }
+        | Fill::Expression(_)
         | Fill::Find { .. }
         | Fill::RecordType(_)
         | Fill::RecordTypeOf { .. }
@@ -98,6 +151,29 @@ pub(super) fn judge(
 
 /// The source field of a path, if it is there and tells of its changes.
 pub(super) fn read<'d>(
+    findings: &mut Findings<'_>,
+    at: &[&str],
+    path: &FieldPath,
+    from: &'d ObjectDescribe,
+    polled: bool,
+) -> Option<&'d FieldDescribe> {
+    let field = readable(findings, at, path, from, polled)?;
+    match field.computed {
+        Some(Computed::Formula) => {
+            let remedy = "map what it is computed from, or compute it here: { cel: … }";
+            findings.warn(at, format!("{path} is a formula: when its result changes, no event tells of it"), remedy);
+        }
+        Some(Computed::RollUp) => {
+            let remedy = "map the details and sum them up in the target, or copy it by a flow into a field of its own";
+            findings.warn(at, format!("{path} is a roll-up: when it changes, no event tells of it"), remedy);
+        }
+        None => {}
+    }
+    Some(field)
+}
+
+/// The source field of a path, if it is there and has a value that can be taken.
+pub(super) fn readable<'d>(
     findings: &mut Findings<'_>,
     at: &[&str],
     path: &FieldPath,
@@ -147,17 +223,6 @@ pub(super) fn read<'d>(
         let remedy = format!("write `{compound}.{part}`, as change events name it");
         findings.error(at, format!("change events carry {path} as a part of {compound}"), remedy);
         return None;
-    }
-    match field.computed {
-        Some(Computed::Formula) => {
-            let remedy = "map what it is computed from, or compute it here: { cel: … }";
-            findings.warn(at, format!("{path} is a formula: when its result changes, no event tells of it"), remedy);
-        }
-        Some(Computed::RollUp) => {
-            let remedy = "map the details and sum them up in the target, or copy it by a flow into a field of its own";
-            findings.warn(at, format!("{path} is a roll-up: when it changes, no event tells of it"), remedy);
-        }
-        None => {}
     }
     match field.kind {
         FieldKind::Encrypted => {

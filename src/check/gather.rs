@@ -1,14 +1,15 @@
 //! What is asked of the orgs: logins, objects with their fields, channels, permissions, sharing, currency, automation. A
-//! few requests for each org, however many pipelines there are; and one for each record type whose picklists matter.
+//! few requests for each org, however many pipelines there are; and one for each record type whose picklists matter, and
+//! for each flow and Apex method that is called.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Finding, Known, KnownOrg, Place, lookups, record_types as given};
-use crate::config::{Config, Fill, OwnerName, Severity};
-use crate::event::{ObjectName, OrgName};
+use crate::config::{AnswerTo, Config, Does, Fill, OwnerName, Severity};
+use crate::event::{FieldName, ObjectName, OrgName};
 use crate::org::setup::UserKey;
-use crate::org::{CallError, Org};
+use crate::org::{ActionKind, CallError, Org};
 
 pub(super) async fn gather(config: &Config, orgs: &BTreeMap<OrgName, Org>) -> (Known, Vec<Finding>) {
     let (mut known, mut findings) = (Known::default(), Vec::new());
@@ -39,13 +40,16 @@ async fn of_org(config: &Config, name: &OrgName, org: &Org) -> Result<KnownOrg, 
     let written: Vec<ObjectName> =
         config.pipelines.iter().filter(|line| line.to.org == *name).map(|line| line.to.object.clone()).collect();
     let asked = asked(config, name);
-    let wanted: BTreeSet<&ObjectName> = read.clone().chain(&written).chain(&asked.objects).collect();
+    let acting = acting(config, name);
+    let wanted: BTreeSet<&ObjectName> =
+        read.clone().chain(&written).chain(&asked.objects).chain(acting.objects.iter().copied()).collect();
     let all = org.describe_global().await?;
     let mut objects = HashMap::new();
     for object in wanted.iter().filter(|object| all.object(object.as_str()).is_some()) {
         objects.insert((*object).clone(), org.describe_now(object).await?);
     }
-    let there: Vec<ObjectName> = objects.keys().cloned().collect();
+    // Nobody owns or shares an event.
+    let there: Vec<ObjectName> = objects.keys().filter(|name| !name.as_str().ends_with("__e")).cloned().collect();
     let mut record_types = BTreeMap::new();
     for object in asked.record_types.into_iter().filter(|object| objects.contains_key(object)) {
         let types = org.record_types(&object).await?;
@@ -61,7 +65,13 @@ async fn of_org(config: &Config, name: &OrgName, org: &Org) -> Result<KnownOrg, 
         }
     }
     let written: Vec<ObjectName> = written.iter().filter(|object| objects.contains_key(*object)).cloned().collect();
-    let captured = read.count() > 0;
+    let captured = read.count() > 0 || acting.captured;
+    let mut called = HashMap::new();
+    for (kind, flow) in acting.called {
+        if let Entry::Vacant(place) = called.entry((kind, flow.clone())) {
+            place.insert(org.signature(kind, flow).await?);
+        }
+    }
     let entities = org.entities(&there).await?;
     let sharing =
         entities.known().into_iter().flatten().filter_map(|one| Some((one.name.clone(), one.sharing.clone()?)));
@@ -82,7 +92,41 @@ async fn of_org(config: &Config, name: &OrgName, org: &Org) -> Result<KnownOrg, 
         } else {
             None
         },
+        called,
     })
+}
+
+/// What actions ask of an org.
+#[derive(Default)]
+struct Acting<'c> {
+    /// Events, too.
+    objects: Vec<&'c ObjectName>,
+    /// Changes of records trigger some.
+    captured: bool,
+    called: Vec<(ActionKind, &'c FieldName)>,
+}
+
+fn acting<'c>(config: &'c Config, name: &OrgName) -> Acting<'c> {
+    let mut acting = Acting::default();
+    for action in &config.actions {
+        if action.from.org == *name {
+            acting.objects.push(&action.from.object);
+            acting.captured |= !action.is_of_events();
+            match &action.answer {
+                Some(AnswerTo::Record { object, .. }) => acting.objects.push(object),
+                Some(AnswerTo::Event { event, .. }) => acting.objects.push(event),
+                None => {}
+            }
+        }
+        match &action.does {
+            Does::Flow { org, name: flow } if org == name => acting.called.push((ActionKind::Flow, flow)),
+            Does::Apex { org, name: class } if org == name => acting.called.push((ActionKind::Apex, class)),
+            Does::Event { org, event, .. } if org == name => acting.objects.push(event),
+            // Nothing tells what an Apex REST class or a webhook takes.
+            Does::Flow { .. } | Does::Apex { .. } | Does::Event { .. } | Does::ApexRest { .. } | Does::Webhook(_) => {}
+        }
+    }
+    acting
 }
 
 /// What lookups ask of an org.

@@ -1,8 +1,8 @@
 //! One pipeline against the two orgs: its objects, channel, key, and what runs in the target by itself.
 
 use super::lookups::{self, Sides};
-use super::{Finding, Findings, Known, KnownOrg, dependents, fields, money, persons, record_types, rights};
-use crate::config::{Config, Fill, NoLongerMatching, PipelineConfig, WriteOn};
+use super::{Finding, Findings, Known, KnownOrg, dependents, feedback, fields, money, persons, record_types, rights};
+use crate::config::{Config, Fill, From, NoLongerMatching, PipelineConfig, WriteOn};
 use crate::event::{FieldName, ObjectName};
 use crate::mapping::Expression;
 use crate::org::FREE_ENTITIES;
@@ -19,14 +19,15 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
     let of = |org: Option<&KnownOrg>, object: &ObjectName| org.and_then(|org| org.objects.get(object)).cloned();
     let (from, to) = (of(source, &pipeline.from.object), of(target, &pipeline.to.object));
     if let Some(org) = source {
-        there(&mut findings, org, "from", &pipeline.from.object);
+        there(&mut findings, org, &["from", "object"], &pipeline.from.object);
         if from.is_some() {
-            capture(&mut findings, org, pipeline);
-            rights::reading(&mut findings, org, pipeline);
+            let policy = pipeline.when_no_longer_matching;
+            capture(&mut findings, org, (&pipeline.from, pipeline.when.as_ref()), policy);
+            rights::reading(&mut findings, org, &pipeline.from);
         }
     }
     if let Some(org) = target {
-        there(&mut findings, org, "to", &pipeline.to.object);
+        there(&mut findings, org, &["to", "object"], &pipeline.to.object);
         automation(&mut findings, org, &pipeline.to.object);
     }
     if let Some(to) = &to {
@@ -35,7 +36,12 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
             record_types::judge(&mut findings, pipeline, source, org, to);
         }
         key(&mut findings, pipeline, to);
-        required(&mut findings, pipeline, to);
+        let filled = |name: &FieldName| {
+            pipeline.fields.iter().any(|(field, rule)| {
+                field.as_str().eq_ignore_ascii_case(name.as_str()) && rule.write_on != WriteOn::Update
+            })
+        };
+        required(&mut findings, &["fields"], to, filled);
         flag(&mut findings, pipeline, to);
         dependents::judge(&mut findings, pipeline, to);
     }
@@ -60,37 +66,45 @@ pub(super) fn judge(pipeline: &PipelineConfig, config: &Config, known: &Known) -
         for path in pipeline.when.iter().flat_map(Expression::reads) {
             fields::read(&mut findings, &["when"], path, from, pipeline.from.poll.is_some());
         }
+        feedback::judge(&mut findings, pipeline, from);
     }
     findings.found
 }
 
-fn there(findings: &mut Findings<'_>, org: &KnownOrg, side: &str, object: &ObjectName) {
+/// The org shows an object, or a platform event.
+pub(super) fn there(findings: &mut Findings<'_>, org: &KnownOrg, at: &[&str], object: &ObjectName) {
+    let is_event = object.as_str().ends_with("__e");
+    let (what, place) = if is_event { ("event", "Platform Events") } else { ("object", "Object Manager") };
     match org.all.object(object.as_str()) {
         None => {
             let remedy = match org.all.closest(object.as_str()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    "look at its API name in Setup > Object Manager, and at the object permissions of the bridge's \
-                         user: what a user may not read is not there for him"
-                        .to_owned()
-                }
+                None => format!(
+                    "look at its API name in Setup > {place}, and at the object permissions of the bridge's user: what a \
+                     user may not read is not there for him"
+                ),
             };
-            findings.error(&[side, "object"], format!("the org shows no object {object}"), remedy);
+            findings.error(at, format!("the org shows no {what} {object}"), remedy);
         }
         Some(found) if found.name != *object => {
             let remedy = format!("write `{}`", found.name);
-            findings.error(&[side, "object"], "the org writes this object with other capitals".to_owned(), remedy);
+            findings.error(at, format!("the org writes this {what} with other capitals"), remedy);
         }
         Some(_) => {}
     }
 }
 
-/// The channel brings the object's changes.
-fn capture(findings: &mut Findings<'_>, org: &KnownOrg, pipeline: &PipelineConfig) {
-    if pipeline.from.poll.is_some() {
+/// The channel brings the object's changes, and what `when` reads. `policy`: what becomes of records that stop matching.
+pub(super) fn capture(
+    findings: &mut Findings<'_>,
+    org: &KnownOrg,
+    (from, when): (&From, Option<&Expression>),
+    policy: NoLongerMatching,
+) {
+    if from.poll.is_some() {
         return;
     }
-    let (channel, object) = (&pipeline.from.channel, &pipeline.from.object);
+    let (channel, object) = (&from.channel, &from.object);
     let at = &["from", "channel"];
     let capture = match &org.capture {
         Some(Asked::Known(capture)) => capture,
@@ -125,15 +139,14 @@ fn capture(findings: &mut Findings<'_>, org: &KnownOrg, pipeline: &PipelineConfi
         findings.error(at, format!("changes of {object} do not come to {channel}"), remedy);
         return;
     };
-    if member.filter.is_some() && pipeline.when_no_longer_matching != NoLongerMatching::Keep {
+    if member.filter.is_some() && policy != NoLongerMatching::Keep {
         let remedy = "remove the filter of the channel's member, or set `when_no_longer_matching: keep`";
         let message =
             "the channel has a filter: a record that stops matching it sends no event, so nothing tells of it";
         findings.warn(&["when_no_longer_matching"], message.to_owned(), remedy);
     }
-    let unread: Vec<&str> = pipeline
-        .when
-        .iter()
+    let unread: Vec<&str> = when
+        .into_iter()
         .flat_map(Expression::reads)
         .map(|path| path.top())
         .filter(|field| *field != "Id" && !member.enriched.contains(*field))
@@ -171,13 +184,12 @@ fn key(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectDescri
 }
 
 /// What a new record cannot be without.
-fn required(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectDescribe) {
-    let filled = |name: &FieldName| {
-        pipeline
-            .fields
-            .iter()
-            .any(|(field, rule)| field.as_str().eq_ignore_ascii_case(name.as_str()) && rule.write_on != WriteOn::Update)
-    };
+pub(super) fn required(
+    findings: &mut Findings<'_>,
+    at: &[&str],
+    to: &ObjectDescribe,
+    filled: impl Fn(&FieldName) -> bool,
+) {
     // The org makes a person's name of its parts.
     let is_named = |field: &FieldDescribe| {
         field.name.as_str() == "Name" && to.named("LastName").is_some_and(|last| filled(&last.name))
@@ -185,7 +197,7 @@ fn required(findings: &mut Findings<'_>, pipeline: &PipelineConfig, to: &ObjectD
     for field in to.required_on_create().filter(|field| !filled(&field.name) && !is_named(field)) {
         let message = format!("{} needs {} ({}), and nothing fills it", to.name(), field.name, field.label);
         let remedy = format!("add `{}: …` to the fields: a field of the source, or {{ value: … }}", field.name);
-        findings.error(&["fields"], message, remedy);
+        findings.error(at, message, remedy);
     }
 }
 
@@ -259,7 +271,8 @@ mod tests {
         let org = KnownOrg { capture: Some(Asked::Known(capture_of)), ..testing::org() };
         let pipeline = &config.pipelines[0];
         let mut findings = Findings { pipeline: &pipeline.name, found: Vec::new() };
-        capture(&mut findings, &org, pipeline);
+        let policy = pipeline.when_no_longer_matching;
+        capture(&mut findings, &org, (&pipeline.from, pipeline.when.as_ref()), policy);
         let short = |finding: Finding| format!("{} {}", finding.severity.as_str(), finding.message);
         findings.found.into_iter().map(short).collect()
     }

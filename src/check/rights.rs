@@ -3,7 +3,7 @@
 //! A sample of records would prove nothing here: the user's own query shows it only those that it may see.
 
 use super::{Findings, KnownOrg};
-use crate::config::{NoLongerMatching, OnDelete, OnUndelete, PipelineConfig};
+use crate::config::{From, NoLongerMatching, OnDelete, OnUndelete, PipelineConfig};
 use crate::event::ObjectName;
 use crate::org::describe::ObjectDescribe;
 use crate::org::setup::{ObjectPermissions, Sharing, SystemPermissions};
@@ -12,15 +12,15 @@ use crate::org::setup::{ObjectPermissions, Sharing, SystemPermissions};
 const ACTIVITIES: &[&str] = &["Task", "Event"];
 
 /// Every record reaches the bridge.
-pub(super) fn reading(findings: &mut Findings<'_>, org: &KnownOrg, pipeline: &PipelineConfig) {
-    let object = &pipeline.from.object;
-    if pipeline.from.poll.is_some() {
+pub(super) fn reading(findings: &mut Findings<'_>, org: &KnownOrg, from: &From) {
+    let object = &from.object;
+    if from.poll.is_some() {
         polling(findings, org, object);
         return;
     }
     // Events ask for this permission whatever sharing lets the user see (facts: setup-metadata.md section 2).
     let Some(lacks) = lacks_for_events(org, object) else { return };
-    let follows = if pipeline.from.channel.object().is_some() {
+    let follows = if from.channel.object().is_some() {
         "its channel is refused"
     } else {
         "its events do not come, and nothing says so"
@@ -143,7 +143,7 @@ mod tests {
     fn of_reading(source: &str, object: &str, org: &KnownOrg) -> Vec<String> {
         let config = between_two_orgs(&CONFIG.replace("SOURCE", source).replace("OBJECT", object));
         let mut findings = Findings { pipeline: &config.pipelines[0].name, found: Vec::new() };
-        reading(&mut findings, org, &config.pipelines[0]);
+        reading(&mut findings, org, &config.pipelines[0].from);
         findings.found.into_iter().map(|found| format!("{} {}", found.message, found.remedy)).collect()
     }
 

@@ -25,6 +25,7 @@ pub fn org() -> KnownOrg {
         picklists: HashMap::new(),
         queues: None,
         users: None,
+        called: HashMap::new(),
     }
 }
 

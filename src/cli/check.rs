@@ -106,7 +106,11 @@ fn summary(path: &Path, config: &Config) -> String {
     let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     let orgs = count(config.orgs.len(), "org");
     let pipelines = count(config.pipelines.len(), "pipeline");
-    let mut lines = vec![format!("{} is good: {orgs}, {pipelines}", path.display())];
+    let actions = match config.actions.len() {
+        0 => String::new(),
+        number => format!(", {}", count(number, "action")),
+    };
+    let mut lines = vec![format!("{} is good: {orgs}, {pipelines}{actions}", path.display())];
     for pipeline in &config.pipelines {
         let (from, to) = (&pipeline.from, &pipeline.to);
         lines.push(format!(
@@ -119,6 +123,10 @@ fn summary(path: &Path, config: &Config) -> String {
             to.key,
             count(pipeline.fields.len(), "field")
         ));
+    }
+    for action in &config.actions {
+        let from = &action.from;
+        lines.push(format!("  {}: {} of {} -> {}", action.name, from.object, from.org, action.does.shown()));
     }
     lines.push(format!("  state: {}", config.state.display()));
     lines.join("\n")
@@ -190,5 +198,14 @@ pipelines:
             "etc/bridge.yaml is good: 2 orgs, 1 pipeline\n  accounts: Account of emea -> Account of hq by Emea_Id__c, \
              2 fields\n  state: etc/bridge.db"
         );
+        let webhook = "  - name: tell
+    from: { org: emea, channel: /event/Left__e }
+    action: { webhook: { url: \"https://x.example.com/do-not-show\", secret: do-not-show-either }, delivery: at_most_once }
+";
+        let config = config::parse(&format!("{GOOD}{webhook}"), path, &|_| None, &|_| unreachable!()).unwrap();
+        let shown = summary(path, &config);
+        assert!(shown.starts_with("etc/bridge.yaml is good: 2 orgs, 1 pipeline, 1 action\n"), "{shown}");
+        assert!(shown.contains("\n  tell: Left__e of emea -> webhook at x.example.com\n"), "{shown}");
+        assert!(!shown.contains("do-not-show"), "{shown}");
     }
 }

@@ -170,6 +170,11 @@ impl ObjectDescribe {
     }
 }
 
+#[cfg(test)]
+pub(crate) fn listed(json: &serde_json::Value) -> GlobalDescribe {
+    GlobalDescribe::read(json).unwrap()
+}
+
 /// As an org would answer it.
 #[cfg(test)]
 pub(crate) fn described(json: &serde_json::Value) -> ObjectDescribe {

@@ -21,7 +21,7 @@ mod history;
 mod limits;
 pub mod setup;
 
-pub use actions::{ActionKind, ApexAnswer, Enqueued, Invoked};
+pub use actions::{ActionKind, ApexAnswer, Enqueued, Invoked, Parameter, Signature};
 pub use channels::{Capture, CapturedChannel, FREE_ENTITIES, Member};
 pub(super) use describe::Describes;
 pub use history::{Changed, Changes, DELETIONS_KEPT, Deleted};

@@ -586,3 +586,206 @@ async fn a_value_that_the_record_type_does_not_have_is_found() {
         }
     }
 }
+
+const ACTIONS: &str = "  - name: ship
+    from: { org: source, channel: /event/Order_Shipped__e }
+    when: Shipped__c == true
+    action:
+      org: target
+      flow: Ship_Order
+      delivery: at_most_once
+      order_by: Order_Number__c
+      answer: { object: Account, record: Note__c, fields: { Search_Name__c: result, Region__c: order } }
+    fields:
+      orderId: Order_Number__c
+      amount: { cel: 'default(Quantity__c, 0)' }
+  - name: say
+    from: { org: source, channel: /data/AccountChangeEvent, object: Account }
+    when: Rating == \"Hot\"
+    action:
+      org: target
+      apex: BridgeAction
+      delivery: at_most_once
+      answer: { fields: { Region__c: output } }
+    fields: { message: Name }
+  - name: publish
+    from: { org: source, channel: /data/AccountChangeEvent, object: Account }
+    action:
+      org: target
+      event: Order_Shipped__e
+      idempotency_key: Order_Number__c
+      delivery: at_least_once
+      answer: { event: Order_Shipped__e, fields: { Order_Number__c: id } }
+    fields: { Note__c: Description, Quantity__c: NumberOfEmployees }
+  - name: post
+    from: { org: source, channel: /data/AccountChangeEvent, object: Account }
+    action: { webhook: { url: \"https://x.example.com/\", secret: 0123456789abcdef }, delivery: at_most_once }
+    fields: { whatever: Name }
+";
+
+/// As [`IN_THE_CONFIG`].
+const IN_ACTIONS: &[(&str, &str, &str)] = &[
+    // What triggers them.
+    (
+        "/event/Order_Shipped__e",
+        "/event/Order_Shiped__e",
+        "error from.channel: the org shows no event Order_Shiped__e | did you mean `Order_Shipped__e`?",
+    ),
+    (
+        "when: Shipped__c",
+        "when: Shiped__c",
+        "error when: Order_Shipped__e shows no field Shiped__c | did you mean `Shipped__c`?",
+    ),
+    (
+        "order_by: Order_Number__c",
+        "order_by: Order_No__c",
+        "error action.order_by: Order_Shipped__e shows no field Order_No__c",
+    ),
+    ("record: Note__c", "record: Nota__c", "error action.answer.record: Order_Shipped__e shows no field Nota__c"),
+    ("message: Name", "message: Nam", "error fields.message: Account shows no field Nam | did you mean `Name`?"),
+    ("when: Rating", "when: Ratin", "error when: Account shows no field Ratin"),
+    // Flows and Apex.
+    (
+        "flow: Ship_Order",
+        "flow: Ship_Oder",
+        "error action.flow: the org shows no flow Ship_Oder | look at its API name in Setup > Flows; it must be autolaunched \
+         and active, and the bridge's user needs Run Flows",
+    ),
+    (
+        "apex: BridgeAction",
+        "apex: BridgeActions",
+        "error action.apex: the org shows no Apex class with an invocable method BridgeActions | look at its name in Setup > \
+         Apex Classes; it needs a method with @InvocableMethod",
+    ),
+    ("amount: {", "amuont: {", "error fields.amuont: Ship_Order has no input amuont | did you mean `amount`?"),
+    (
+        "      orderId: Order_Number__c\n",
+        "",
+        "error fields: Ship_Order needs orderId, and nothing fills it | add `orderId: …` to the fields",
+    ),
+    (
+        "order_by: Order",
+        "idempotency_key: Request_Key\n      order_by: Order",
+        "error action.idempotency_key: Ship_Order has no input Request_Key | make a variable of that name Available for input",
+    ),
+    (
+        "{ Region__c: output }",
+        "{ Region__c: outputs }",
+        "warning action.answer.fields.Region__c: BridgeAction has no output outputs: Region__c would be emptied | did you mean \
+         `output`?",
+    ),
+    // Events.
+    (
+        "      event: Order_Shipped__e",
+        "      event: Order_Sent__e",
+        "error action.event: the org shows no event Order_Sent__e",
+    ),
+    ("{ Note__c: Desc", "{ Notes__c: Desc", "error fields.Notes__c: Order_Shipped__e has no field Notes__c"),
+    ("{ Note__c: Desc", "{ EventUuid: Desc", "error fields.EventUuid: EventUuid cannot be written"),
+    (
+        "Quantity__c: NumberOfEmployees",
+        "Shipped_At__c: NumberOfEmployees",
+        "error fields.Shipped_At__c: NumberOfEmployees and Shipped_At__c are of different kinds",
+    ),
+    (
+        "idempotency_key: Order_Number__c",
+        "idempotency_key: Quantity__c",
+        "error fields: Order_Shipped__e needs Order_Number__c (Order Number), and nothing fills it",
+    ),
+    // Answers.
+    (
+        "object: Account, record",
+        "object: Acount, record",
+        "error action.answer.object: the org shows no object Acount | did you mean `Account`?",
+    ),
+    (
+        "{ Region__c: output }",
+        "{ Contacts__c: output }",
+        "error action.answer.fields.Contacts__c: Contacts__c cannot be written",
+    ),
+    (
+        "{ Order_Number__c: id }",
+        "{ Note__c: id }",
+        "error action.answer.fields: Order_Shipped__e needs Order_Number__c (Order Number), and nothing fills it",
+    ),
+];
+
+#[tokio::test]
+async fn actions_that_fit_have_nothing_wrong_and_each_that_does_not_is_found() {
+    let pair = Pair::new().await;
+    let found = pair.found(&pair.config(ACTIONS)).await;
+    let weighty: Vec<&String> = found.iter().filter(|found| !found.starts_with(Severity::Note.as_str())).collect();
+    assert!(weighty.is_empty(), "{weighty:#?}");
+    let mut missed = Vec::new();
+    for (piece, other, expected) in IN_ACTIONS {
+        assert!(ACTIONS.contains(piece), "{piece}");
+        let config = ACTIONS.replacen(piece, other, 1);
+        // Nothing is filled twice.
+        let config = match *other {
+            "idempotency_key: Quantity__c" => config.replace(", Quantity__c: NumberOfEmployees", ""),
+            _ => config,
+        };
+        let found = pair.found(&pair.config(&config)).await;
+        if !found.iter().any(|found| found.starts_with(expected)) {
+            missed.push(format!("{other:?}: wanted {expected:?}, found {found:#?}"));
+        }
+    }
+    assert!(missed.is_empty(), "{} missed: {}", missed.len(), missed.join("\n"));
+}
+
+#[tokio::test]
+async fn an_action_whose_events_do_not_come_is_found() {
+    let pair = Pair::new().await;
+    pair.control("source", "capture", json!({"object": "Account", "on": false})).await;
+    let found = pair.found(&pair.config(ACTIONS)).await;
+    let lost =
+        "error from.channel: changes of Account do not come to /data/AccountChangeEvent | select it in Setup > Change";
+    assert_eq!(found.iter().filter(|found| found.starts_with(lost)).count(), 3, "{found:#?}");
+    pair.control("source", "apps", limited("source")).await;
+    let mut config = pair.config(ACTIONS);
+    let secret = secrecy::SecretString::from("limited-secret");
+    config.orgs.get_mut(&"source".parse().unwrap()).unwrap().login =
+        config::Login::ClientCredentials { key: "limited".to_owned(), secret };
+    let found = pair.found(&config).await;
+    let hidden = "error from.object: the bridge's user may not see all records of Account: its channel is refused";
+    assert_eq!(found.iter().filter(|found| found.starts_with(hidden)).count(), 3, "{found:#?}");
+}
+
+#[tokio::test]
+async fn feedback_needs_fields_of_the_source_that_can_be_written_and_hold_it() {
+    let pair = Pair::new().await;
+    let user = "integration@source.example.com";
+    for (feedback, hidden, expected) in [
+        ("{ error: Region__c, last_synced: Reviewed__c }", None, ""),
+        (
+            "{ error: Regoin__c }",
+            None,
+            "error feedback.error: Account has no field Regoin__c | did you mean `Region__c`?",
+        ),
+        (
+            "{ error: Reviewed__c }",
+            None,
+            "error feedback.error: Reviewed__c does not hold text | name a field of the type Text Area, or make one (Setup > \
+             Object Manager > Account > Fields & Relationships)",
+        ),
+        ("{ last_synced: Region__c }", None, "error feedback.last_synced: Region__c does not hold a date with a time"),
+        (
+            "{ last_synced: Reviewed__c }",
+            Some("Reviewed__c"),
+            "error feedback.last_synced: Reviewed__c cannot be written | let the bridge's user edit it: Setup > Object \
+             Manager > Account > Reviewed > Set Field-Level Security",
+        ),
+    ] {
+        if let Some(field) = hidden {
+            let access = json!({"user": user, "object": "Account", "field": field, "access": "read"});
+            pair.control("source", "access", access).await;
+        }
+        let found = pair.found(&pair.config(&format!("{ACCOUNTS}    feedback: {feedback}\n"))).await;
+        let weighty: Vec<&String> = found.iter().filter(|found| !found.starts_with(Severity::Note.as_str())).collect();
+        if expected.is_empty() {
+            assert!(weighty.is_empty(), "{feedback}: {weighty:#?}");
+        } else {
+            assert!(weighty.len() == 1 && weighty[0].starts_with(expected), "{feedback}: {found:#?}");
+        }
+    }
+}

@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 
 use super::super::http::{Answer, Request};
 use super::super::{CallError, Code, Org, OrgText, RecordError, Refusal};
+use super::setup::Asked;
 use super::{UNREADABLE, one_for_each};
 use crate::event::{FieldName, ObjectName};
 
 /// What is called by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ActionKind {
     /// A flow that is autolaunched, and active.
     Flow,
@@ -28,6 +29,28 @@ impl ActionKind {
             Self::Apex => "apex",
         }
     }
+}
+
+/// What a flow or an Apex method takes and gives. Names may be in other capitals than the caller writes.
+///
+/// UNSURE of the answer's exact shape: it is documented by examples only, and those are of standard actions. So what is not
+/// as expected is `None`, which stands for "the org does not say".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signature {
+    pub inputs: Option<Vec<Parameter>>,
+    pub outputs: Option<Vec<Parameter>>,
+}
+
+/// One input or output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    pub name: String,
+    /// A call without it is refused. False where the org does not say.
+    pub required: bool,
+    /// In capitals: `STRING`, `NUMBER`.
+    pub kind: Option<String>,
+    /// The most bytes of a text; an org that says 0 does not say it.
+    pub length: Option<u64>,
 }
 
 /// What came of one of the inputs of a call. `Debug` leaves out the values.
@@ -78,6 +101,20 @@ impl fmt::Debug for ApexAnswer {
 }
 
 impl Org {
+    /// What a flow or an Apex method takes and gives: `GET /actions/custom/...`. None: the org shows the user no such one.
+    pub async fn signature(&self, kind: ActionKind, name: &FieldName) -> Result<Asked<Option<Signature>>, CallError> {
+        let answer = match self.get(&format!("actions/custom/{}/{name}", kind.segment())).await {
+            Ok(answer) => Ok(Some(Signature::read(&answer))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        };
+        let needs = match kind {
+            ActionKind::Flow => "the permission Run Flows",
+            ActionKind::Apex => "access to the Apex class",
+        };
+        Asked::of(answer, needs)
+    }
+
     /// Calls a flow or an Apex method once for each of up to 200 inputs: `POST /actions/custom/...`. One result for
     /// each, in their order.
     pub async fn invoke(
@@ -173,6 +210,24 @@ fn invoked(status: u16, body: &[u8], sent: usize) -> Option<Result<Vec<Invoked>,
     }
 }
 
+impl Signature {
+    fn read(json: &Value) -> Self {
+        let list = |key: &str| json.get(key)?.as_array()?.iter().map(Parameter::read).collect();
+        Self { inputs: list("inputs"), outputs: list("outputs") }
+    }
+}
+
+impl Parameter {
+    fn read(json: &Value) -> Option<Self> {
+        Some(Self {
+            name: json.get("name")?.as_str()?.to_owned(),
+            required: json.get("required").and_then(Value::as_bool).unwrap_or(false),
+            kind: json.get("type").and_then(Value::as_str).map(str::to_ascii_uppercase),
+            length: json.get("byteLength").and_then(Value::as_u64).filter(|length| *length > 0),
+        })
+    }
+}
+
 impl Invoked {
     fn read(json: &Value) -> Option<Self> {
         if json.get("isSuccess")?.as_bool()? {
@@ -243,6 +298,53 @@ mod tests {
         assert_eq!(read(200, &json!([]), 1), count(1, 0));
         assert_eq!(read(200, &json!([{"id": "x"}]), 1), Some(Err(UNREADABLE)));
         assert_eq!(invoked(200, b"<html>", 1), Some(Err(UNREADABLE)));
+    }
+
+    #[test]
+    fn what_an_org_does_not_say_of_a_flow_as_expected_is_not_known() {
+        let read = |json: Value| Signature::read(&json);
+        let known = read(json!({
+            "inputs": [
+                {"name": "orderId", "type": "string", "required": true, "byteLength": 0},
+                {"name": "key", "type": "STRING", "byteLength": 20},
+            ],
+            "outputs": [{"name": "result"}],
+        }));
+        let parameter = |name: &str, required, kind: Option<&str>, length| Parameter {
+            name: name.to_owned(),
+            required,
+            kind: kind.map(str::to_owned),
+            length,
+        };
+        let inputs =
+            vec![parameter("orderId", true, Some("STRING"), None), parameter("key", false, Some("STRING"), Some(20))];
+        assert_eq!(known.inputs, Some(inputs));
+        assert_eq!(known.outputs, Some(vec![parameter("result", false, None, None)]));
+        assert_eq!(read(json!({"inputs": [], "outputs": null})), Signature { inputs: Some(Vec::new()), outputs: None });
+        for odd in
+            [json!([]), json!({}), json!({"inputs": {"a": 1}}), json!({"inputs": ["a"]}), json!({"inputs": [{}]})]
+        {
+            assert_eq!(read(odd.clone()), Signature::default(), "{odd}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flow_that_is_not_there_is_an_answer_and_so_is_a_refusal_of_the_question() {
+        let server = ScriptedOrg::start(|seen| {
+            let (status, code) = match &seen.target {
+                target if target.ends_with("/custom/flow/Gone") => (404, "NOT_FOUND"),
+                target if target.ends_with("/custom/apex/Hidden") => (403, "INSUFFICIENT_ACCESS"),
+                _ => return Reply::json(200, &json!({"inputs": []})),
+            };
+            Reply::json(status, &json!([{"errorCode": code, "message": "no"}]))
+        })
+        .await;
+        let org = server.org();
+        let ask = async |kind, name: &str| org.signature(kind, &name.parse().unwrap()).await.unwrap();
+        assert_eq!(ask(ActionKind::Flow, "Gone").await, Asked::Known(None));
+        let there = Signature { inputs: Some(Vec::new()), outputs: None };
+        assert_eq!(ask(ActionKind::Flow, "There").await, Asked::Known(Some(there)));
+        assert!(matches!(ask(ActionKind::Apex, "Hidden").await, Asked::Unknown(_)));
     }
 
     #[test]
