@@ -166,7 +166,9 @@ impl World {
 
     /// What is subscribed by this config.
     fn channels(&self) -> usize {
-        let read = self.config.pipelines.iter().map(|line| &line.from).map(|from| (&from.org, &from.channel));
+        let of_actions = self.config.actions.iter().map(|action| &action.from);
+        let read = self.config.pipelines.iter().map(|line| &line.from).chain(of_actions);
+        let read = read.map(|from| (&from.org, &from.channel));
         let kept = self.config.orgs.iter().flat_map(|(name, org)| org.journal.iter().map(move |one| (name, one)));
         read.chain(kept).collect::<BTreeSet<_>>().len()
     }
