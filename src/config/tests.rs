@@ -427,9 +427,10 @@ fn the_configs_in_the_repository_are_good_and_do_what_their_tests_say() {
         if path.ends_with("demo.yaml") {
             continue;
         }
-        for pipeline in &config.pipelines {
-            let tested = config.cases.iter().any(|case| case.pipeline == pipeline.name);
-            assert!(tested, "{}: {} has no test", path.display(), pipeline.name);
+        let actions = config.actions.iter().map(|action| &action.name);
+        for name in config.pipelines.iter().map(|pipeline| &pipeline.name).chain(actions) {
+            let tested = config.cases.iter().any(|case| case.pipeline == *name);
+            assert!(tested, "{}: {name} has no test", path.display());
         }
     }
 }

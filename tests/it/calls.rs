@@ -3,22 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use orgbridge::action::call::{Called, Caller, Outcome, Shot, batch_max};
 use orgbridge::config::{ActionConfig, Delivery, Does, From, KeyPlace, Method, OnRead, OrderBy, Start, Via, Webhook};
 use orgbridge::event::{OrgName, Value};
-use orgbridge::org::Org;
-use pubsub_api::pub_sub_client::PubSubClient;
-use pubsub_api::{FetchRequest, ReplayPreset, SchemaRequest};
 use ring::hmac;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Map, Value as Json, json};
-use tokio_stream::StreamExt;
-use tonic::transport::{Channel, Endpoint};
 
+use crate::bus::Bus;
 use crate::hook::{Hook, Reply};
-use crate::support::{PATIENCE, World};
+use crate::support::World;
 
 const EVENT: &str = "Order_Shipped__e";
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -233,65 +228,6 @@ async fn an_apex_class_creates_changes_and_refuses() {
     assert_eq!((shown(&nowhere), nowhere.remedy), (vec!["Refused(NOT_FOUND)".to_owned()], None));
 }
 
-/// A reader of the bus that shares nothing with the bridge but the protocol's definition.
-struct Bus {
-    client: PubSubClient<Channel>,
-    org: Org,
-}
-
-impl Bus {
-    async fn of(world: &World) -> Self {
-        let endpoint = Endpoint::from_shared(format!("http://{}", world.emulator.pubsub)).unwrap();
-        Self { client: PubSubClient::new(endpoint.connect().await.unwrap()), org: world.orgs[&target()].clone() }
-    }
-
-    async fn request<T>(&self, message: T) -> tonic::Request<T> {
-        let session = self.org.session().await.unwrap();
-        let mut request = tonic::Request::new(message);
-        let url = session.instance_url.origin().ascii_serialization();
-        for (name, value) in [
-            ("accesstoken", session.token.expose_secret()),
-            ("instanceurl", url.as_str()),
-            ("tenantid", session.org_id.as_str()),
-        ] {
-            request.metadata_mut().insert(name, value.parse().unwrap());
-        }
-        request
-    }
-
-    /// So many of the oldest events: the UUID and the fields of each.
-    async fn events(&mut self, count: usize) -> Vec<(String, BTreeMap<String, Avro>)> {
-        let wanted = FetchRequest {
-            topic_name: format!("/event/{EVENT}"),
-            replay_preset: ReplayPreset::Earliest.into(),
-            num_requested: 100,
-            ..FetchRequest::default()
-        };
-        // It stays open, for a stream that ends is answered no more.
-        let request = self.request(tokio_stream::iter([wanted]).chain(tokio_stream::pending())).await;
-        let mut stream = self.client.subscribe(request).await.unwrap().into_inner();
-        let mut events = Vec::new();
-        while events.len() < count {
-            let response = tokio::time::timeout(PATIENCE, stream.message()).await.unwrap().unwrap().unwrap();
-            for event in response.events {
-                let event = event.event.unwrap();
-                let request = self.request(SchemaRequest { schema_id: event.schema_id.clone() }).await;
-                let schema = self.client.get_schema(request).await.unwrap().into_inner().schema_json;
-                let schema = apache_avro::Schema::parse_str(&schema).unwrap();
-                let mut payload = event.payload.as_ref();
-                let read = GenericDatumReader::builder(&schema).build().unwrap().read_value(&mut payload).unwrap();
-                let Avro::Record(fields) = read else { panic!("{read:?}") };
-                let plain = |value| match value {
-                    Avro::Union(_, inner) => *inner,
-                    other => other,
-                };
-                events.push((event.id, fields.into_iter().map(|(name, value)| (name, plain(value))).collect()));
-            }
-        }
-        events
-    }
-}
-
 fn shipped(key: &str, order: &str) -> Shot {
     shot(
         key,
@@ -322,7 +258,7 @@ async fn events_go_out_through_rest_and_each_is_answered_by_its_uuid() {
     let unfit = shot("k-2", &[("Order_Number__c", Value::Null)]);
     let called = caller.call(&[shipped("k-1", "A-1"), unfit, shipped("k-3", "A-3")]).await;
     assert_eq!(shown(&called), ["Done", "Refused(REQUIRED_FIELD_MISSING)", "Done"]);
-    let seen = Bus::of(&world).await.events(2).await;
+    let seen = Bus::of(&world, EVENT).await.events(2).await;
     for ((uuid, fields), (at, order, key)) in seen.iter().zip([(0, "A-1", "k-1"), (2, "A-3", "k-3")]) {
         assert_eq!(answer(&called, at)["EventUuid"], json!(uuid));
         assert_eq!(fields["Order_Number__c"], Avro::String(order.to_owned()));
@@ -361,7 +297,7 @@ async fn events_go_out_through_the_pubsub_api_with_every_value() {
     assert_eq!(shown(&called), expected);
     assert!(!answer(&called, 0)["ReplayId"].as_str().unwrap().is_empty());
     assert_eq!(evidence(&called, 1), "the event has no field Nothing__c that can be filled");
-    let mut bus = Bus::of(&world).await;
+    let mut bus = Bus::of(&world, EVENT).await;
     let seen = bus.events(2).await;
     assert_is_shipped(&seen[0].1, "A-1");
     assert_is_shipped(&seen[1].1, "A-5");
@@ -427,7 +363,7 @@ async fn an_event_may_be_published_when_the_pubsub_api_fails_after_it_came() {
     world.no_faults(world.target()).await;
     world.faults(world.target(), json!({"expire_tokens": true})).await;
     assert_eq!(shown(&caller.call(&[shipped("k-2", "C")]).await), ["Done"]);
-    let seen = Bus::of(&world).await.events(4).await;
+    let seen = Bus::of(&world, EVENT).await.events(4).await;
     let orders: Vec<&Avro> = seen.iter().map(|(_, fields)| &fields["Order_Number__c"]).collect();
     assert_eq!(orders, ["A-1", "B-0", "B-1", "C"].map(|order| Avro::String(order.to_owned())).each_ref());
 }

@@ -9,6 +9,7 @@ mod backfill;
 mod brakes;
 mod budget;
 mod bulk;
+mod bus;
 mod calls;
 mod check;
 mod cli;
