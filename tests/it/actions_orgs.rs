@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use orgbridge::bridge::Command;
-use orgbridge::config::{self, Config};
-use orgbridge::event::{OrgName, PipelineName, Timestamp};
+use orgbridge::config::{self, Config, Does};
+use orgbridge::event::{Happening, OrgName, PipelineName, Seq, Timestamp, Transport};
 use orgbridge::status::{ActionStatus, Status};
 use orgbridge::store::{Sqlite, Store, WhichActions};
+use ring::hmac;
 use serde_json::{Value as Json, json};
 
 use crate::desk::Desk;
+use crate::hook::{Hook, Reply};
 use crate::process::Process;
 use crate::state::{State, until};
 use crate::support::World;
@@ -406,6 +408,9 @@ async fn with_a_lost_state_file_each_event_has_the_key_that_it_had() {
     until_done(&mut world, "least", 3, 0).await;
     world.stop().await;
     let before = keys(&world).await;
+    // By the other transport, as if somebody had set it all up anew.
+    world.config.orgs.values_mut().for_each(|org| org.transport = Some(Transport::Cometd));
+    world.orgs = orgbridge::bridge::orgs(&world.config).unwrap();
     for suffix in ["", "-wal", "-shm"] {
         let mut path = world.config.state.clone().into_os_string();
         path.push(suffix);
@@ -418,7 +423,137 @@ async fn with_a_lost_state_file_each_event_has_the_key_that_it_had() {
     assert_eq!((most[..3].to_vec(), least[..3].to_vec()), before);
     assert_eq!((&most[3..], &least[3..]), (&before.0[..], &before.1[..]));
     assert_eq!((distinct(&most), distinct(&least)), (3, 3));
+    let transports: Vec<_> = world.board.watch().borrow().subscriptions.values().map(|one| one.transport).collect();
+    assert_eq!(transports, [Some(Transport::Cometd)]);
     world.stop().await;
+}
+
+/// Two fields of each platform event that was journaled; of a bridge that was stopped.
+async fn journaled(world: &World, org: &str, fields: [&str; 2]) -> Vec<[Option<String>; 2]> {
+    let store = Sqlite::open(&world.config.state).unwrap();
+    let sql = format!(
+        "SELECT json_group_array(j.seq) FROM journal j JOIN subscriptions s ON s.id = j.subscription
+         WHERE s.org = '{org}' AND s.channel LIKE '/event/%'"
+    );
+    let seqs: Vec<u64> = serde_json::from_str(&State::open(&world.config.state).unwrap().text(&sql).unwrap()).unwrap();
+    let entries = store.entries_at(seqs.into_iter().map(Seq).collect()).await.unwrap();
+    let read = |entry: orgbridge::store::Entry| match entry.change.happening {
+        Happening::Event { fields: told, .. } => {
+            fields.map(|name| told.get(name).and_then(|value| value.as_text()).map(str::to_owned))
+        }
+        other => panic!("{other:?}"),
+    };
+    entries.into_iter().map(read).collect()
+}
+
+fn keep_events_of(org: &str) -> impl FnOnce(&mut Config) {
+    let org: OrgName = org.parse().unwrap();
+    move |config| config.orgs.get_mut(&org).unwrap().journal = vec![format!("/event/{EVENT}").parse().unwrap()]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_a_lost_answer_is_published_again_with_the_same_key_by_rest_and_by_the_pubsub_api() {
+    let action = |name: &str, via: &str| {
+        format!(
+            "
+  - name: {name}
+    from: {{ org: source, channel: /data/AccountChangeEvent, object: Account }}
+    action: {{ org: target, event: {EVENT}, via: {via}, idempotency_key: Note__c, delivery: at_least_once }}
+    fields: {{ Order_Number__c: {{ cel: 'Name + \" {name}\"' }} }}
+"
+        )
+    };
+    let text = format!("{}{}", action("rest", "rest"), action("pubsub", "pubsub"));
+    let mut world = world(&text, keep_events_of("target")).await;
+    let lost = |matcher: &str, what: &str| {
+        let mut rule = json!({"kind": "do_then_fail", "times": 1});
+        rule[matcher] = json!(what);
+        rule
+    };
+    let rules = json!([lost("path", "*/composite/sobjects"), lost("rpc", "Publish")]);
+    world.rules(world.target(), rules).await;
+    world.create("Account", vec![json!({"Name": "Acme"})]).await;
+    until_done(&mut world, "rest", 1, 0).await;
+    until_done(&mut world, "pubsub", 1, 0).await;
+    world
+        .until("four events", |status| {
+            status.subscriptions.iter().any(|((org, _), one)| org.as_str() == "target" && one.journaled == 4)
+        })
+        .await;
+    world.stop().await;
+    let mut told = journaled(&world, "target", ["Order_Number__c", "Note__c"]).await;
+    told.sort();
+    let orders: Vec<_> = told.iter().map(|[order, _]| order.as_deref().unwrap()).collect();
+    assert_eq!(orders, ["Acme pubsub", "Acme pubsub", "Acme rest", "Acme rest"]);
+    let keys: Vec<_> = told.iter().map(|[_, key]| key.as_deref().unwrap()).collect();
+    assert!(keys[0] == keys[1] && keys[2] == keys[3] && keys[1] != keys[2] && !keys[0].is_empty(), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_comes_back_as_an_event_that_says_what_was_answered_also_when_its_own_answer_was_lost() {
+    let text = HOT.replace(
+        "{ fields: { Description: order } }",
+        "{ event: Order_Shipped__e, fields: { Order_Number__c: order } }",
+    );
+    assert_ne!(text, HOT);
+    let mut world = world(&text, keep_events_of("source")).await;
+    let lost = json!([{"kind": "do_then_fail", "path": "*/composite/sobjects", "nth": 2, "times": 1}]);
+    world.rules(world.source(), lost).await;
+    world.create("Account", vec![json!({"Name": "Acme", "Rating": "Hot"})]).await;
+    until_done(&mut world, "hot", 1, 0).await;
+    world
+        .until("two events", |status| {
+            status
+                .subscriptions
+                .iter()
+                .any(|((_, channel), one)| channel.as_str().starts_with("/event/") && one.journaled == 2)
+        })
+        .await;
+    assert_eq!(made(&world).await.len(), 1, "only the answer is repeated");
+    world.stop().await;
+    let told = journaled(&world, "source", ["Order_Number__c", "Note__c"]).await;
+    assert_eq!(told, vec![[Some("Acme".to_owned()), None]; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_gets_what_changed_signed_and_once_more_under_the_same_key_after_a_refusal() {
+    let hook = Hook::start().await;
+    let mut world = World::with(|config| {
+        config.pipelines.clear();
+        config.actions = read(
+            "
+  - name: hook
+    from: { org: source, channel: /data/AccountChangeEvent, object: Account }
+    action: { webhook: { url: 'https://hook.example', secret: 0123456789abcdef }, delivery: at_most_once }
+    fields: { account: Id, name: Name }
+",
+        )
+        .actions;
+        config.actions[0].does = Does::Webhook(hook.webhook());
+    })
+    .await;
+    hook.replies(Reply::Answer("HTTP/1.1 503 X\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"));
+    world.start();
+    world.live_since(Timestamp(0)).await;
+    let id = world.create("Account", vec![json!({"Name": "Acme"})]).await.remove(0);
+    until("a refused request", async || !hook.seen().is_empty()).await;
+    hook.replies(Reply::Answer("HTTP/1.1 204 X\r\n\r\n"));
+    until_done(&mut world, "hook", 1, 0).await;
+    world.stop().await;
+    let seen = hook.seen();
+    assert!(seen.len() >= 2, "it was refused, and then it was not");
+    let key = &seen[0].headers["idempotency-key"];
+    let signing = hmac::Key::new(hmac::HMAC_SHA256, b"signing-secret");
+    for one in &seen {
+        let body: Json = serde_json::from_str(&one.body).unwrap();
+        assert_eq!(body, json!({"id": key, "pipeline": "hook", "fields": {"account": id, "name": "Acme"}}));
+        assert_eq!(one.headers["idempotency-key"], *key);
+        let signed = format!("{}.{}", one.headers["x-orgbridge-timestamp"], one.body);
+        let signature = one.headers["x-orgbridge-signature"].strip_prefix("v1=").unwrap();
+        let bytes: Vec<u8> =
+            (0..signature.len()).step_by(2).map(|at| u8::from_str_radix(&signature[at..at + 2], 16).unwrap()).collect();
+        hmac::verify(&signing, signed.as_bytes(), &bytes).unwrap();
+    }
 }
 
 /// The same twice: one does what was read, and one does not.
