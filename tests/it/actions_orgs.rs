@@ -648,6 +648,28 @@ async fn what_a_repair_reads_for_a_pipeline_triggers_nothing_not_even_with_on_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gap_is_a_failed_action_of_each_also_where_no_event_comes_behind_it() {
+    let mut world = world(BOTH, |_| {}).await;
+    world.create(EVENT, vec![event("A", "")]).await;
+    until_done(&mut world, "most", 1, 0).await;
+    until_done(&mut world, "least", 1, 0).await;
+    world.stop().await;
+    world.create(EVENT, vec![event("B", "")]).await;
+    world.faults(world.source(), json!({"forget_events": true})).await;
+    world.start();
+    until_done(&mut world, "most", 0, 1).await;
+    until_done(&mut world, "least", 0, 1).await;
+    assert_eq!(["most", "least"].map(|name| failed(&world, name, "EVENTS_GONE")), [1, 1]);
+    let which = WhichActions::default();
+    let redriven = world.told(|done| Command::RedriveActions { which: which.clone(), done }).await;
+    assert_eq!(redriven, Ok(0), "nobody knows what it would be done for");
+    assert_eq!(world.told(|done| Command::DiscardActions { which, done }).await, Ok(2));
+    world.until("none failed", |status| status.actions.values().all(|action| action.failed == 0)).await;
+    world.stop().await;
+    assert_eq!(made(&world).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_action_is_paused_by_its_name_and_goes_on_whether_a_bridge_runs_or_not() {
     let desk = Desk::of(&format!("{ORGS}{BOTH}")).await;
     let world = &desk.world;
