@@ -18,7 +18,7 @@ const GROUP_MAX: usize = 500;
 /// Entries of one pipeline that are read at once.
 const PAGE_MAX: usize = 200;
 
-/// Journals what has arrived, then moves `head`. One transaction holds the changes and the position that covers them;
+/// Journals what has arrived, then moves `head`, or says that it stays. One transaction holds the changes and the position that covers them;
 /// under load it grows, in quiet times nothing waits for it. It knows no reader. Nothing is stored that the org's `privacy`
 /// forbids.
 ///
@@ -61,12 +61,9 @@ pub async fn journal<S: Store>(
                 | Arrival::Probed { .. } => None,
             });
             let appended = store.append(*id, arrivals, Timestamp::now()).await?;
-            // Several subscriptions append, and the number of one must not hide that of another.
-            head.send_if_modified(|head| {
-                let moved = appended.head > *head;
-                *head = appended.head.max(*head);
-                moved
-            });
+            // Several subscriptions append, and the number of one must not hide that of another. Who waits looks also where it
+            // stays: a gap may have been opened in front of nothing.
+            head.send_modify(|head| *head = appended.head.max(*head));
             board.journaled(&channel, received as u64, appended.journaled, live);
         }
     }

@@ -15,7 +15,7 @@ use super::answer::Answers;
 use super::call::{Called, Caller, Outcome, Shot, Why};
 use super::machine::{Batch, Due, Machine, Step};
 use super::prepare::{Meaning, Prepared, Preparing, Whose};
-use super::{Resumed, resume};
+use super::{Resumed, given_up, resume};
 use crate::budget::Budget;
 use crate::config::ActionConfig;
 use crate::event::{Seq, Timestamp};
@@ -118,6 +118,8 @@ struct Driver<S> {
     more: bool,
     is_preparing: bool,
     redrives_due: bool,
+    /// Some of them are of events that this process has not looked at.
+    redrives_later: bool,
     tasks: JoinSet<Done>,
     failed: u64,
     trouble: Option<String>,
@@ -142,6 +144,7 @@ impl<S: Store> Driver<S> {
             more: true,
             is_preparing: false,
             redrives_due: true,
+            redrives_later: false,
             tasks: JoinSet::new(),
             failed: row.failed,
             trouble: None,
@@ -241,6 +244,9 @@ impl<S: Store> Driver<S> {
 
     /// Failed ones that a person wants done again, and those that were being done again when the bridge stopped.
     async fn again(&mut self, rows: Vec<ActionDone>) -> Result<(), StoreError> {
+        // What was not looked at yet is taken up by that first, as one that failed; or it would be done twice, or not at all.
+        let (rows, later): (Vec<ActionDone>, Vec<_>) = rows.into_iter().partition(|row| row.occasion.seq <= self.seen);
+        self.redrives_later |= !later.is_empty();
         let new: Vec<ActionDone> = rows.into_iter().filter(|row| self.redriven.insert(row.occasion)).collect();
         if new.is_empty() {
             return Ok(());
@@ -267,6 +273,7 @@ impl<S: Store> Driver<S> {
                     settlement.rows.extend(self.take(prepared));
                 }
                 self.seen = to;
+                self.redrives_due |= std::mem::take(&mut self.redrives_later);
                 self.machine.scanned_to(to);
                 self.settle(settlement).await?;
             }
@@ -284,6 +291,8 @@ impl<S: Store> Driver<S> {
                     let evidence = "Its event is not in the journal any more.".to_owned();
                     settlement.rows.push(ActionDone { state: ActionState::Failed, redrive_at: None, evidence, ..row });
                 }
+                // How many have failed by now, the store knows.
+                self.redrives_due |= !settlement.rows.is_empty();
                 self.settle(settlement).await?;
             }
             Done::Called { batch, called } => self.called(&batch, &called).await?,
@@ -303,19 +312,32 @@ impl<S: Store> Driver<S> {
                 }
                 Resumed::Due(due) => self.machine.take(due, Instant::now()),
             },
-            // It was judged otherwise before, by other rules: what was done is done.
-            Meaning::Skipped(_) | Meaning::Failed(_) if known.is_some() => {}
             Meaning::Skipped(skip) => {
+                if let Some(known) = known {
+                    return self.gave_up(&known, None);
+                }
                 self.machine.counts.skipped += 1;
                 debug!(action = %self.action.config.name, seq = %prepared.occasion.seq, why = %skip, "not done");
             }
             Meaning::Failed(why) => {
+                if let Some(known) = known {
+                    return self.gave_up(&known, Some(why));
+                }
                 self.one_failed(&why.code);
                 let Prepared { occasion, idempotency_key, .. } = prepared;
                 return Some(row(occasion, idempotency_key, why));
             }
         }
         None
+    }
+
+    /// It was judged otherwise before, by other rules or by another state of its record: what was done is done.
+    fn gave_up(&mut self, known: &ActionDone, why: Option<Why>) -> Option<ActionDone> {
+        let row = given_up(known, why, self.action.config.delivery)?;
+        if row.state == ActionState::Failed {
+            self.one_failed(&row.code);
+        }
+        Some(row)
     }
 
     /// One that is to be done again.

@@ -107,7 +107,7 @@ impl<S: Store> Around<'_, S> {
             source,
             caller,
             budgets,
-            paused: row.halted.is_some() || writes.into_iter().any(|org| is_paused(org)),
+            paused: row.halted.is_some() || writes.into_iter().any(is_paused),
             answers,
             store: self.store.clone(),
             head: self.head.subscribe(),

@@ -18,7 +18,7 @@ pub struct Name {
     pipeline: bool,
 }
 
-/// What a name means.
+/// What a name means. An action is a pipeline.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meant {
     Pipeline(PipelineName),
@@ -45,13 +45,17 @@ impl Name {
     /// # Errors
     /// Where the config has neither; it says what there is.
     pub fn meant(&self, config: &Config) -> anyhow::Result<Meant> {
-        let pipeline = config.pipelines.iter().map(|pipeline| &pipeline.name).find(|name| name.as_str() == self.name);
+        let names = || {
+            let actions = config.actions.iter().map(|action| &action.name);
+            config.pipelines.iter().map(|pipeline| &pipeline.name).chain(actions)
+        };
+        let pipeline = names().find(|name| name.as_str() == self.name);
         let org = config.orgs.keys().find(|name| name.as_str() == self.name);
         match (pipeline.filter(|_| !self.org), org.filter(|_| !self.pipeline)) {
             (Some(pipeline), _) => Ok(Meant::Pipeline(pipeline.clone())),
             (None, Some(org)) => Ok(Meant::Org(org.clone())),
             (None, None) => {
-                let pipelines: Vec<&str> = config.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
+                let pipelines: Vec<&str> = names().map(PipelineName::as_str).collect();
                 let orgs: Vec<&str> = config.orgs.keys().map(OrgName::as_str).collect();
                 let what = match (self.pipeline, self.org) {
                     (true, _) => "pipeline",
@@ -83,6 +87,9 @@ pipelines:
     from: { org: both, channel: /data/AccountChangeEvent, object: Account }
     to: { org: hq, object: Account, key: Source_Id__c }
     fields: { Source_Id__c: Id }
+  - name: tell
+    from: { org: hq, channel: /event/Order_Shipped__e }
+    action: { org: both, flow: Ship_Order, delivery: at_most_once }
 ";
 
     fn meant(name: &str, org: bool, pipeline: bool) -> Result<Meant, String> {
@@ -99,13 +106,14 @@ pipelines:
         assert_eq!(meant("both", true, false), Ok(Meant::Org("both".parse().unwrap())));
         assert_eq!(meant("hq", false, false), Ok(Meant::Org("hq".parse().unwrap())));
         assert_eq!(meant("accounts", false, true), Ok(Meant::Pipeline("accounts".parse().unwrap())));
+        assert_eq!(meant("tell", false, false), Ok(Meant::Pipeline("tell".parse().unwrap())));
     }
 
     #[test]
     fn a_name_that_there_is_not_is_answered_by_those_that_there_are() {
         let said = meant("acounts", false, false).unwrap_err();
         assert!(said.contains("no pipeline or org acounts"), "{said}");
-        assert!(said.contains("Pipelines: both, accounts") && said.contains("Orgs: both, hq"), "{said}");
+        assert!(said.contains("Pipelines: both, accounts, tell.") && said.contains("Orgs: both, hq"), "{said}");
         assert!(meant("hq", false, true).unwrap_err().contains("no pipeline hq"));
     }
 }

@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::ConfigFile;
 use super::name::{Meant, Name};
+use crate::config::Config;
 use crate::control;
-use crate::event::Timestamp;
+use crate::event::{OrgName, Timestamp};
 use crate::store::paused::by_hand;
 use crate::store::{Paused, Sqlite, Store};
 
@@ -58,11 +59,19 @@ impl Pause {
                     true => println!("Nothing is written into {name} any more. To go on: orgbridge resume {name}"),
                     false => println!("{name} is paused already: nothing to do."),
                 }
-                if new && !config.pipelines.iter().any(|pipeline| pipeline.to.org == name) {
+                if new && !is_written_into(&config, &name) {
                     println!("No pipeline writes into it, so this changes nothing.");
                 }
             }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn is_written_into(config: &Config, org: &OrgName) -> bool {
+    let by_action = config
+        .actions
+        .iter()
+        .any(|action| action.org() == Some(org) || (action.answer.is_some() && action.from.org == *org));
+    by_action || config.pipelines.iter().any(|pipeline| pipeline.to.org == *org)
 }

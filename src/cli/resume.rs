@@ -44,7 +44,10 @@ async fn pipeline(config: &Config, name: &PipelineName) -> anyhow::Result<()> {
             ),
         },
     };
-    if halted {
+    let is_action = config.actions.iter().any(|action| action.name == *name);
+    if halted && is_action {
+        println!("Action {name} goes on. The events that waited are next, in order.");
+    } else if halted {
         println!("Pipeline {name} goes on. What waited is read anew, and written as the mapping is now.");
     } else {
         println!("Pipeline {name} was not halted: nothing to do.");

@@ -174,7 +174,7 @@ async fn of_a_lost_answer_at_most_once_makes_a_failed_action_that_a_person_can_h
     let which = WhichActions { code: Some("ANSWER_LOST".to_owned()), ..WhichActions::default() };
     let redriven = world.told(|done| Command::RedriveActions { which, done }).await;
     assert_eq!(redriven, Ok(1));
-    until_done(&mut world, "flow", 1, 0).await;
+    until_done(&mut world, "flow", 2, 0).await;
     let orders: Vec<Json> = made(&world).await.iter().map(|inputs| inputs["orderId"].clone()).collect();
     assert_eq!(orders, ["A-1", "A-2", "A-1"]);
     world.stop().await;
@@ -524,7 +524,7 @@ async fn failed_actions_are_listed_shown_done_again_and_given_up_by_command() {
     orders.publish(&http, "private-4711", 1).await;
     until("two failed actions", async || said(&["actions", "list", "--json"]).0.matches("HTTP_400").count() == 2).await;
     let (text, code) = said(&["status"]);
-    assert!(code == 1 && text.contains("orgbridge actions list"), "{code} {text}");
+    assert!(code == 2 && text.contains("orgbridge actions list"), "{code} {text}");
     let (text, code) = said(&["actions", "list"]);
     assert!(code == 0 && text.contains("HTTP_400") && !text.contains("private-4711"), "{text}");
     let (text, _) = said(&["actions", "show", "--action", "least"]);

@@ -21,12 +21,16 @@ pub struct Desk {
 impl Desk {
     /// Two accounts with the same phone cannot both be in the target.
     pub async fn new() -> Self {
-        let world = World::new().await;
-        let folder = tempfile::tempdir().unwrap();
         let text = std::fs::read_to_string(DEMO).unwrap();
         let text = text.replacen("      Phone: Phone\n", "      Phone: Phone\n      Emea_Id__c: Phone\n", 1);
         // Of a parent that failed a child waits.
-        let text = text.replace("from: AccountId }", "from: AccountId, if_missing: wait }");
+        Self::of(&text.replace("from: AccountId }", "from: AccountId, if_missing: wait }")).await
+    }
+
+    /// With another config, which names the variables of the demo's.
+    pub async fn of(text: &str) -> Self {
+        let world = World::new().await;
+        let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("demo.yaml"), text).unwrap();
         let mut variables = vec![("EMULATOR_PUBSUB".to_owned(), world.emulator.pubsub.to_string())];
         for (name, org) in [("SOURCE", world.source()), ("TARGET", world.target())] {
@@ -48,12 +52,21 @@ impl Desk {
         command
     }
 
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("demo.db")
+    }
+
     /// A bridge that is live on both channels.
     pub fn bridge(&self) -> Process {
+        self.bridge_on(2)
+    }
+
+    /// A bridge that is live on so many channels.
+    pub fn bridge_on(&self, channels: usize) -> Process {
         let mut bridge = Process::start(self.command(&["run"]).stderr(Stdio::piped()));
         let mut lines = BufReader::new(bridge.0.stderr.take().unwrap()).lines();
-        let live = lines.by_ref().map(Result::unwrap).filter(|line| line.contains("state=live")).take(2).count();
-        assert_eq!(live, 2, "it ended before it was subscribed");
+        let live = lines.by_ref().map(Result::unwrap).filter(|line| line.contains("state=live")).take(channels).count();
+        assert_eq!(live, channels, "it ended before it was subscribed");
         std::thread::spawn(move || lines.for_each(drop));
         bridge
     }

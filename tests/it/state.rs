@@ -24,6 +24,10 @@ impl State {
         self.0.query_row(sql, [], |row| row.get(0)).ok()
     }
 
+    pub fn text(&self, sql: &str) -> Option<String> {
+        self.0.query_row(sql, [], |row| row.get(0)).ok()
+    }
+
     pub fn journaled(&self) -> i64 {
         self.number("SELECT count(*) FROM journal").unwrap_or(0)
     }
