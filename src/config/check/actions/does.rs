@@ -60,7 +60,7 @@ pub(super) fn check(walk: &mut Walk<'_>, action: &Block<'_>, path: &Path, logins
             let remedy = "keep one of them, and write another pipeline for the other";
             walk.find(&key.span, "an action does one thing", remedy);
         }
-        return Doing { org: org.map(|org| Some(org?)), does: None };
+        return Doing { org: org.flatten().map(Some), does: None };
     };
     let via = match action.entry("via") {
         Some((via, _)) if key.text != "event" => {
