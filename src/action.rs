@@ -45,7 +45,13 @@ pub fn resume(known: Option<&ActionDone>, due: machine::Due, delivery: Delivery)
 /// now. None: what it has stays.
 pub fn given_up(row: &ActionDone, why: Option<Why>, delivery: Delivery) -> Option<ActionDone> {
     match (row.state, why) {
-        (ActionState::Done | ActionState::Failed, _) | (ActionState::Answered, None) => None,
+        (ActionState::Done | ActionState::Failed, _) => None,
+        (ActionState::Answered, None) => {
+            let evidence = "It was done, and the bridge stopped before its answer was brought back; as its record is by now it does \
+                            not trigger."
+                .to_owned();
+            Some(failed(row, Why { code: answer::ANSWER_KEPT.to_owned(), evidence }))
+        }
         (ActionState::Sent, _) if delivery == Delivery::AtMostOnce => Some(failed(row, machine::lost(&stopped()))),
         (ActionState::Sent, None) => {
             let evidence =
@@ -103,7 +109,7 @@ mod tests {
             (Again, gone(), AtMostOnce, Some((Failed, "RECORD_GONE"))),
             (Again, None, AtLeastOnce, Some((Done, ""))),
             (Answered, gone(), AtMostOnce, Some((Failed, "RECORD_GONE"))),
-            (Answered, None, AtMostOnce, None),
+            (Answered, None, AtMostOnce, Some((Failed, answer::ANSWER_KEPT))),
             (Done, gone(), AtLeastOnce, None),
             (Failed, None, AtLeastOnce, None),
         ] {

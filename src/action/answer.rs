@@ -16,6 +16,9 @@ use crate::org::{Org, SaveResult};
 /// The code of an answer whose event names no record to which it could go.
 pub const NO_RECORD_ID: &str = "NO_RECORD_ID";
 
+/// The code of an answer that was not brought back before a stop, while its event does not trigger any more.
+pub const ANSWER_KEPT: &str = "ANSWER_KEPT";
+
 /// Where answers go.
 #[derive(Debug, Clone)]
 pub struct Answers {

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::answer::NO_RECORD_ID;
+use super::answer::{ANSWER_KEPT, NO_RECORD_ID};
 use super::machine::ANSWER_LOST;
 use super::prepare::{EVENT_MISSED, RECORD_GONE};
 use crate::event::Seq;
@@ -155,6 +155,10 @@ pub fn remedy(code: &str) -> &'static str {
             "it was done, and its answer has no record to go to: see `answer: { record: ... }` in the config; redrive brings \
              only the answer back"
         }
+        ANSWER_KEPT => {
+            "it was done: look at the other side what it answered, and write that into the source by hand, then discard; while its \
+             event triggers again, redrive brings only the answer back"
+        }
         _ => "mend the cause there, or in the config, and `orgbridge actions redrive`; or `orgbridge actions discard`",
     }
 }
@@ -188,7 +192,7 @@ mod tests {
         for name in shape.as_object().unwrap().keys() {
             assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
         }
-        for code in [ANSWER_LOST, EVENTS_GONE, EVENT_HIDDEN, EVENT_MISSED, RECORD_GONE, NO_RECORD_ID] {
+        for code in [ANSWER_LOST, EVENTS_GONE, EVENT_HIDDEN, EVENT_MISSED, RECORD_GONE, NO_RECORD_ID, ANSWER_KEPT] {
             assert!(MANUAL.contains(&format!("`{code}`")), "{code}");
         }
     }

@@ -59,7 +59,10 @@ pub async fn run<S: Store>(telling: Telling<S>, cancel: CancellationToken) -> Re
     let mut teller = Teller { length: telling.length().await, shown: FeedbackStatus::default(), telling, cancel };
     let mut told = match teller.telling.store.told(teller.telling.pipeline).await? {
         Some(told) => told,
-        None => teller.begin().await?,
+        None => match teller.begin().await? {
+            Some(told) => told,
+            None => return Ok(()),
+        },
     };
     loop {
         let (store, pipeline) = (&teller.telling.store, teller.telling.pipeline);
@@ -100,7 +103,9 @@ struct Teller<S> {
 
 impl<S: Store> Teller<S> {
     /// For the first time: of the past only what is a failed record now. What happens meanwhile is told again.
-    async fn begin(&mut self) -> Result<i64, StoreError> {
+    ///
+    /// None: it was cancelled, and begins anew with the next start.
+    async fn begin(&mut self) -> Result<Option<i64>, StoreError> {
         let pipeline = self.telling.pipeline;
         let which = Which { pipeline: Some(self.telling.name.clone()), ..Which::default() };
         // Before the failed records are looked at: what happens meanwhile comes behind it.
@@ -113,11 +118,11 @@ impl<S: Store> Teller<S> {
             let told = |record| Told { record, written_at: None, failed_or_healed: true };
             let records = failed.iter().map(|failed| told(failed.row.record)).collect();
             if !self.tell(records).await? {
-                return Ok(to);
+                return Ok(None);
             }
         }
         self.telling.store.tell(pipeline, to).await?;
-        Ok(to)
+        Ok(Some(to))
     }
 
     /// False: it was cancelled before all was told.

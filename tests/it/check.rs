@@ -666,7 +666,7 @@ const IN_ACTIONS: &[(&str, &str, &str)] = &[
     (
         "order_by: Order",
         "idempotency_key: Request_Key\n      order_by: Order",
-        "error action.idempotency_key: Ship_Order has no input Request_Key | make a variable of that name Available for input",
+        "error action.idempotency_key: Ship_Order has no input Request_Key | did you mean `requestKey`?",
     ),
     (
         "{ Region__c: output }",

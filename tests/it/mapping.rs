@@ -127,7 +127,7 @@ fn a_record_that_would_fail_is_exit_code_1_and_one_that_is_left_out_is_0() {
     assert_eq!(
         (out(&output).as_str(), output.status.code()),
         (
-            "accounts: the record 001000000000001AAA: a failed record: NO_TABLE_ENTRY in Rating: the value of Rating is \
+            "accounts: the record 001000000000001AAA: a failure: NO_TABLE_ENTRY in Rating: the value of Rating is \
              not in the table\n",
             Some(1)
         )
