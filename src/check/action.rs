@@ -3,8 +3,8 @@
 
 use super::{Finding, Findings, Known, KnownOrg, fields, pipeline, rights};
 use crate::config::{ActionConfig, AnswerTo, Does, FireOn, KeyPlace, NoLongerMatching, OrderBy};
-use crate::event::{FieldName, FieldPath, ObjectName, OrgName};
-use crate::mapping::Expression;
+use crate::event::{FieldName, FieldPath, ObjectName, OrgName, Value};
+use crate::mapping::{Expression, Kind};
 use crate::org::describe::{FieldKind, ObjectDescribe};
 use crate::org::setup::Asked;
 use crate::org::{ActionKind, Parameter, Signature};
@@ -172,17 +172,20 @@ fn taken(
             Some(found)
         }
     };
-    for (name, _) in &action.fields {
-        input(&["fields", name.as_str()], name);
-    }
+    let found: Vec<_> =
+        action.fields.iter().map(|(name, rule)| (name, rule, input(&["fields", name.as_str()], name))).collect();
     let key = key_input(action);
-    if let Some(found) = key.and_then(|name| input(&["action", "idempotency_key"], name)) {
-        // Other names than these are no reason to say anything.
-        let holds_none = found.kind.as_deref().is_some_and(|kind| {
-            matches!(kind, "BOOLEAN" | "NUMBER" | "DOUBLE" | "INTEGER" | "LONG" | "CURRENCY" | "DATE" | "DATETIME")
-        });
-        let is_text = found.kind.as_deref().is_some_and(|kind| matches!(kind, "STRING" | "TEXT" | "TEXTAREA"));
-        key_fits(findings, &found.name, !holds_none, found.length.filter(|_| is_text));
+    let key_found = key.and_then(|name| input(&["action", "idempotency_key"], name));
+    for (name, rule, found) in found {
+        let Some(found) = found else { continue };
+        for value in fields::constants(rule) {
+            constant_fits(findings, &["fields", name.as_str()], kind_of(found), value);
+        }
+    }
+    if let Some(found) = key_found {
+        let kind = kind_of(found);
+        let holds_text = matches!(kind, Kind::Text | Kind::Other);
+        key_fits(findings, &found.name, holds_text, found.length.filter(|_| kind == Kind::Text));
     }
     let filled = |name: &str| {
         let mut all = action.fields.iter().map(|(field, _)| field).chain(key);
@@ -191,6 +194,36 @@ fn taken(
     for missing in inputs.iter().filter(|one| one.required && !filled(&one.name)) {
         let remedy = format!("add `{}: …` to the fields: a field of the source, or {{ value: … }}", missing.name);
         findings.error(&["fields"], format!("{called} needs {}, and nothing fills it", missing.name), remedy);
+    }
+}
+
+/// What an input takes. UNSURE which names of types there are: of others than these nothing is said.
+fn kind_of(input: &Parameter) -> Kind {
+    match input.kind.as_deref() {
+        Some("BOOLEAN") => Kind::Bool,
+        Some("NUMBER" | "DOUBLE" | "INT" | "INTEGER" | "LONG" | "CURRENCY") => Kind::Number,
+        Some("DATE") => Kind::Date,
+        Some("DATETIME") => Kind::DateTime,
+        Some("STRING" | "TEXT" | "TEXTAREA") => Kind::Text,
+        Some(_) | None => Kind::Other,
+    }
+}
+
+/// Inputs go out as the config writes them: nobody makes a number of a text. Whether the org does is not known, so only what
+/// nobody could make of it is wrong. The value is not shown, for a variable may have brought it.
+fn constant_fits(findings: &mut Findings<'_>, at: &[&str], kind: Kind, value: &Value) {
+    match kind.fit(value.clone()) {
+        Ok(fitted) if fitted == *value => {}
+        Ok(_) => {
+            let remedy = match kind {
+                Kind::Text => "write the value in quotes",
+                Kind::Number | Kind::Bool => "write the value without quotes; what a variable brings is text",
+                Kind::Date => "write it as 2026-12-31",
+                _ => "write it as 2026-12-31T08:30:00Z",
+            };
+            findings.warn(at, format!("the input takes {kind}, and the org may refuse this"), remedy);
+        }
+        Err(_) => findings.error(at, format!("the input takes {kind}"), "write a value that the input takes"),
     }
 }
 

@@ -124,22 +124,26 @@ pub(super) fn values(
     source: Option<&FieldDescribe>,
     target: &FieldDescribe,
 ) {
-    if let OnNull::Value(value) = &rule.on_null {
+    for value in constants(rule) {
         fits(findings, at, target, value);
     }
+    if let (Fill::Source(_), Some(source)) = (&rule.fill, source) {
+        compare(findings, at, source, target, rule.truncate);
+    }
+}
+
+/// The values that a rule itself says.
+pub(super) fn constants(rule: &FieldRule) -> Vec<&Value> {
+    let on_null = match &rule.on_null {
+        OnNull::Value(value) => Some(value),
+        OnNull::Send | OnNull::Skip => None,
+    };
+    let mut all: Vec<&Value> = on_null.into_iter().collect();
     match &rule.fill {
-        Fill::Constant(value) => fits(findings, at, target, value),
-        Fill::Table { entries, default, .. } => {
-            for value in entries.values().chain(default) {
-                fits(findings, at, target, value);
-            }
-        }
-        Fill::Source(_) => {
-            if let Some(source) = source {
-                compare(findings, at, source, target, rule.truncate);
-            }
-        }
-        Fill::Parent { .. }
+        Fill::Constant(value) => all.push(value),
+        Fill::Table { entries, default, .. } => all.extend(entries.values().chain(default)),
+        Fill::Source(_)
+        | Fill::Parent { .. }
         | Fill::Expression(_)
         | Fill::Find { .. }
         | Fill::RecordType(_)
@@ -147,6 +151,7 @@ pub(super) fn values(
         | Fill::Owner(_)
         | Fill::OwnerOf { .. } => {}
     }
+    all
 }
 
 /// The source field of a path, if it is there and tells of its changes.

@@ -659,6 +659,16 @@ const IN_ACTIONS: &[(&str, &str, &str)] = &[
     ),
     ("amount: {", "amuont: {", "error fields.amuont: Ship_Order has no input amuont | did you mean `amount`?"),
     (
+        "{ cel: 'default(Quantity__c, 0)' }",
+        "{ value: many }",
+        "error fields.amount: the input takes a number | write a value that the input takes",
+    ),
+    (
+        "message: Name",
+        "message: { value: 4 }",
+        "warning fields.message: the input takes text, and the org may refuse this | write the value in quotes",
+    ),
+    (
         "      orderId: Order_Number__c\n",
         "",
         "error fields: Ship_Order needs orderId, and nothing fills it | add `orderId: …` to the fields",

@@ -209,6 +209,43 @@ fn inputs_are_those_of_the_flow_and_none_that_it_needs_is_missing() {
 }
 
 #[test]
+fn constants_are_what_an_input_takes() {
+    const NUMBER: &str = "the input takes a number";
+    const REFUSED: &str = "and the org may refuse this";
+    let of = |kind: Option<&str>, rule: &str| {
+        let mut inputs = inputs();
+        inputs[1].kind = kind.map(str::to_owned);
+        let config = OF_EVENTS.replace("{ cel: 'default(Count__c, 0)' }", rule);
+        said_of(&config, &known(&inputs))
+    };
+    for (kind, rule, severity, expected) in [
+        ("NUMBER", "{ value: 4 }", "", String::new()),
+        ("NUMBER", "{ value: null }", "", String::new()),
+        ("NUMBER", "{ value: many }", "error", NUMBER.to_owned()),
+        ("DOUBLE", "{ value: true }", "error", NUMBER.to_owned()),
+        ("NUMBER", "{ value: \"4\" }", "warning", format!("{NUMBER}, {REFUSED}")),
+        ("NUMBER", "{ from: Count__c, on_null: { value: none } }", "error", NUMBER.to_owned()),
+        ("NUMBER", "{ from: Number__c, table: { A: 1, B: two }, default: 3 }", "error", NUMBER.to_owned()),
+        ("NUMBER", "{ from: Number__c, table: { A: 1 }, default: three }", "error", NUMBER.to_owned()),
+        ("BOOLEAN", "{ value: false }", "", String::new()),
+        ("BOOLEAN", "{ value: 1 }", "error", "the input takes true or false".to_owned()),
+        ("DATE", "{ value: 2026-12-31 }", "", String::new()),
+        ("DATE", "{ value: tomorrow }", "error", "the input takes a date".to_owned()),
+        ("DATETIME", "{ value: 2026-12-31 }", "warning", format!("the input takes a date and time, {REFUSED}")),
+        ("STRING", "{ value: many }", "", String::new()),
+        ("STRING", "{ value: 4 }", "warning", format!("the input takes text, {REFUSED}")),
+        // Nothing is known of these.
+        ("SOBJECT", "{ value: 4 }", "", String::new()),
+        ("PICKLIST", "{ value: true }", "", String::new()),
+    ] {
+        let expected: Vec<String> =
+            (!severity.is_empty()).then(|| format!("{severity} fields.amount: {expected}")).into_iter().collect();
+        assert_eq!(of(Some(kind), rule), expected, "{kind} {rule}");
+    }
+    assert_eq!(of(None, "{ value: many }"), [""; 0]);
+}
+
+#[test]
 fn the_key_s_input_takes_a_text_of_its_length() {
     for (kind, length, expected) in [
         (Some("STRING"), None, ""),
