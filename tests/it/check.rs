@@ -679,6 +679,11 @@ const IN_ACTIONS: &[(&str, &str, &str)] = &[
         "error action.idempotency_key: Ship_Order has no input Request_Key | did you mean `requestKey`?",
     ),
     (
+        "order_by: Order",
+        "idempotency_key: Told_Before\n      order_by: Order",
+        "error action.idempotency_key: Ship_Order has no input Told_Before | make a variable of that name Available for input",
+    ),
+    (
         "{ Region__c: output }",
         "{ Region__c: outputs }",
         "warning action.answer.fields.Region__c: BridgeAction has no output outputs: Region__c would be emptied | did you mean \
