@@ -748,6 +748,27 @@ async fn actions_that_fit_have_nothing_wrong_and_each_that_does_not_is_found() {
     assert!(missed.is_empty(), "{} missed: {}", missed.len(), missed.join("\n"));
 }
 
+/// How many requests an org was asked.
+fn requests(pair: &Pair, org: &str) -> u64 {
+    let calls = pair.emulator.org(org).unwrap().stats()["calls"].clone();
+    calls.as_object().unwrap().values().filter_map(Json::as_u64).sum()
+}
+
+#[tokio::test]
+async fn more_actions_of_the_same_flows_and_events_are_checked_with_no_more_requests() {
+    let pair = Pair::new().await;
+    let mut counts = Vec::new();
+    let again = |n: usize| ACTIONS.replace("  - name: ", &format!("  - name: again-{n}-"));
+    for config in [ACTIONS.to_owned(), format!("{ACTIONS}{}{}", again(1), again(2))] {
+        let before = ["source", "target"].map(|org| requests(&pair, org));
+        pair.found(&pair.config(&config)).await;
+        let after = ["source", "target"].map(|org| requests(&pair, org));
+        counts.push([after[0] - before[0], after[1] - before[1]]);
+    }
+    // Of the source and of the target: more is a request too many.
+    assert_eq!(counts, [[12, 7], [12, 7]]);
+}
+
 #[tokio::test]
 async fn an_action_whose_events_do_not_come_is_found() {
     let pair = Pair::new().await;
