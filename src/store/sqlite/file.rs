@@ -32,6 +32,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0017_feedback.sql"),
 ];
 
+/// How long the lock of a file may outlive its owner.
+const LOCK_TRIES: u32 = 10;
+const LOCK_AGAIN: Duration = Duration::from_millis(25);
+
 /// A person's `sqlite3` may hold the file for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -52,10 +56,18 @@ pub(super) fn own(path: &Path) -> Result<(PathBuf, Ownership), StoreError> {
     let path = path.canonicalize().map_err(failed)?;
     let mut lock =
         private().read(true).write(true).create(true).truncate(false).open(lock_path(&path)).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(in_use(&path, &mut lock)),
-        Err(TryLockError::Error(error)) => return Err(refuse(&path, error)),
+    let mut tries = 0;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            // A process that the last owner was just starting holds its lock, too, until it runs.
+            Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => {
+                tries += 1;
+                std::thread::sleep(LOCK_AGAIN);
+            }
+            Err(TryLockError::WouldBlock) => return Err(in_use(&path, &mut lock)),
+            Err(TryLockError::Error(error)) => return Err(refuse(&path, error)),
+        }
     }
     let command: Vec<_> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     lock.set_len(0)
