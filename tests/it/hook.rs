@@ -62,10 +62,11 @@ impl Hook {
         }
         let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
         stream.read_exact(&mut body).await.ok()?;
-        log.lock().unwrap().push(Seen { line, headers, body: String::from_utf8(body).unwrap() });
+        let body = String::from_utf8(body).unwrap();
+        log.lock().unwrap().push(Seen { line, headers, body: body.clone() });
         let mut reply = script.lock().unwrap().clone();
         if let Reply::Each(each) = &reply {
-            reply = each(&log.lock().unwrap().last().unwrap().body);
+            reply = each(&body);
         }
         match reply {
             Reply::Answer(answer) => stream.write_all(answer.as_bytes()).await.ok(),
