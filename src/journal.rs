@@ -18,7 +18,8 @@ const GROUP_MAX: usize = 500;
 /// Entries of one pipeline that are read at once.
 const PAGE_MAX: usize = 200;
 
-/// Journals what has arrived, then moves `head`, or says that it stays. One transaction holds the changes and the position that covers them;
+/// Journals what has arrived, then moves `head`, or wakes who watches it where a gap may have been opened in front of nothing.
+/// One transaction holds the changes and the position that covers them;
 /// under load it grows, in quiet times nothing waits for it. It knows no reader. Nothing is stored that the org's `privacy`
 /// forbids.
 ///
@@ -60,10 +61,24 @@ pub async fn journal<S: Store>(
                 | Arrival::Window(_)
                 | Arrival::Probed { .. } => None,
             });
+            let is_gap = |arrival: &Arrival| match arrival {
+                Arrival::Undecodable(_) | Arrival::Refused { .. } | Arrival::Skipped { .. } | Arrival::Window(_) => {
+                    true
+                }
+                Arrival::Live { .. }
+                | Arrival::Change(_)
+                | Arrival::Passed { .. }
+                | Arrival::Found { .. }
+                | Arrival::Probed { .. } => false,
+            };
+            let gaps = arrivals.iter().any(is_gap);
             let appended = store.append(*id, arrivals, Timestamp::now()).await?;
-            // Several subscriptions append, and the number of one must not hide that of another. Who waits looks also where it
-            // stays: a gap may have been opened in front of nothing.
-            head.send_modify(|head| *head = appended.head.max(*head));
+            // Several subscriptions append, and the number of one must not hide that of another.
+            head.send_if_modified(|head| {
+                let moved = appended.head > *head;
+                *head = appended.head.max(*head);
+                moved || gaps
+            });
             board.journaled(&channel, received as u64, appended.journaled, live);
         }
     }

@@ -20,7 +20,8 @@ pub struct Status {
     pub targets: BTreeMap<OrgName, TargetStatus>,
     pub actions: BTreeMap<PipelineName, ActionStatus>,
     pub feedback: BTreeMap<PipelineName, FeedbackStatus>,
-    pub digest: DigestStatus,
+    /// Why the digest's webhook was not told.
+    pub digest_trouble: Option<String>,
     pub orgs: BTreeMap<OrgName, OrgStatus>,
 }
 
@@ -63,13 +64,6 @@ pub struct FeedbackStatus {
     pub refused: u64,
     pub code: Option<String>,
     /// What keeps them from being told.
-    pub trouble: Option<String>,
-}
-
-/// The digest.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DigestStatus {
-    /// Why its webhook was not told.
     pub trouble: Option<String>,
 }
 

@@ -1,5 +1,5 @@
 //! What an action answers is brought back to the source org: into fields of the record that triggered it, or as an event.
-//! Either can be repeated; an event may then come twice, with the same idempotency key where a field takes it.
+//! Either can be repeated; an event may then come twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

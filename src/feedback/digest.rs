@@ -15,7 +15,7 @@ use crate::privacy;
 use crate::retry::Backoff;
 use crate::status::Board;
 use crate::store::{SentDigest, Store, StoreError, Which};
-use crate::text::grouped;
+use crate::text::{counted, grouped};
 use crate::webhook::{KEY_HEADER, NotPosted, Posted, Poster};
 
 /// How long the receiver may take to answer.
@@ -67,7 +67,7 @@ pub async fn run<S: Store>(
     let look = LOOK.min(digest.every);
     loop {
         let (last, now) = (store.digest().await?, Timestamp::now());
-        let mut wait = look;
+        let (mut wait, mut shown) = (look, None);
         let due = last.as_ref().is_none_or(|last| last.at.plus(digest.every) <= now);
         let before =
             last.as_ref().and_then(|last| serde_json::from_str::<Picture>(&last.said).ok()).unwrap_or_default();
@@ -87,15 +87,15 @@ pub async fn run<S: Store>(
                     store.digest_sent(&SentDigest { at: now, said }).await?;
                     backoff.reset();
                     info!("what failed was told to the digest's webhook");
-                    board.update(|status| status.digest.trouble = None);
                 }
                 Some(trouble) => {
                     warn!("the digest's webhook was not told what failed: {trouble}");
-                    board.update(|status| status.digest.trouble = Some(trouble));
+                    shown = Some(trouble);
                     wait = backoff.next_delay();
                 }
             }
         }
+        board.update(|status| status.digest_trouble = shown);
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
             () = tokio::time::sleep(wait) => {}
@@ -161,20 +161,21 @@ fn text(picture: &Picture, before: &Picture) -> String {
     }
     for one in &picture.actions {
         let earlier = before.actions.iter().find(|other| other.action == one.action).map_or(0, |other| other.events);
-        lines.push(format!("- {}: {} failed actions{}", one.action, grouped(one.events), was(one.events, earlier)));
+        lines.push(format!("- {}: {}{}", one.action, counted(one.events, "failed action"), was(one.events, earlier)));
     }
     for (name, why) in &picture.halted {
         lines.push(format!("- {name} is halted: {why}"));
     }
     if picture.gaps > 0 {
         let was = was(picture.gaps, before.gaps);
-        lines
-            .push(format!("- {} gaps: events may be missing that are not made up for yet{was}", grouped(picture.gaps)));
+        lines.push(format!(
+            "- {}: events may be missing that are not made up for yet{was}",
+            counted(picture.gaps, "gap")
+        ));
     }
     let head = match total {
         0 => "orgbridge needs a look:".to_owned(),
-        1 => "orgbridge: 1 failed record".to_owned(),
-        total => format!("orgbridge: {} failed records", grouped(total)),
+        total => format!("orgbridge: {}", counted(total, "failed record")),
     };
     format!("{head}\n{}\nMore: orgbridge status, orgbridge failed list", lines.join("\n"))
 }
@@ -215,9 +216,9 @@ mod tests {
             "orgbridge: 1,203 failed records\n\
              - accounts: 1,200 TOO_LONG (was 2)\n\
              - contacts: 3 FIELD_CUSTOM_VALIDATION_EXCEPTION (new)\n\
-             - tell: 1 failed actions (new)\n\
+             - tell: 1 failed action (new)\n\
              - cases is halted: too many deletes\n\
-             - 1 gaps: events may be missing that are not made up for yet (new)\n\
+             - 1 gap: events may be missing that are not made up for yet (new)\n\
              More: orgbridge status, orgbridge failed list"
         );
         assert_eq!(text(&Picture::default(), &before), "orgbridge: all is well again, nothing has failed.");

@@ -367,7 +367,7 @@ impl Report {
             digest: None,
         };
         let sent = store.digest().await?.map(|sent| sent.at.to_string());
-        let trouble = live.and_then(|live| live.digest.trouble.clone());
+        let trouble = live.and_then(|live| live.digest_trouble.clone());
         report.digest = (sent.is_some() || trouble.is_some()).then_some(Digest { sent_at: sent, trouble });
         let JournalFigures { entries, bytes, whole_since, .. } = store.journal_figures().await?;
         report.journal = Journal { events: entries, bytes, whole_since: time(whole_since) };

@@ -17,9 +17,9 @@ use crate::process::Process;
 use crate::state::{State, until};
 use crate::support::World;
 
-const EVENT: &str = "Order_Shipped__e";
+pub const EVENT: &str = "Order_Shipped__e";
 
-const ORGS: &str = "version: 1
+pub const ORGS: &str = "version: 1
 orgs:
   source:
     login_url: ${SOURCE_URL}
@@ -44,7 +44,7 @@ const BOTH: &str = "
 const FLOWS: &str = "*/actions/custom/*";
 
 /// Actions as a config has them.
-fn read(pipelines: &str) -> Config {
+pub fn read(pipelines: &str) -> Config {
     let variable = |name: &str| {
         Some(if name.ends_with("_URL") { "http://127.0.0.1:1".to_owned() } else { "127.0.0.1:1".to_owned() })
     };
@@ -53,7 +53,7 @@ fn read(pipelines: &str) -> Config {
     parsed.unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-fn of(status: &Status, name: &str) -> ActionStatus {
+pub fn of(status: &Status, name: &str) -> ActionStatus {
     status.actions.get(&name.parse::<PipelineName>().unwrap()).cloned().unwrap_or_default()
 }
 
@@ -62,7 +62,7 @@ fn event(order: &str, note: &str) -> Json {
 }
 
 /// What flows and Apex methods were called with, in order: those that were done.
-async fn made(world: &World) -> Vec<Json> {
+pub async fn made(world: &World) -> Vec<Json> {
     let calls = world.control_get(world.target(), "actions").await;
     let done = calls.as_array().unwrap().iter().filter(|call| call["outcome"]["success"] == true);
     done.map(|call| call["inputs"].clone()).collect()
@@ -96,7 +96,7 @@ impl Desk {
     }
 
     /// So many events came, and of all of them is known what became of them.
-    async fn until_over(&self, events: i64) {
+    pub async fn until_over(&self, events: i64) {
         until("all events over", async || {
             self.number("SELECT count(*) FROM journal") == events
                 && self.number("SELECT min(watermark) >= (SELECT max(seq) FROM journal) FROM pipelines") == 1
@@ -307,7 +307,7 @@ const CREATE: &str = "
 ";
 
 /// A bridge that does nothing else, and is live.
-async fn world(pipelines: &str, differently: impl FnOnce(&mut Config)) -> World {
+pub async fn world(pipelines: &str, differently: impl FnOnce(&mut Config)) -> World {
     let mut world = World::with(|config| {
         config.pipelines.clear();
         config.actions = read(pipelines).actions;
@@ -319,7 +319,7 @@ async fn world(pipelines: &str, differently: impl FnOnce(&mut Config)) -> World 
     world
 }
 
-async fn until_done(world: &mut World, name: &str, done: u64, failed: u64) {
+pub async fn until_done(world: &mut World, name: &str, done: u64, failed: u64) {
     let what = format!("{name}: {done} done and {failed} failed");
     world.until(&what, |status| (of(status, name).done, of(status, name).failed) == (done, failed)).await;
 }

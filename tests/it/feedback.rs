@@ -13,7 +13,8 @@ use orgbridge::store::Which;
 use serde_json::{Value as Json, json};
 
 use crate::hook::{Hook, Reply};
-use crate::support::{PATIENCE, World};
+use crate::state::until;
+use crate::support::World;
 
 const FIELDS: &str = "
 objects:
@@ -59,15 +60,7 @@ async fn said(world: &World) -> BTreeMap<String, (Option<String>, bool)> {
 }
 
 async fn until_said(world: &World, what: &str, wished: impl Fn(&BTreeMap<String, (Option<String>, bool)>) -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let said = said(world).await;
-        if wished(&said) {
-            return;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}: {said:#?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until(what, async || wished(&said(world).await)).await;
 }
 
 fn failed(count: u64) -> impl Fn(&Status) -> bool {
@@ -183,19 +176,15 @@ async fn a_digest_tells_once_what_failed_and_once_that_all_is_well() {
     world.create("Account", vec![account("first", "1")]).await;
     world.caught_up().await;
     world.create("Account", (0..5).map(|n| account(&format!("bad {n}"), "1")).collect()).await;
-    let status = world.until("a digest that is not taken", |status| status.digest.trouble.is_some()).await;
-    assert_eq!(status.digest.trouble.as_deref(), Some("it answered HTTP 500"));
+    let status = world.until("a digest that is not taken", |status| status.digest_trouble.is_some()).await;
+    assert_eq!(status.digest_trouble.as_deref(), Some("it answered HTTP 500"));
     world.until("five failed records", failed(5)).await;
     hook.replies(Reply::Answer("HTTP/1.1 200 X\r\ncontent-length: 2\r\n\r\nok"));
-    world.until("a digest", |status| status.digest.trouble.is_none()).await;
-    let last = loop {
-        let bodies: Vec<Json> = hook.seen().iter().map(|seen| serde_json::from_str(&seen.body).unwrap()).collect();
-        let last = bodies.last().unwrap().clone();
-        if last["failed"] == json!([{"pipeline": "accounts", "code": "DUPLICATE_VALUE", "records": 5}]) {
-            break last;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
+    world.until("a digest", |status| status.digest_trouble.is_none()).await;
+    let told = || serde_json::from_str::<Json>(&hook.last().body).unwrap();
+    let failed = json!([{"pipeline": "accounts", "code": "DUPLICATE_VALUE", "records": 5}]);
+    until("a digest of all five", async || told()["failed"] == failed).await;
+    let last = told();
     assert!(last["text"].as_str().unwrap().starts_with("orgbridge: 5 failed records\n- accounts: 5 DUPLICATE_VALUE"));
     assert_eq!(hook.last().headers["idempotency-key"], last["id"].as_str().unwrap());
     // A restart has nothing new to say, but that all is well.
@@ -205,11 +194,7 @@ async fn a_digest_tells_once_what_failed_and_once_that_all_is_well() {
     world.live_since(Timestamp(0)).await;
     let discarded = world.told(|done| Command::Discard { which: Which::default(), done }).await;
     assert_eq!(discarded, Ok(5));
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while hook.seen().len() == told {
-        assert!(tokio::time::Instant::now() < deadline, "nobody said that all is well");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until("word that all is well", async || hook.seen().len() > told).await;
     let all = hook.seen();
     let text = serde_json::from_str::<Json>(&all[told].body).unwrap()["text"].clone();
     assert_eq!(text, json!("orgbridge: all is well again, nothing has failed."));

@@ -1473,12 +1473,8 @@ fn a_delete_is_tried_at_once_also_where_an_earlier_change_of_a_parked_record_wai
     assert!(world.now - begin < TRY_AGAIN / 2, "{:?}", world.now - begin);
 }
 
-#[test]
-fn the_bridge_s_own_word_on_a_failed_record_is_no_reason_to_try_it_again() {
-    let mut world = World::with(|pipeline| pipeline.feedback.error = Some("Error__c".parse().unwrap()));
-    world.change_source(0, 1);
-    world.finish();
-    let calls = world.target.log.len();
+/// The first account is a failed record.
+fn fails(world: &mut World) {
     let row = Parked {
         pipeline: ACCOUNTS,
         record: record_id(0),
@@ -1494,6 +1490,15 @@ fn the_bridge_s_own_word_on_a_failed_record_is_no_reason_to_try_it_again() {
         request: None,
     };
     world.memory.parked.insert((ACCOUNTS, record_id(0)), row);
+}
+
+#[test]
+fn the_bridge_s_own_word_on_a_failed_record_is_no_reason_to_try_it_again() {
+    let mut world = World::with(|pipeline| pipeline.feedback.error = Some("Error__c".parse().unwrap()));
+    world.change_source(0, 1);
+    world.finish();
+    let calls = world.target.log.len();
+    fails(&mut world);
     let tell = |world: &mut World, names: &[&str]| {
         let told = names.iter().map(|name| ((*name).to_owned(), Field::New(Value::text("x"))));
         world.emit(0, 1, ChangeKind::Update, told.collect());
@@ -1535,21 +1540,7 @@ fn a_record_that_failed_and_is_flagged_then_is_no_failed_record_any_more() {
     };
     tell(&mut world, ChangeKind::Create);
     world.finish();
-    let row = Parked {
-        pipeline: ACCOUNTS,
-        record: record_id(0),
-        from: Seq(1),
-        to: Seq(1),
-        state: ParkedState::Failed,
-        code: "STRING_TOO_LONG".into(),
-        fields: vec![],
-        waits_for: None,
-        attempts: 1,
-        tried_at: Timestamp(0),
-        evidence: String::new(),
-        request: None,
-    };
-    world.memory.parked.insert((ACCOUNTS, record_id(0)), row);
+    fails(&mut world);
     tell(&mut world, ChangeKind::Delete);
     world.finish();
     let held = world.target.mirror();

@@ -60,7 +60,7 @@ pub(super) fn own(path: &Path) -> Result<(PathBuf, Ownership), StoreError> {
     loop {
         match lock.try_lock() {
             Ok(()) => break,
-            // A process that the last owner was just starting holds its lock, too, until it runs.
+            // The last owner may be just ending; and a process that it was starting holds its lock, too, until it runs.
             Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => {
                 tries += 1;
                 std::thread::sleep(LOCK_AGAIN);

@@ -62,10 +62,11 @@ fn rule(walk: &mut Walk<'_>, field: &Mapped) {
         walk.find(span, "an action has no counterpart, so nothing is looked up for it", remedy);
         return;
     }
-    let refused =
-        [(rule.write_on != WriteOn::Both, "`write_on`"), (rule.truncate == Some(Truncate::Field), "`truncate: true`")];
-    for (_, key) in refused.into_iter().filter(|(is, _)| *is) {
-        let remedy = if rule.truncate.is_some() { "write how many characters are kept" } else { "remove it" };
+    let refused = [
+        (rule.write_on != WriteOn::Both, "`write_on`", "remove it"),
+        (rule.truncate == Some(Truncate::Field), "`truncate: true`", "write how many characters are kept"),
+    ];
+    for (_, key, remedy) in refused.into_iter().filter(|(is, ..)| *is) {
         walk.find(span, format!("{key} is for fields of records"), remedy);
     }
 }
